@@ -1,0 +1,55 @@
+"""Vuls Web: schedules Vuls scans and database updates, and shows what they find."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from celery import Task
+from flask import Flask
+
+from vulsweb import api, cli, config, views, worker
+from vulsweb.extensions import celery, csrf, db, limiter, login, migrate
+
+
+def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
+    """Build the web application; worker, beat and commands build the same one."""
+    app = Flask(__name__)
+    app.config.from_mapping(overrides if overrides is not None else config.from_environment())
+    init_extensions(app)
+    init_celery(app)
+    views.register(app)
+    api.register(app)
+    cli.register(app)
+    return app
+
+
+def init_extensions(app: Flask) -> None:
+    """Tie the Flask extensions to `app`."""
+    app.config.setdefault("SESSION_COOKIE_SAMESITE", "Lax")
+    app.config.setdefault("WTF_CSRF_TIME_LIMIT", None)  # as long as the session
+    db.init_app(app)
+    migrate.init_app(app, db)
+    login.init_app(app)
+    csrf.init_app(app)
+    limiter.init_app(app)
+
+
+def init_celery(app: Flask) -> None:
+    """Point Celery at Redis and run every worker function inside `app`'s context."""
+
+    class ContextTask(Task):  # type: ignore[type-arg]
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            with app.app_context():
+                return self.run(*args, **kwargs)
+
+    celery.Task = ContextTask
+    celery.conf.update(
+        broker_url=app.config["REDIS_URL"],
+        result_backend=app.config["REDIS_URL"],
+        result_expires=3600,
+        broker_connection_retry_on_startup=True,
+        beat_schedule=worker.BEAT,
+        timezone="UTC",
+        worker_hijack_root_logger=False,
+    )
+    celery.set_default()
+    app.extensions["celery"] = celery
