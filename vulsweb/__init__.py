@@ -1,13 +1,17 @@
 """Vuls Web: schedules Vuls scans and database updates, and shows what they find."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from celery import Task
-from flask import Flask
+from flask import Flask, Request, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
 
-from vulsweb import api, cli, config, views, worker
+from vulsweb import access, api, cli, config, problems, views, worker
 from vulsweb.extensions import celery, csrf, db, limiter, login, migrate
+from vulsweb.models import User
 
 
 def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
@@ -19,6 +23,7 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     views.register(app)
     api.register(app)
     cli.register(app)
+    app.register_error_handler(HTTPException, answer_error)
     return app
 
 
@@ -27,10 +32,30 @@ def init_extensions(app: Flask) -> None:
     app.config.setdefault("SESSION_COOKIE_SAMESITE", "Lax")
     app.config.setdefault("WTF_CSRF_TIME_LIMIT", None)  # as long as the session
     db.init_app(app)
-    migrate.init_app(app, db)
+    migrate.init_app(app, db, directory=str(Path(app.root_path).parent / "migrations"))
     login.init_app(app)
     csrf.init_app(app)
     limiter.init_app(app)
+
+
+@login.user_loader
+def load_user(user_id: str) -> User | None:
+    """Return the person whom a session cookie names."""
+    return db.session.get(User, int(user_id)) if user_id.isdecimal() else None
+
+
+@login.request_loader
+def load_user_of_token(incoming: Request) -> User | None:
+    """Return the person whom a bearer token stands for; tokens open the API alone."""
+    scheme, _, token = incoming.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not incoming.path.startswith("/api/"):
+        return None
+    return access.user_of_token(token.strip())
+
+
+def answer_error(error: HTTPException) -> ResponseReturnValue:
+    """Answer an HTTP error: a problem document under /api/, a page elsewhere."""
+    return problems.of_exception(error) if request.path.startswith("/api/") else error
 
 
 def init_celery(app: Flask) -> None:

@@ -77,3 +77,12 @@ def from_environment(environ: Mapping[str, str] | None = None) -> dict[str, obje
         ),
         "RATELIMIT_STORAGE_URI": redis_url,
     }
+
+
+def admin_password(environ: Mapping[str, str]) -> str:
+    """Return the first start's password for `admin`, given outright or by file."""
+    path = environ.get("VULSWEB_ADMIN_PASSWORD_FILE")
+    try:
+        return Path(path).read_text().strip() if path else required(environ, "VULSWEB_ADMIN_PASSWORD")
+    except OSError as error:
+        raise ConfigError(f"VULSWEB_ADMIN_PASSWORD_FILE cannot be read: {error}.") from error

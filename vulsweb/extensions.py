@@ -9,12 +9,11 @@ from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from flask_login import LoginManager
 from flask_migrate import Migrate
-from flask_smorest import Api
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
-from sqlalchemy import DateTime, Enum, MetaData
+from sqlalchemy import DateTime, Enum, MetaData, Text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import DeclarativeBase, registry
 
 
 def _values(members: type[enum.Enum]) -> list[str]:
@@ -24,24 +23,29 @@ def _values(members: type[enum.Enum]) -> list[str]:
 class Base(DeclarativeBase):
     """The declarative base: aware times, enums stored by value, JSON as JSONB."""
 
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-            "pk": "pk_%(table_name)s",
-        }
+    # Given as a registry, since Flask-SQLAlchemy copies the class and SQLAlchemy 2.1 then refuses a
+    # type_annotation_map of its own.
+    registry = registry(
+        metadata=MetaData(
+            naming_convention={
+                "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+                "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+                "ck": "ck_%(table_name)s_%(constraint_name)s",
+                "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+                "pk": "pk_%(table_name)s",
+            }
+        ),
+        type_annotation_map={
+            datetime: DateTime(timezone=True),
+            # Plain VARCHAR: adding a state must not need ALTER TYPE, which cannot run in a transaction.
+            enum.Enum: Enum(enum.Enum, native_enum=False, length=32, values_callable=_values),
+            dict[str, Any]: JSONB,
+            list[Any]: JSONB,
+            list[str]: JSONB,
+            list[dict[str, Any]]: JSONB,
+            str: Text,
+        },
     )
-    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads this attribute as it stands
-        datetime: DateTime(timezone=True),
-        # Plain VARCHAR: adding a state must not need ALTER TYPE, which cannot run in a transaction.
-        enum.Enum: Enum(enum.Enum, native_enum=False, length=32, values_callable=_values),
-        dict[str, Any]: JSONB,
-        list[Any]: JSONB,
-        list[str]: JSONB,
-        list[dict[str, Any]]: JSONB,
-    }
 
 
 db = SQLAlchemy(
@@ -53,5 +57,4 @@ migrate = Migrate()
 login = LoginManager()
 csrf = CSRFProtect()
 limiter = Limiter(key_func=get_remote_address)
-api = Api()
 celery = Celery("vulsweb")

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from vulsweb.extensions import db
@@ -18,7 +18,7 @@ class Finding(db.Model):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     host_id: Mapped[int] = mapped_column(ForeignKey("hosts.id"))
-    cve_id: Mapped[str] = mapped_column(String(64), index=True)
+    cve_id: Mapped[str] = mapped_column(index=True)
     severity: Mapped[Severity]
     score: Mapped[float | None]  # CVSS, 0.0 to 10.0; None where a source gave words alone
     title: Mapped[str]

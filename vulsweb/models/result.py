@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, String, UniqueConstraint
-from sqlalchemy.orm import Mapped, deferred, mapped_column, relationship
+from sqlalchemy import ForeignKey, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from vulsweb.extensions import db
 from vulsweb.models.host import Host
@@ -19,12 +19,12 @@ class Result(db.Model):
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
     host_id: Mapped[int] = mapped_column(ForeignKey("hosts.id"), index=True)
     scanned_at: Mapped[datetime]
-    family: Mapped[str] = mapped_column(String(32))
-    release: Mapped[str] = mapped_column(String(64))
+    family: Mapped[str]
+    release: Mapped[str]
     package_count: Mapped[int]
     severity_counts: Mapped[dict[str, Any]]
     # gzip of the JSON as received, without its config block: that one holds key paths and users.
-    document: Mapped[bytes] = deferred(mapped_column())
+    document: Mapped[bytes] = mapped_column(deferred=True)
 
     host: Mapped[Host] = relationship()
 

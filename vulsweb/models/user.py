@@ -50,6 +50,5 @@ class ApiToken(db.Model):
     token_hash: Mapped[str] = mapped_column(String(64), unique=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     created_at: Mapped[datetime]
-    last_used_at: Mapped[datetime | None]
 
     user: Mapped[User] = relationship()
