@@ -66,7 +66,7 @@ def init_celery(app: Flask) -> None:
             with app.app_context():
                 return self.run(*args, **kwargs)
 
-    celery.Task = ContextTask
+    celery.Task = ContextTask  # type: ignore[misc]  # Celery's documented way; its stubs say otherwise
     celery.conf.update(
         broker_url=app.config["REDIS_URL"],
         result_backend=app.config["REDIS_URL"],

@@ -24,7 +24,9 @@ def of_exception(error: HTTPException) -> Response:
     errors = _by_field(data.get("messages") or data.get("errors") or {})
     detail = "Some fields are wrong." if errors else str(error.description or error.name)
     answer = problem(error.code or 500, error.name, detail, errors)
-    answer.headers.update({name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")})
+    answer.headers.update(
+        {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
+    )
     return answer
 
 

@@ -157,9 +157,7 @@ def _apply(task: ScheduledTask, values: Mapping[str, Any], now: datetime) -> Non
     for name, value in fields.items():
         setattr(task, name, value)
     task.updated_at = now
-    task.next_run_at = (
-        schedules.next_slot(task.cron_expression, task.timezone, now) if task.active else None
-    )
+    task.next_run_at = schedules.next_slot(task.cron_expression, task.timezone, now) if task.active else None
 
 
 def _name(values: Mapping[str, Any], task_id: int | None, errors: dict[str, str]) -> str:

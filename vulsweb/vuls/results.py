@@ -155,7 +155,7 @@ def judge(result: ScanResult, databases: Collection[str]) -> tuple[Outcome, str 
     if needed.value not in databases:
         return Outcome.PARTIAL, (
             f"{result.server_name}: no vulnerability database for {result.family} was there to look into,"
-            f" so nothing could be found. Run a database update of {needed.label} (or of all databases) first."
+            f" so nothing could be found. First run a database update of {needed.label} or of all databases."
         )
     return Outcome.SUCCESS, None
 
