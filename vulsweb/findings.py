@@ -88,7 +88,7 @@ def open_counts() -> dict[Severity, int]:
         .where(Finding.fixed_at.is_(None), Host.retired_at.is_(None))
         .group_by(Finding.severity)
     )
-    counted = {severity: count for severity, count in rows.tuples()}  # noqa: C416 - dict() loses the types
+    counted = {severity: count for severity, count in rows}  # noqa: C416 - dict() loses the types
     return {severity: counted.get(severity, 0) for severity in Severity}
 
 

@@ -68,7 +68,7 @@ def statistics() -> Statistics:
     return Statistics(*row)
 
 
-def query(wanted: Filter) -> Select[tuple[ScheduledTask]]:
+def query(wanted: Filter) -> Select[ScheduledTask]:
     """Return the tasks that `wanted` leaves in, by name, with host and last run loaded."""
     chosen = (
         select(ScheduledTask)
@@ -95,7 +95,7 @@ def get(task_id: int) -> ScheduledTask | None:
     )
 
 
-def history(task_id: int) -> Select[tuple[Run]]:
+def history(task_id: int) -> Select[Run]:
     """Return the task's runs, newest first."""
     return select(Run).where(Run.task_id == task_id).order_by(Run.id.desc())
 
