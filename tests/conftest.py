@@ -1,6 +1,7 @@
 """A real PostgreSQL, an application on it, and the cast: an admin, a host, tasks."""
 
 import contextvars
+import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,8 +37,16 @@ class SeparateClient(FlaskClient):
 
 
 @pytest.fixture(scope="session")
-def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with postgres(tmp_path_factory.mktemp("postgres"), durable=False) as url:
+def open_folder() -> Iterator[Path]:
+    """A folder that PostgreSQL's own user can enter, which pytest's are not."""
+    with tempfile.TemporaryDirectory(prefix="vulsweb-tests-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture(scope="session")
+def database_url(open_folder: Path) -> Iterator[str]:
+    with postgres(open_folder / "postgres", durable=False) as url:
         yield url
 
 
