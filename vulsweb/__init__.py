@@ -71,6 +71,9 @@ def init_celery(app: Flask) -> None:
         broker_url=app.config["REDIS_URL"],
         result_backend=app.config["REDIS_URL"],
         result_expires=3600,
+        # Nobody waits for what these functions return, and with a result to come the sender subscribes to
+        # it: with Redis away a click on Run Now would then wait twenty seconds.
+        task_ignore_result=True,
         broker_connection_retry_on_startup=True,
         beat_schedule=worker.BEAT,
         timezone="UTC",

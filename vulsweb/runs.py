@@ -228,7 +228,7 @@ def _store_host(run: Run, job: Job, server: str, document: bytes, now: datetime)
     except results.ResultsError as error:
         return _host_line(server, Outcome.FAILED, f"{server}: the result cannot be read. {error}")
     outcome, message = results.judge(result, job.databases)
-    line = _host_line(server, outcome, message)
+    line = _host_line(server, outcome, f"{server}: {message}" if message else None)
     if outcome is Outcome.FAILED:
         return line
     change = findings.store(

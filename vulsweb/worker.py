@@ -55,7 +55,7 @@ def launch_runs(run_ids: Sequence[int]) -> None:
         client.close()
 
 
-@shared_task(name="vulsweb.follow_runs", ignore_result=True)
+@shared_task(name="vulsweb.follow_runs")
 def follow_runs() -> None:
     """Ask the executor about all running runs, keep what it says, and conclude those that ended."""
     active = runs.running()

@@ -104,19 +104,19 @@ def test_a_scan_without_a_database_for_the_family_is_partial_and_says_which(docu
     outcome, sentence = results.judge(parse(document), {"gost_ubuntu", "nvd"})
 
     assert outcome is Outcome.PARTIAL
-    assert "no vulnerability database for debian" in str(sentence)
+    assert "no vulnerability database for debian to look into" in str(sentence)
     assert "GOST Debian" in str(sentence)
 
 
 @pytest.mark.parametrize(
     ("change", "outcome", "said"),
     [
-        ({"errors": ["Failed to\x1b[0m connect"]}, Outcome.FAILED, "localhost: Failed to [0m connect"),
+        ({"errors": ["Failed to\x1b[0m connect"]}, Outcome.FAILED, "Failed to [0m connect"),
         ({"family": "unknown"}, Outcome.FAILED, "could not tell which system"),
         ({"family": ""}, Outcome.FAILED, "could not tell which system"),
         ({"packages": {}}, Outcome.FAILED, "no installed packages"),
         ({"reportedVersion": ""}, Outcome.PARTIAL, "the report that finds CVEs did not run"),
-        ({"family": "plan9"}, Outcome.PARTIAL, "no database that we know of covers plan9"),
+        ({"family": "plan9"}, Outcome.PARTIAL, "No database that we know of covers plan9"),
     ],
 )
 def test_a_result_is_judged_by_what_it_holds(
