@@ -7,7 +7,7 @@ from typing import Any
 from executor import kinds
 from executor.databases import SECTIONS
 from executor.engines import Command, Outcome
-from executor.errors import JobError, StepError, ToolTimeoutError, ToolMissingError
+from executor.errors import JobError, StepError, ToolMissingError, ToolTimeoutError
 from executor.jobs import JobStatus, Step
 from executor.work import Work, failure_of
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from executor import locks
 from executor.config import Settings
 from executor.engines import Command, Outcome
-from executor.errors import ToolTimeoutError, ToolMissingError
+from executor.errors import ToolMissingError, ToolTimeoutError
 
 TOOLS = ("vuls", "go-cve-dictionary", "goval-dictionary", "gost")
 CHUNK = 64 * 1024
