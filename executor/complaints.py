@@ -6,22 +6,26 @@ Everything here comes from a tool that repeats what a scanned host or a feed sai
 import re
 
 LONGEST = 500
+# Before any pattern looks at it: a line without end must not keep one busy.
+LONGEST_LINE = 4000
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_LOGGED = re.compile(r'(?:level|lvl)=(?P<level>\w+).*?msg="(?P<message>(?:[^"\\]|\\.)*)"')
+_LOGGED = re.compile(r'(?:level|lvl)=(?P<level>\w+).*?msg="(?P<message>(?:[^"\\]|\\.)*)')
+# Go's way of saying that gost did not know how to print the cause.
+_UNPRINTED_CAUSE = re.compile(r"(?:,? err:)? %!w\(.*\)$")
 # Vuls closes with one of these whatever went wrong; what it said before tells more.
 _CLOSING = ("No scannable servers", "An error occurred on [")
 
 
 def complaint(output: bytes) -> str | None:
     """Return the tool's last error as one line, or its last line if it named none; None for silence."""
-    lines = [line for line in _plain(output).splitlines() if line.strip()]
+    lines = [line[:LONGEST_LINE] for line in _plain(output).splitlines() if line.strip()]
     errors = [error for line in lines if (error := _error(line))]
     telling = [error for error in errors if not any(closing in error for closing in _CLOSING)]
     for choice in (telling, errors, lines):
         if choice:
-            return _shortened(" ".join(choice[-1].split()))
+            return _tidied(choice[-1])
     return None
 
 
@@ -40,15 +44,16 @@ def _error(line: str) -> str | None:
 
 def _without_stack(message: str) -> str:
     # "Failed to scan:\n    pkg.Function\n        /file.go:12\n  - the cause": keep the first line and
-    # the causes, leave out functions and files.
+    # the causes. Functions and files are the lines without a space inside.
     lines = message.replace('\\"', '"').replace("\\t", " ").split("\\n")
     kept = [
         line.strip().removeprefix("- ")
         for number, line in enumerate(lines)
-        if number == 0 or not re.match(r"\s*(\S+/\S+\.\S+$|/\S+\.go:\d+)", line)
+        if number == 0 or " " in line.strip()
     ]
-    return " ".join(part for part in kept if part).rstrip(":] ")
+    return " ".join(part for part in kept if part)
 
 
-def _shortened(sentence: str) -> str:
+def _tidied(error: str) -> str:
+    sentence = _UNPRINTED_CAUSE.sub(" ", " ".join(error.split())).replace(", err: [", ": ").rstrip(":] ")
     return sentence if len(sentence) <= LONGEST else sentence[: LONGEST - 1] + "…"

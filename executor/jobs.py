@@ -212,11 +212,13 @@ class JobStore:
                 return
             log.write(data if len(data) < room else data[:room] + LOG_CUT)
 
-    def read_log(self, job_id: str, offset: int, *, ended: bool) -> tuple[str, int]:
+    def read_log(
+        self, job_id: str, offset: int, *, ended: bool, limit: int = LOG_REPLY_BYTES
+    ) -> tuple[str, int]:
         """Return text from `offset` on and the offset to go on from, never splitting a character."""
         with (self.folder(job_id) / "log").open("rb") as log:
             log.seek(offset)
-            data = log.read(LOG_REPLY_BYTES)
+            data = log.read(limit)
             is_all = ended and not log.read(1)
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         text = decoder.decode(data, final=is_all)

@@ -62,9 +62,7 @@ def scan_request(body: Any) -> Request:
         raise InvalidError("servers", "servers must be a list of at least one name.")
     for name in servers:
         if not isinstance(name, str) or not SERVER_NAME.fullmatch(name):
-            raise InvalidError(
-                "servers", "A server's name is text of at most 200 characters without a slash."
-            )
+            raise InvalidError("servers", "A server's name is at most 200 characters without a slash.")
     if len(set(servers)) != len(servers):
         raise InvalidError("servers", "A server is named twice.")
     if scan_type not in SCAN_TYPES:
