@@ -59,7 +59,7 @@ def _run(wanted: Settings, folder: DataFolder) -> None:
         web_socket = held.enter_context(listen(wanted.host, wanted.port))
         executor_socket = held.enter_context(listen("127.0.0.1", 0))
         say(f"Vuls Web is starting; its data and logs are in {folder.path}.")
-        database_url, redis_url = _start_servers(wanted, folder, supervisor, held)
+        database_url, redis_url = start_servers(wanted, folder, supervisor, held)
         apps = Apps(wanted, folder, database_url, redis_url, web_socket, executor_socket)
         password = _prepare(apps, supervisor)
         supervisor.start(apps.executor(), apps.web(), apps.worker(), apps.beat())
@@ -67,7 +67,7 @@ def _run(wanted: Settings, folder: DataFolder) -> None:
         supervisor.watch()
 
 
-def _start_servers(
+def start_servers(
     wanted: Settings, folder: DataFolder, supervisor: Supervisor, held: ExitStack
 ) -> tuple[str, str]:
     """Start the servers that nobody named a URL for; return the URLs of both."""
