@@ -81,6 +81,7 @@ def test_titles_are_one_line_and_short(document: dict[str, Any]) -> None:
         ({"cvss2Score": 0.1}, Severity.LOW, 0.1),
         ({"cvss3Severity": "IMPORTANT"}, Severity.HIGH, None),
         ({"cvss2Severity": "moderate"}, Severity.MEDIUM, None),
+        ({"cvss2Severity": "unimportant|not yet assigned|medium"}, Severity.MEDIUM, None),
         ({"cvss2Severity": "not yet assigned"}, Severity.UNKNOWN, None),
         ({"cvss3Score": True, "cvss2Score": 99}, Severity.UNKNOWN, None),
         ({}, Severity.UNKNOWN, None),

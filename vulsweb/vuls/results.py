@@ -240,9 +240,11 @@ _WORDS = {
 
 def _from_words(contents: list[Mapping[str, Any]]) -> Severity:
     words = (
-        str(content.get(field) or "").lower()
+        word
         for content in contents
         for field in ("cvss40Severity", "cvss3Severity", "cvss2Severity")
+        # Where Debian's source packages disagree, Vuls joins their words: "low|medium".
+        for word in str(content.get(field) or "").lower().split("|")
     )
     known = [_WORDS[word] for word in words if word in _WORDS]
     return min(known, key=lambda severity: severity.rank, default=Severity.UNKNOWN)
