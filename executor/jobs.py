@@ -89,6 +89,10 @@ class Job:
     results: list[dict[str, Any]] = field(default_factory=list)
     databases: dict[str, dict[str, Any]] = field(default_factory=dict)
 
+    def step(self, name: str) -> Step:
+        """Return the step of that name."""
+        return next(step for step in self.steps if step.name == name)
+
     def end(self, status: JobStatus, error: str | None = None) -> None:
         """Close the job and every step that is still open."""
         open_step = StepStatus.CANCELLED if status is JobStatus.CANCELLED else StepStatus.FAILED

@@ -26,7 +26,7 @@ def scan(work: Work) -> None:
         _configtest(work)
         found = _scan(work)
         _report(work, shared, found)
-        error = _missing(work, found)
+        error = work.job.step("scan").message if _missing(work, found) else None
     except JobError as failure:
         error = str(failure)
     work.job.results = [_publish(work, number, path) for number, path in enumerate(found)]
@@ -68,7 +68,7 @@ def _scan(work: Work) -> list[Path]:
         if not found:
             raise JobError(step.message or "Vuls ended well but left no result.")
         if missing := _missing(work, found):
-            raise StepError(missing)
+            raise StepError(f"Vuls left no result for {', '.join(missing)}. {step.message or ''}".strip())
     return found
 
 
@@ -134,13 +134,9 @@ def _belongs(document: str, server: str) -> bool:
     return document == server or document.endswith(f"@{server}") or document.startswith(f"{server}(")
 
 
-def _missing(work: Work, found: list[Path]) -> str | None:
+def _missing(work: Work, found: list[Path]) -> list[str]:
     servers = work.job.request["servers"]
-    missing = [name for name in servers if not any(_belongs(path.stem, name) for path in found)]
-    if not missing:
-        return None
-    said = next((step.message for step in work.job.steps if step.name == "scan" and step.message), "")
-    return f"Vuls left no result for {', '.join(missing)}. {said}".strip()
+    return [name for name in servers if not any(_belongs(path.stem, name) for path in found)]
 
 
 def _read(path: Path) -> dict[str, Any]:

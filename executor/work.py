@@ -40,7 +40,7 @@ class Work:
     def step(self, name: str) -> Iterator[Step]:
         """Open a step and close it; a StepError inside is its failure, and only JobError goes on."""
         self.check()
-        step = next(step for step in self.job.steps if step.name == name)
+        step = self.job.step(name)
         step.status, step.started_at = StepStatus.RUNNING, now()
         self.save()
         try:

@@ -28,7 +28,9 @@ class Caller:
     def __init__(self, send: Callable[..., tuple[int, dict[str, str], bytes]]) -> None:
         self.send = send
 
-    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, dict[str, Any]]:
+    def __call__(
+        self, method: str, path: str, body: Any = None, **headers: str
+    ) -> tuple[int, dict[str, Any]]:
         status, _, data = self.send(method, path, body, {**HEADERS, **headers})
         return status, json.loads(data)
 

@@ -110,8 +110,10 @@ class Server:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "executor:create_app()", "--workers", "1", "--threads", "8"]
-            + ["--bind", f"127.0.0.1:{self.port}", "--log-level", "error"],
+            [
+                *(sys.executable, "-m", "gunicorn", "executor:create_app()", "--workers", "1"),
+                *("--threads", "8", "--bind", f"127.0.0.1:{self.port}", "--log-level", "error"),
+            ],
             env={**self.variables, "PYTHONPATH": str(Path(__file__).parents[2])},
             cwd=self.variables["HOME"],
             start_new_session=True,

@@ -33,7 +33,8 @@ import os, signal, sqlite3, sys, time
 path = sys.argv[sys.argv.index("--dbpath") + 1]
 def fill(table, rows):
     with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE IF NOT EXISTS fetch_meta (schema_version integer, last_fetched_at text)")
+        columns = "(schema_version integer, last_fetched_at text)"
+        connection.execute("CREATE TABLE IF NOT EXISTS fetch_meta " + columns)
         connection.execute("DELETE FROM fetch_meta")
         connection.execute("INSERT INTO fetch_meta VALUES (3, '2026-01-01 00:00:00+00:00')")
         connection.execute("CREATE TABLE IF NOT EXISTS " + table + " (id integer)")

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from executor.complaints import LONGEST, complaint
 
-STACK = r":\n    github.com/future-architect/vuls/scanner.(*debian).checkDeps\n        /go/scanner/debian.go:219"
+STACK = (
+    r":\n    github.com/future-architect/vuls/scanner.(*debian).checkDeps\n        /go/scanner/debian.go:219"
+)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +28,6 @@ STACK = r":\n    github.com/future-architect/vuls/scanner.(*debian).checkDeps\n 
         ),
         ('time="x" level=error msg="nosuch is not in config" ', "nosuch is not in config"),
         (
-            't=x lvl=info msg="Fetched"\n'
             "Failed to fetch. err: HTTP error. url: https://a/json, err: %!w([]error=[0xc0003959b0])\n",
             "Failed to fetch. err: HTTP error. url: https://a/json",
         ),
