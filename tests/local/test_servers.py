@@ -8,6 +8,8 @@ import psutil
 import pytest
 import redis as redis_client
 import sqlalchemy
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from sqlalchemy.pool import NullPool
 
 from vulsweb.local import postgres, redis
@@ -103,7 +105,7 @@ def test_redis_wants_its_password_and_shows_it_to_nobody(place: Path) -> None:
         password = urlsplit(url).password or ""
         command_lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
         with (
-            redis_client.Redis(port=urlsplit(url).port or 0) as stranger,
+            redis_client.Redis(port=urlsplit(url).port or 0, retry=Retry(NoBackoff(), 0)) as stranger,
             pytest.raises(redis_client.AuthenticationError),
         ):
             stranger.ping()
