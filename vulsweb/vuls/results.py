@@ -154,7 +154,7 @@ def judge(result: ScanResult, databases: Collection[str]) -> tuple[Outcome, str 
         return Outcome.PARTIAL, f"No database that we know of covers {result.family}."
     if needed.value not in databases:
         return Outcome.PARTIAL, (
-            f"There was no vulnerability database for {result.family} to look into, so nothing could be found."
+            f"There was no vulnerability database for {result.family} to look into, so nothing was found."
             f" First run a database update of {needed.label} or of all databases."
         )
     return Outcome.SUCCESS, None
