@@ -7,6 +7,7 @@ in README.md beside this file.
 
 import argparse
 import functools
+import getpass
 import gzip
 import io
 import json
@@ -19,7 +20,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-DATA = Path(__file__).parent / "data"
+from tests.mirror.documents import DATA, TRACKER_FILE, Release, Tracker
+
 # The two names under which the tracker's document lists an archive's version.
 ARCHIVES = ("bookworm", "bookworm-security")
 UPLOADS = {"bookworm", "bookworm-security", "bookworm-updates"}
@@ -30,7 +32,8 @@ HEADER = re.compile(r"^(?P<source>\S+) \((?P<version>\S+)\) (?P<uploads>[^;]+); 
 UNSETTLED = re.compile(
     r"regress|revert|incomplete|follow.?up|additional|further|refresh|\bpartial(ly)? (fix|address)|mitigat"
     r"|\bagain\b|already|previous (fix|patch|upload|change)|unaffected|not affect|introduced|mention|typo"
-    r"|changelog|not fix|postpone|\bignor|prerequisite|prepar|the fix(es)? for|changes (made )?(for|in)|drop|skip",
+    r"|changelog|not fix|postpone|\bignor|prerequisite|prepar|the fix(es)? for|changes (made )?(for|in)"
+    r"|drop|skip",
     re.IGNORECASE,
 )
 
@@ -81,10 +84,9 @@ def debian_order(one: str, other: str) -> int:
 
 
 def read_index(text: str, archive: str) -> Iterator[Binary]:
-    for paragraph in text.split("\n\n"):
-        fields = dict(re.findall(r"^(Package|Source|Version|Size): (.*)$", paragraph, re.MULTILINE))
-        if not fields:
-            continue
+    for paragraph in text.strip().split("\n\n"):
+        found = re.findall(r"^(Package|Source|Version|Size): (.*)$", paragraph, re.MULTILINE)
+        fields: dict[str, str] = dict(found)
         source, _, source_version = fields.get("Source", fields["Package"]).partition(" ")
         # A rebuild of the same source carries +bN; the source's own version does not.
         built_from = source_version.strip("()") or re.sub(r"\+b\d+$", "", fields["Version"])
@@ -115,7 +117,9 @@ def changelog_of(binary: Binary, folder: Path) -> str | None:
     """Read the changelog out of the package; None if it only links to another package's."""
     pattern = f"{binary.name}_{binary.version.replace(':', '%3a')}_*.deb"
     if not list(folder.glob(pattern)):
-        run("apt-get", "download", f"{binary.name}={binary.version}", folder=folder)
+        # apt's own user may not write where ours may.
+        sandbox = f"APT::Sandbox::User={getpass.getuser()}"
+        run("apt-get", "download", "-o", sandbox, f"{binary.name}={binary.version}", folder=folder)
     package = next(folder.glob(pattern))
     with tarfile.open(fileobj=io.BytesIO(run("dpkg-deb", "--fsys-tarfile", str(package)))) as archive:
         for name in ("changelog.Debian.gz", "changelog.gz"):
@@ -169,13 +173,6 @@ def newest_versions(binaries: list[Binary]) -> dict[str, str]:
     return {archive: max(versions[archive], key=debian_order) for archive in ARCHIVES if archive in versions}
 
 
-def row(status: str, repositories: dict[str, str], urgency: str, fixed: str | None = None) -> dict[str, object]:
-    release: dict[str, object] = {"status": status, "repositories": repositories, "urgency": urgency}
-    if fixed is not None:
-        release["fixed_version"] = fixed
-    return {"releases": {"bookworm": release}}
-
-
 def open_facts() -> dict[str, dict[str, str]]:
     """Read the facts that no changelog can hold: what Debian 12 leaves open, by source and CVE."""
     facts: dict[str, dict[str, str]] = defaultdict(dict)
@@ -185,23 +182,28 @@ def open_facts() -> dict[str, dict[str, str]]:
     return facts
 
 
-def collect(folder: Path) -> dict[str, dict[str, dict[str, object]]]:
+def collect(folder: Path) -> Tracker:
     still_open = open_facts()
     sources = set((DATA / "sources.txt").read_text().split()) | set(still_open)
-    document: dict[str, dict[str, dict[str, object]]] = {}
+    document: Tracker = {}
     for source, binaries in sorted(archive_binaries(sources).items()):
         stanzas = read_changelog(newest_changelog(binaries, folder))
         repositories = newest_versions(binaries)
-        rows = {
-            cve: row("resolved", repositories, stanza.urgency, stanza.version)
+        rows: dict[str, Release] = {
+            cve: {
+                "status": "resolved",
+                "repositories": repositories,
+                "fixed_version": stanza.version,
+                "urgency": stanza.urgency,
+            }
             for cve, stanza in fixed_rows(stanzas).items()
         }
         for cve, urgency in still_open[source].items():
             if any(cve in stanza.cves for stanza in stanzas):
                 raise SystemExit(f"{source}'s changelog names {cve}: take it out of open.tsv.")
-            rows[cve] = row("open", repositories, urgency)
+            rows[cve] = {"status": "open", "repositories": repositories, "urgency": urgency}
         if rows:
-            document[source] = dict(sorted(rows.items()))
+            document[source] = {cve: {"releases": {"bookworm": release}} for cve, release in rows.items()}
         sys.stderr.write(f"{source}: {len(rows)} facts\n")
     return document
 
@@ -212,7 +214,7 @@ def main() -> None:
     folder = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     document = collect(folder)
-    (DATA / "debian-tracker.json").write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
+    TRACKER_FILE.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import TypedDict
 
 DEBIAN_TRACKER = "https://security-tracker.debian.org/tracker/data/json"
 DATA = Path(__file__).parent / "data"
+TRACKER_FILE = DATA / "debian-tracker.json"
 
 
 class Release(TypedDict, total=False):
@@ -29,10 +30,10 @@ Tracker = dict[str, dict[str, Entry]]
 
 def shipped_documents() -> dict[str, bytes]:
     """Return every shipped document by its URL."""
-    return {DEBIAN_TRACKER: (DATA / "debian-tracker.json").read_bytes()}
+    return {DEBIAN_TRACKER: TRACKER_FILE.read_bytes()}
 
 
 def debian_tracker() -> Tracker:
     """Read the shipped Debian security-tracker document."""
-    tracker: Tracker = json.loads((DATA / "debian-tracker.json").read_bytes())
+    tracker: Tracker = json.loads(TRACKER_FILE.read_bytes())
     return tracker

@@ -19,7 +19,7 @@ QUERY = r"${binary:Package}\t${db:Status-Status}\t${source:Package}\t${source:Ve
 
 @dataclass(frozen=True)
 class Expected:
-    """One CVE that a scan of this machine must report."""
+    """One CVE that a scan of this machine must report; of several sources the first gives the version."""
 
     packages: frozenset[str]
     fixed_version: str | None
@@ -36,10 +36,10 @@ class InstalledSource:
 
 def installed_sources() -> dict[str, InstalledSource]:
     """Ask dpkg which sources the installed packages were built from."""
-    output = subprocess.run(["dpkg-query", "-W", "-f", QUERY], check=True, capture_output=True, text=True).stdout
+    listing = subprocess.run(["dpkg-query", "-W", "-f", QUERY], check=True, stdout=subprocess.PIPE, text=True)
     versions: dict[str, str] = {}
     packages: dict[str, set[str]] = defaultdict(set)
-    for package, status, source, version in (line.split("\t") for line in output.splitlines()):
+    for package, status, source, version in (line.split("\t") for line in listing.stdout.splitlines()):
         if status == "installed":
             # Of two versions of one source, as after half an upgrade, Vuls keeps the last one listed.
             versions[source] = version

@@ -42,6 +42,10 @@ class Mirror(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.documents = documents
         self.requests: list[Request] = []
+        # The hosts of every tunnel, and of those whose client broke off the handshake, as it does
+        # when it lacks our CA.
+        self.connected: list[str] = []
+        self.refused: list[str] = []
         self.ca_file = folder / "mirror-ca.pem"
         self._ca = trustme.CA(organization_name="Vuls Web test mirror")
         self._ca.cert_pem.write_to_path(str(self.ca_file))
@@ -132,24 +136,29 @@ class _Handler(BaseHTTPRequestHandler):
         with suppress(ssl.SSLError, ConnectionError):
             super().handle()
 
-    def do_CONNECT(self) -> None:  # noqa: N802 - the name is http.server's
+    def do_CONNECT(self) -> None:
         host, _, port = self.path.rpartition(":")
+        self.server.connected.append(host)
         self.send_response_only(HTTPStatus.OK)
         self.end_headers()
-        context = self.server.context_for(host)
+        wrap = self.server.context_for(host).wrap_socket
         # No handshake before `connection` is the new socket, or hang_up() would miss it.
-        self.connection = context.wrap_socket(self.connection, server_side=True, do_handshake_on_connect=False)
-        self.connection.do_handshake()
+        self.connection = wrap(self.connection, server_side=True, do_handshake_on_connect=False)
+        try:
+            self.connection.do_handshake()
+        except ssl.SSLError:
+            self.server.refused.append(host)
+            raise
         self.rfile.close()
         self.rfile = self.connection.makefile("rb")
         self.wfile = self.connection.makefile("wb")
         self.origin = f"https://{host}" if port == "443" else f"https://{host}:{port}"
         self.close_connection = False
 
-    def do_GET(self) -> None:  # noqa: N802 - the name is http.server's
+    def do_GET(self) -> None:
         self.answer(with_body=True)
 
-    def do_HEAD(self) -> None:  # noqa: N802 - the name is http.server's
+    def do_HEAD(self) -> None:
         self.answer(with_body=False)
 
     def answer(self, *, with_body: bool) -> None:
