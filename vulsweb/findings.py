@@ -88,7 +88,7 @@ def open_counts() -> dict[Severity, int]:
         .where(Finding.fixed_at.is_(None), Host.retired_at.is_(None))
         .group_by(Finding.severity)
     )
-    counted = {severity: count for severity, count in rows}
+    counted = {severity: count for severity, count in rows}  # noqa: C416 - dict() loses the types
     return {severity: counted.get(severity, 0) for severity in Severity}
 
 
@@ -128,9 +128,10 @@ def _row(run_id: int, host_id: int, finding: ParsedFinding, now: datetime) -> di
 
 
 def _close_others(host_id: int, present: list[str], now: datetime) -> int:
-    closed = db.session.execute(
+    closed = db.session.scalars(
         update(Finding)
         .where(Finding.host_id == host_id, Finding.fixed_at.is_(None), Finding.cve_id.not_in(present))
         .values(fixed_at=now)
+        .returning(Finding.id)
     )
-    return closed.rowcount
+    return len(closed.all())

@@ -24,7 +24,9 @@ def of_exception(error: HTTPException) -> Response:
     errors = _by_field(data.get("messages") or data.get("errors") or {})
     detail = "Some fields are wrong." if errors else str(error.description or error.name)
     answer = problem(error.code or 500, error.name, detail, errors)
-    answer.headers.update({name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")})
+    answer.headers.update(
+        {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
+    )
     return answer
 
 
@@ -39,6 +41,7 @@ def _by_field(messages: Mapping[str, Any]) -> dict[str, list[str]]:
 def _flatten(prefix: str, found: object, flat: dict[str, list[str]]) -> None:
     if isinstance(found, Mapping):
         for name, inner in found.items():
-            _flatten(f"{prefix}.{name}" if prefix else str(name), inner, flat)
+            whole = name == "_schema"  # marshmallow's name for the object itself
+            _flatten(prefix if whole else f"{prefix}.{name}".lstrip("."), inner, flat)
     elif isinstance(found, list):
         flat[prefix or "body"] = [str(sentence) for sentence in found]

@@ -89,14 +89,13 @@ def claim(run_id: int, now: datetime) -> Run | None:
     executor answers a repeated request with the same job.
     """
     abandoned = and_(Run.status == RunStatus.STARTING, Run.heartbeat_at < now - STALE)
-    won = db.session.execute(
+    won = db.session.scalar(
         update(Run)
         .where(Run.id == run_id, or_(Run.status == RunStatus.QUEUED, abandoned))
-        .values(
-            status=RunStatus.STARTING, started_at=func.coalesce(Run.started_at, now), heartbeat_at=now
-        )
+        .values(status=RunStatus.STARTING, started_at=func.coalesce(Run.started_at, now), heartbeat_at=now)
+        .returning(Run.id)
         .execution_options(synchronize_session=False)
-    ).rowcount
+    )
     return db.session.get(Run, run_id, populate_existing=True) if won else None
 
 
@@ -241,13 +240,15 @@ def _conclude_scan(run: Run, job: Job, documents: Iterable[tuple[str, bytes]], n
 def _store_host(run: Run, job: Job, server: str, document: bytes, now: datetime) -> dict[str, Any]:
     host = db.session.scalars(select(Host).where(Host.name == server)).first()
     if host is None:
-        return _host_line(server, Outcome.FAILED, f"{server}: a result came back for a host that we do not know.")
+        return _host_line(
+            server, Outcome.FAILED, f"{server}: a result came back for a host that we do not know."
+        )
     try:
         result = results.parse(document)
     except results.ResultsError as error:
         return _host_line(server, Outcome.FAILED, f"{server}: the result cannot be read. {error}")
     outcome, message = results.judge(result, job.databases)
-    line = _host_line(server, outcome, message)
+    line = _host_line(server, outcome, f"{server}: {message}" if message else None)
     if outcome is Outcome.FAILED:
         return line
     change = findings.store(

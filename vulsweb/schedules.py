@@ -1,7 +1,8 @@
 """Schedules: what a cron line means, which tasks are due, and due tasks -> runs."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
@@ -16,20 +17,56 @@ from vulsweb.extensions import db
 from vulsweb.models import Run, RunStatus, ScheduledTask, Trigger
 from vulsweb.models.run import ACTIVE
 
-FIELDS = (
-    ("minute", "0-59"),
-    ("hour", "0-23"),
-    ("day of month", "1-31"),
-    ("month", "1-12"),
-    ("day of week", "0-7, Sunday is 0 or 7"),
-)
-_FIELD = re.compile(r"[0-9A-Za-z*,/-]+")
 # Two years without a match would be a line like "0 0 30 2 *"; "0 0 29 2 *" needs up to eight.
 _SEARCH_YEARS = 9
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_ITEM = re.compile(r"(?:\*|([0-9]{1,2}|[a-z]{3})(?:-([0-9]{1,2}|[a-z]{3}))?)(?:/([0-9]{1,2}))?", re.ASCII)
 
 
 class CronError(ValueError):
     """A cron line cannot be used; the message says which part is wrong."""
+
+
+@dataclass(frozen=True)
+class CronField:
+    """One of the five fields of a cron line: its limits, and the names that stand for numbers."""
+
+    name: str
+    low: int
+    high: int
+    names: tuple[str, ...] = ()
+
+    def check(self, text: str) -> str:
+        """Return `text` with each item in its plainest form; raise CronError when one is wrong."""
+        return ",".join(self._item(item) for item in text.split(","))
+
+    def _item(self, item: str) -> str:
+        match = _ITEM.fullmatch(item.lower())
+        first, last, step = match.groups() if match else (None, None, None)
+        ends = [self._number(word) for word in (first, last) if word is not None]
+        if match is None or step == "0" or ends != sorted(ends) or not self._holds(ends):
+            raise CronError(f"{item!r} is not a {self.name} ({self.low}-{self.high}).")
+        # croniter 7.0 takes a range of one day, "0-0", for every day.
+        alone = len(ends) == 2 and ends[0] == ends[1] and step is None
+        return str(first) if alone else item
+
+    def _number(self, word: str) -> int:
+        if word.isdecimal():
+            return int(word)
+        return self.names.index(word) + min(self.low, 1) if word in self.names else -1
+
+    def _holds(self, numbers: list[int]) -> bool:
+        return all(self.low <= number <= self.high for number in numbers)
+
+
+FIELDS = (
+    CronField("minute", 0, 59),
+    CronField("hour", 0, 23),
+    CronField("day of month", 1, 31),
+    CronField("month", 1, 12, _MONTHS),
+    CronField("day of week", 0, 7, _DAYS),
+)
 
 
 def check_cron(expression: str) -> str:
@@ -40,11 +77,7 @@ def check_cron(expression: str) -> str:
             f"A cron line has five fields (minute, hour, day of month, month, day of week); "
             f"this one has {len(parts)}."
         )
-    for index, (part, (name, span)) in enumerate(zip(parts, FIELDS, strict=True)):
-        alone = ["*"] * index + [part] + ["*"] * (len(FIELDS) - index - 1)
-        if not _FIELD.fullmatch(part) or not croniter.is_valid(" ".join(alone)):
-            raise CronError(f"{part!r} is not a {name} ({span}).")
-    line = " ".join(parts)
+    line = " ".join(field.check(part) for field, part in zip(FIELDS, parts, strict=True))
     try:
         next_slot(line, "UTC", datetime(2024, 1, 1, tzinfo=UTC))
     except (CroniterBadDateError, CroniterBadCronError) as error:
@@ -115,7 +148,7 @@ def start_due_tasks(now: datetime, limit: int = 500) -> list[int]:
     return list(queued.values()) or start_due_tasks(now, limit)
 
 
-def _insert_runs(due: list[ScheduledTask], busy: set[int], now: datetime) -> dict[int, int]:
+def _insert_runs(due: Sequence[ScheduledTask], busy: set[int], now: datetime) -> dict[int, int]:
     rows = [_run_row(task, now, busy=task.id in busy) for task in due]
     inserted = db.session.execute(
         insert(Run).on_conflict_do_nothing().returning(Run.id, Run.task_id, Run.status), rows
@@ -149,10 +182,11 @@ def _next_wall(expression: str, wall: datetime) -> datetime:
         expression,
         wall,
         max_years_between_matches=_SEARCH_YEARS,
-        # cron(8) ORs the two day fields only when neither begins with `*`; without this croniter ORs `*/10` too.
+        # As cron(8): the two day fields are OR-ed only when neither begins with `*`.
         implement_cron_bug=True,
     )
-    return line.get_next(datetime)
+    found: datetime = line.get_next(datetime)
+    return found
 
 
 def _next_by_the_minute(expression: str, zone: ZoneInfo, after: datetime) -> datetime:

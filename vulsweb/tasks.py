@@ -68,7 +68,7 @@ def statistics() -> Statistics:
     return Statistics(*row)
 
 
-def query(wanted: Filter) -> Select[tuple[ScheduledTask]]:
+def query(wanted: Filter) -> Select[ScheduledTask]:
     """Return the tasks that `wanted` leaves in, by name, with host and last run loaded."""
     chosen = (
         select(ScheduledTask)
@@ -95,7 +95,7 @@ def get(task_id: int) -> ScheduledTask | None:
     )
 
 
-def history(task_id: int) -> Select[tuple[Run]]:
+def history(task_id: int) -> Select[Run]:
     """Return the task's runs, newest first."""
     return select(Run).where(Run.task_id == task_id).order_by(Run.id.desc())
 
@@ -162,9 +162,7 @@ def _apply(task: ScheduledTask, values: Mapping[str, Any], now: datetime) -> Non
     for name, value in fields.items():
         setattr(task, name, value)
     task.updated_at = now
-    task.next_run_at = (
-        schedules.next_slot(task.cron_expression, task.timezone, now) if task.active else None
-    )
+    task.next_run_at = schedules.next_slot(task.cron_expression, task.timezone, now) if task.active else None
 
 
 def _name(values: Mapping[str, Any], task_id: int | None, errors: dict[str, str]) -> str:

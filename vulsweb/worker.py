@@ -1,5 +1,6 @@
 """The Celery functions and their beat table; thin: call, commit, enqueue."""
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -7,6 +8,7 @@ from datetime import UTC, datetime
 from celery import shared_task
 from celery.schedules import crontab
 from flask import current_app
+from kombu.exceptions import OperationalError
 
 from vulsweb import runs, schedules
 from vulsweb.executor_client import ExecutorClient, ExecutorError, ExecutorUnavailable, Job, JobUnknown
@@ -53,7 +55,7 @@ def launch_runs(run_ids: Sequence[int]) -> None:
         client.close()
 
 
-@shared_task(name="vulsweb.follow_runs", ignore_result=True)
+@shared_task(name="vulsweb.follow_runs")
 def follow_runs() -> None:
     """Ask the executor about all running runs, keep what it says, and conclude those that ended."""
     active = runs.running()
@@ -66,7 +68,7 @@ def follow_runs() -> None:
         for run_id, job_id in active:
             if job_id in jobs:
                 _follow(client, run_id, jobs[job_id])
-    except ExecutorUnavailable as error:
+    except ExecutorError as error:
         db.session.rollback()
         log.warning("follow_runs: %s", error)
     finally:
@@ -75,33 +77,38 @@ def follow_runs() -> None:
 
 @shared_task(name="vulsweb.sweep")
 def sweep() -> None:
-    """Rescue stranded runs: send again, fail what the executor has lost, stop what is overdue."""
+    """Rescue stranded runs: send again, stop what is overdue, fail what the executor has lost."""
     now = datetime.now(UTC)
     send(runs.to_launch_again(now))
     client = executor()
     try:
-        for run in runs.overdue(now, current_app.config["RUN_TIMEOUT"]):
-            runs.end(run, RunStatus.TIMEOUT, "It took longer than a run may take, and was stopped.", now)
-            db.session.commit()
-            client.cancel(run.job_id)
+        for run_id, job_id in _end_overdue(now):
+            log.warning("run %d: past its deadline", run_id)
+            _stop(client, job_id)
         silent = runs.silent(now)
         known = client.jobs(job_id for _, job_id in silent)
         for run_id, job_id in silent:
             if job_id not in known:
                 _fail_lost(run_id)
-    except JobUnknown:
-        db.session.rollback()
-    except ExecutorUnavailable as error:
+    except ExecutorError as error:
         db.session.rollback()
         log.warning("sweep: %s", error)
     finally:
         client.close()
 
 
-def send(run_ids: Sequence[int]) -> None:
-    """Hand runs to the workers, a hundred to a message: a message each would cost more than the rows."""
-    for start in range(0, len(run_ids), IDS_A_MESSAGE):
-        launch_runs.delay(list(run_ids[start : start + IDS_A_MESSAGE]))
+def send(run_ids: Sequence[int]) -> bool:
+    """Hand runs to the workers and say whether that went well; if not, sweep does it within two minutes.
+
+    A hundred to a message: a message each would cost more than the rows.
+    """
+    try:
+        for start in range(0, len(run_ids), IDS_A_MESSAGE):
+            launch_runs.delay(list(run_ids[start : start + IDS_A_MESSAGE]))
+    except OperationalError as error:
+        log.warning("runs %s: Redis does not answer: %s", run_ids, error)
+        return False
+    return True
 
 
 def executor() -> ExecutorClient:
@@ -152,6 +159,20 @@ def _follow(client: ExecutorClient, run_id: int, job: Job) -> None:
     else:
         runs.note(run, job, datetime.now(UTC))
     db.session.commit()
+
+
+def _end_overdue(now: datetime) -> list[tuple[int, str]]:
+    ended = runs.overdue(now, current_app.config["RUN_TIMEOUT"])
+    for run in ended:
+        runs.end(run, RunStatus.TIMEOUT, "It took longer than a run may take, and was stopped.", now)
+    stopped = [(run.id, run.job_id) for run in ended]
+    db.session.commit()
+    return stopped
+
+
+def _stop(client: ExecutorClient, job_id: str) -> None:
+    with contextlib.suppress(JobUnknown):
+        client.cancel(job_id)
 
 
 def _fail_lost(run_id: int) -> None:

@@ -11,7 +11,7 @@ from vulsweb.extensions import csrf
 BLUEPRINTS = (scheduled_tasks.bp, runs.bp, hosts.bp)
 
 
-class ProblemApi(Api):  # type: ignore[misc]
+class ProblemApi(Api):
     """flask-smorest, leaving errors to the application's one handler."""
 
     def _register_error_handlers(self) -> None:

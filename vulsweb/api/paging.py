@@ -11,7 +11,7 @@ from vulsweb.extensions import db
 Row = TypeVar("Row")
 
 
-def page_of(query: Select[tuple[Any]], page: int, per_page: int) -> dict[str, Any]:
+def page_of(query: Select[Any], page: int, per_page: int) -> dict[str, Any]:
     """Return one page of `query`."""
     found = db.paginate(query, page=page, per_page=per_page, max_per_page=500, error_out=False)
     return _page(found.items, found.total or 0, page, per_page)

@@ -114,4 +114,4 @@ def _task_or_404(task_id: int) -> ScheduledTask:
 
 def _values(body: Mapping[str, Any]) -> dict[str, Any]:
     values = {name: value for name, value in body.items() if name != "config"}
-    return values | body["config"]
+    return {**values, **body["config"]}

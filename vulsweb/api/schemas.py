@@ -3,6 +3,7 @@
 from typing import Any
 
 from marshmallow import RAISE, Schema, fields, pre_dump
+from marshmallow.validate import Range
 
 from vulsweb.models import Run, RunStatus, ScheduledTask, TaskType, Trigger
 from vulsweb.vuls.databases import DatabaseType
@@ -154,8 +155,8 @@ class HostOut(Schema):
 class PageQuery(Schema):
     """Which page of a list."""
 
-    page = fields.Integer(load_default=1, validate=lambda page: 1 <= page <= 1_000_000)
-    per_page = fields.Integer(load_default=50, validate=lambda size: 1 <= size <= 500)
+    page = fields.Integer(load_default=1, validate=Range(1, 1_000_000))
+    per_page = fields.Integer(load_default=50, validate=Range(1, 500))
 
 
 class TaskQuery(PageQuery):

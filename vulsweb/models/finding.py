@@ -6,12 +6,12 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from vulsweb.extensions import db
+from vulsweb.extensions import Base
 from vulsweb.models.host import Host
 from vulsweb.vuls.results import Severity
 
 
-class Finding(db.Model):
+class Finding(Base):
     """One CVE on one host: when it was first seen, last seen and fixed."""
 
     __tablename__ = "findings"

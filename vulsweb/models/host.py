@@ -6,10 +6,10 @@ from typing import Any
 from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from vulsweb.extensions import db
+from vulsweb.extensions import Base
 
 
-class Host(db.Model):
+class Host(Base):
     """A machine that is scanned, as config.toml describes it."""
 
     __tablename__ = "hosts"

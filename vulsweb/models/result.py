@@ -6,11 +6,11 @@ from typing import Any
 from sqlalchemy import ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from vulsweb.extensions import db
+from vulsweb.extensions import Base
 from vulsweb.models.host import Host
 
 
-class Result(db.Model):
+class Result(Base):
     """The document that one scan left for one host, and its figures."""
 
     __tablename__ = "results"

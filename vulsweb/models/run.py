@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from vulsweb.extensions import db
+from vulsweb.extensions import Base
 from vulsweb.models.task import ScheduledTask
 from vulsweb.models.user import User
 
@@ -48,7 +48,7 @@ class Trigger(enum.StrEnum):
     API = "api"
 
 
-class Run(db.Model):
+class Run(Base):
     """One execution of a task, from queued to its end."""
 
     __tablename__ = "runs"
@@ -94,7 +94,7 @@ class Run(db.Model):
         return self.completed_at - self.started_at
 
 
-class LogChunk(db.Model):
+class LogChunk(Base):
     """A piece of a run's log, in the order of `start` (a byte offset)."""
 
     __tablename__ = "log_chunks"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, func, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from vulsweb.extensions import db
+from vulsweb.extensions import Base
 from vulsweb.models.host import Host
 from vulsweb.vuls.databases import DatabaseType
 from vulsweb.vuls.results import ScanType
@@ -28,7 +28,7 @@ class TaskType(enum.StrEnum):
         return {"scan": "Vulnerability Scan", "db_update": "Database Update"}[self.value]
 
 
-class ScheduledTask(db.Model):
+class ScheduledTask(Base):
     """A scan of one host, or a database update, that recurs by a cron line and runs on demand."""
 
     __tablename__ = "scheduled_tasks"

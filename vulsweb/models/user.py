@@ -8,14 +8,14 @@ from flask_login import UserMixin
 from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from vulsweb.extensions import db
+from vulsweb.extensions import Base
 
 _hasher = PasswordHasher()
 # Checked when the name is unknown, so that an answer takes as long as for a known one.
 _NOBODY = _hasher.hash("nobody has this password")
 
 
-class User(UserMixin, db.Model):
+class User(UserMixin, Base):
     """A person who may sign in."""
 
     __tablename__ = "users"
@@ -39,7 +39,7 @@ class User(UserMixin, db.Model):
         return user is not None
 
 
-class ApiToken(db.Model):
+class ApiToken(Base):
     """A bearer token of the REST API; the token itself is shown once and never stored."""
 
     __tablename__ = "api_tokens"

@@ -142,20 +142,20 @@ def judge(result: ScanResult, databases: Collection[str]) -> tuple[Outcome, str 
     the databases that the report could read.
     """
     if result.errors:
-        return Outcome.FAILED, f"{result.server_name}: {_one_line(result.errors[0])}"
+        return Outcome.FAILED, _one_line(result.errors[0])
     if result.family in ("", "unknown"):
-        return Outcome.FAILED, f"{result.server_name}: Vuls could not tell which system runs there."
+        return Outcome.FAILED, "Vuls could not tell which system runs there."
     if not result.package_count:
-        return Outcome.FAILED, f"{result.server_name}: Vuls read no installed packages."
+        return Outcome.FAILED, "Vuls read no installed packages."
     if not result.reported:
-        return Outcome.PARTIAL, f"{result.server_name}: scanned, but the report that finds CVEs did not run."
+        return Outcome.PARTIAL, "It was scanned, but the report that finds CVEs did not run."
     needed = detecting(result.family)
     if needed is None:
-        return Outcome.PARTIAL, f"{result.server_name}: no database that we know of covers {result.family}."
+        return Outcome.PARTIAL, f"No database that we know of covers {result.family}."
     if needed.value not in databases:
         return Outcome.PARTIAL, (
-            f"{result.server_name}: no vulnerability database for {result.family} was there to look into,"
-            f" so nothing could be found. Run a database update of {needed.label} (or of all databases) first."
+            f"There was no vulnerability database for {result.family} to look into, so nothing was found."
+            f" First run a database update of {needed.label} or of all databases."
         )
     return Outcome.SUCCESS, None
 
@@ -240,9 +240,11 @@ _WORDS = {
 
 def _from_words(contents: list[Mapping[str, Any]]) -> Severity:
     words = (
-        str(content.get(field) or "").lower()
+        word
         for content in contents
         for field in ("cvss40Severity", "cvss3Severity", "cvss2Severity")
+        # Where Debian's source packages disagree, Vuls joins their words: "low|medium".
+        for word in str(content.get(field) or "").lower().split("|")
     )
     known = [_WORDS[word] for word in words if word in _WORDS]
     return min(known, key=lambda severity: severity.rank, default=Severity.UNKNOWN)

@@ -1,0 +1,78 @@
+# The commands of this project; `make` alone lists them.
+
+PYTHON ?= python3
+# More words for pytest, for example ARGS="-k cron -x".
+ARGS ?=
+# Shared by `tools`, `run` and the tests; outside the tree, so that it outlives a clone.
+export VULSWEB_TOOLS_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vulsweb/tools
+
+pip := .venv/bin/pip --disable-pip-version-check
+# Ends the program with make itself, should make be killed.
+tied := exec setpriv --pdeathsig TERM
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test e2e lint format tools lock
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: .venv/installed ## Start everything on this machine; Ctrl-C stops it
+	@$(tools-if-needed)
+	@$(tied) .venv/bin/vulsweb run
+
+demo: .venv/installed-dev ## The same without internet: real scans against a small offline mirror
+	@$(tools-if-needed)
+	@$(tied) .venv/bin/python -m tests.mirror -- .venv/bin/vulsweb run
+
+test: .venv/installed-dev ## Run all tests against real servers (ARGS="-k cron" for some)
+	@.venv/bin/python -m pytest -n 2 $(ARGS)
+
+e2e: .venv/installed-dev ## Run only the tests that use the whole stack and a browser
+	@.venv/bin/python -m pytest tests/e2e $(ARGS)
+
+lint: .venv/installed-dev ## Check style, types and templates
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/djlint --quiet --check vulsweb/templates
+	.venv/bin/djlint --quiet --lint vulsweb/templates
+
+format: .venv/installed-dev ## Put code and templates into the common form
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+	.venv/bin/djlint --quiet --reformat vulsweb/templates
+
+tools: ## Build the scanner's tools with Go, once
+	@executor/tools/build
+
+compile := .venv/bin/pip-compile --quiet --no-header --strip-extras --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --allow-unsafe
+lock: .venv/installed-dev ## Choose new versions of all packages, within setup.cfg
+	$(compile) --upgrade --extra local --extra test --extra dev -o requirements-dev.lock setup.cfg
+	$(compile) --upgrade --extra local -c requirements-dev.lock -o requirements.lock setup.cfg
+
+# Only where Go is the one way to get a scanner; without one, Vuls Web starts all the same.
+define tools-if-needed
+if command -v go >/dev/null && ! command -v vuls >/dev/null && ! docker info >/dev/null 2>&1; then \
+	executor/tools/build || echo "The scanner's tools could not be built; starting without them." >&2; \
+fi
+endef
+
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Vuls Web needs Python 3.11 or later; name it with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+		{ echo "Python cannot make its environment yet: apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv
+
+.venv/installed: requirements.lock setup.cfg pyproject.toml | .venv/bin/pip
+	@echo "Installing Vuls Web into .venv ..."
+	@$(pip) install --quiet --require-hashes -r requirements.lock
+	@$(pip) install --quiet --no-deps --editable .
+	@touch $@
+
+.venv/installed-dev: requirements-dev.lock setup.cfg pyproject.toml | .venv/bin/pip
+	@echo "Installing Vuls Web and what its tests need into .venv ..."
+	@$(pip) install --quiet --require-hashes -r requirements-dev.lock
+	@$(pip) install --quiet --no-deps --editable .
+	@touch $@

@@ -1,0 +1,52 @@
+"""The real tools, for tests that drive them."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+
+def lacking(what: str) -> NoReturn:
+    """Skip the test, or fail it where everything has to be there."""
+    if os.environ.get("VULSWEB_REQUIRE") == "all":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+def find_tool(name: str) -> Path:
+    folders = [os.environ.get("VULSWEB_TOOLS_DIR", ""), os.environ.get("PATH", "")]
+    found = shutil.which(name, path=os.pathsep.join(filter(None, folders)))
+    if found is None:
+        lacking(f"{name} is missing: `make tools` builds it, VULSWEB_TOOLS_DIR says where it is.")
+    return Path(found)
+
+
+@pytest.fixture(scope="session")
+def gost() -> Path:
+    return find_tool("gost")
+
+
+@pytest.fixture(scope="session")
+def vuls() -> Path:
+    return find_tool("vuls")
+
+
+@pytest.fixture(scope="session")
+def dpkg() -> None:
+    """Ask for dpkg, which knows how Debian orders versions."""
+    if shutil.which("dpkg") is None:
+        lacking("dpkg is missing: this is not a Debian system.")
+
+
+@pytest.fixture(scope="session")
+def bookworm() -> Mapping[str, str]:
+    """Ask for Debian 12, the only system of which the mirror's document speaks."""
+    release = Path("/etc/os-release")
+    lines = release.read_text().splitlines() if release.exists() else []
+    names = dict(line.replace('"', "").split("=", 1) for line in lines if "=" in line)
+    if (names.get("ID"), names.get("VERSION_CODENAME")) != ("debian", "bookworm"):
+        lacking("This is not Debian 12 (bookworm), of whose packages the mirror's document speaks.")
+    return names

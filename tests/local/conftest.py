@@ -1,0 +1,81 @@
+"""What the tests of the single-machine stack share."""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from vulsweb.local.children import Child, wait_for
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """An empty folder that every user may enter: pytest's own are closed to PostgreSQL's user."""
+    with tempfile.TemporaryDirectory(prefix="vulsweb-test-") as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
+
+
+@pytest.fixture
+def small_disk(place: Path) -> Iterator[Callable[[str], Path]]:
+    """Mount small file systems of memory, given their options."""
+    mounted: list[Path] = []
+
+    def mount(options: str) -> Path:
+        folder = place / f"disk{len(mounted)}"
+        folder.mkdir()
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=False, capture_output=True
+        )
+        if done.returncode != 0:
+            pytest.skip("Mounting a small disk needs root with the right to mount.")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture
+def python_child(tmp_path: Path) -> Callable[..., Child]:
+    """Make a child that runs a few lines of Python; `journal` names a file that all of them share."""
+
+    def make(name: str, lines: str, **options: object) -> Child:
+        command = [sys.executable, "-S", "-c", lines]
+        environ = {"journal": str(tmp_path / "journal")}
+        return Child(name=name, command=command, environ=environ, folder=tmp_path, **options)  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+def start_small_stack() -> Iterator[Callable[[dict[str, str]], "subprocess.Popen[str]"]]:
+    """Start the two servers under a real supervisor, in a process of their own."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(environ: dict[str, str]) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.local.small_stack"],
+            cwd=ROOT,
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **environ},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    """Return whether the condition comes true within half a minute."""
+    return wait_for(condition, 30)

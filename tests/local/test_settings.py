@@ -1,0 +1,41 @@
+from pathlib import Path
+
+import pytest
+
+from vulsweb.local import settings
+from vulsweb.local.errors import StackError
+
+
+def test_nothing_needs_to_be_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    found = settings.read({})
+
+    assert (found.host, found.port, found.data_dir) == ("127.0.0.1", 8000, tmp_path / "data")
+    assert (found.admin_password, found.database_url, found.redis_url) == (None, None, None)
+
+
+@pytest.mark.parametrize("word", ["eighty", "0", "65536", "-1", "80.0", "٨٠"])
+def test_a_bad_port_is_one_sentence(word: str) -> None:
+    with pytest.raises(StackError) as caught:
+        settings.read({"VULSWEB_PORT": word})
+
+    assert str(caught.value) == f"VULSWEB_PORT is {word!r}; write a number from 1 to 65535."
+
+
+def test_the_executors_proxy_and_all_secrets_are_kept_from_the_other_programs() -> None:
+    environ = {
+        "EXECUTOR_HTTPS_PROXY": "http://127.0.0.1:1",
+        "EXECUTOR_CA_BUNDLE": "/ca.pem",
+        "EXECUTOR_API_KEY": "k",
+        "SECRET_KEY": "s",
+        "DATABASE_URL": "postgresql://",
+        "REDIS_URL": "redis://",
+        "VULSWEB_ADMIN_PASSWORD": "p",
+        "VULSWEB_HTTPS": "yes",
+    }
+
+    found = settings.read(environ)
+
+    assert found.shared == {"VULSWEB_HTTPS": "yes"}
+    assert set(found.executor) == {"EXECUTOR_HTTPS_PROXY", "EXECUTOR_CA_BUNDLE"}
