@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 from vulsweb import access, api, cli, config, problems, views, worker
 from vulsweb.extensions import celery, csrf, db, limiter, login, migrate
 from vulsweb.models import User
+from vulsweb.views import errors
 
 
 def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
@@ -55,7 +56,7 @@ def load_user_of_token(incoming: Request) -> User | None:
 
 def answer_error(error: HTTPException) -> ResponseReturnValue:
     """Answer an HTTP error: a problem document under /api/, a page elsewhere."""
-    return problems.of_exception(error) if request.path.startswith("/api/") else error
+    return problems.of_exception(error) if request.path.startswith("/api/") else errors.page(error)
 
 
 def init_celery(app: Flask) -> None:

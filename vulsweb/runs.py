@@ -1,11 +1,12 @@
 """A run's life: start, claim, accept, note, conclude, cancel; and the runs that need rescue."""
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import Select, and_, func, or_, select, update
+from sqlalchemy.orm import joinedload
 
 from vulsweb import findings
 from vulsweb.executor_client import Job
@@ -18,6 +19,7 @@ from vulsweb.vuls.results import Outcome, Severity
 # A message that was lost on its way, or a worker that died while it asked the executor, shows by this.
 STALE = timedelta(seconds=60)
 REASON_LENGTH = 2000
+_FOR_PAGES = (joinedload(Run.task).joinedload(ScheduledTask.host), joinedload(Run.requested_by))
 
 
 class AlreadyActive(Exception):
@@ -67,6 +69,17 @@ def request_of(task: ScheduledTask) -> dict[str, Any]:
 def active_run(task_id: int) -> Run | None:
     """Return the task's run that is not over yet, if there is one."""
     return db.session.scalars(select(Run).where(Run.task_id == task_id, Run.status.in_(ACTIVE))).first()
+
+
+def get(run_id: int) -> Run | None:
+    """Return the run with its task, host and person, or None."""
+    return db.session.get(Run, run_id, options=_FOR_PAGES)
+
+
+def query(statuses: Collection[RunStatus] = ()) -> Select[tuple[Run]]:
+    """Return the runs, newest first, with task and host loaded; only those in `statuses` if there are any."""
+    chosen = select(Run).options(*_FOR_PAGES).order_by(Run.id.desc())
+    return chosen.where(Run.status.in_(statuses)) if statuses else chosen
 
 
 def claim(run_id: int, now: datetime) -> Run | None:
@@ -135,6 +148,13 @@ def log_from(run_id: int, offset: int) -> tuple[str, int]:
     ).all()
     end = db.session.scalar(select(Run.log_offset).where(Run.id == run_id))
     return "".join(piece.text for piece in pieces), end or offset
+
+
+def log_pieces(run_id: int, start: int) -> Sequence[LogChunk]:
+    """Return the stored pieces of the log from the one at byte `start` on."""
+    return db.session.scalars(
+        select(LogChunk).where(LogChunk.run_id == run_id, LogChunk.start >= start).order_by(LogChunk.start)
+    ).all()
 
 
 def conclude(run: Run, job: Job, documents: Iterable[tuple[str, bytes]], now: datetime) -> None:

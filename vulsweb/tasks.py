@@ -100,6 +100,11 @@ def history(task_id: int) -> Select[Run]:
     return select(Run).where(Run.task_id == task_id).order_by(Run.id.desc())
 
 
+def run_count(task_id: int) -> int:
+    """Return how many runs the task's history holds."""
+    return db.session.scalar(select(func.count()).select_from(Run).where(Run.task_id == task_id)) or 0
+
+
 def create(values: Mapping[str, Any], now: datetime) -> ScheduledTask:
     """Keep a new task; raise InvalidTask, having kept nothing."""
     task = ScheduledTask(created_at=now)
