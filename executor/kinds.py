@@ -145,8 +145,8 @@ def fetch_command(name: DatabaseName, dbpath: Path, proxy: str | None, timeout_s
     """Have the database's tool fetch its feed into the file."""
     database = CATALOGUE[name]
     arguments = [*database.arguments, "--dbpath", str(dbpath)]
-    if proxy and database.tool == "go-cve-dictionary":
-        # Its downloader does not look at the environment.
+    if proxy:
+        # Of these tools' downloaders some never look at the environment.
         arguments += ["--http-proxy", proxy]
     return Command(database.tool, tuple(arguments), timeout_seconds)
 

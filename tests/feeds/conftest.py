@@ -1,37 +1,22 @@
 """The real tools, for tests that drive them."""
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
-
-def lacking(what: str) -> NoReturn:
-    """Skip the test, or fail it where everything has to be there."""
-    if os.environ.get("VULSWEB_REQUIRE") == "all":
-        pytest.fail(what)
-    pytest.skip(what)
-
-
-def find_tool(name: str) -> Path:
-    folders = [os.environ.get("VULSWEB_TOOLS_DIR", ""), os.environ.get("PATH", "")]
-    found = shutil.which(name, path=os.pathsep.join(filter(None, folders)))
-    if found is None:
-        lacking(f"{name} is missing: `make tools` builds it, VULSWEB_TOOLS_DIR says where it is.")
-    return Path(found)
+from tests.needs import lacking, tool
 
 
 @pytest.fixture(scope="session")
 def gost() -> Path:
-    return find_tool("gost")
+    return tool("gost")
 
 
 @pytest.fixture(scope="session")
 def vuls() -> Path:
-    return find_tool("vuls")
+    return tool("vuls")
 
 
 @pytest.fixture(scope="session")
