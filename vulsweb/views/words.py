@@ -24,11 +24,12 @@ _STEP_NAMES = {
 
 def register(app: Flask) -> None:
     """Give the templates these words."""
-    for function in (ago, bytes_in_words, clean, due, duration, in_words, moment, step_name, when, worst_first):
-        app.add_template_filter(function)
-    app.add_template_global(expected_steps)
-    app.add_template_global(now)
-    app.add_template_global(plural)
+    for spoken in (ago, bytes_in_words, clean, due, duration, in_words, step_name, when):
+        app.add_template_filter(spoken)
+    for read in (moment, worst_first):
+        app.add_template_filter(read)
+    for function in (expected_steps, now, plural):
+        app.add_template_global(function)
 
 
 def now() -> datetime:
