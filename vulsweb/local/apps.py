@@ -3,7 +3,6 @@
 import errno
 import http
 import http.client
-import shutil
 import socket
 import sys
 from collections.abc import Mapping
@@ -18,7 +17,6 @@ from vulsweb.local.folder import DataFolder
 from vulsweb.local.settings import Settings
 
 HOME = Path(__file__).parents[2]  # where wsgi.py and migrations/ are
-TOOLS = ("vuls", "gost", "go-cve-dictionary", "goval-dictionary")
 
 
 @dataclass(frozen=True)
@@ -124,12 +122,6 @@ def listen(host: str, port: int) -> socket.socket:
         if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
             raise StackError(f"{host!r} is not an address of this machine; correct VULSWEB_HOST.") from error
         raise StackError(f"Port {port} on {host} is in use; set VULSWEB_PORT to another.") from error
-
-
-def missing_tools(settings: Settings) -> list[str]:
-    """Return the scanner's tools that are neither in the tools folder nor on PATH."""
-    path = f"{settings.tools_dir}:{settings.shared.get('PATH', '')}"
-    return [tool for tool in TOOLS if shutil.which(tool, path=path) is None]
 
 
 def _gunicorn(app: str, listener: socket.socket, *, workers: int, threads: int) -> list[str]:
