@@ -99,7 +99,7 @@ class Apps:
         """Return the command that brings the database up to date; `password` is the admin's, if new."""
         return Child(
             name="prepare",
-            command=[sys.executable, "-m", "vulsweb.cli", "prepare"],
+            command=[sys.executable, "-m", "vulsweb", "prepare"],
             # A single machine with nothing configured scans itself first.
             environ={"VULSWEB_SEED_LOCALHOST": "yes", **self.environ(), **password},
             folder=HOME,

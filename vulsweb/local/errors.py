@@ -5,5 +5,5 @@ class StackError(Exception):
     """The stack cannot run on; the message is one plain sentence."""
 
 
-class StopRequested(Exception):  # noqa: N818 - nothing went wrong
+class StopRequested(Exception):
     """Somebody asked the stack to stop while it was still starting."""

@@ -1,0 +1,227 @@
+"""The executor: a small application that turns a closed list of operations into real commands."""
+
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from flask import Blueprint, Flask, Response, current_app, request, send_file
+from werkzeug.exceptions import BadRequest, Conflict, HTTPException, NotFound, Unauthorized
+
+from executor import config, kinds
+from executor.databases import DatabaseFolder
+from executor.dispatch import Dispatcher
+from executor.jobs import Job, JobStore, new_job
+
+LARGEST_BODY_BYTES = 256 * 1024
+MOST_IDS = 500
+LONGEST_OFFSET_DIGITS = 15
+
+bp = Blueprint("executor", __name__)
+
+
+class Executor:
+    """What the routes share: the settings, the jobs on disk and who runs them."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self.keys = config.api_keys(variables)
+        self.settings = config.settings(variables)
+        self.store = JobStore(self.settings.data_dir)
+        self.databases = DatabaseFolder(self.settings.databases_dir)
+        self.dispatcher = Dispatcher(self.settings, self.store)
+
+
+def create_app(overrides: Mapping[str, str] | None = None) -> Flask:
+    """Build the executor and take up its jobs; `overrides` are laid over the environment's variables.
+
+    Raise ConfigError where a setting is missing or wrong: without a key it does not start.
+    """
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY_BYTES
+    executor = app.extensions["executor"] = Executor(config.environment(overrides))
+    app.before_request(_check_key)
+    app.register_blueprint(bp)
+    app.register_error_handler(kinds.InvalidError, _invalid)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(OSError, _storage_error)
+    executor.dispatcher.recover()
+    return app
+
+
+@bp.get("/health")
+def health() -> dict[str, Any]:
+    """Say that the executor lives and, to those with a key, what it can work with."""
+    if "X-API-Key" not in request.headers:
+        return {"status": "ok"}
+    return {
+        "status": "ok",
+        "engine": "local",
+        "tools": _executor().dispatcher.engine.tools(),
+        "databases": _executor().databases.present(),
+    }
+
+
+@bp.post("/scan")
+def scan() -> tuple[dict[str, Any], int]:
+    """Accept a scan."""
+    return _submit(kinds.scan_request(_body()))
+
+
+@bp.post("/database/update")
+def update_database() -> tuple[dict[str, Any], int]:
+    """Accept a database update."""
+    return _submit(kinds.database_request(_body()))
+
+
+@bp.get("/jobs")
+def list_jobs() -> dict[str, Any]:
+    """Show many jobs at once; unknown ids are left out."""
+    if "ids" not in request.args:
+        raise kinds.InvalidError("ids", "ids is missing: name the jobs, with commas between them.")
+    ids = [job_id for job_id in request.args["ids"].split(",") if job_id]
+    if len(ids) > MOST_IDS:
+        raise kinds.InvalidError("ids", f"At most {MOST_IDS} jobs can be asked for at once.")
+    known = (_find(job_id) for job_id in dict.fromkeys(ids))
+    return {"jobs": [_shown(job) for job in _looked_after([job for job in known if job])]}
+
+
+@bp.get("/jobs/<job_id>")
+def show_job(job_id: str) -> dict[str, Any]:
+    """Show a job."""
+    return _shown(_job_or_404(job_id))
+
+
+@bp.get("/jobs/<job_id>/logs")
+def show_log(job_id: str) -> dict[str, Any]:
+    """Show the log from an offset on, as much as fits in one reply."""
+    job = _job_or_404(job_id)
+    store = _executor().store
+    given = request.args.get("offset", "0")
+    if not given.isascii() or not given.isdigit() or len(given) > LONGEST_OFFSET_DIGITS:
+        raise kinds.InvalidError("offset", "offset must be a whole number, 0 or more.")
+    offset = int(given)
+    if offset > store.log_size(job.id):
+        raise kinds.InvalidError("offset", "offset is beyond the end of the log.")
+    text, next_offset = store.read_log(job.id, offset, ended=job.status.has_ended)
+    ended = job.status.has_ended and next_offset == store.log_size(job.id)
+    return {"offset": offset, "next_offset": next_offset, "text": text, "ended": ended}
+
+
+@bp.get("/jobs/<job_id>/results/<int:number>")
+def show_result(job_id: str, number: int) -> Response:
+    """Hand out a result document byte for byte."""
+    job = _job_or_404(job_id)
+    if number >= len(job.results):
+        raise NotFound("There is no such result.")
+    return send_file(_executor().store.result(job.id, number), mimetype="application/json")
+
+
+@bp.delete("/jobs/<job_id>")
+def cancel_job(job_id: str) -> tuple[dict[str, Any], int]:
+    """Have a job end; harmless where it has ended already."""
+    job = _job_or_404(job_id)
+    if job.status.has_ended:
+        return _shown(job), 200
+    return _shown(_executor().dispatcher.cancel(job)), 202
+
+
+def _check_key() -> None:
+    given = request.headers.get("X-API-Key")
+    if given is None and request.endpoint == "executor.health":
+        return
+    # Every key is compared, so that the time says nothing about which one was close.
+    matches = [hmac.compare_digest((given or "").encode(), key) for key in _executor().keys]
+    if not any(matches):
+        raise Unauthorized("The key in X-API-Key is missing or wrong.")
+
+
+def _submit(wanted: kinds.Request) -> tuple[dict[str, Any], int]:
+    executor = _executor()
+    existing = executor.store.load(wanted.job_id)
+    if existing is not None:
+        return _repeated(existing, wanted)
+    if wanted.kind == "scan":
+        kinds.check_servers(_shared_config(), wanted.body["servers"])
+    job = new_job(wanted.job_id, wanted.kind, wanted.body, wanted.steps)
+    if not executor.store.create(job):
+        # Its twin came at the same moment and won.
+        return _repeated(_job_or_404(wanted.job_id), wanted)
+    executor.dispatcher.dispatch(job.kind)
+    return _shown(job), 202
+
+
+def _repeated(job: Job, wanted: kinds.Request) -> tuple[dict[str, Any], int]:
+    if (job.kind, job.request) != (wanted.kind, wanted.body):
+        raise Conflict("There is another job with this job_id.")
+    (job,) = _looked_after([job])
+    return _shown(job), 200
+
+
+def _shared_config() -> str:
+    path = _executor().settings.vuls_config
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise kinds.InvalidError("servers", f"The shared config.toml cannot be read: {error}.") from error
+
+
+def _body() -> Any:
+    try:
+        return json.loads(request.get_data())
+    except (ValueError, RecursionError) as error:
+        raise BadRequest("The body is not valid JSON.") from error
+
+
+def _executor() -> Executor:
+    executor: Executor = current_app.extensions["executor"]
+    return executor
+
+
+def _find(job_id: str) -> Job | None:
+    return _executor().store.load(job_id) if kinds.JOB_ID.fullmatch(job_id) else None
+
+
+def _job_or_404(job_id: str) -> Job:
+    job = _find(job_id)
+    if job is None:
+        raise NotFound("There is no such job.")
+    (job,) = _looked_after([job])
+    return job
+
+
+def _looked_after(jobs: list[Job]) -> list[Job]:
+    """Return the jobs as they really are, and see to it that those which wait get their turn."""
+    dispatcher = _executor().dispatcher
+    settled = [dispatcher.settle(job) for job in jobs]
+    for kind in {job.kind for job in settled if not job.status.has_ended and job.started_at is None}:
+        dispatcher.dispatch(kind)
+    return settled
+
+
+def _shown(job: Job) -> dict[str, Any]:
+    hidden = ("request", "sequence")
+    shown = {key: value for key, value in asdict(job).items() if key not in hidden}
+    return {**shown, "log_size": _executor().store.log_size(job.id)}
+
+
+def _problem(status: int, title: str, detail: str, field: str | None = None) -> Response:
+    document = {"status": status, "title": title, "detail": detail}
+    if field is not None:
+        document["field"] = field
+    return Response(json.dumps(document), status, mimetype="application/problem+json")
+
+
+def _invalid(error: kinds.InvalidError) -> Response:
+    return _problem(422, "Unprocessable Content", str(error), error.field)
+
+
+def _http_error(error: HTTPException) -> Response:
+    return _problem(error.code or 500, error.name, error.description or error.name)
+
+
+def _storage_error(error: OSError) -> Response:
+    current_app.logger.error("%s %s: %s", request.method, request.path, error)
+    return _problem(
+        503, "Service Unavailable", f"The executor cannot use its data folder: {error.strerror or error}."
+    )

@@ -1,0 +1,117 @@
+"""The web process's side of jobs: hands them to runners and notices runners that died.
+
+It writes a job only as its owner, which it becomes for a moment where nobody else is.
+"""
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import threading
+
+from executor import locks
+from executor.config import Settings
+from executor.engines.local import LocalEngine
+from executor.jobs import Job, JobStatus, JobStore
+
+log = logging.getLogger(__name__)
+
+# Fetches of different files go side by side; two of the same file wait for each other.
+DATABASE_SLOTS = 2
+LOST = "The executor was stopped or killed while this job was running."
+
+
+def take_slot(settings: Settings, kind: str) -> int | None:
+    """Take one of the places of jobs of this kind, as a locked descriptor; None if all are taken."""
+    folder = settings.data_dir / "slots"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for number in range(settings.max_jobs if kind == "scan" else DATABASE_SLOTS):
+        slot = locks.take(folder / f"{kind}-{number}")
+        if slot is not None:
+            return slot
+    return None
+
+
+def waiting(store: JobStore, kind: str) -> list[str]:
+    """Return the jobs that still wait for a runner, the oldest first."""
+    jobs = ((job_id, store.load(job_id)) for job_id in store.open_ids(kind))
+    return [job_id for job_id, job in jobs if job and job.status is JobStatus.QUEUED]
+
+
+class Dispatcher:
+    """Starts runners where jobs wait and a slot is free, and keeps what is on disk true."""
+
+    def __init__(self, settings: Settings, store: JobStore) -> None:
+        self.settings = settings
+        self.store = store
+        self.engine = LocalEngine(settings)
+
+    def recover(self) -> None:
+        """Take up what an earlier process left behind."""
+        self.store.prune(self.settings.keep_jobs_days)
+        for job_id in self.store.open_ids():
+            job = self.store.load(job_id)
+            if job is not None:
+                self.settle(job)
+        for kind in ("scan", "database_update"):
+            self.dispatch(kind)
+
+    def dispatch(self, kind: str) -> None:
+        """Start a runner for each job that waits while there is a slot for it."""
+        slot = take_slot(self.settings, kind)
+        if slot is None:
+            # Whoever holds the slots looks for the next job when done.
+            return
+        for _ in waiting(self.store, kind):
+            if slot is None:
+                return
+            self._start_runner(kind, slot)
+            slot = take_slot(self.settings, kind)
+        if slot is not None:
+            os.close(slot)
+
+    def settle(self, job: Job) -> Job:
+        """Return the job as it really is: one that nobody runs any more is lost."""
+        if job.status is JobStatus.QUEUED:
+            self.store.enlist(job)
+        if job.status is not JobStatus.RUNNING:
+            return job
+        with self.store.owned(job.id) as mine:
+            # Read anew: it may have ended between the look and the lock.
+            if mine is None or mine.status is not JobStatus.RUNNING:
+                return mine or job
+            log.warning("job %s: its runner died", mine.id)
+            self.engine.end_leftover(self.store.work_folder(mine.id))
+            shutil.rmtree(self.store.work_folder(mine.id), ignore_errors=True)
+            mine.end(JobStatus.LOST, LOST)
+            self.store.save(mine)
+            return mine
+
+    def cancel(self, job: Job) -> Job:
+        """Have the job end: at once if it waits, else its runner sees to it within a moment."""
+        self.store.ask_to_cancel(job.id)
+        with self.store.owned(job.id) as mine:
+            if mine is not None and mine.status is JobStatus.QUEUED:
+                mine.end(JobStatus.CANCELLED)
+                self.store.save(mine)
+                return mine
+        return self.settle(self.store.load(job.id) or job)
+
+    def _start_runner(self, kind: str, slot: int) -> None:
+        # The runner inherits the locked slot: there is no moment in which it belongs to nobody.
+        with (self.settings.data_dir / "runner.log").open("ab") as errors:
+            try:
+                process = subprocess.Popen(  # noqa: S603 (our own module)
+                    [sys.executable, "-P", "-m", "executor.runner", kind, str(slot)],
+                    cwd=self.settings.data_dir,
+                    env=self.settings.for_runner(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=errors,
+                    stderr=errors,
+                    start_new_session=True,
+                    pass_fds=(slot,),
+                )
+            finally:
+                os.close(slot)
+        threading.Thread(target=process.wait, name=f"reaper of {process.pid}", daemon=True).start()

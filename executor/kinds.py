@@ -1,0 +1,208 @@
+"""The closed list of operations: what may be asked, and the commands that it becomes.
+
+Pure: nothing here reads a file, a clock or the environment.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+
+from executor.databases import CATALOGUE, DatabaseName
+from executor.engines import Command
+
+SCAN_TYPES = ("fast", "full")
+SCAN_STEPS = ["configtest", "scan", "report"]
+EVERY_DATABASE = "all"
+
+JOB_ID = re.compile(r"[0-9a-f]{32}")
+# A server's name becomes the name of its result file.
+SERVER_NAME = re.compile(r"(?!\.\.?$)[^/\x00-\x1f\x7f\ud800-\udfff]{1,200}")
+
+# What Vuls needs of the shared file besides the servers. The rest (mail, chat, upload) would only
+# put its secrets in the job's folder.
+KEPT_SECTIONS = ("version", "default", "wpscan")
+# Vuls creates an empty database, in its current folder, for each dictionary that is not named.
+SMALL_DICTIONARIES = ("exploit", "metasploit", "kevuln", "cti")
+
+
+class InvalidError(Exception):
+    """The request asks for something that there is not; `field` says where."""
+
+    def __init__(self, field: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.field = field
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request whose shape is right. `body` is the request without its id."""
+
+    job_id: str
+    kind: str
+    body: dict[str, Any]
+
+    @property
+    def steps(self) -> list[str]:
+        """Return the names of the job's steps, in order."""
+        if self.kind == "scan":
+            return SCAN_STEPS
+        return list(databases_of(self.body["database"]))
+
+
+def scan_request(body: Any) -> Request:
+    """Check the shape of a request for a scan; whether the servers exist is another question."""
+    job_id = _job_id(_fields(body, ("job_id", "servers", "scan_type")))
+    servers, scan_type = body["servers"], body["scan_type"]
+    if not isinstance(servers, list) or not servers:
+        raise InvalidError("servers", "servers must be a list of at least one name.")
+    for name in servers:
+        if not isinstance(name, str) or not SERVER_NAME.fullmatch(name):
+            raise InvalidError("servers", "A server's name is at most 200 characters without a slash.")
+    if len(set(servers)) != len(servers):
+        raise InvalidError("servers", "A server is named twice.")
+    if scan_type not in SCAN_TYPES:
+        raise InvalidError("scan_type", "scan_type must be fast or full.")
+    return Request(job_id, "scan", {"servers": servers, "scan_type": scan_type})
+
+
+def database_request(body: Any) -> Request:
+    """Check a request for a database update."""
+    job_id = _job_id(_fields(body, ("job_id", "database")))
+    database = body["database"]
+    if not isinstance(database, str) or database not in (EVERY_DATABASE, *CATALOGUE):
+        raise InvalidError("database", f"database must be one of {', '.join((EVERY_DATABASE, *CATALOGUE))}.")
+    return Request(job_id, "database_update", {"database": database})
+
+
+def databases_of(name: str) -> tuple[DatabaseName, ...]:
+    """Return the databases that a name stands for: all of them, or itself."""
+    return tuple(CATALOGUE) if name == EVERY_DATABASE else (name,)
+
+
+def check_servers(shared: str, servers: Sequence[str]) -> None:
+    """Raise Invalid unless each server is in the shared config.toml."""
+    known = _servers(_parsed(shared))
+    for name in servers:
+        if name not in known:
+            raise InvalidError("servers", f"There is no server {name!r} in config.toml.")
+
+
+def job_config(shared: str, servers: Sequence[str], scan_type: str, dictionaries: Mapping[str, Path]) -> str:
+    """Return the config.toml of one job, made from the shared one: only the asked servers.
+
+    `dictionaries` says for each of Vuls' dictionary sections which file it shall read.
+    """
+    document = _parsed(shared)
+    default = _section(document, "default")
+    known = _servers(document)
+    made: dict[str, Any] = {
+        key: value for key, value in document.items() if key.lower() in KEPT_SECTIONS and value
+    }
+    for section, path in dictionaries.items():
+        made[section] = {"type": "sqlite3", "SQLite3Path": str(path)}
+    made["servers"] = {name: _server(known[name], default, scan_type) for name in servers}
+    return tomlkit.dumps(made)
+
+
+def configtest_command(folder: Path, timeout_seconds: int) -> Command:
+    """Ask Vuls whether the servers can be scanned."""
+    return Command("vuls", ("configtest", *_paths(folder)), timeout_seconds)
+
+
+def scan_command(folder: Path, results: Path, timeout_seconds: int) -> Command:
+    """Have Vuls scan every server of the job's config.toml."""
+    # Vuls gives up first, so that it still writes what it has of the servers that were quick.
+    limit = max(1, timeout_seconds * 9 // 10)
+    return Command(
+        "vuls",
+        (
+            "scan",
+            *_paths(folder),
+            f"-results-dir={results}",
+            f"-cachedb-path={folder / 'cache.db'}",
+            f"-timeout-scan={limit}",
+        ),
+        timeout_seconds,
+    )
+
+
+def report_command(folder: Path, results: Path, timeout_seconds: int) -> Command:
+    """Have Vuls look up the vulnerabilities of the newest results in a folder."""
+    # -refresh-cve: without it Vuls keeps what an earlier report found.
+    return Command(
+        "vuls",
+        ("report", *_paths(folder), f"-results-dir={results}", "-refresh-cve", "-no-progress"),
+        timeout_seconds,
+    )
+
+
+def fetch_command(name: DatabaseName, dbpath: Path, proxy: str | None, timeout_seconds: int) -> Command:
+    """Have the database's tool fetch its feed into the file."""
+    database = CATALOGUE[name]
+    arguments = [*database.arguments, "--dbpath", str(dbpath)]
+    if proxy and database.tool == "go-cve-dictionary":
+        # Its downloader does not look at the environment.
+        arguments += ["--http-proxy", proxy]
+    return Command(database.tool, tuple(arguments), timeout_seconds)
+
+
+def _fields(body: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    if not isinstance(body, dict):
+        raise InvalidError("body", "The body must be a JSON object.")
+    for name in names:
+        if name not in body:
+            raise InvalidError(name, f"{name} is missing.")
+    for name in body:
+        if name not in names:
+            raise InvalidError(name[:100], "There is no such field.")
+    return body
+
+
+def _job_id(body: dict[str, Any]) -> str:
+    job_id = body["job_id"]
+    if not isinstance(job_id, str) or not JOB_ID.fullmatch(job_id):
+        raise InvalidError("job_id", "job_id must be 32 lower-case hexadecimal digits.")
+    return job_id
+
+
+def _parsed(shared: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(shared)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidError("servers", f"The shared config.toml is not valid TOML: {error}.") from error
+
+
+def _section(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    # Vuls reads its keys without regard to case.
+    for key, value in document.items():
+        if key.lower() == name and isinstance(value, dict):
+            return value
+    return {}
+
+
+def _servers(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    servers = _section(document, "servers")
+    return {name: server for name, server in servers.items() if isinstance(server, dict)}
+
+
+def _server(server: dict[str, Any], default: dict[str, Any], scan_type: str) -> dict[str, Any]:
+    if scan_type != "full":
+        return server
+    # Vuls refuses deep together with offline.
+    modes = _modes(server) or _modes(default)
+    full = ["fast-root", "offline"] if "offline" in modes else ["deep"]
+    return {key: value for key, value in server.items() if key.lower() != "scanmode"} | {"scanMode": full}
+
+
+def _modes(section: Mapping[str, Any]) -> list[str]:
+    modes: Any = next((value for key, value in section.items() if key.lower() == "scanmode"), [])
+    return [str(mode).lower() for mode in modes] if isinstance(modes, list) else []
+
+
+def _paths(folder: Path) -> tuple[str, str]:
+    return f"-config={folder / 'config.toml'}", f"-log-dir={folder}"

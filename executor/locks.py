@@ -1,0 +1,49 @@
+"""Advisory locks on files. The kernel frees them when their holder dies, however it dies."""
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+POLL_SECONDS = 0.1
+
+
+def take(path: Path, *, shared: bool = False) -> int | None:
+    """Lock the file and return its descriptor, to be closed by the caller; None if another holds it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+@contextlib.contextmanager
+def attempt(path: Path) -> Iterator[bool]:
+    """Hold the lock if it is free and say whether it was."""
+    descriptor = take(path)
+    try:
+        yield descriptor is not None
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def held(path: Path, check: Callable[[], None], *, shared: bool = False) -> Iterator[None]:
+    """Wait for the lock and hold it; `check` is called while waiting and raises to give up."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Polled, not a blocking flock: someone who waits must still notice that the job was cancelled.
+    while (descriptor := take(path, shared=shared)) is None:
+        check()
+        time.sleep(POLL_SECONDS)
+    try:
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,172 @@
+"""A real PostgreSQL, an application on it, and the cast: an admin, a host, tasks."""
+
+import contextvars
+import tempfile
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from flask_migrate import upgrade
+from sqlalchemy import text
+from werkzeug.test import TestResponse
+
+from vulsweb import access, create_app, tasks, worker
+from vulsweb.extensions import db
+from vulsweb.local import postgres
+from vulsweb.models import Host, ScheduledTask, User
+
+NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+PASSWORD = "correct horse battery"
+
+
+def at(moment: str) -> datetime:
+    """Return a moment written like "2026-01-01 03:00", in UTC."""
+    return datetime.fromisoformat(moment).replace(tzinfo=UTC)
+
+
+class SeparateClient(FlaskClient):
+    """A client whose requests share nothing with the test: no session, no current user."""
+
+    def open(self, *args: Any, **kwargs: Any) -> TestResponse:
+        """Send a request as if from another process."""
+        return contextvars.Context().run(super().open, *args, **kwargs)
+
+
+@pytest.fixture(scope="session")
+def open_folder() -> Iterator[Path]:
+    """A folder that PostgreSQL's own user can enter, which pytest's are not."""
+    with tempfile.TemporaryDirectory(prefix="vulsweb-tests-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture(scope="session")
+def database_url(open_folder: Path) -> Iterator[str]:
+    with postgres(open_folder / "postgres", durable=False) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def application(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    made = create_app(
+        {
+            "TESTING": True,
+            "SECRET_KEY": "tests tests tests tests tests tests",
+            "SQLALCHEMY_DATABASE_URI": database_url,
+            "REDIS_URL": "redis://127.0.0.1:1/0",
+            "RATELIMIT_ENABLED": False,
+            "RATELIMIT_STORAGE_URI": "memory://",
+            "EXECUTOR_URL": "http://127.0.0.1:1",
+            "EXECUTOR_API_KEY": "tests tests tests tests tests tests",
+            "VULS_CONFIG": tmp_path_factory.mktemp("config") / "config.toml",
+            "SEED_LOCALHOST": True,
+            "RUN_TIMEOUT": timedelta(hours=6),
+            "WTF_CSRF_ENABLED": False,
+        }
+    )
+    made.test_client_class = SeparateClient
+    with made.app_context():
+        upgrade()
+        yield made
+        db.session.remove()
+        db.engine.dispose()
+
+
+@pytest.fixture
+def app(application: Flask) -> Iterator[Flask]:
+    """The application on an empty database; the test stands inside its context."""
+    yield application
+    db.session.remove()
+    names = ", ".join(table.name for table in db.metadata.sorted_tables)
+    db.session.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+    db.session.commit()
+
+
+@pytest.fixture
+def admin(app: Flask) -> User:
+    user = access.create_user("admin", PASSWORD, NOW)
+    db.session.commit()
+    return user
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def signed_in(app: Flask, admin: User) -> FlaskClient:
+    client = app.test_client()
+    with client.session_transaction() as session:
+        session["_user_id"] = str(admin.id)
+        session["_fresh"] = True
+    return client
+
+
+@pytest.fixture
+def token(app: Flask, admin: User) -> str:
+    made = access.create_token("tests", admin, NOW)
+    db.session.commit()
+    return made
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The ids of the runs that were handed to the workers."""
+    ids: list[int] = []
+    monkeypatch.setattr(worker.launch_runs, "delay", ids.extend)
+    return ids
+
+
+@pytest.fixture
+def make_host(app: Flask) -> Callable[..., Host]:
+    def make(name: str = "web-1", **fields: Any) -> Host:
+        given: dict[str, Any] = {
+            "name": name,
+            "hostname": name,
+            "scan_modes": ["fast"],
+            "vuls_config": {"host": name},
+            "created_at": NOW,
+            "synced_at": NOW,
+        }
+        host = Host(**(given | fields))
+        db.session.add(host)
+        db.session.commit()
+        return host
+
+    return make
+
+
+@pytest.fixture
+def make_task(app: Flask, make_host: Callable[..., Host]) -> Callable[..., ScheduledTask]:
+    """Make a scan of a fresh host, or what the overrides say (values as in tasks.create)."""
+    count = 0
+
+    def make(*, next_run_at: datetime | None = None, **overrides: Any) -> ScheduledTask:
+        nonlocal count
+        count += 1
+        values: dict[str, Any] = {
+            "name": f"task {count}",
+            "task_type": "scan",
+            "scan_type": "fast",
+            "cron_expression": "0 2 * * *",
+        } | overrides
+        if values["task_type"] == "scan" and "host_id" not in values:
+            values["host_id"] = make_host(f"host-{count}").id
+        task = tasks.create(values, NOW)
+        if next_run_at is not None:
+            task.next_run_at = next_run_at
+        db.session.commit()
+        return task
+
+    return make
+
+
+@pytest.fixture
+def data() -> Path:
+    """The folder of real documents."""
+    return Path(__file__).parent / "data"

@@ -1,0 +1,137 @@
+"""The real executor, with stand-ins for the tools, and the real worker functions."""
+
+import json
+import stat
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from werkzeug.serving import make_server
+
+import executor
+from tests.conftest import NOW
+from vulsweb import hosts, worker
+from vulsweb.extensions import db
+from vulsweb.models import Run
+
+CONFIG = '[servers.host-1]\nhost = "localhost"\nport = "local"\n'
+
+# Stands for Vuls: leaves the documents that it finds beside itself, as `vuls scan` and `report` do.
+VULS = """#!{python}
+import json, pathlib, sys, time
+here = pathlib.Path(__file__).parent
+say = json.loads((here / "vuls.json").read_text())
+option = dict(word.lstrip("-").split("=", 1) for word in sys.argv[2:] if "=" in word)
+print(sys.argv[1], say.get("noise", ""), flush=True)
+if sys.argv[1] == "scan":
+    while not (here / "go").exists():
+        time.sleep(0.02)
+    folder = pathlib.Path(option["results-dir"]) / "2026-01-01T00-00-00+0000"
+    folder.mkdir(parents=True)
+    for name, text in say["documents"].items():
+        (folder / (name + ".json")).write_text(text)
+if sys.argv[1] == "report":
+    for path in pathlib.Path(option["results-dir"]).glob("*/*.json"):
+        document = json.loads(path.read_text())
+        document.update(reportedAt="2026-01-01T00:00:00Z", reportedVersion="stand-in")
+        path.write_text(json.dumps(document))
+sys.exit(say.get("exit", {{}}).get(sys.argv[1], 0))
+"""
+GOST = """#!{python}
+import pathlib, sqlite3, sys
+path = sys.argv[sys.argv.index("--dbpath") + 1]
+with sqlite3.connect(path) as connection:
+    connection.executescript(
+        "CREATE TABLE IF NOT EXISTS fetch_meta (schema_version INT, last_fetched_at TEXT);"
+        "INSERT INTO fetch_meta VALUES (3, '2026-01-01T00:00:00Z');"
+        "CREATE TABLE IF NOT EXISTS debian_cves (id INT); INSERT INTO debian_cves VALUES (1), (2);"
+    )
+connection.close()
+"""
+
+
+class Tools:
+    """The folder of the stand-ins, and what they are to do."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name, text in (("vuls", VULS), ("gost", GOST)):
+            (folder / name).write_text(text.format(python=sys.executable))
+            (folder / name).chmod(stat.S_IRWXU)
+        self.vuls()
+        self.let_go()
+
+    def vuls(self, documents: dict[str, str] | None = None, **said: object) -> None:
+        """Say which documents a scan leaves, what is printed and how the commands exit."""
+        (self.folder / "vuls.json").write_text(json.dumps({"documents": documents or {}, **said}))
+
+    def hold(self) -> None:
+        """Have a scan wait until `let_go`."""
+        (self.folder / "go").unlink()
+
+    def let_go(self) -> None:
+        """Let a waiting scan go on."""
+        (self.folder / "go").touch()
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Tools:
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    return Tools(folder)
+
+
+@pytest.fixture
+def document(data: Path) -> Callable[..., str]:
+    """Make the document that a scan of host-1 leaves, with these CVE ids."""
+    found = json.loads((data / "scan_without_database.json").read_text())
+
+    def make(*cve_ids: str, **changes: object) -> str:
+        entry = {"affectedPackages": [{"name": "apt", "fixedIn": "2.6.2"}]}
+        return json.dumps(found | {"scannedCves": dict.fromkeys(cve_ids, entry)} | changes)
+
+    return make
+
+
+@pytest.fixture
+def executor_server(
+    app: Flask, tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """The executor, listening; the application knows where."""
+    (tmp_path / "config.toml").write_text(CONFIG)
+    made = executor.create_app(
+        {
+            "EXECUTOR_API_KEY": app.config["EXECUTOR_API_KEY"],
+            "EXECUTOR_DATA_DIR": str(tmp_path / "executor"),
+            "EXECUTOR_VULS_CONFIG": str(tmp_path / "config.toml"),
+            "VULSWEB_TOOLS_DIR": str(tools.folder),
+        }
+    )
+    server = make_server("127.0.0.1", 0, made, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setitem(app.config, "EXECUTOR_URL", url)
+    hosts.sync(CONFIG, NOW)
+    db.session.commit()
+    yield url
+    tools.let_go()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def follow(run: Run, until: Callable[[Run], bool] = lambda run: not run.status.is_active) -> Run:
+    """Do what the worker does every two seconds, faster, until the run is where it should be."""
+    deadline = time.monotonic() + 30
+    while True:
+        worker.follow_runs()
+        db.session.refresh(run)
+        if until(run):
+            return run
+        assert time.monotonic() < deadline, f"run {run.id} is still {run.status.value}"
+        time.sleep(0.05)

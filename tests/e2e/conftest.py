@@ -1,0 +1,87 @@
+"""The mirror in front of the feeds, the complete stack behind it, and a browser."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.e2e.stack import Program, Stack, running
+from tests.mirror.__main__ import settings
+from tests.mirror.documents import Tracker, debian_tracker, shipped_documents
+from tests.mirror.server import mirror
+from tests.needs import lacking, tool
+
+CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def feeds() -> Iterator[dict[str, str]]:
+    """The environment of an executor whose tools fetch from the mirror."""
+    folder = tool("vuls").parent
+    tool("gost")
+    with mirror(shipped_documents()) as server:
+        yield {"VULSWEB_TOOLS_DIR": str(folder), **settings(server)}
+
+
+@pytest.fixture(scope="session")
+def facts() -> Tracker:
+    return debian_tracker()
+
+
+@pytest.fixture
+def stack(feeds: dict[str, str], tmp_path: Path, open_folder: Path) -> Stack:
+    """A stack that has not been started, with a data folder of its own."""
+    return Stack(open_folder / tmp_path.name / "data", feeds)
+
+
+@pytest.fixture
+def started(stack: Stack) -> Iterator[Stack]:
+    with running(stack):
+        yield stack
+
+
+@pytest.fixture
+def program(started: Stack) -> Program:
+    return Program(started, started.command("token", "create", "tests").strip())
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        lacking("Chromium is missing: `apt-get install chromium`.")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A fresh profile; an error in the page's console fails the test."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    yield page
+    context.close()
+    assert errors == []
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Where screenshots go: VULSWEB_SCREENSHOTS, to renew those in docs/, or nowhere to stay."""
+    folder = Path(os.environ.get("VULSWEB_SCREENSHOTS", tmp_path / "screenshots"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,103 @@
+"""The main job by program, on real input: the real Vuls scans this machine."""
+
+import signal
+
+from tests.e2e.stack import Program, Stack
+from tests.mirror.documents import Tracker
+from tests.mirror.expected import already_fixed, expected_findings
+
+# What each urgency of the tracker becomes with us.
+SEVERITIES = {
+    "unimportant": "low",
+    "not yet assigned": "unknown",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+}
+
+
+def test_without_a_database_the_scan_is_partial_and_with_one_it_finds_the_cves(
+    program: Program, facts: Tracker
+) -> None:
+    (host,) = program.get("/api/hosts")["items"]
+    scan = program.post(
+        "/api/scheduled-tasks/",
+        {
+            "name": "this machine",
+            "task_type": "scan",
+            "config": {"scan_type": "fast"},
+            "host_id": host["id"],
+            "cron_expression": "0 2 * * *",
+        },
+    )
+    update = program.post(
+        "/api/scheduled-tasks/",
+        {
+            "name": "debian",
+            "task_type": "db_update",
+            "config": {"database_type": "gost_debian"},
+            "cron_expression": "0 1 * * *",
+        },
+    )
+
+    blind = program.run_to_end(scan["id"])
+    fetched = program.run_to_end(update["id"])
+    seeing = program.run_to_end(scan["id"])
+
+    assert host["name"] == "localhost"
+    assert blind["status"] == "partial"
+    assert "no vulnerability database for debian" in blind["error_message"]
+    assert (fetched["status"], fetched["error_message"]) == ("success", None)
+    (database,) = fetched["result_data"]["databases"]
+    assert (database["name"], database["rows"] > 100) == ("gost_debian", True)
+    assert (seeing["status"], seeing["error_message"]) == ("success", None)
+    _check_findings(program, seeing["id"], facts)
+    assert program.get(f"/api/scheduled-tasks/{scan['id']}")["last_status"] == "success"
+
+
+def _check_findings(program: Program, run_id: int, facts: Tracker) -> None:
+    found = {finding["cve_id"]: finding for finding in program.findings(run_id)}
+    expected = expected_findings(facts)
+    assert expected
+    assert set(found) == set(expected)
+    assert not set(found) & already_fixed(facts)
+    for cve_id, wanted in expected.items():
+        finding = found[cve_id]
+        versions = {package["name"]: package["installed_version"] for package in finding["packages"]}
+        assert set(versions) == set(wanted.packages), cve_id
+        assert all(versions.values()), cve_id
+        assert finding["severity"] == SEVERITIES[wanted.urgency], cve_id
+        assert finding["new"] is True
+
+
+def test_all_databases_at_once_are_partial_where_only_one_feed_answers(program: Program) -> None:
+    (monthly,) = program.get("/api/scheduled-tasks/")["items"]
+
+    run = program.run_to_end(monthly["id"], seconds=300)
+
+    assert (monthly["name"], monthly["cron_expression"]) == ("Monthly Database Updates", "0 2 1 * *")
+    assert run["status"] == "partial"
+    states = {step["name"]: step["status"] for step in run["steps"]}
+    assert len(states) == 9
+    assert states.pop("gost_debian") == "completed"
+    assert set(states.values()) == {"failed"}
+
+
+def test_killing_the_stack_and_starting_it_again_loses_nothing(program: Program, started: Stack) -> None:
+    (monthly,) = program.get("/api/scheduled-tasks/")["items"]
+    run_id = program.post(f"/api/scheduled-tasks/{monthly['id']}/run")["id"]
+
+    started.stop(signal.SIGKILL)
+    started.start()
+
+    ended = program.end_of(run_id, seconds=300)
+    assert ended["status"] == "partial"
+    assert {step["name"] for step in ended["steps"] if step["status"] == "completed"} == {"gost_debian"}
+    assert program.get("/api/scheduled-tasks/")["total"] == 1
+
+
+def test_ctrl_c_stops_the_stack_cleanly(started: Stack) -> None:
+    code = started.stop(signal.SIGINT)
+
+    assert code == 0
+    assert started.lines[-1] == "Stopped."

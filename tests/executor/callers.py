@@ -1,0 +1,59 @@
+"""How tests speak to an executor, in this process or another."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+KEY = "an-executor-key-for-tests-only-0123456789"
+HEADERS = {"X-API-Key": KEY}
+
+Seen = TypeVar("Seen")
+
+
+def until(look: Callable[[], Seen | None], seconds: float = 20) -> Seen:
+    """Look again until there is something to see; fail after some seconds."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if (seen := look()) is not None and seen is not False:
+            return seen
+        time.sleep(0.02)
+    raise AssertionError(f"nothing was seen within {seconds} seconds")
+
+
+class Caller:
+    """Speaks the wire to an executor, in this process or another, as a caller with the key."""
+
+    def __init__(self, send: Callable[..., tuple[int, dict[str, str], bytes]]) -> None:
+        self.send = send
+
+    def __call__(
+        self, method: str, path: str, body: Any = None, **headers: str
+    ) -> tuple[int, dict[str, Any]]:
+        status, _, data = self.send(method, path, body, {**HEADERS, **headers})
+        return status, json.loads(data)
+
+    def submit_scan(self, *servers: str, scan_type: str = "fast", job_id: str | None = None) -> str:
+        job_id = job_id or uuid.uuid4().hex
+        body = {"job_id": job_id, "servers": list(servers or ("localhost",)), "scan_type": scan_type}
+        status, answer = self("POST", "/scan", body)
+        assert status in (200, 202), answer
+        return job_id
+
+    def submit_update(self, database: str) -> str:
+        job_id = uuid.uuid4().hex
+        status, answer = self("POST", "/database/update", {"job_id": job_id, "database": database})
+        assert status == 202, answer
+        return job_id
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        status, job = self("GET", f"/jobs/{job_id}")
+        assert status == 200, job
+        return job
+
+    def log(self, job_id: str) -> str:
+        return str(self("GET", f"/jobs/{job_id}/logs")[1]["text"])
+
+    def finished(self, job_id: str) -> dict[str, Any]:
+        return until(lambda: job if (job := self.job(job_id))["ended_at"] else None)

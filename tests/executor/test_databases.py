@@ -1,0 +1,207 @@
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from executor.databases import DatabaseFolder
+from executor.errors import CancelledError, StepError
+from tests.executor.callers import until
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> DatabaseFolder:
+    return DatabaseFolder(tmp_path / "databases")
+
+
+def go_on() -> None:
+    """Someone who waits for a lock and is not told to give up."""
+
+
+def filled(rows: int, table: str = "debian_cves") -> Callable[[Path], None]:
+    """A fetch that leaves so many rows, as gost does."""
+
+    def fetch(path: Path) -> None:
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS fetch_meta (schema_version integer, last_fetched_at text)"
+            )
+            connection.execute("INSERT INTO fetch_meta VALUES (3, '2025-05-05 01:02:03.123456789+00:00')")
+            connection.execute(f"CREATE TABLE IF NOT EXISTS {table} (id integer)")
+            connection.execute(f"DELETE FROM {table}")  # noqa: S608
+            connection.executemany(f"INSERT INTO {table} VALUES (?)", [(n,) for n in range(rows)])  # noqa: S608
+
+    return fetch
+
+
+def rows(folder: DatabaseFolder, name: str = "gost_debian") -> int | None:
+    described = folder.describe(name)
+    return described["rows"] if described else None
+
+
+def test_a_sound_fetch_takes_the_place_of_the_live_file(folder: DatabaseFolder) -> None:
+    folder.update("gost_debian", filled(10), go_on)
+    folder.update("gost_debian", filled(12), go_on)
+
+    assert rows(folder) == 12
+    assert list(folder.staging.iterdir()) == []
+
+
+def test_what_is_in_the_same_file_stays(folder: DatabaseFolder) -> None:
+    folder.update("gost_debian", filled(10), go_on)
+    folder.update("gost_redhat", filled(7, "redhat_cves"), go_on)
+
+    present = folder.present()
+
+    assert {name: described["rows"] for name, described in present.items()} == {
+        "gost_debian": 10,
+        "gost_redhat": 7,
+    }
+    assert all(described["fetched_at"].startswith("20") for described in present.values())
+
+
+def raises(path: Path) -> None:
+    path.write_bytes(b"half a file")
+    raise StepError("The feed did not answer.")
+
+
+def garbage(path: Path) -> None:
+    path.write_bytes(b"\0" * 100_000)
+
+
+def no_schema(path: Path) -> None:
+    filled(20)(path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM fetch_meta")
+
+
+def damaged(path: Path) -> None:
+    filled(5000)(path)
+    with path.open("r+b") as file:
+        file.seek(3 * 4096)
+        file.write(b"\xff" * 8192)
+
+
+def other_emptied(path: Path) -> None:
+    filled(20)(path)
+    filled(0, "redhat_cves")(path)
+
+
+@pytest.mark.parametrize(
+    ("fetch", "sentence"),
+    [
+        (raises, "The feed did not answer"),
+        (garbage, "cannot be read"),
+        (lambda path: path.unlink(), "cannot be read"),
+        (no_schema, "unfinished"),
+        (damaged, "damaged"),
+        (filled(0), "brought no rows"),
+        (filled(4), "shrink from 10 to 4 rows"),
+        (other_emptied, "gost_redhat database would shrink from 7 to 0"),
+    ],
+)
+def test_whatever_fails_the_last_good_database_stays(
+    folder: DatabaseFolder, fetch: Callable[[Path], None], sentence: str
+) -> None:
+    folder.update("gost_debian", filled(10), go_on)
+    folder.update("gost_redhat", filled(7, "redhat_cves"), go_on)
+    before = folder.live("gost.sqlite3").read_bytes()
+
+    with pytest.raises(StepError, match=sentence):
+        folder.update("gost_debian", fetch, go_on)
+
+    assert folder.live("gost.sqlite3").read_bytes() == before
+    assert list(folder.staging.iterdir()) == []
+
+
+def test_half_the_rows_is_not_yet_a_collapse(folder: DatabaseFolder) -> None:
+    folder.update("gost_debian", filled(10), go_on)
+
+    folder.update("gost_debian", filled(5), go_on)
+
+    assert rows(folder) == 5
+
+
+def test_a_database_left_in_two_files_by_its_tool_is_made_one(folder: DatabaseFolder) -> None:
+    def with_a_log_beside_it(path: Path) -> None:
+        filled(8)(path)
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+
+    folder.update("gost_debian", with_a_log_beside_it, go_on)
+
+    assert rows(folder) == 8
+    assert [path.name for path in folder.folder.glob("gost*")] == ["gost.sqlite3"]
+
+
+def test_a_live_file_that_cannot_be_read_is_begun_anew(folder: DatabaseFolder) -> None:
+    folder.live("gost.sqlite3").write_bytes(b"not a database at all, " * 1000)
+
+    assert rows(folder) is None
+    folder.update("gost_debian", filled(3), go_on)
+
+    assert rows(folder) == 3
+
+
+def test_a_file_put_there_by_hand_tells_the_tools_own_time(folder: DatabaseFolder) -> None:
+    filled(2)(folder.live("gost.sqlite3"))
+
+    described = folder.describe("gost_debian")
+
+    assert described is not None
+    assert described["fetched_at"] == "2025-05-05T01:02:03Z"
+
+
+def test_a_report_and_a_swap_exclude_each_other(folder: DatabaseFolder) -> None:
+    folder.update("gost_debian", filled(10), go_on)
+    waiting = threading.Event()
+    swap = threading.Thread(target=folder.update, args=("gost_debian", filled(11), waiting.set))
+
+    with folder.reading(go_on) as live:
+        swap.start()
+        assert waiting.wait(10)
+        while_reading = rows(folder)
+    swap.join(10)
+
+    assert live["gost"] == folder.live("gost.sqlite3")
+    assert (while_reading, rows(folder)) == (10, 11)
+
+
+def test_two_reports_read_side_by_side(folder: DatabaseFolder) -> None:
+    def must_not_wait() -> None:
+        raise AssertionError
+
+    with folder.reading(must_not_wait) as one, folder.reading(must_not_wait) as other:
+        assert one == other == {}
+
+
+def test_of_two_fetches_of_one_file_the_second_sees_what_the_first_left(folder: DatabaseFolder) -> None:
+    fetching, go = threading.Event(), threading.Event()
+
+    def slow(path: Path) -> None:
+        fetching.set()
+        go.wait(10)
+        filled(10)(path)
+
+    first = threading.Thread(target=folder.update, args=("gost_debian", slow, go_on))
+    first.start()
+    fetching.wait(10)
+    second = threading.Thread(target=folder.update, args=("gost_redhat", filled(7, "redhat_cves"), go.set))
+    second.start()
+    first.join(10)
+    second.join(10)
+
+    assert set(folder.present()) == {"gost_debian", "gost_redhat"}
+
+
+def test_one_who_waits_for_a_lock_can_be_cancelled(folder: DatabaseFolder) -> None:
+    def cancelled() -> None:
+        raise CancelledError
+
+    with folder.reading(go_on), pytest.raises(CancelledError):
+        folder.update("gost_debian", filled(1), cancelled)
+
+    until(lambda: list(folder.staging.iterdir()) == [])
+    assert rows(folder) is None

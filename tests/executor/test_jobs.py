@@ -1,0 +1,147 @@
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from executor import jobs
+from executor.jobs import JobStatus, JobStore, StepStatus, new_job
+
+JOB_ID = "a" * 32
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> JobStore:
+    return JobStore(tmp_path)
+
+
+def put(store: JobStore, job_id: str = JOB_ID) -> jobs.Job:
+    job = new_job(job_id, "scan", {"servers": ["a"]}, ["configtest", "scan", "report"])
+    assert store.create(job)
+    return job
+
+
+def test_a_job_reads_back_as_it_was_written(store: JobStore) -> None:
+    job = put(store)
+
+    assert store.load(JOB_ID) == job
+    assert store.open_ids() == [JOB_ID]
+
+
+def test_of_many_that_create_a_job_at_once_one_succeeds(store: JobStore) -> None:
+    made: list[bool] = []
+    gate = threading.Barrier(8)
+
+    def create() -> None:
+        gate.wait()
+        made.append(store.create(new_job(JOB_ID, "scan", {}, ["scan"])))
+
+    threads = [threading.Thread(target=create) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(made) == [False] * 7 + [True]
+    assert store.open_ids() == [JOB_ID]
+    assert [entry.name for entry in store.jobs_dir.iterdir()] == [JOB_ID]
+
+
+def test_jobs_wait_in_the_order_they_came(store: JobStore) -> None:
+    for digit in "cab":
+        put(store, digit * 32)
+
+    assert store.open_ids("scan") == ["c" * 32, "a" * 32, "b" * 32]
+    assert store.open_ids("database_update") == []
+
+
+def test_a_job_has_one_owner_at_a_time(store: JobStore) -> None:
+    put(store)
+
+    with store.owned(JOB_ID) as first, store.owned(JOB_ID) as second:
+        assert first is not None
+        assert second is None
+
+
+def test_an_ended_job_is_not_open_and_leaves_no_step_open(store: JobStore) -> None:
+    job = put(store)
+    job.steps[0].end(StepStatus.COMPLETED)
+    job.steps[1].status = StepStatus.RUNNING
+
+    job.end(JobStatus.LOST, "It was lost.")
+    store.save(job)
+
+    assert store.open_ids() == []
+    assert [step.status for step in job.steps] == ["completed", "failed", "skipped"]
+    assert job.steps[1].message == "It was lost."
+
+
+def test_a_log_that_reaches_its_limit_says_that_it_was_cut(store: JobStore) -> None:
+    put(store)
+
+    for _ in range(12):
+        store.append_log(JOB_ID, b"x" * 1024 * 1024)
+
+    log = (store.folder(JOB_ID) / "log").read_bytes()
+    assert log.endswith(jobs.LOG_CUT)
+    assert len(log) == jobs.LOG_LIMIT_BYTES + len(jobs.LOG_CUT)
+
+
+@given(st.one_of(st.binary(max_size=60), st.text(max_size=30).map(str.encode)), st.integers(4, 9))
+def test_a_log_read_in_pieces_is_the_log_read_at_once(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes, limit: int
+) -> None:
+    store = JobStore(tmp_path_factory.getbasetemp() / "pieces")
+    store.create(new_job(JOB_ID, "scan", {}, []))
+    (store.folder(JOB_ID) / "log").write_bytes(data)
+
+    read, offset = "", 0
+    while offset < len(data):
+        text, offset = store.read_log(JOB_ID, offset, ended=True, limit=limit)
+        read += text
+
+    assert read == data.decode("utf-8", "replace")
+
+
+def test_a_character_that_is_half_written_waits_for_its_other_half(store: JobStore) -> None:
+    put(store)
+    whole = "é".encode()
+    store.append_log(JOB_ID, b"caf" + whole[:1])
+
+    first = store.read_log(JOB_ID, 0, ended=False)
+    store.append_log(JOB_ID, whole[1:])
+    second = store.read_log(JOB_ID, first[1], ended=False)
+
+    assert first == ("caf", 3)
+    assert second == ("é", 5)
+
+
+def test_pruning_takes_old_ended_jobs_and_leaves_open_and_recent_ones(store: JobStore) -> None:
+    old, recent, still_open = (put(store, digit * 32) for digit in "123")
+    long_ago = time.time() - 8 * 24 * 60 * 60
+    for job in (old, recent):
+        job.end(JobStatus.COMPLETED)
+        store.save(job)
+    for job in (old, still_open):
+        os.utime(store.folder(job.id) / "job.json", (long_ago, long_ago))
+
+    store.prune(keep_days=7)
+
+    assert store.load(old.id) is None
+    assert store.load(recent.id) is not None
+    assert store.load(still_open.id) is not None
+
+
+def test_a_job_whose_creator_died_before_naming_it_is_found_again(store: JobStore) -> None:
+    job = put(store)
+    for entry in store.open_dir.iterdir():
+        entry.unlink()
+    long_ago = time.time() - 8 * 24 * 60 * 60
+    os.utime(store.folder(job.id) / "job.json", (long_ago, long_ago))
+
+    store.prune(keep_days=7)
+
+    assert store.open_ids() == [JOB_ID]

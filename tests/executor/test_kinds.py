@@ -1,0 +1,139 @@
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from executor import kinds
+
+JOB_ID = "0" * 32
+SCAN = {"job_id": JOB_ID, "servers": ["localhost"], "scan_type": "fast"}
+UPDATE = {"job_id": JOB_ID, "database": "nvd"}
+
+SHARED = """
+version = "v2"
+[default]
+user = "scanner"
+[slack]
+legacyToken = "xoxp-secret"
+[Gost]
+type = "http"
+url = "http://127.0.0.1:1"
+[servers.plain]
+host = "a"
+[servers.both]
+host = "b"
+scanMode = ["fast", "offline"]
+[servers."odd name"]
+host = "c"
+SCANMODE = ["Offline"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"job_id": "A" * 32}, "job_id"),
+        ({"job_id": "0" * 31}, "job_id"),
+        ({"job_id": "0" * 32 + "\n"}, "job_id"),
+        ({"job_id": "../" + "0" * 29}, "job_id"),
+        ({"job_id": 7}, "job_id"),
+        ({"servers": []}, "servers"),
+        ({"servers": "localhost"}, "servers"),
+        ({"servers": [1]}, "servers"),
+        ({"servers": ["a", "a"]}, "servers"),
+        ({"servers": ["../a"]}, "servers"),
+        ({"servers": [".."]}, "servers"),
+        ({"servers": ["a\x00"]}, "servers"),
+        ({"servers": ["\ud800"]}, "servers"),
+        ({"servers": ["a" * 201]}, "servers"),
+        ({"scan_type": "deep"}, "scan_type"),
+        ({"scan_type": ["fast"]}, "scan_type"),
+        ({"extra": 1}, "extra"),
+    ],
+)
+def test_a_scan_of_a_wrong_shape_names_the_field(change: dict[str, Any], field: str) -> None:
+    with pytest.raises(kinds.InvalidError) as refused:
+        kinds.scan_request({**SCAN, **change})
+
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize("name", ["job_id", "servers", "scan_type"])
+def test_a_missing_field_is_named(name: str) -> None:
+    body = {key: value for key, value in SCAN.items() if key != name}
+
+    with pytest.raises(kinds.InvalidError) as refused:
+        kinds.scan_request(body)
+
+    assert refused.value.field == name
+
+
+@pytest.mark.parametrize("database", ["", "oval", "gost_alpine", None, ["nvd"], {"a": 1}])
+def test_an_unknown_database_is_refused(database: Any) -> None:
+    with pytest.raises(kinds.InvalidError) as refused:
+        kinds.database_request({**UPDATE, "database": database})
+
+    assert refused.value.field == "database"
+
+
+def test_all_stands_for_the_nine_databases() -> None:
+    request = kinds.database_request({**UPDATE, "database": "all"})
+
+    assert request.steps == (
+        ["nvd", "ubuntu", "debian", "redhat", "amazon", "alpine", "gost_ubuntu", "gost_debian", "gost_redhat"]
+    )
+
+
+def test_a_jobs_config_holds_the_asked_servers_and_no_others_secrets() -> None:
+    text = kinds.job_config(SHARED, ["plain", "odd name"], "fast", {"gost": Path("/live/gost.sqlite3")})
+
+    assert tomllib.loads(text) == {
+        "version": "v2",
+        "default": {"user": "scanner"},
+        "gost": {"type": "sqlite3", "SQLite3Path": "/live/gost.sqlite3"},
+        "servers": {"plain": {"host": "a"}, "odd name": {"host": "c", "SCANMODE": ["Offline"]}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("server", "modes"),
+    [("plain", ["deep"]), ("both", ["fast-root", "offline"]), ("odd name", ["fast-root", "offline"])],
+)
+def test_a_full_scan_never_asks_for_deep_and_offline_together(server: str, modes: list[str]) -> None:
+    text = kinds.job_config(SHARED, [server], "full", {})
+
+    made = tomllib.loads(text)["servers"][server]
+    assert made["scanMode"] == modes
+    assert "SCANMODE" not in made
+
+
+def test_a_full_scan_heeds_modes_that_come_from_the_default() -> None:
+    shared = '[default]\nscanMode = ["offline"]\n[servers.a]\nhost = "a"\n'
+
+    text = kinds.job_config(shared, ["a"], "full", {})
+
+    assert tomllib.loads(text)["servers"]["a"]["scanMode"] == ["fast-root", "offline"]
+
+
+@pytest.mark.parametrize("shared", ["", "servers = 1", "[servers]\na = 1", "[servers.b]", "not toml"])
+def test_a_server_that_is_not_in_the_config_is_refused(shared: str) -> None:
+    with pytest.raises(kinds.InvalidError) as refused:
+        kinds.check_servers(shared, ["a"])
+
+    assert refused.value.field == "servers"
+
+
+def test_only_the_tool_that_ignores_the_environment_is_handed_the_proxy() -> None:
+    nvd = kinds.fetch_command("nvd", Path("/s/cve.sqlite3"), "http://proxy:1", 60)
+    gost = kinds.fetch_command("gost_debian", Path("/s/gost.sqlite3"), "http://proxy:1", 60)
+
+    assert nvd.arguments == ("fetch", "nvd", "--dbpath", "/s/cve.sqlite3", "--http-proxy", "http://proxy:1")
+    assert gost.arguments == ("fetch", "debian", "--batch-size", "500", "--dbpath", "/s/gost.sqlite3")
+
+
+def test_vuls_gives_up_before_the_executor_does() -> None:
+    command = kinds.scan_command(Path("/w"), Path("/w/results"), 1000)
+
+    assert "-timeout-scan=900" in command.arguments
+    assert command.timeout_seconds == 1000

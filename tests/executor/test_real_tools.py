@@ -1,0 +1,132 @@
+"""The real binaries on this machine, without a network."""
+
+import sqlite3
+import subprocess
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from platform import freedesktop_os_release
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from executor.databases import CATALOGUE, DatabaseFolder
+from tests.executor.callers import Caller
+from tests.executor.conftest import caller_of
+
+# A proxy where nobody listens: every feed fails, at once.
+NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def call(variables: dict[str, str], tools_dir: Path, start: Callable[[], Flask]) -> Caller:
+    variables["VULSWEB_TOOLS_DIR"] = str(tools_dir)
+    variables["EXECUTOR_HTTPS_PROXY"] = NOWHERE
+    return caller_of(start())
+
+
+def document(call: Caller, job: dict[str, Any], server: str) -> dict[str, Any]:
+    url = next(result["url"] for result in job["results"] if result["server"] == server)
+    return call("GET", url)[1]
+
+
+def test_this_machine_is_scanned_beside_one_that_cannot_be_reached(call: Caller, data: Path) -> None:
+    job = call.finished(call.submit_scan("localhost", "web1"))
+
+    assert job["status"] == "completed", call.log(job["id"])
+    assert document(call, job, "localhost")["errors"] == []
+    assert len(document(call, job, "localhost")["packages"]) > 50
+    assert "ssh-keyscan" in document(call, job, "web1")["errors"][0]
+    assert job["steps"][1]["message"].startswith("(")
+    assert "web1: Failed to ssh-keyscan" in job["steps"][1]["message"]
+    # Vuls creates what it does not find: none of it among the live databases.
+    assert [path.name for path in data.rglob("*.sqlite3")] == []
+
+
+def test_a_host_that_cannot_be_reached_alone_still_leaves_its_document(call: Caller) -> None:
+    job = call.finished(call.submit_scan("web1"))
+
+    assert job["status"] == "completed"
+    assert job["steps"][0]["status"] == "failed"
+    assert "web1" in job["steps"][0]["message"]
+    assert document(call, job, "web1")["errors"] != []
+
+
+def test_a_configuration_that_vuls_refuses_ends_the_job_with_vuls_sentence(
+    call: Caller, variables: dict[str, str]
+) -> None:
+    config = Path(variables["EXECUTOR_VULS_CONFIG"])
+    config.write_text(config.read_text().replace('scanMode = ["fast"]', 'scanMode = ["fast", "deep"]'))
+
+    job = call.finished(call.submit_scan("localhost"))
+
+    assert job["status"] == "failed"
+    assert "Specify only one of offline, fast, fast-root or deep" in job["error"]
+    assert [step["status"] for step in job["steps"]] == ["failed", "skipped", "skipped"]
+
+
+def test_a_full_scan_asks_vuls_for_deep(call: Caller) -> None:
+    job = call.finished(call.submit_scan("localhost", scan_type="full"))
+
+    assert document(call, job, "localhost")["scanMode"].startswith("deep")
+
+
+@pytest.mark.parametrize("name", ["debian", "gost_debian"])
+def test_a_feed_that_does_not_answer_fails_with_the_tools_sentence(
+    call: Caller, data: Path, name: str
+) -> None:
+    job = call.finished(call.submit_update(name))
+
+    assert job["status"] == "failed"
+    assert "Failed to fetch" in job["error"]
+    assert list((data / "databases").glob("*.sqlite3")) == []
+
+
+@pytest.mark.parametrize("name", ["alpine", "gost_debian"])
+def test_rows_are_counted_in_the_schema_that_the_tools_make(
+    call: Caller, tmp_path: Path, tools_dir: Path, name: str
+) -> None:
+    path = tmp_path / "made.sqlite3"
+    _schema(tools_dir, name, path)
+
+    with closing(sqlite3.connect(path)) as connection:
+        counted = connection.execute(CATALOGUE[name].count).fetchone()
+
+    assert counted == (0,)
+
+
+def test_the_report_finds_what_is_in_the_live_database(call: Caller, data: Path, tools_dir: Path) -> None:
+    codename = freedesktop_os_release().get("VERSION_CODENAME")
+    if freedesktop_os_release()["ID"] != "debian":
+        pytest.skip("This machine is not Debian.")
+
+    def fetch(path: Path) -> None:
+        _schema(tools_dir, "gost_debian", path)
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("INSERT INTO debian_cves (cve_id, scope) VALUES ('CVE-2026-0001', 'local')")
+            connection.execute("INSERT INTO debian_packages (debian_cve_id, package_name) VALUES (1, 'dpkg')")
+            connection.execute(
+                "INSERT INTO debian_releases (debian_package_id, product_name, status, urgency)"
+                " VALUES (1, ?, 'open', 'high')",
+                (codename,),
+            )
+
+    DatabaseFolder(data / "databases").update("gost_debian", fetch, lambda: None)
+    before = (data / "databases" / "gost.sqlite3").read_bytes()
+
+    job = call.finished(call.submit_scan("localhost"))
+
+    found = document(call, job, "localhost")["scannedCves"]
+    assert set(found) == {"CVE-2026-0001"}
+    assert job["databases"]["gost_debian"]["rows"] == 1
+    assert (data / "databases" / "gost.sqlite3").read_bytes() == before
+
+
+def _schema(tools_dir: Path, name: str, path: Path) -> None:
+    """Have the tool make an empty database by letting its fetch fail."""
+    database = CATALOGUE[name]
+    arguments = [*database.arguments, "--dbpath", str(path)]
+    environment = {"HTTPS_PROXY": NOWHERE, "HTTP_PROXY": NOWHERE, "HOME": str(path.parent)}
+    made = subprocess.run([str(tools_dir / database.tool), *arguments], env=environment, capture_output=True)
+    assert made.returncode == 1, made

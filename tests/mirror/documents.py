@@ -1,0 +1,39 @@
+"""What the mirror ships: real documents, under the addresses from which the real tools fetch them."""
+
+import json
+from pathlib import Path
+from typing import TypedDict
+
+DEBIAN_TRACKER = "https://security-tracker.debian.org/tracker/data/json"
+DATA = Path(__file__).parent / "data"
+TRACKER_FILE = DATA / "debian-tracker.json"
+
+
+class Release(TypedDict, total=False):
+    """What the tracker says of one CVE in one source package of one Debian release."""
+
+    status: str
+    repositories: dict[str, str]
+    fixed_version: str
+    urgency: str
+
+
+class Entry(TypedDict):
+    """What the tracker says of one CVE in one source package."""
+
+    releases: dict[str, Release]
+
+
+# Source package -> CVE -> entry.
+Tracker = dict[str, dict[str, Entry]]
+
+
+def shipped_documents() -> dict[str, bytes]:
+    """Return every shipped document by its URL."""
+    return {DEBIAN_TRACKER: TRACKER_FILE.read_bytes()}
+
+
+def debian_tracker() -> Tracker:
+    """Read the shipped Debian security-tracker document."""
+    tracker: Tracker = json.loads(TRACKER_FILE.read_bytes())
+    return tracker

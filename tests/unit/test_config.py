@@ -1,0 +1,56 @@
+"""Settings are read strictly."""
+
+from pathlib import Path
+
+import pytest
+
+from vulsweb import config
+
+COMPLETE = {
+    "SECRET_KEY": "s" * 32,
+    "EXECUTOR_API_KEY": "k" * 32,
+    "DATABASE_URL": "postgresql://",
+    "REDIS_URL": "redis://127.0.0.1",
+    "EXECUTOR_URL": "http://127.0.0.1:8001",
+    "VULSWEB_VULS_CONFIG": "config.toml",
+}
+
+
+def test_a_complete_environment_is_enough() -> None:
+    settings = config.from_environment(COMPLETE)
+
+    assert settings["SECRET_KEY"] == "s" * 32
+    assert settings["SESSION_COOKIE_SECURE"] is False
+
+
+@pytest.mark.parametrize("name", sorted(COMPLETE))
+def test_nothing_that_is_missing_is_guessed(name: str) -> None:
+    with pytest.raises(config.ConfigError, match=name):
+        config.from_environment({key: value for key, value in COMPLETE.items() if key != name})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SECRET_KEY", "short"),
+        ("EXECUTOR_API_KEY", "short"),
+        ("VULSWEB_HTTPS", "true"),
+        ("VULSWEB_RUN_TIMEOUT_HOURS", "0"),
+        ("VULSWEB_RUN_TIMEOUT_HOURS", "a day"),
+    ],
+)
+def test_a_wrong_value_stops_the_program_and_is_named(name: str, value: str) -> None:
+    with pytest.raises(config.ConfigError, match=name):
+        config.from_environment(COMPLETE | {name: value})
+
+
+def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("f" * 40 + "\n")
+    given = {**COMPLETE, "SECRET_KEY": "", "SECRET_KEY_FILE": str(tmp_path / "key")}
+
+    assert config.from_environment(given)["SECRET_KEY"] == "f" * 40
+
+
+def test_a_secret_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(config.ConfigError, match="SECRET_KEY_FILE cannot be read"):
+        config.from_environment(COMPLETE | {"SECRET_KEY_FILE": str(tmp_path / "none")})

@@ -1,0 +1,197 @@
+"""What result documents say, and what a scan came to."""
+
+import contextlib
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vulsweb.vuls import results
+from vulsweb.vuls.results import Outcome, Severity
+
+
+@pytest.fixture
+def document(data: Path) -> dict[str, Any]:
+    """A result as Vuls v0.26.0 left it, with findings added as it writes them."""
+    found: dict[str, Any] = json.loads((data / "scan_without_database.json").read_text())
+    found["packages"]["tar"] = {"name": "tar", "version": "1.34+dfsg", "release": "1.2+deb12u1"}
+    found["scannedCves"] = {
+        "CVE-2005-2541": {
+            "cveID": "CVE-2005-2541",
+            "affectedPackages": [{"name": "tar", "notFixedYet": True, "fixState": "open"}],
+            "cveContents": {
+                "debian_security_tracker": [{"cvss2Severity": "unimportant", "summary": " a\nb "}]
+            },
+        },
+        "CVE-2026-0001": {
+            "cveID": "CVE-2026-0001",
+            "affectedPackages": [{"name": "gone", "fixedIn": "2.0"}],
+            "cveContents": {"nvd": {"cvss2Score": 10.0, "cvss3Score": 9.8, "title": "Worse"}},
+        },
+    }
+    return found
+
+
+def parse(document: dict[str, Any]) -> results.ScanResult:
+    return results.parse(json.dumps(document).encode())
+
+
+def test_a_result_tells_the_host_and_its_findings(document: dict[str, Any]) -> None:
+    result = parse(document)
+
+    assert (result.server_name, result.family, result.release) == ("localhost", "debian", "12")
+    assert result.scanned_at.isoformat().startswith("2026-11-24T02:03:33")
+    assert result.package_count == len(document["packages"])
+    assert [finding.cve_id for finding in result.findings] == ["CVE-2005-2541", "CVE-2026-0001"]
+    assert result.severity_counts == {"critical": 1, "high": 0, "medium": 0, "low": 1, "unknown": 0}
+
+
+def test_a_finding_tells_the_package_as_installed_and_as_fixed(document: dict[str, Any]) -> None:
+    tar, gone = (finding.packages[0] for finding in parse(document).findings)
+
+    assert (tar.name, tar.installed_version, tar.fixed_in, tar.fix_state) == (
+        "tar",
+        "1.34+dfsg-1.2+deb12u1",
+        "",
+        "open",
+    )
+    assert (gone.installed_version, gone.fixed_in, gone.fix_state) == ("", "2.0", "")
+
+
+def test_titles_are_one_line_and_short(document: dict[str, Any]) -> None:
+    document["scannedCves"]["CVE-2026-0001"]["cveContents"]["nvd"]["title"] = "x\x1b[31m\u202e" + "y" * 400
+
+    titles = [finding.title for finding in parse(document).findings]
+
+    assert titles[0] == "a b"
+    assert titles[1].startswith("x [31m ")
+    assert len(titles[1]) == results.TITLE_LENGTH
+
+
+@pytest.mark.parametrize(
+    ("content", "severity", "score"),
+    [
+        ({"cvss40Score": 9.0, "cvss3Score": 1.0}, Severity.CRITICAL, 9.0),
+        ({"cvss3Score": 8.9}, Severity.HIGH, 8.9),
+        ({"cvss3Score": 0, "cvss2Score": 4.0}, Severity.MEDIUM, 4.0),
+        ({"cvss2Score": 0.1}, Severity.LOW, 0.1),
+        ({"cvss3Severity": "IMPORTANT"}, Severity.HIGH, None),
+        ({"cvss2Severity": "moderate"}, Severity.MEDIUM, None),
+        ({"cvss2Severity": "unimportant|not yet assigned|medium"}, Severity.MEDIUM, None),
+        ({"cvss2Severity": "not yet assigned"}, Severity.UNKNOWN, None),
+        ({"cvss3Score": True, "cvss2Score": 99}, Severity.UNKNOWN, None),
+        ({}, Severity.UNKNOWN, None),
+    ],
+)
+def test_severity_follows_the_newest_score_and_words_only_without_one(
+    document: dict[str, Any], content: dict[str, Any], severity: Severity, score: float | None
+) -> None:
+    document["scannedCves"] = {"CVE-1": {"cveContents": {"nvd": [content]}}}
+
+    (finding,) = parse(document).findings
+
+    assert (finding.severity, finding.score) == (severity, score)
+
+
+def test_a_scan_that_had_its_database_is_a_success(document: dict[str, Any]) -> None:
+    assert results.judge(parse(document), {"gost_debian"}) == (Outcome.SUCCESS, None)
+
+
+def test_a_scan_without_a_database_for_the_family_is_partial_and_says_which(document: dict[str, Any]) -> None:
+    outcome, sentence = results.judge(parse(document), {"gost_ubuntu", "nvd"})
+
+    assert outcome is Outcome.PARTIAL
+    assert "no vulnerability database for debian to look into" in str(sentence)
+    assert "GOST Debian" in str(sentence)
+
+
+@pytest.mark.parametrize(
+    ("change", "outcome", "said"),
+    [
+        ({"errors": ["Failed to\x1b[0m connect"]}, Outcome.FAILED, "Failed to [0m connect"),
+        ({"family": "unknown"}, Outcome.FAILED, "could not tell which system"),
+        ({"family": ""}, Outcome.FAILED, "could not tell which system"),
+        ({"packages": {}}, Outcome.FAILED, "no installed packages"),
+        ({"reportedVersion": ""}, Outcome.PARTIAL, "the report that finds CVEs did not run"),
+        ({"family": "plan9"}, Outcome.PARTIAL, "No database that we know of covers plan9"),
+    ],
+)
+def test_a_result_is_judged_by_what_it_holds(
+    document: dict[str, Any], change: dict[str, Any], outcome: Outcome, said: str
+) -> None:
+    judged, sentence = results.judge(parse(document | change), {"gost_debian"})
+
+    assert judged is outcome
+    assert said in str(sentence)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"jsonVersion": 3}, "jsonVersion is 3"),
+        ({"serverName": None}, "serverName is missing"),
+        ({"family": 7}, "family is not text"),
+        ({"packages": []}, None),
+        ({"packages": [1]}, "packages is not an object"),
+        ({"scannedCves": {"CVE-1": 5}}, "scannedCves.CVE-1 is not an object"),
+        ({"scannedCves": {"CVE-1": {"affectedPackages": ["tar"]}}}, "CVE-1.affectedPackages holds"),
+        ({"scannedCves": {"CVE-1": {"affectedPackages": [{}]}}}, "name is missing"),
+        ({"errors": "bad"}, "errors is not a list"),
+        ({"scannedAt": "yesterday"}, "scannedAt is 'yesterday'"),
+    ],
+)
+def test_a_malformed_result_is_refused_by_its_first_wrong_field(
+    document: dict[str, Any], change: dict[str, Any], said: str | None
+) -> None:
+    wrong = copy.deepcopy(document) | change
+    if said is None:
+        assert parse(wrong).package_count == 0
+        return
+
+    with pytest.raises(results.ResultsError) as refusal:
+        parse(wrong)
+
+    assert said in str(refusal.value)
+
+
+@pytest.mark.parametrize("document", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000])
+def test_what_is_not_a_json_object_is_refused(document: bytes) -> None:
+    with pytest.raises(results.ResultsError):
+        results.parse(document)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    field=st.sampled_from(["packages", "scannedCves", "errors", "family", "scannedAt", "serverName"]),
+    value=JSON,
+)
+def test_hostile_values_are_refused_or_read_but_never_crash(field: str, value: Any) -> None:
+    whole = {
+        "jsonVersion": 4,
+        "serverName": "a",
+        "family": "debian",
+        "release": "12",
+        "scannedAt": "2026-01-01T00:00:00Z",
+    }
+
+    with contextlib.suppress(results.ResultsError):
+        results.judge(results.parse(json.dumps(whole | {field: value}).encode()), [])
+
+
+def test_what_is_kept_does_not_name_key_files(document: dict[str, Any]) -> None:
+    document["config"] = {"scan": {"servers": {"web": {"keyPath": "/root/.ssh/id_ed25519"}}}}
+
+    kept = results.without_config(json.dumps(document).encode())
+
+    assert b"id_ed25519" not in kept
+    assert results.parse(kept) == parse(document)

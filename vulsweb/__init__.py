@@ -1,0 +1,84 @@
+"""Vuls Web: schedules Vuls scans and database updates, and shows what they find."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from celery import Task
+from flask import Flask, Request, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
+
+from vulsweb import access, api, cli, config, problems, views, worker
+from vulsweb.extensions import celery, csrf, db, limiter, login, migrate
+from vulsweb.models import User
+from vulsweb.views import errors
+
+
+def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
+    """Build the web application; worker, beat and commands build the same one."""
+    app = Flask(__name__)
+    app.config.from_mapping(overrides if overrides is not None else config.from_environment())
+    init_extensions(app)
+    init_celery(app)
+    views.register(app)
+    api.register(app)
+    cli.register(app)
+    app.register_error_handler(HTTPException, answer_error)
+    return app
+
+
+def init_extensions(app: Flask) -> None:
+    """Tie the Flask extensions to `app`."""
+    app.config.setdefault("SESSION_COOKIE_SAMESITE", "Lax")
+    app.config.setdefault("WTF_CSRF_TIME_LIMIT", None)  # as long as the session
+    db.init_app(app)
+    migrate.init_app(app, db, directory=str(Path(app.root_path).parent / "migrations"))
+    login.init_app(app)
+    csrf.init_app(app)
+    limiter.init_app(app)
+
+
+@login.user_loader
+def load_user(user_id: str) -> User | None:
+    """Return the person whom a session cookie names."""
+    return db.session.get(User, int(user_id)) if user_id.isdecimal() else None
+
+
+@login.request_loader
+def load_user_of_token(incoming: Request) -> User | None:
+    """Return the person whom a bearer token stands for; tokens open the API alone."""
+    scheme, _, token = incoming.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not incoming.path.startswith("/api/"):
+        return None
+    return access.user_of_token(token.strip())
+
+
+def answer_error(error: HTTPException) -> ResponseReturnValue:
+    """Answer an HTTP error: a problem document under /api/, a page elsewhere."""
+    return problems.of_exception(error) if request.path.startswith("/api/") else errors.page(error)
+
+
+def init_celery(app: Flask) -> None:
+    """Point Celery at Redis and run every worker function inside `app`'s context."""
+
+    class ContextTask(Task):  # type: ignore[type-arg]
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            with app.app_context():
+                return self.run(*args, **kwargs)
+
+    celery.Task = ContextTask  # type: ignore[misc]  # Celery's documented way; its stubs say otherwise
+    celery.conf.update(
+        broker_url=app.config["REDIS_URL"],
+        result_backend=app.config["REDIS_URL"],
+        result_expires=3600,
+        # Nobody waits for what these functions return, and with a result to come the sender subscribes to
+        # it: with Redis away a click on Run Now would then wait twenty seconds.
+        task_ignore_result=True,
+        broker_connection_retry_on_startup=True,
+        beat_schedule=worker.BEAT,
+        timezone="UTC",
+        worker_hijack_root_logger=False,
+    )
+    celery.set_default()
+    app.extensions["celery"] = celery

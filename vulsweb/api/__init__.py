@@ -1,0 +1,42 @@
+"""The REST API, one file a noun; its OpenAPI document comes from this code."""
+
+from flask import Flask, request
+from flask_login import current_user
+from flask_smorest import Api
+from werkzeug.exceptions import Unauthorized
+
+from vulsweb.api import hosts, runs, scheduled_tasks
+from vulsweb.extensions import csrf
+
+BLUEPRINTS = (scheduled_tasks.bp, runs.bp, hosts.bp)
+
+
+class ProblemApi(Api):
+    """flask-smorest, leaving errors to the application's one handler."""
+
+    def _register_error_handlers(self) -> None:
+        pass
+
+
+def register(app: Flask) -> None:
+    """Add the API to the application."""
+    app.config.update(
+        API_TITLE="Vuls Web",
+        API_VERSION="1",
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/api",
+        OPENAPI_JSON_PATH="openapi.json",
+    )
+    api = ProblemApi(app)
+    for bp in BLUEPRINTS:
+        csrf.exempt(bp)
+        bp.before_request(_admit)
+        api.register_blueprint(bp)
+
+
+def _admit() -> None:
+    if not current_user.is_authenticated:
+        raise Unauthorized("Sign in, or send a token: `Authorization: Bearer TOKEN`.")
+    # A browser sends its session cookie whoever made the page ask; a token is sent only on purpose.
+    if "Authorization" not in request.headers and request.method not in ("GET", "HEAD", "OPTIONS"):
+        csrf.protect()

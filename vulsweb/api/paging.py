@@ -1,0 +1,42 @@
+"""Pages of lists, with links to their neighbours."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from flask import request, url_for
+from sqlalchemy import Select
+
+from vulsweb.extensions import db
+
+Row = TypeVar("Row")
+
+
+def page_of(query: Select[Any], page: int, per_page: int) -> dict[str, Any]:
+    """Return one page of `query`."""
+    found = db.paginate(query, page=page, per_page=per_page, max_per_page=500, error_out=False)
+    return _page(found.items, found.total or 0, page, per_page)
+
+
+def page_of_list(rows: Sequence[Row], page: int, per_page: int) -> dict[str, Any]:
+    """Return one page of `rows`."""
+    start = (page - 1) * per_page
+    return _page(rows[start : start + per_page], len(rows), page, per_page)
+
+
+def _page(items: Sequence[Any], total: int, page: int, per_page: int) -> dict[str, Any]:
+    return {
+        "items": items,
+        "page": page,
+        "per_page": per_page,
+        "total": total,
+        "links": {
+            "next": _address(page + 1) if page * per_page < total else None,
+            "prev": _address(page - 1) if page > 1 else None,
+        },
+    }
+
+
+def _address(page: int) -> str:
+    assert request.endpoint is not None  # noqa: S101 - a page is asked for by an endpoint
+    arguments = request.args.to_dict() | (request.view_args or {}) | {"page": page}
+    return url_for(request.endpoint, **arguments)

@@ -1,0 +1,50 @@
+"""`/api/runs`: one run, and what it found."""
+
+from typing import Any
+
+from flask_smorest import Blueprint
+from werkzeug.exceptions import NotFound
+
+from vulsweb import findings
+from vulsweb.api.paging import page_of_list
+from vulsweb.api.schemas import FindingPage, PageQuery, RunOut
+from vulsweb.extensions import db
+from vulsweb.models import Run
+
+bp = Blueprint("api_runs", __name__, url_prefix="/api/runs", description=__doc__)
+
+
+@bp.get("/<int:run_id>")
+@bp.response(200, RunOut)
+def show(run_id: int) -> Run:
+    """Get one run: its status, steps and result."""
+    return _run_or_404(run_id)
+
+
+@bp.get("/<int:run_id>/findings")
+@bp.arguments(PageQuery, location="query")
+@bp.response(200, FindingPage)
+def found(query: dict[str, Any], run_id: int) -> dict[str, Any]:
+    """Get what the run found, worst first."""
+    run = _run_or_404(run_id)
+    rows = [
+        {
+            "cve_id": seen.finding.cve_id,
+            "host_id": seen.host.id,
+            "host_name": seen.host.name,
+            "severity": seen.finding.severity,
+            "score": seen.finding.score,
+            "title": seen.finding.title,
+            "packages": seen.finding.packages,
+            "new": seen.new,
+        }
+        for seen in findings.of_run(run.id)
+    ]
+    return page_of_list(rows, query["page"], query["per_page"])
+
+
+def _run_or_404(run_id: int) -> Run:
+    run = db.session.get(Run, run_id)
+    if run is None:
+        raise NotFound(f"There is no run {run_id}.")
+    return run

@@ -1,0 +1,117 @@
+"""`/api/scheduled-tasks/`: define tasks, run them, read their history."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Response, url_for
+from flask_login import current_user
+from flask_smorest import Blueprint
+from werkzeug.exceptions import NotFound
+
+from vulsweb import runs, tasks, worker
+from vulsweb.api.paging import page_of
+from vulsweb.api.schemas import PageQuery, RunOut, RunPage, TaskIn, TaskOut, TaskPage, TaskQuery
+from vulsweb.extensions import db
+from vulsweb.models import ScheduledTask, Trigger
+from vulsweb.problems import problem
+
+bp = Blueprint("api_scheduled_tasks", __name__, url_prefix="/api/scheduled-tasks", description=__doc__)
+
+# Where the API nests a field, the name under which it answers for it.
+_NESTED = {"scan_type": "config.scan_type", "database_type": "config.database_type"}
+
+
+@bp.get("/")
+@bp.arguments(TaskQuery, location="query")
+@bp.response(200, TaskPage)
+def index(query: dict[str, Any]) -> dict[str, Any]:
+    """List all scheduled tasks."""
+    wanted = tasks.Filter(task_type=query["task_type"], active=query["is_active"], text=query["search"])
+    return page_of(tasks.query(wanted), query["page"], query["per_page"])
+
+
+@bp.post("/")
+@bp.arguments(TaskIn)
+@bp.response(201, TaskOut)
+def create(body: dict[str, Any]) -> tuple[ScheduledTask, dict[str, str]]:
+    """Create a new task."""
+    task = tasks.create(_values(body), datetime.now(UTC))
+    db.session.commit()
+    return task, {"Location": url_for("api_scheduled_tasks.show", task_id=task.id)}
+
+
+@bp.get("/<int:task_id>")
+@bp.response(200, TaskOut)
+def show(task_id: int) -> ScheduledTask:
+    """Get specific task details."""
+    return _task_or_404(task_id)
+
+
+@bp.put("/<int:task_id>")
+@bp.arguments(TaskIn)
+@bp.response(200, TaskOut)
+def update(body: dict[str, Any], task_id: int) -> ScheduledTask:
+    """Update a scheduled task; its history stays."""
+    task = _task_or_404(task_id)
+    tasks.change(task, _values(body), datetime.now(UTC))
+    db.session.commit()
+    return task
+
+
+@bp.delete("/<int:task_id>")
+@bp.response(204)
+def delete(task_id: int) -> None:
+    """Delete a scheduled task and its history."""
+    tasks.delete(_task_or_404(task_id))
+    db.session.commit()
+
+
+@bp.post("/<int:task_id>/run")
+@bp.response(202, RunOut)
+def run(task_id: int) -> Any:
+    """Manually trigger a task."""
+    task = _task_or_404(task_id)
+    started = runs.start(task, trigger=Trigger.API, now=datetime.now(UTC), requested_by=current_user)
+    db.session.commit()
+    worker.send([started.id])
+    return started, {"Location": url_for("api_runs.show", run_id=started.id)}
+
+
+@bp.get("/<int:task_id>/runs")
+@bp.arguments(PageQuery, location="query")
+@bp.response(200, RunPage)
+def history(query: dict[str, Any], task_id: int) -> dict[str, Any]:
+    """Get task execution history."""
+    task = _task_or_404(task_id)
+    return page_of(tasks.history(task.id), query["page"], query["per_page"])
+
+
+@bp.errorhandler(tasks.InvalidTask)
+def invalid(error: tasks.InvalidTask) -> Response:
+    """Answer for fields that cannot be kept as asked."""
+    db.session.rollback()
+    errors = {_NESTED.get(field, field): [sentence] for field, sentence in error.errors.items()}
+    if isinstance(error, tasks.NameTaken):
+        return problem(409, "Conflict", str(error), errors)
+    return problem(422, "Unprocessable Entity", "Some fields are wrong.", errors)
+
+
+@bp.errorhandler(runs.AlreadyActive)
+def already_active(error: runs.AlreadyActive) -> Response:
+    """Answer for a task whose run is not over yet."""
+    detail = f"{error} See {url_for('api_runs.show', run_id=error.run.id)}."
+    db.session.rollback()
+    return problem(409, "Conflict", detail)
+
+
+def _task_or_404(task_id: int) -> ScheduledTask:
+    task = tasks.get(task_id)
+    if task is None:
+        raise NotFound(f"There is no scheduled task {task_id}.")
+    return task
+
+
+def _values(body: Mapping[str, Any]) -> dict[str, Any]:
+    values = {name: value for name, value in body.items() if name != "config"}
+    return {**values, **body["config"]}

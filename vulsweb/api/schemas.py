@@ -1,0 +1,207 @@
+"""The shapes of the API's bodies."""
+
+from typing import Any
+
+from marshmallow import RAISE, Schema, fields, pre_dump
+from marshmallow.validate import Range
+
+from vulsweb.models import Run, RunStatus, ScheduledTask, TaskType, Trigger
+from vulsweb.vuls.databases import DatabaseType
+from vulsweb.vuls.results import ScanType, Severity
+
+
+class Strict(Schema):
+    """A schema that refuses fields it does not know."""
+
+    class Meta:
+        """Refuse what we do not know, so that a misspelt field is not lost in silence."""
+
+        unknown = RAISE
+
+
+class TaskConfig(Strict):
+    """What a task does: a scan type, or a database type."""
+
+    scan_type = fields.Enum(ScanType, by_value=True)
+    database_type = fields.Enum(DatabaseType, by_value=True)
+
+
+class TaskIn(Strict):
+    """A task as a person defines it."""
+
+    name = fields.String(required=True)
+    description = fields.String(load_default="")
+    task_type = fields.Enum(TaskType, by_value=True, required=True)
+    config = fields.Nested(TaskConfig, required=True)
+    host_id = fields.Integer(strict=True, load_default=None, allow_none=True)
+    cron_expression = fields.String(required=True)
+    timezone = fields.String(load_default="UTC")
+    is_active = fields.Boolean(load_default=True, truthy={True}, falsy={False})
+
+
+class TaskOut(Schema):
+    """A scheduled task."""
+
+    id = fields.Integer(required=True)
+    name = fields.String(required=True)
+    description = fields.String(required=True)
+    task_type = fields.Enum(TaskType, by_value=True, required=True)
+    config = fields.Nested(TaskConfig, required=True)
+    host_id = fields.Integer(required=True, allow_none=True)
+    host_name = fields.String(required=True, allow_none=True)
+    cron_expression = fields.String(required=True)
+    timezone = fields.String(required=True)
+    is_active = fields.Boolean(required=True)
+    next_run_at = fields.AwareDateTime(required=True, allow_none=True)
+    last_run_at = fields.AwareDateTime(required=True, allow_none=True)
+    last_status = fields.Enum(RunStatus, by_value=True, required=True, allow_none=True)
+    last_error = fields.String(required=True, allow_none=True)
+    created_at = fields.AwareDateTime(required=True)
+    updated_at = fields.AwareDateTime(required=True)
+
+    @pre_dump
+    def from_task(self, task: ScheduledTask, **_: Any) -> dict[str, Any]:
+        """Lay a task out as the API shows it."""
+        last = task.last_run
+        kind = "scan_type" if task.task_type is TaskType.SCAN else "database_type"
+        return {
+            "id": task.id,
+            "name": task.name,
+            "description": task.description,
+            "task_type": task.task_type,
+            "config": {kind: getattr(task, kind)},
+            "host_id": task.host_id,
+            "host_name": task.host.name if task.host else None,
+            "cron_expression": task.cron_expression,
+            "timezone": task.timezone,
+            "is_active": task.active,
+            "next_run_at": task.next_run_at,
+            "last_run_at": (last.started_at or last.created_at) if last else None,
+            "last_status": last.status if last else None,
+            "last_error": last.reason if last else None,
+            "created_at": task.created_at,
+            "updated_at": task.updated_at,
+        }
+
+
+class RunOut(Schema):
+    """One execution of a task."""
+
+    id = fields.Integer(required=True)
+    scheduled_task_id = fields.Integer(required=True)
+    status = fields.Enum(RunStatus, by_value=True, required=True)
+    trigger = fields.Enum(Trigger, by_value=True, required=True)
+    scheduled_for = fields.AwareDateTime(required=True, allow_none=True)
+    started_at = fields.AwareDateTime(required=True, allow_none=True)
+    completed_at = fields.AwareDateTime(required=True, allow_none=True)
+    duration_seconds = fields.Float(required=True, allow_none=True)
+    steps = fields.List(fields.Dict(), required=True)
+    result_data = fields.Dict(required=True, allow_none=True)
+    error_message = fields.String(required=True, allow_none=True)
+    created_at = fields.AwareDateTime(required=True)
+
+    @pre_dump
+    def from_run(self, run: Run, **_: Any) -> dict[str, Any]:
+        """Lay a run out as the API shows it."""
+        return {
+            "id": run.id,
+            "scheduled_task_id": run.task_id,
+            "status": run.status,
+            "trigger": run.trigger,
+            "scheduled_for": run.scheduled_for,
+            "started_at": run.started_at,
+            "completed_at": run.completed_at,
+            "duration_seconds": run.duration.total_seconds() if run.duration else None,
+            "steps": run.steps,
+            "result_data": run.result_data,
+            "error_message": run.reason,
+            "created_at": run.created_at,
+        }
+
+
+class PackageOut(Schema):
+    """A package that a CVE affects."""
+
+    name = fields.String(required=True)
+    installed_version = fields.String(required=True)
+    fixed_in = fields.String(required=True)
+    fix_state = fields.String(required=True)
+
+
+class FindingOut(Schema):
+    """One CVE on one host, as a run saw it."""
+
+    cve_id = fields.String(required=True)
+    host_id = fields.Integer(required=True)
+    host_name = fields.String(required=True)
+    severity = fields.Enum(Severity, by_value=True, required=True)
+    score = fields.Float(required=True, allow_none=True)
+    title = fields.String(required=True)
+    packages = fields.List(fields.Nested(PackageOut), required=True)
+    new = fields.Boolean(required=True)
+
+
+class HostOut(Schema):
+    """A machine that is scanned."""
+
+    id = fields.Integer(required=True)
+    name = fields.String(required=True)
+    hostname = fields.String(required=True)
+    scan_modes = fields.List(fields.String(), required=True)
+    synced_at = fields.AwareDateTime(required=True)
+    retired_at = fields.AwareDateTime(required=True, allow_none=True)
+
+
+class PageQuery(Schema):
+    """Which page of a list."""
+
+    page = fields.Integer(load_default=1, validate=Range(1, 1_000_000))
+    per_page = fields.Integer(load_default=50, validate=Range(1, 500))
+
+
+class TaskQuery(PageQuery):
+    """Which tasks, and which page of them."""
+
+    task_type = fields.Enum(TaskType, by_value=True, load_default=None)
+    is_active = fields.Boolean(load_default=None)
+    search = fields.String(load_default="")
+
+
+class Links(Schema):
+    """Addresses of the neighbouring pages."""
+
+    next = fields.String(required=True, allow_none=True)
+    prev = fields.String(required=True, allow_none=True)
+
+
+class Page(Schema):
+    """What every page of a list says of itself."""
+
+    page = fields.Integer(required=True)
+    per_page = fields.Integer(required=True)
+    total = fields.Integer(required=True)
+    links = fields.Nested(Links, required=True)
+
+
+class TaskPage(Page):
+    """A page of tasks."""
+
+    items = fields.List(fields.Nested(TaskOut), required=True)
+
+
+class RunPage(Page):
+    """A page of runs."""
+
+    items = fields.List(fields.Nested(RunOut), required=True)
+
+
+class FindingPage(Page):
+    """A page of findings."""
+
+    items = fields.List(fields.Nested(FindingOut), required=True)
+
+
+class HostPage(Page):
+    """A page of hosts."""
+
+    items = fields.List(fields.Nested(HostOut), required=True)

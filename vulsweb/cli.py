@@ -1,0 +1,89 @@
+"""The `vulsweb` command."""
+
+import logging
+import sys
+from datetime import UTC, datetime
+
+import click
+from flask import Flask, current_app
+from flask_migrate import upgrade
+from sqlalchemy import select, text
+
+from vulsweb import access, config, hosts, local, tasks
+from vulsweb.extensions import db
+from vulsweb.models import ScheduledTask, User
+from vulsweb.vuls import config_toml
+
+MONTHLY_UPDATE = {
+    "name": "Monthly Database Updates",
+    "description": "Keeps the vulnerability databases current.",
+    "task_type": "db_update",
+    "database_type": "all",
+    "cron_expression": "0 2 1 * *",
+    "is_active": True,
+}
+
+
+@click.command()
+def run() -> None:
+    """Start the complete stack on this machine; Ctrl-C stops it."""
+    sys.exit(local.run(config.environment()))
+
+
+@click.command()
+def prepare() -> None:
+    """Bring the schema up to date and, on an empty database, add the admin and the defaults."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    upgrade()
+    now = datetime.now(UTC)
+    # Two starts at once must not both find the database empty.
+    db.session.execute(text("SELECT pg_advisory_xact_lock(hashtext('vulsweb.prepare'))"))
+    if db.session.scalar(select(User.id).limit(1)) is None:
+        try:
+            access.create_user("admin", config.admin_password(config.environment()), now)
+        except (access.AccessError, config.ConfigError) as error:
+            raise click.ClickException(str(error)) from error
+        if db.session.scalar(select(ScheduledTask.id).limit(1)) is None:
+            tasks.create(MONTHLY_UPDATE, now)
+    _sync_hosts(now)
+    db.session.commit()
+
+
+def _sync_hosts(now: datetime) -> None:
+    path = current_app.config["VULS_CONFIG"]
+    if not path.exists():
+        if not current_app.config["SEED_LOCALHOST"]:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(config_toml.STARTER)
+    try:
+        hosts.sync(path.read_text(), now)
+    except config_toml.ConfigTomlError as error:
+        click.echo(f"Hosts were not synchronized: {error}", err=True)
+
+
+@click.group()
+def token() -> None:
+    """Tokens of the REST API."""
+
+
+@token.command("create")
+@click.argument("name")
+@click.option("--user", "user_name", default="admin", show_default=True, help="Whom the token acts as.")
+def create_token(name: str, user_name: str) -> None:
+    """Print a new token, alone; it cannot be shown again."""
+    user = db.session.scalars(select(User).where(User.name == user_name)).first()
+    if user is None:
+        raise click.ClickException(f"There is no person named {user_name!r}.")
+    try:
+        made = access.create_token(name, user, datetime.now(UTC))
+    except access.AccessError as error:
+        raise click.ClickException(str(error)) from error
+    db.session.commit()
+    click.echo(made)
+
+
+def register(app: Flask) -> None:
+    """Add the commands to the application."""
+    for command in (prepare, token):
+        app.cli.add_command(command)

@@ -1,0 +1,88 @@
+"""Settings from the environment: read once, strictly; a missing secret stops the program."""
+
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+MINIMUM_SECRET_LENGTH = 32
+
+
+class ConfigError(Exception):
+    """The environment does not describe a program that may start; the message says what to set."""
+
+
+def environment() -> Mapping[str, str]:
+    """Return the process environment, for the few callers that hand it to child processes."""
+    return os.environ
+
+
+def required(environ: Mapping[str, str], name: str) -> str:
+    """Return a setting that has no default; raise ConfigError when it is missing or empty."""
+    value = environ.get(name, "").strip()
+    if not value:
+        raise ConfigError(f"{name} is not set.")
+    return value
+
+
+def secret(environ: Mapping[str, str], name: str) -> str:
+    """Return a secret from the variable `name` or the file that `name_FILE` names.
+
+    There is never a default, and anything shorter than 32 characters is refused.
+    """
+    path = environ.get(f"{name}_FILE")
+    try:
+        value = Path(path).read_text().strip() if path else environ.get(name, "")
+    except OSError as error:
+        raise ConfigError(f"{name}_FILE cannot be read: {error}.") from error
+    if len(value) < MINIMUM_SECRET_LENGTH:
+        raise ConfigError(
+            f"{name} must have at least {MINIMUM_SECRET_LENGTH} characters; set {name} or {name}_FILE."
+        )
+    return value
+
+
+def flag(environ: Mapping[str, str], name: str, *, default: bool) -> bool:
+    """Read a yes/no variable; anything else is an error, not a guess."""
+    word = environ.get(name, "yes" if default else "no")
+    if word not in ("yes", "no"):
+        raise ConfigError(f"{name} is {word!r}; write yes or no.")
+    return word == "yes"
+
+
+def whole_number(environ: Mapping[str, str], name: str, *, default: int) -> int:
+    """Read a positive whole number."""
+    word = environ.get(name, str(default))
+    if not word.isdecimal() or int(word) < 1:
+        raise ConfigError(f"{name} is {word!r}; write a whole number from 1 up.")
+    return int(word)
+
+
+def from_environment(environ: Mapping[str, str] | None = None) -> dict[str, object]:
+    """Return the Flask settings that the environment describes."""
+    environ = environment() if environ is None else environ
+    redis_url = required(environ, "REDIS_URL")
+    return {
+        "SECRET_KEY": secret(environ, "SECRET_KEY"),
+        "SQLALCHEMY_DATABASE_URI": required(environ, "DATABASE_URL"),
+        "REDIS_URL": redis_url,
+        "EXECUTOR_URL": required(environ, "EXECUTOR_URL"),
+        "EXECUTOR_API_KEY": secret(environ, "EXECUTOR_API_KEY"),
+        "VULS_CONFIG": Path(required(environ, "VULSWEB_VULS_CONFIG")),
+        "SEED_LOCALHOST": flag(environ, "VULSWEB_SEED_LOCALHOST", default=False),
+        "RUN_TIMEOUT": timedelta(hours=whole_number(environ, "VULSWEB_RUN_TIMEOUT_HOURS", default=6)),
+        "SESSION_COOKIE_SECURE": flag(environ, "VULSWEB_HTTPS", default=False),
+        "PERMANENT_SESSION_LIFETIME": timedelta(
+            hours=whole_number(environ, "VULSWEB_SESSION_HOURS", default=12)
+        ),
+        "RATELIMIT_STORAGE_URI": redis_url,
+    }
+
+
+def admin_password(environ: Mapping[str, str]) -> str:
+    """Return the first start's password for `admin`, given outright or by file."""
+    path = environ.get("VULSWEB_ADMIN_PASSWORD_FILE")
+    try:
+        return Path(path).read_text().strip() if path else required(environ, "VULSWEB_ADMIN_PASSWORD")
+    except OSError as error:
+        raise ConfigError(f"VULSWEB_ADMIN_PASSWORD_FILE cannot be read: {error}.") from error

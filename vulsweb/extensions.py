@@ -1,0 +1,56 @@
+"""The Flask extensions and the Celery application; imports nothing of ours."""
+
+import enum
+from datetime import datetime
+from typing import Any, ClassVar
+
+from celery import Celery
+from flask_limiter import Limiter
+from flask_limiter.util import get_remote_address
+from flask_login import LoginManager
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+from flask_wtf import CSRFProtect
+from sqlalchemy import DateTime, Enum, MetaData, Text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase
+
+
+def _values(members: type[enum.Enum]) -> list[str]:
+    return [member.value for member in members]
+
+
+class Base(DeclarativeBase):
+    """The declarative base: aware times, enums stored by value, JSON as JSONB."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar = {
+        datetime: DateTime(timezone=True),
+        # Plain VARCHAR: adding a state must not need ALTER TYPE, which cannot run in a transaction.
+        enum.Enum: Enum(enum.Enum, native_enum=False, length=32, values_callable=_values),
+        dict[str, Any]: JSONB,
+        list[str]: JSONB,
+        list[dict[str, Any]]: JSONB,
+        str: Text,
+    }
+
+
+db = SQLAlchemy(
+    # Models inherit from Base and not from db.Model, which type checkers cannot see.
+    metadata=Base.metadata,
+    # PostgreSQL hands back times in the session's zone; everything above reads UTC.
+    engine_options={"pool_pre_ping": True, "connect_args": {"options": "-c timezone=utc"}},
+)
+migrate = Migrate()
+login = LoginManager()
+csrf = CSRFProtect()
+limiter = Limiter(key_func=get_remote_address)
+celery = Celery("vulsweb")

@@ -1,0 +1,22 @@
+"""The tables, one noun a file."""
+
+from vulsweb.models.finding import Finding
+from vulsweb.models.host import Host
+from vulsweb.models.result import Result
+from vulsweb.models.run import LogChunk, Run, RunStatus, Trigger
+from vulsweb.models.task import ScheduledTask, TaskType
+from vulsweb.models.user import ApiToken, User
+
+__all__ = [
+    "ApiToken",
+    "Finding",
+    "Host",
+    "LogChunk",
+    "Result",
+    "Run",
+    "RunStatus",
+    "ScheduledTask",
+    "TaskType",
+    "Trigger",
+    "User",
+]

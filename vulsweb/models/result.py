@@ -1,0 +1,31 @@
+"""Results: what a scan left behind for one host."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from vulsweb.extensions import Base
+from vulsweb.models.host import Host
+
+
+class Result(Base):
+    """The document that one scan left for one host, and its figures."""
+
+    __tablename__ = "results"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
+    host_id: Mapped[int] = mapped_column(ForeignKey("hosts.id"), index=True)
+    scanned_at: Mapped[datetime]
+    family: Mapped[str]
+    release: Mapped[str]
+    package_count: Mapped[int]
+    severity_counts: Mapped[dict[str, Any]]
+    # gzip of the JSON as received, without its config block: that one holds key paths and users.
+    document: Mapped[bytes] = mapped_column(deferred=True)
+
+    host: Mapped[Host] = relationship()
+
+    __table_args__ = (UniqueConstraint("run_id", "host_id"),)

@@ -1,0 +1,104 @@
+"""Runs: one execution of a task each."""
+
+import enum
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from vulsweb.extensions import Base
+from vulsweb.models.task import ScheduledTask
+from vulsweb.models.user import User
+
+
+class RunStatus(enum.StrEnum):
+    """Where a run stands; a terminal state never changes."""
+
+    QUEUED = "queued"  # waiting for a worker
+    STARTING = "starting"  # a worker is asking the executor
+    RUNNING = "running"  # the executor has accepted the job
+    SUCCESS = "success"  # everything asked for was done and stored
+    PARTIAL = "partial"  # some of it; run.reason says what is missing
+    FAILED = "failed"  # run.reason says why
+    TIMEOUT = "timeout"  # past its deadline
+    CANCELLED = "cancelled"  # a person stopped it
+    SKIPPED = "skipped"  # never started; run.reason says why
+
+    @property
+    def is_active(self) -> bool:
+        """Say whether somebody still moves the run."""
+        return self in ACTIVE
+
+    @property
+    def label(self) -> str:
+        """Return the word that people read."""
+        return "Timed out" if self is RunStatus.TIMEOUT else self.value.capitalize()
+
+
+ACTIVE = (RunStatus.QUEUED, RunStatus.STARTING, RunStatus.RUNNING)
+_ACTIVE_SQL = text("status IN ('queued', 'starting', 'running')")
+
+
+class Trigger(enum.StrEnum):
+    """Who asked for a run."""
+
+    SCHEDULE = "schedule"
+    PERSON = "person"
+    API = "api"
+
+
+class Run(Base):
+    """One execution of a task, from queued to its end."""
+
+    __tablename__ = "runs"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    task_id: Mapped[int] = mapped_column(ForeignKey("scheduled_tasks.id", ondelete="CASCADE"))
+    status: Mapped[RunStatus]
+    trigger: Mapped[Trigger]
+    requested_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    scheduled_for: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(index=True)
+    started_at: Mapped[datetime | None]
+    completed_at: Mapped[datetime | None]
+    heartbeat_at: Mapped[datetime | None]  # when the executor last spoke of the job
+    cancel_requested_at: Mapped[datetime | None]
+    # What is asked of the executor, as it stood when the run was made; later edits leave it alone.
+    request: Mapped[dict[str, Any]]
+    job_id: Mapped[str] = mapped_column(String(32), unique=True)
+    steps: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    log_offset: Mapped[int] = mapped_column(default=0)  # bytes of the job's log that are stored
+    reason: Mapped[str | None]
+    result_data: Mapped[dict[str, Any] | None]
+
+    task: Mapped[ScheduledTask] = relationship(foreign_keys=[task_id])
+    requested_by: Mapped[User | None] = relationship()
+
+    __table_args__ = (
+        # One run a slot, whoever ticks.
+        UniqueConstraint("task_id", "scheduled_for"),
+        # One active run a task: a second click, or a slot that comes due meanwhile, finds this one.
+        Index("uq_runs_active_task", "task_id", unique=True, postgresql_where=_ACTIVE_SQL),
+        # For a task's history, newest first.
+        Index("ix_runs_history", "task_id", "id"),
+        # For follow_runs and sweep.
+        Index("ix_runs_active", "status", postgresql_where=_ACTIVE_SQL),
+    )
+
+    @property
+    def duration(self) -> timedelta | None:
+        """Return how long the run took, or None while it has not both started and ended."""
+        if self.started_at is None or self.completed_at is None:
+            return None
+        return self.completed_at - self.started_at
+
+
+class LogChunk(Base):
+    """A piece of a run's log, in the order of `start` (a byte offset)."""
+
+    __tablename__ = "log_chunks"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    start: Mapped[int] = mapped_column(primary_key=True)
+    text: Mapped[str]

@@ -1,0 +1,74 @@
+"""Scheduled tasks: what a person asked to have done, and when."""
+
+import enum
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, func, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from vulsweb.extensions import Base
+from vulsweb.models.host import Host
+from vulsweb.vuls.databases import DatabaseType
+from vulsweb.vuls.results import ScanType
+
+if TYPE_CHECKING:  # the two tables point at each other
+    from vulsweb.models.run import Run
+
+
+class TaskType(enum.StrEnum):
+    """What a task does."""
+
+    SCAN = "scan"
+    DB_UPDATE = "db_update"
+
+    @property
+    def label(self) -> str:
+        """Return the words that people read."""
+        return {"scan": "Vulnerability Scan", "db_update": "Database Update"}[self.value]
+
+
+class ScheduledTask(Base):
+    """A scan of one host, or a database update, that recurs by a cron line and runs on demand."""
+
+    __tablename__ = "scheduled_tasks"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(120))
+    description: Mapped[str] = mapped_column(default="")
+    task_type: Mapped[TaskType]
+    scan_type: Mapped[ScanType | None]
+    database_type: Mapped[DatabaseType | None]
+    host_id: Mapped[int | None] = mapped_column(ForeignKey("hosts.id"), index=True)
+    cron_expression: Mapped[str] = mapped_column(String(120))
+    timezone: Mapped[str] = mapped_column(String(64), default="UTC")
+    active: Mapped[bool] = mapped_column(default=True)
+    next_run_at: Mapped[datetime | None]  # None while the task is inactive
+    last_run_id: Mapped[int | None] = mapped_column(
+        ForeignKey("runs.id", ondelete="SET NULL", use_alter=True), index=True
+    )
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+    host: Mapped[Host | None] = relationship()
+    last_run: Mapped["Run | None"] = relationship(foreign_keys=[last_run_id], post_update=True)
+
+    __table_args__ = (
+        # Two names that differ only in case would be one name to a reader.
+        Index("uq_scheduled_tasks_lower_name", func.lower(name), unique=True),
+        # For schedules.start_due_tasks: looks only at active tasks, oldest slot first.
+        Index("ix_scheduled_tasks_due", "next_run_at", postgresql_where=text("active")),
+        CheckConstraint(
+            "(task_type = 'scan' AND host_id IS NOT NULL AND scan_type IS NOT NULL AND database_type IS NULL)"
+            " OR (task_type = 'db_update' AND host_id IS NULL AND scan_type IS NULL"
+            " AND database_type IS NOT NULL)",
+            name="target_fits_type",
+        ),
+    )
+
+    @property
+    def target(self) -> str:
+        """Return what the task is about, in words."""
+        if self.task_type is TaskType.SCAN:
+            return self.host.name if self.host else ""
+        return self.database_type.label if self.database_type else ""

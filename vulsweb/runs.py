@@ -1,0 +1,306 @@
+"""A run's life: start, claim, accept, note, conclude, cancel; and the runs that need rescue."""
+
+import uuid
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Select, and_, func, or_, select, update
+from sqlalchemy.orm import joinedload
+
+from vulsweb import findings
+from vulsweb.executor_client import Job
+from vulsweb.extensions import db
+from vulsweb.models import Host, LogChunk, Run, RunStatus, ScheduledTask, TaskType, Trigger, User
+from vulsweb.models.run import ACTIVE
+from vulsweb.vuls import results
+from vulsweb.vuls.results import Outcome, Severity
+
+# A message that was lost on its way, or a worker that died while it asked the executor, shows by this.
+STALE = timedelta(seconds=60)
+REASON_LENGTH = 2000
+_FOR_PAGES = (joinedload(Run.task).joinedload(ScheduledTask.host), joinedload(Run.requested_by))
+
+
+class AlreadyActive(Exception):
+    """The task has a run that is not over yet: `run`."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(f"{run.task.name} is already {run.status.value}.")
+        self.run = run
+
+
+def start(task: ScheduledTask, *, trigger: Trigger, now: datetime, requested_by: User | None = None) -> Run:
+    """Queue a run of `task` now; raise AlreadyActive while an earlier one is not over."""
+    # Serialises with other starts of this task, the tick's among them.
+    db.session.execute(select(ScheduledTask.id).where(ScheduledTask.id == task.id).with_for_update())
+    if active := active_run(task.id):
+        raise AlreadyActive(active)
+    run = Run(
+        task=task,
+        status=RunStatus.QUEUED,
+        trigger=trigger,
+        requested_by=requested_by,
+        created_at=now,
+        request=request_of(task),
+        job_id=new_job_id(),
+    )
+    db.session.add(run)
+    db.session.flush()
+    task.last_run_id = run.id
+    return run
+
+
+def new_job_id() -> str:
+    """Return a fresh key under which the executor will know a run's job."""
+    return uuid.uuid4().hex
+
+
+def request_of(task: ScheduledTask) -> dict[str, Any]:
+    """Return what the executor is asked for when `task` runs."""
+    if task.task_type is TaskType.SCAN:
+        assert task.host is not None  # noqa: S101 - the table's CHECK constraint says so
+        assert task.scan_type is not None  # noqa: S101
+        return {"servers": [task.host.name], "scan_type": task.scan_type.value}
+    assert task.database_type is not None  # noqa: S101
+    return {"database": task.database_type.value}
+
+
+def active_run(task_id: int) -> Run | None:
+    """Return the task's run that is not over yet, if there is one."""
+    return db.session.scalars(select(Run).where(Run.task_id == task_id, Run.status.in_(ACTIVE))).first()
+
+
+def get(run_id: int) -> Run | None:
+    """Return the run with its task, host and person, or None."""
+    return db.session.get(Run, run_id, options=_FOR_PAGES)
+
+
+def query(statuses: Collection[RunStatus] = ()) -> Select[tuple[Run]]:
+    """Return the runs, newest first, with task and host loaded; only those in `statuses` if there are any."""
+    chosen = select(Run).options(*_FOR_PAGES).order_by(Run.id.desc())
+    return chosen.where(Run.status.in_(statuses)) if statuses else chosen
+
+
+def claim(run_id: int, now: datetime) -> Run | None:
+    """Take a run to ask the executor for it; None means that another worker has it or it is over.
+
+    A claim older than a minute has been left by a worker that died: the next one may take it, since the
+    executor answers a repeated request with the same job.
+    """
+    abandoned = and_(Run.status == RunStatus.STARTING, Run.heartbeat_at < now - STALE)
+    won = db.session.scalar(
+        update(Run)
+        .where(Run.id == run_id, or_(Run.status == RunStatus.QUEUED, abandoned))
+        .values(status=RunStatus.STARTING, started_at=func.coalesce(Run.started_at, now), heartbeat_at=now)
+        .returning(Run.id)
+        .execution_options(synchronize_session=False)
+    )
+    return db.session.get(Run, run_id, populate_existing=True) if won else None
+
+
+def accept(run: Run, job: Job, now: datetime) -> None:
+    """Note that the executor has the run's job."""
+    run.status = RunStatus.RUNNING
+    run.reason = None
+    note(run, job, now)
+
+
+def hold(run: Run, reason: str) -> None:
+    """Say on a starting run why it does not go on; sweep tries again."""
+    run.reason = reason[:REASON_LENGTH]
+
+
+def lock_active(run_id: int) -> Run | None:
+    """Return the running run for this worker alone; None when another has it or it is over."""
+    return db.session.scalars(
+        select(Run)
+        .where(Run.id == run_id, Run.status == RunStatus.RUNNING)
+        .with_for_update(skip_locked=True, of=Run)
+        .execution_options(populate_existing=True)
+    ).first()
+
+
+def running() -> Sequence[tuple[int, str]]:
+    """Return the ids and job ids of the runs whose jobs are to be asked about."""
+    rows = db.session.execute(select(Run.id, Run.job_id).where(Run.status == RunStatus.RUNNING))
+    return [(run_id, job_id) for run_id, job_id in rows]
+
+
+def note(run: Run, job: Job, now: datetime) -> None:
+    """Keep what the executor says of the job."""
+    if run.steps != job.steps:
+        run.steps = job.steps
+    run.heartbeat_at = now
+
+
+def append_log(run: Run, text: str, next_offset: int) -> None:
+    """Keep the next piece of the job's log."""
+    if text:
+        db.session.add(LogChunk(run_id=run.id, start=run.log_offset, text=text))
+    run.log_offset = next_offset
+
+
+def log_from(run_id: int, offset: int) -> tuple[str, int]:
+    """Return the stored log from byte `offset` on, which must begin a piece, and where it ends."""
+    pieces = db.session.scalars(
+        select(LogChunk).where(LogChunk.run_id == run_id, LogChunk.start >= offset).order_by(LogChunk.start)
+    ).all()
+    end = db.session.scalar(select(Run.log_offset).where(Run.id == run_id))
+    return "".join(piece.text for piece in pieces), end or offset
+
+
+def log_pieces(run_id: int, start: int) -> Sequence[LogChunk]:
+    """Return the stored pieces of the log from the one at byte `start` on."""
+    return db.session.scalars(
+        select(LogChunk).where(LogChunk.run_id == run_id, LogChunk.start >= start).order_by(LogChunk.start)
+    ).all()
+
+
+def conclude(run: Run, job: Job, documents: Iterable[tuple[str, bytes]], now: datetime) -> None:
+    """End a run whose job has ended: store what it left behind and say what it came to."""
+    note(run, job, now)
+    if job.status == "cancelled":
+        end(run, RunStatus.CANCELLED, "Cancelled.", now)
+    elif "servers" in run.request:
+        _conclude_scan(run, job, documents, now)
+    else:
+        _conclude_update(run, job, now)
+
+
+def end(run: Run, status: RunStatus, reason: str | None, now: datetime) -> None:
+    """Bring the run to its end; a run that is over stays as it is."""
+    if not run.status.is_active:
+        return
+    run.status = status
+    run.reason = reason[:REASON_LENGTH] if reason else None
+    run.completed_at = now
+
+
+def cancel(run: Run, now: datetime) -> None:
+    """Stop the run: at once while nobody works on it, else by way of the executor."""
+    if run.status is RunStatus.QUEUED:
+        end(run, RunStatus.CANCELLED, "Cancelled before it began.", now)
+    elif run.status.is_active:
+        run.cancel_requested_at = run.cancel_requested_at or now
+
+
+def to_launch_again(now: datetime) -> Sequence[int]:
+    """Return the runs whose message was lost, or whose worker died or found no executor."""
+    return db.session.scalars(
+        select(Run.id)
+        .where(
+            or_(
+                and_(Run.status == RunStatus.QUEUED, Run.created_at < now - STALE),
+                and_(Run.status == RunStatus.STARTING, Run.heartbeat_at < now - STALE),
+            )
+        )
+        .order_by(Run.id)
+    ).all()
+
+
+def silent(now: datetime) -> Sequence[tuple[int, str]]:
+    """Return the ids and job ids of running runs of which the executor has said nothing for a minute."""
+    rows = db.session.execute(
+        select(Run.id, Run.job_id).where(Run.status == RunStatus.RUNNING, Run.heartbeat_at < now - STALE)
+    )
+    return [(run_id, job_id) for run_id, job_id in rows]
+
+
+def overdue(now: datetime, timeout: timedelta) -> Sequence[Run]:
+    """Return the active runs that began (or were queued) longer ago than `timeout`."""
+    return db.session.scalars(
+        select(Run)
+        .where(Run.status.in_(ACTIVE), func.coalesce(Run.started_at, Run.created_at) < now - timeout)
+        .with_for_update(skip_locked=True, of=Run)
+    ).all()
+
+
+def _conclude_scan(run: Run, job: Job, documents: Iterable[tuple[str, bytes]], now: datetime) -> None:
+    hosts = [_store_host(run, job, server, document, now) for server, document in documents]
+    left = {str(host["name"]) for host in hosts}
+    hosts += [
+        _host_line(server, Outcome.FAILED, f"{server}: {job.error or 'the scan left no result.'}")
+        for server in run.request["servers"]
+        if server not in left
+    ]
+    run.result_data = {
+        "severity_counts": {
+            severity.value: sum(host["severity_counts"].get(severity.value, 0) for host in hosts)
+            for severity in Severity
+        },
+        "opened": sum(host["opened"] for host in hosts),
+        "fixed": sum(host["fixed"] for host in hosts),
+        "hosts": hosts,
+    }
+    reason = " ".join(host["message"] for host in hosts if host["message"])
+    end(run, _worst({Outcome(host["outcome"]) for host in hosts}), reason or None, now)
+
+
+def _store_host(run: Run, job: Job, server: str, document: bytes, now: datetime) -> dict[str, Any]:
+    host = db.session.scalars(select(Host).where(Host.name == server)).first()
+    if host is None:
+        return _host_line(
+            server, Outcome.FAILED, f"{server}: a result came back for a host that we do not know."
+        )
+    try:
+        result = results.parse(document)
+    except results.ResultsError as error:
+        return _host_line(server, Outcome.FAILED, f"{server}: the result cannot be read. {error}")
+    outcome, message = results.judge(result, job.databases)
+    line = _host_line(server, outcome, f"{server}: {message}" if message else None)
+    if outcome is Outcome.FAILED:
+        return line
+    change = findings.store(
+        run_id=run.id,
+        host=host,
+        document=document,
+        result=result,
+        complete=outcome is Outcome.SUCCESS,
+        now=now,
+    )
+    figures = {"severity_counts": result.severity_counts, "packages": result.package_count}
+    return line | figures | {"opened": change.opened, "fixed": change.fixed}
+
+
+def _host_line(server: str, outcome: Outcome, message: str | None) -> dict[str, Any]:
+    return {
+        "name": server,
+        "outcome": outcome.value,
+        "message": message,
+        "severity_counts": {},
+        "packages": 0,
+        "opened": 0,
+        "fixed": 0,
+    }
+
+
+def _worst(outcomes: set[Outcome]) -> RunStatus:
+    if outcomes == {Outcome.SUCCESS}:
+        return RunStatus.SUCCESS
+    return RunStatus.FAILED if outcomes <= {Outcome.FAILED} else RunStatus.PARTIAL
+
+
+def _conclude_update(run: Run, job: Job, now: datetime) -> None:
+    updated = [step["name"] for step in job.steps if step["status"] == "completed"]
+    broken = [step for step in job.steps if step["status"] != "completed"]
+    run.result_data = {
+        "databases": [
+            {
+                "name": step["name"],
+                "status": step["status"],
+                "message": step["message"],
+                "rows": job.databases.get(step["name"], {}).get("rows"),
+                "size_bytes": job.databases.get(step["name"], {}).get("size_bytes"),
+            }
+            for step in job.steps
+        ]
+    }
+    if not broken and updated:
+        end(run, RunStatus.SUCCESS, None, now)
+        return
+    why = " ".join(f"{step['name']}: {step['message'] or step['status']}" for step in broken)
+    if updated:
+        end(run, RunStatus.PARTIAL, f"{len(updated)} of {len(job.steps)} databases updated. {why}", now)
+    else:
+        end(run, RunStatus.FAILED, why or job.error or "No database was updated.", now)

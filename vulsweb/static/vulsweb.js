@@ -1,0 +1,108 @@
+// What HTMX does not do: the theme, busy buttons, times that move on, following the log, lost connections.
+(() => {
+  "use strict";
+  const root = document.documentElement;
+  root.classList.add("js");
+
+  function theme(choice) {
+    if (choice === "light" || choice === "dark") root.dataset.theme = choice;
+    else delete root.dataset.theme;
+  }
+  theme(localStorage.getItem("theme"));
+
+  // As vulsweb/views/words.py says it.
+  function roughly(seconds) {
+    for (const [unit, size, least] of [["days", 86400, 172800], ["h", 3600, 5400], ["min", 60, 60]]) {
+      if (seconds >= least) return `${Math.round(seconds / size)} ${unit}`;
+    }
+    return `${Math.floor(seconds)} s`;
+  }
+  function duration(seconds) {
+    const minutes = Math.floor(seconds / 60), hours = Math.floor(minutes / 60), days = Math.floor(hours / 24);
+    if (!minutes) return `${seconds} s`;
+    if (!hours) return `${minutes} min ${seconds % 60} s`;
+    return days ? `${days} d ${hours % 24} h` : `${hours} h ${minutes % 60} min`;
+  }
+  function say(element, words) {
+    if (element.textContent !== words) element.textContent = words;
+  }
+  function moveOn() {
+    for (const element of document.querySelectorAll("time[data-relative]")) {
+      const away = (Date.parse(element.dateTime) - Date.now()) / 1000;
+      const words = Math.abs(away) < 5 ? "now" : away > 0 ? `in ${roughly(away)}` : `${roughly(-away)} ago`;
+      say(element, words);
+    }
+    for (const element of document.querySelectorAll("[data-since]")) {
+      say(element, duration(Math.max(0, Math.floor((Date.now() - Date.parse(element.dataset.since)) / 1000))));
+    }
+  }
+  setInterval(moveOn, 1000);
+
+  function followLog() {
+    const log = document.getElementById("log"), follow = document.getElementById("follow");
+    if (log && follow && follow.checked) log.scrollTop = log.scrollHeight;
+  }
+
+  document.addEventListener("DOMContentLoaded", () => {
+    const chosen = localStorage.getItem("theme") || "system";
+    for (const input of document.querySelectorAll("#theme input")) input.checked = input.value === chosen;
+    document.getElementById("log")?.addEventListener("scroll", ({ target }) => {
+      const follow = document.getElementById("follow");
+      if (follow) follow.checked = target.scrollTop + target.clientHeight > target.scrollHeight - 24;
+    });
+    followLog();
+  });
+
+  document.addEventListener("change", ({ target }) => {
+    if (target.name === "theme") {
+      localStorage.setItem("theme", target.value);
+      theme(target.value);
+    }
+    if (target.id === "follow") followLog();
+  });
+
+  document.addEventListener("click", ({ target }) => {
+    const chip = target.closest("[data-fill]");
+    if (!chip) return;
+    const field = document.getElementById(chip.dataset.fill);
+    field.value = chip.value;
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  });
+
+  // A form is sent once: its button turns busy until the next page comes.
+  document.addEventListener("submit", (event) => {
+    const { target, submitter } = event;
+    if (target.method !== "post") return;
+    if (target.dataset.sent) event.preventDefault();
+    target.dataset.sent = "yes";
+    submitter?.setAttribute("aria-busy", "true");
+  });
+  // Back from the next page, the browser may show this one as it was left.
+  addEventListener("pageshow", () => {
+    for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+    for (const button of document.querySelectorAll("[aria-busy]")) button.removeAttribute("aria-busy");
+  });
+
+  document.addEventListener("keydown", (event) => {
+    const { target, key } = event;
+    if (key !== "/" || event.ctrlKey || event.metaKey || target.closest("input, textarea, select")) return;
+    const field = document.querySelector("input[type=search]");
+    if (field) {
+      event.preventDefault();
+      field.focus();
+    }
+  });
+
+  function connected(yes) {
+    const line = document.getElementById("connection");
+    if (line) line.hidden = yes;
+  }
+  document.addEventListener("htmx:sendError", () => connected(false));
+  document.addEventListener("htmx:responseError", () => connected(false));
+  document.addEventListener("htmx:beforeSwap", () => connected(true));
+  document.addEventListener("htmx:afterRequest", ({ detail }) => detail.successful && connected(true));
+  document.addEventListener("htmx:afterSettle", () => {
+    moveOn();
+    followLog();
+  });
+})();

@@ -1,0 +1,240 @@
+"""Scheduled tasks: what a person may define, and how tasks are found again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+from zoneinfo import available_timezones
+
+from sqlalchemy import Select, func, or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import joinedload
+
+from vulsweb import schedules
+from vulsweb.extensions import db
+from vulsweb.models import Host, Run, ScheduledTask, TaskType
+from vulsweb.vuls.databases import DatabaseType
+from vulsweb.vuls.results import ScanType
+
+NAME_LENGTH = 120
+DESCRIPTION_LENGTH = 2000
+_Choice = TypeVar("_Choice", TaskType, ScanType, DatabaseType)
+
+
+class InvalidTask(Exception):
+    """A task cannot be kept as asked; `errors` has a sentence for each field that is wrong."""
+
+    def __init__(self, errors: Mapping[str, str]) -> None:
+        super().__init__(" ".join(errors.values()))
+        self.errors = dict(errors)
+
+
+class NameTaken(InvalidTask):
+    """Another task has the name."""
+
+    def __init__(self) -> None:
+        super().__init__({"name": "Another task has this name. Choose a different one."})
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """The four counts of the scheduler."""
+
+    total: int
+    active: int
+    scans: int
+    database_updates: int
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What to show of the tasks; None and "" leave nothing out."""
+
+    task_type: TaskType | None = None
+    active: bool | None = None
+    text: str = ""
+
+
+def statistics() -> Statistics:
+    """Count the tasks."""
+    row = db.session.execute(
+        select(
+            func.count(),
+            func.count().filter(ScheduledTask.active),
+            func.count().filter(ScheduledTask.task_type == TaskType.SCAN),
+            func.count().filter(ScheduledTask.task_type == TaskType.DB_UPDATE),
+        ).select_from(ScheduledTask)
+    ).one()
+    return Statistics(*row)
+
+
+def query(wanted: Filter) -> Select[ScheduledTask]:
+    """Return the tasks that `wanted` leaves in, by name, with host and last run loaded."""
+    chosen = (
+        select(ScheduledTask)
+        .outerjoin(ScheduledTask.host)
+        .options(joinedload(ScheduledTask.host), joinedload(ScheduledTask.last_run))
+        .order_by(func.lower(ScheduledTask.name), ScheduledTask.id)
+    )
+    if wanted.task_type is not None:
+        chosen = chosen.where(ScheduledTask.task_type == wanted.task_type)
+    if wanted.active is not None:
+        chosen = chosen.where(ScheduledTask.active.is_(wanted.active))
+    if wanted.text:
+        columns = (ScheduledTask.name, ScheduledTask.description, Host.name)
+        chosen = chosen.where(or_(*(column.icontains(wanted.text, autoescape=True) for column in columns)))
+    return chosen
+
+
+def get(task_id: int) -> ScheduledTask | None:
+    """Return the task with its host and last run, or None."""
+    return db.session.get(
+        ScheduledTask,
+        task_id,
+        options=[joinedload(ScheduledTask.host), joinedload(ScheduledTask.last_run)],
+    )
+
+
+def history(task_id: int) -> Select[Run]:
+    """Return the task's runs, newest first."""
+    return select(Run).where(Run.task_id == task_id).order_by(Run.id.desc())
+
+
+def run_count(task_id: int) -> int:
+    """Return how many runs the task's history holds."""
+    return db.session.scalar(select(func.count()).select_from(Run).where(Run.task_id == task_id)) or 0
+
+
+def create(values: Mapping[str, Any], now: datetime) -> ScheduledTask:
+    """Keep a new task; raise InvalidTask, having kept nothing."""
+    task = ScheduledTask(created_at=now)
+    _apply(task, values, now)
+    db.session.add(task)
+    _flush()
+    return task
+
+
+def change(task: ScheduledTask, values: Mapping[str, Any], now: datetime) -> None:
+    """Make the task what `values` say; raise InvalidTask, having changed nothing."""
+    with db.session.no_autoflush:
+        _apply(task, values, now)
+    _flush()
+
+
+def delete(task: ScheduledTask) -> None:
+    """Delete the task and its whole history."""
+    db.session.delete(task)
+    db.session.flush()
+
+
+def _flush() -> None:
+    try:
+        with db.session.begin_nested():
+            db.session.flush()
+    except IntegrityError as error:
+        # The database alone can tell when two people choose one name in the same second.
+        if "uq_scheduled_tasks_lower_name" in str(error.orig):
+            raise NameTaken from error
+        raise
+
+
+def _apply(task: ScheduledTask, values: Mapping[str, Any], now: datetime) -> None:
+    errors: dict[str, str] = {}
+    task_type = _choice(TaskType, values, "task_type", errors)
+    fields: dict[str, Any] = {
+        "name": _name(values, task.id, errors),
+        "description": _description(values, errors),
+        "task_type": task_type,
+        "scan_type": None,
+        "database_type": None,
+        "host": None,
+        "cron_expression": _cron(values, errors),
+        "timezone": _timezone(values, errors),
+        "active": _active(values, errors),
+    }
+    if task_type is TaskType.SCAN:
+        fields["scan_type"] = _choice(ScanType, values, "scan_type", errors)
+        fields["host"] = _host(values, task.host, errors)
+    if task_type is TaskType.DB_UPDATE:
+        fields["database_type"] = _choice(DatabaseType, values, "database_type", errors)
+    if errors:
+        raise InvalidTask(errors)
+    for name, value in fields.items():
+        setattr(task, name, value)
+    task.updated_at = now
+    task.next_run_at = schedules.next_slot(task.cron_expression, task.timezone, now) if task.active else None
+
+
+def _name(values: Mapping[str, Any], task_id: int | None, errors: dict[str, str]) -> str:
+    name = _line(values.get("name"))
+    if not name:
+        errors["name"] = "Give the task a name."
+    elif len(name) > NAME_LENGTH:
+        errors["name"] = f"A name has at most {NAME_LENGTH} characters; this one has {len(name)}."
+    elif any(not c.isprintable() for c in name):
+        errors["name"] = "A name cannot contain control characters."
+    else:
+        other = db.session.scalar(
+            select(ScheduledTask.id).where(func.lower(ScheduledTask.name) == func.lower(name))
+        )
+        if other is not None and other != task_id:
+            raise NameTaken
+    return name
+
+
+def _description(values: Mapping[str, Any], errors: dict[str, str]) -> str:
+    text = values.get("description") or ""
+    if not isinstance(text, str) or "\x00" in text:
+        errors["description"] = "Write the description as plain text."
+        return ""
+    if len(text) > DESCRIPTION_LENGTH:
+        errors["description"] = (
+            f"A description has at most {DESCRIPTION_LENGTH} characters; this one has {len(text)}."
+        )
+    return text.strip()
+
+
+def _choice(
+    members: type[_Choice], values: Mapping[str, Any], field: str, errors: dict[str, str]
+) -> _Choice | None:
+    try:
+        return members(values.get(field) or "")
+    except ValueError:
+        errors[field] = "Choose one of: " + ", ".join(members) + "."
+        return None
+
+
+def _host(values: Mapping[str, Any], present: Host | None, errors: dict[str, str]) -> Host | None:
+    host_id = str(values.get("host_id") or "")
+    host = db.session.get(Host, int(host_id)) if host_id.isdecimal() and len(host_id) < 10 else None
+    if host is None:
+        errors["host_id"] = "Choose one of the configured hosts."
+    elif host.retired_at is not None and host is not present:
+        errors["host_id"] = f"{host.name} is no longer in config.toml. Choose another host."
+    return host
+
+
+def _cron(values: Mapping[str, Any], errors: dict[str, str]) -> str:
+    try:
+        return schedules.check_cron(_line(values.get("cron_expression")))
+    except schedules.CronError as error:
+        errors["cron_expression"] = str(error)
+        return ""
+
+
+def _timezone(values: Mapping[str, Any], errors: dict[str, str]) -> str:
+    zone = _line(values.get("timezone")) or "UTC"
+    if zone not in available_timezones():
+        errors["timezone"] = f"{zone!r} is not a time zone; write one like Europe/London or UTC."
+    return zone
+
+
+def _active(values: Mapping[str, Any], errors: dict[str, str]) -> bool:
+    active = values.get("is_active", True)
+    if not isinstance(active, bool):
+        errors["is_active"] = "Write true or false."
+    return bool(active)
+
+
+def _line(value: object) -> str:
+    return value.strip() if isinstance(value, str) else ""

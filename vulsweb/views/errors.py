@@ -1,0 +1,33 @@
+"""Error pages in the product's look."""
+
+from flask import make_response, render_template
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import HTTPException
+
+_SENTENCES = {
+    400: "The browser sent something that this page cannot read.",
+    403: "You may not do this.",
+    404: "There is nothing at this address. It may have been deleted.",
+    405: "This address does not take that kind of request.",
+    413: "That is more than this page takes at once.",
+    429: "Too many attempts. Wait a minute, then try again.",
+    500: "Something broke on our side. The server's log says what; trying again may help.",
+}
+_EXPIRED = "This form has expired. Go back, reload and send it again."
+
+
+def page(error: HTTPException) -> ResponseReturnValue:
+    """Return the page for an HTTP error, with the headers that belong to it."""
+    code = error.code or 500
+    if error.response is not None or code < 400:
+        return error
+    sentence = _EXPIRED if isinstance(error, CSRFError) else _SENTENCES.get(code, str(error.description))
+    # Whatever broke may be what a person is looked up in, so a 500 asks nobody who is there.
+    framed = code < 500 and current_user.is_authenticated
+    answer = make_response(
+        render_template("errors/page.html", code=code, title=error.name, sentence=sentence, framed=framed), code
+    )
+    answer.headers.update({name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")})
+    return answer

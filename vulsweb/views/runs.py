@@ -1,0 +1,144 @@
+"""`/runs/`: what was done, live while it is done."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import login_required
+
+from vulsweb import findings, runs
+from vulsweb.extensions import db
+from vulsweb.findings import SeenFinding
+from vulsweb.models import Run, RunStatus
+from vulsweb.models.run import ACTIVE
+from vulsweb.views import live, log_lines
+from vulsweb.views.log_lines import Position
+from vulsweb.vuls.results import Severity
+
+PER_PAGE = 50
+FINDINGS_PER_PAGE = 100
+LARGEST = 2**31 - 1
+
+bp = Blueprint("runs", __name__, url_prefix="/runs")
+
+
+@bp.get("/")
+@login_required
+def index() -> ResponseReturnValue:
+    """List the runs, newest first."""
+    wanted = request.args.get("status", "")
+    page = db.paginate(runs.query(_statuses(wanted)), per_page=PER_PAGE, max_per_page=PER_PAGE)
+    seen = live.key([(run.id, run.status) for run in page], page.total)
+    if "HX-Request" in request.headers:
+        return live.fragment("runs/_table.html", seen, page=page, wanted=wanted)
+    return render_template("runs/index.html", seen=seen, page=page, wanted=wanted, statuses=RunStatus)
+
+
+@bp.get("/<int:run_id>")
+@login_required
+def show(run_id: int) -> ResponseReturnValue:
+    """Show a run: its state, steps, log and, at its end, what it found."""
+    run = run_or_404(run_id)
+    log = log_lines.read(runs.log_pieces(run.id, 0), Position(), ended=not run.status.is_active)
+    return render_template("runs/show.html", run=run, seen=_state(run), log=log, found=_found(run))
+
+
+@bp.get("/<int:run_id>/status")
+@login_required
+def status(run_id: int) -> ResponseReturnValue:
+    """Return the run's state and steps while they change; tell the page when the run is over."""
+    run = run_or_404(run_id)
+    answer = live.fragment("runs/_status.html", _state(run), run=run)
+    if not run.status.is_active:
+        answer.headers["HX-Trigger-After-Swap"] = "run-over"
+    return answer
+
+
+@bp.get("/<int:run_id>/log")
+@login_required
+def log(run_id: int) -> ResponseReturnValue:
+    """Return the lines that were added to the log since a position; 204 when there are none yet."""
+    run = run_or_404(run_id)
+    if run.status.is_active and _number("seen") == run.log_offset:
+        return Response(status=204)
+    since = Position(_number("piece"), _number("skip"), _number("line"))
+    read = log_lines.read(runs.log_pieces(run.id, since.piece), since, ended=not run.status.is_active)
+    return render_template("runs/_log_lines.html", run=run, log=read)
+
+
+@bp.get("/<int:run_id>/log.txt")
+@login_required
+def log_file(run_id: int) -> ResponseReturnValue:
+    """Return the whole log as it was written."""
+    run = run_or_404(run_id)
+    text, _ = runs.log_from(run.id, 0)
+    headers = {"Content-Disposition": f'attachment; filename="run-{run.id}.log"'}
+    return Response(text, mimetype="text/plain", headers=headers)
+
+
+@bp.get("/<int:run_id>/findings")
+@login_required
+def found(run_id: int) -> ResponseReturnValue:
+    """Return what the run found, as a fragment."""
+    run = run_or_404(run_id)
+    return render_template("runs/_findings.html", run=run, found=_found(run))
+
+
+@bp.post("/<int:run_id>/cancel")
+@login_required
+def cancel(run_id: int) -> ResponseReturnValue:
+    """Stop a run that is not over."""
+    run = run_or_404(run_id)
+    if run.status.is_active:
+        runs.cancel(run, datetime.now(UTC))
+        db.session.commit()
+    else:
+        flash("This run was over already.", "warning")
+    return redirect(url_for("runs.show", run_id=run.id), code=303)
+
+
+def run_or_404(run_id: int) -> Run:
+    """Return the run, or end the request with a 404."""
+    return runs.get(run_id) or abort(404)
+
+
+def _statuses(wanted: str) -> tuple[RunStatus, ...]:
+    if wanted == "active":
+        return ACTIVE
+    return (RunStatus(wanted),) if wanted in set(RunStatus) else ()
+
+
+def _state(run: Run) -> str:
+    # Not the heartbeat: it changes every two seconds and nobody sees it.
+    return live.key(run.status, run.steps, run.reason, run.started_at, run.cancel_requested_at)
+
+
+def _number(name: str) -> int:
+    return min(max(request.args.get(name, 0, type=int), 0), LARGEST)
+
+
+def _found(run: Run) -> dict[str, Any] | None:
+    """Return the page of the run's findings that the address asks for, or None where there can be none."""
+    if run.status.is_active or "servers" not in run.request or not run.result_data:
+        return None
+    everything = findings.of_run(run.id)
+    severity, only_new = request.args.get("severity", type=Severity), request.args.get("new") == "1"
+    chosen = [seen for seen in everything if _wanted(seen, severity, only_new=only_new)]
+    pages = max(-(-len(chosen) // FINDINGS_PER_PAGE), 1)
+    page = min(max(request.args.get("page", 1, type=int), 1), pages)
+    return {
+        "total": len(everything),
+        "chosen": len(chosen),
+        "rows": chosen[(page - 1) * FINDINGS_PER_PAGE : page * FINDINGS_PER_PAGE],
+        "counts": {each: sum(seen.finding.severity is each for seen in everything) for each in Severity},
+        "new": sum(seen.new for seen in everything),
+        "severity": severity,
+        "only_new": only_new,
+        "page": page,
+        "pages": pages,
+    }
+
+
+def _wanted(seen: SeenFinding, severity: Severity | None, *, only_new: bool) -> bool:
+    return (severity is None or seen.finding.severity is severity) and (seen.new or not only_new)

@@ -1,0 +1,139 @@
+"""How pages say things: moments, durations, cron lines, and text that comes from elsewhere."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from cron_descriptor import FormatError
+from flask import Flask
+from markupsafe import Markup
+
+from vulsweb import schedules
+from vulsweb.vuls.databases import DatabaseType
+
+_EVERY_DAY = re.compile(r"At \d\d:\d\d")
+_STEP_NAMES = {
+    "configtest": "Check configuration and connection",
+    "scan": "Read the installed packages",
+    "report": "Look up known vulnerabilities",
+}
+
+
+def register(app: Flask) -> None:
+    """Give the templates these words."""
+    for function in (ago, bytes_in_words, clean, duration, in_words, moment, step_name, when):
+        app.add_template_filter(function)
+    app.add_template_global(expected_steps)
+    app.add_template_global(now)
+    app.add_template_global(plural)
+
+
+def now() -> datetime:
+    """Return the time, for templates."""
+    return datetime.now(UTC)
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """Return "1 task", "2 tasks"."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def duration(span: timedelta | None) -> str:
+    """Return a span in its two largest units, such as "4 min 12 s"."""
+    if span is None:
+        return "\N{EM DASH}"
+    seconds = max(int(span.total_seconds()), 0)
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    if not minutes:
+        return f"{seconds} s"
+    if not hours:
+        return f"{minutes} min {seconds % 60} s"
+    return f"{hours} h {minutes % 60} min" if not days else f"{days} d {hours % 24} h"
+
+
+def roughly(span: timedelta) -> str:
+    """Return a span in its largest unit, such as "3 h"."""
+    seconds = abs(span.total_seconds())
+    for unit, size, least in (("d", 86400, 172800), ("h", 3600, 5400), ("min", 60, 60)):
+        if seconds >= least:
+            return f"{round(seconds / size)} {unit if unit != 'd' else 'days'}"
+    return f"{int(seconds)} s"
+
+
+def ago(point: datetime | None, zone: str = "UTC") -> str | Markup:
+    """Return a moment as people say it ("in 12 min", "3 h ago"), with the exact one on hover."""
+    if point is None:
+        return "\N{EM DASH}"
+    away = point - now()
+    if abs(away) < timedelta(seconds=5):
+        text = "now"
+    else:
+        text = f"in {roughly(away)}" if away > timedelta(0) else f"{roughly(away)} ago"
+    return _time(point, zone, text, relative=True)
+
+
+def when(point: datetime | None, zone: str = "UTC") -> str | Markup:
+    """Return a moment by the clock of `zone`, such as "24 Nov 2026, 02:30"."""
+    if point is None:
+        return "\N{EM DASH}"
+    local = point.astimezone(ZoneInfo(zone))
+    year = f" {local.year}" if local.year != now().year else ""
+    return _time(point, zone, f"{local:%a} {local.day} {local:%b}{year}, {local:%H:%M}")
+
+
+def moment(text: object) -> datetime | None:
+    """Return the moment that the executor wrote, or None when it is not one."""
+    try:
+        point = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return point if point.tzinfo else point.replace(tzinfo=UTC)
+
+
+def in_words(cron_expression: str) -> str:
+    """Return a cron line in words, or as it is where nobody has words for it."""
+    try:
+        words = schedules.describe(cron_expression)
+    except FormatError:
+        return cron_expression
+    return f"{words} every day" if _EVERY_DAY.fullmatch(words) else words
+
+
+def clean(text: object) -> str:
+    """Return text from a host or a feed without characters that hide or turn round what follows."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text))
+
+
+def step_name(name: str) -> str:
+    """Return what a step of the executor's does, in words."""
+    if name in _STEP_NAMES:
+        return _STEP_NAMES[name]
+    return DatabaseType(name).label if name in set(DatabaseType) else clean(name)
+
+
+def expected_steps(request: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the steps that a run will have, for the time before the executor has named them."""
+    names = list(_STEP_NAMES) if "servers" in request else [str(request.get("database", ""))]
+    if names == [DatabaseType.ALL]:
+        names = [database for database in DatabaseType if database is not DatabaseType.ALL]
+    return [{"name": name, "status": "waiting"} for name in names]
+
+
+def bytes_in_words(size: int | None) -> str:
+    """Return a size such as "278 MB"."""
+    if size is None:
+        return "\N{EM DASH}"
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}"
+        size = round(size / 1000)
+    return f"{size:,} GB"
+
+
+def _time(point: datetime, zone: str, text: str, *, relative: bool = False) -> Markup:
+    exact = f"{point.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S} {zone}"
+    mark = Markup(" data-relative") if relative else ""
+    stamp = point.astimezone(UTC).isoformat(timespec="seconds")
+    return Markup('<time datetime="{}" title="{}"{}>{}</time>').format(stamp, exact, mark, text)

@@ -1,0 +1,1 @@
+"""What Vuls itself says and reads; pure, without a database or Flask."""

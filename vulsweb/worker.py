@@ -1,0 +1,183 @@
+"""The Celery functions and their beat table; thin: call, commit, enqueue."""
+
+import contextlib
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from celery import shared_task
+from celery.schedules import crontab
+from flask import current_app
+from kombu.exceptions import OperationalError
+
+from vulsweb import runs, schedules
+from vulsweb.executor_client import ExecutorClient, ExecutorError, ExecutorUnavailable, Job, JobUnknown
+from vulsweb.extensions import db
+from vulsweb.models import Run, RunStatus
+
+log = logging.getLogger(__name__)
+
+FOLLOW_SECONDS = 2
+IDS_A_MESSAGE = 100
+
+BEAT = {
+    "tick": {"task": "vulsweb.tick", "schedule": crontab()},
+    # A message that nobody took before the next one is due would only repeat it: hence `expires`.
+    "follow_runs": {
+        "task": "vulsweb.follow_runs",
+        "schedule": FOLLOW_SECONDS,
+        "options": {"expires": FOLLOW_SECONDS},
+    },
+    "sweep": {"task": "vulsweb.sweep", "schedule": 60, "options": {"expires": 60}},
+}
+
+
+@shared_task(name="vulsweb.tick")
+def tick() -> int:
+    """Queue every task that has come due and return how many; beat calls this once a minute."""
+    count = 0
+    while run_ids := schedules.start_due_tasks(now=datetime.now(UTC)):
+        db.session.commit()  # a worker must never be handed an id it cannot see
+        send(run_ids)
+        count += len(run_ids)
+    db.session.commit()
+    return count
+
+
+@shared_task(name="vulsweb.launch_runs")
+def launch_runs(run_ids: Sequence[int]) -> None:
+    """Claim each run and ask the executor for its job."""
+    client = executor()
+    try:
+        for run_id in run_ids:
+            _launch(client, run_id)
+    finally:
+        client.close()
+
+
+@shared_task(name="vulsweb.follow_runs")
+def follow_runs() -> None:
+    """Ask the executor about all running runs, keep what it says, and conclude those that ended."""
+    active = runs.running()
+    db.session.commit()
+    if not active:
+        return
+    client = executor()
+    try:
+        jobs = client.jobs(job_id for _, job_id in active)
+        for run_id, job_id in active:
+            if job_id in jobs:
+                _follow(client, run_id, jobs[job_id])
+    except ExecutorError as error:
+        db.session.rollback()
+        log.warning("follow_runs: %s", error)
+    finally:
+        client.close()
+
+
+@shared_task(name="vulsweb.sweep")
+def sweep() -> None:
+    """Rescue stranded runs: send again, stop what is overdue, fail what the executor has lost."""
+    now = datetime.now(UTC)
+    send(runs.to_launch_again(now))
+    client = executor()
+    try:
+        for run_id, job_id in _end_overdue(now):
+            log.warning("run %d: past its deadline", run_id)
+            _stop(client, job_id)
+        silent = runs.silent(now)
+        known = client.jobs(job_id for _, job_id in silent)
+        for run_id, job_id in silent:
+            if job_id not in known:
+                _fail_lost(run_id)
+    except ExecutorError as error:
+        db.session.rollback()
+        log.warning("sweep: %s", error)
+    finally:
+        client.close()
+
+
+def send(run_ids: Sequence[int]) -> bool:
+    """Hand runs to the workers and say whether that went well; if not, sweep does it within two minutes.
+
+    A hundred to a message: a message each would cost more than the rows.
+    """
+    try:
+        for start in range(0, len(run_ids), IDS_A_MESSAGE):
+            launch_runs.delay(list(run_ids[start : start + IDS_A_MESSAGE]))
+    except OperationalError as error:
+        log.warning("runs %s: Redis does not answer: %s", run_ids, error)
+        return False
+    return True
+
+
+def executor() -> ExecutorClient:
+    """Return a client of the configured executor."""
+    return ExecutorClient(current_app.config["EXECUTOR_URL"], current_app.config["EXECUTOR_API_KEY"])
+
+
+def _launch(client: ExecutorClient, run_id: int) -> None:
+    run = runs.claim(run_id, datetime.now(UTC))
+    db.session.commit()
+    if run is None:
+        return
+    if run.cancel_requested_at is not None:
+        runs.end(run, RunStatus.CANCELLED, "Cancelled before it began.", datetime.now(UTC))
+    else:
+        _submit(client, run)
+    db.session.commit()
+
+
+def _submit(client: ExecutorClient, run: Run) -> None:
+    try:
+        job = client.submit(run.job_id, run.request)
+    except ExecutorUnavailable as error:
+        log.warning("run %d: %s", run.id, error)
+        runs.hold(run, f"{error} Trying again within two minutes.")
+    except ExecutorError as error:
+        log.warning("run %d: the executor refused the job: %s", run.id, error)
+        runs.end(run, RunStatus.FAILED, str(error), datetime.now(UTC))
+    else:
+        runs.accept(run, job, datetime.now(UTC))
+
+
+def _follow(client: ExecutorClient, run_id: int, job: Job) -> None:
+    run = runs.lock_active(run_id)
+    if run is None:
+        db.session.rollback()
+        return
+    if run.cancel_requested_at is not None and not job.ended:
+        client.cancel(job.id)
+    while run.log_offset < job.log_size:
+        piece = client.log(job.id, run.log_offset)
+        if piece.next_offset <= run.log_offset:
+            break
+        runs.append_log(run, piece.text, piece.next_offset)
+    if job.ended:
+        runs.conclude(run, job, client.results(job), datetime.now(UTC))
+        log.info("run %d: %s", run.id, run.status.value)
+    else:
+        runs.note(run, job, datetime.now(UTC))
+    db.session.commit()
+
+
+def _end_overdue(now: datetime) -> list[tuple[int, str]]:
+    ended = runs.overdue(now, current_app.config["RUN_TIMEOUT"])
+    for run in ended:
+        runs.end(run, RunStatus.TIMEOUT, "It took longer than a run may take, and was stopped.", now)
+    stopped = [(run.id, run.job_id) for run in ended]
+    db.session.commit()
+    return stopped
+
+
+def _stop(client: ExecutorClient, job_id: str) -> None:
+    with contextlib.suppress(JobUnknown):
+        client.cancel(job_id)
+
+
+def _fail_lost(run_id: int) -> None:
+    run = runs.lock_active(run_id)
+    if run is not None:
+        reason = "The executor no longer knows this job; its data folder may have been emptied. Run it again."
+        runs.end(run, RunStatus.FAILED, reason, datetime.now(UTC))
+    db.session.commit()
