@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from celery import Celery
+from kombu.exceptions import OperationalError
 
 from vulsweb.local.children import Child
 from vulsweb.local.errors import StackError
@@ -76,13 +77,14 @@ class Apps:
         # Named by its port: other stacks may share an external Redis.
         name = f"local-{self.settings.port}@{socket.gethostname()}"
         client = Celery(broker=self.redis_url, set_as_current=False)
+        client.conf.broker_transport_options = {"max_retries": 1, "interval_start": 0}
         words = ["--concurrency", "2", "--hostname", name, "--without-mingle", "--without-gossip"]
         return Child(
             name="worker",
             command=_celery("worker", *words),
             environ=self.environ(),
             folder=HOME,
-            ready=lambda: bool(client.control.ping(destination=[name], timeout=0.2)),
+            ready=lambda: _worker_answers(client, name),
         )
 
     def beat(self) -> Child:
@@ -132,6 +134,13 @@ def _gunicorn(app: str, listener: socket.socket, *, workers: int, threads: int) 
 
 def _celery(command: str, *words: str) -> list[str]:
     return [sys.executable, "-m", "celery", "-A", "wsgi:celery", command, "--loglevel", "INFO", *words]
+
+
+def _worker_answers(client: Celery, name: str) -> bool:
+    try:
+        return bool(client.control.ping(destination=[name], timeout=0.2))
+    except OperationalError:
+        return False
 
 
 def _answers(listener: socket.socket, path: str) -> bool:
