@@ -3,7 +3,6 @@
 import errno
 import http
 import http.client
-import shutil
 import socket
 import sys
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from celery import Celery
+from kombu.exceptions import OperationalError
 
 from vulsweb.local.children import Child
 from vulsweb.local.errors import StackError
@@ -18,7 +18,6 @@ from vulsweb.local.folder import DataFolder
 from vulsweb.local.settings import Settings
 
 HOME = Path(__file__).parents[2]  # where wsgi.py and migrations/ are
-TOOLS = ("vuls", "gost", "go-cve-dictionary", "goval-dictionary")
 
 
 @dataclass(frozen=True)
@@ -78,13 +77,14 @@ class Apps:
         # Named by its port: other stacks may share an external Redis.
         name = f"local-{self.settings.port}@{socket.gethostname()}"
         client = Celery(broker=self.redis_url, set_as_current=False)
+        client.conf.broker_transport_options = {"max_retries": 1, "interval_start": 0}
         words = ["--concurrency", "2", "--hostname", name, "--without-mingle", "--without-gossip"]
         return Child(
             name="worker",
             command=_celery("worker", *words),
             environ=self.environ(),
             folder=HOME,
-            ready=lambda: bool(client.control.ping(destination=[name], timeout=0.2)),
+            ready=lambda: _worker_answers(client, name),
         )
 
     def beat(self) -> Child:
@@ -126,12 +126,6 @@ def listen(host: str, port: int) -> socket.socket:
         raise StackError(f"Port {port} on {host} is in use; set VULSWEB_PORT to another.") from error
 
 
-def missing_tools(settings: Settings) -> list[str]:
-    """Return the scanner's tools that are neither in the tools folder nor on PATH."""
-    path = f"{settings.tools_dir}:{settings.shared.get('PATH', '')}"
-    return [tool for tool in TOOLS if shutil.which(tool, path=path) is None]
-
-
 def _gunicorn(app: str, listener: socket.socket, *, workers: int, threads: int) -> list[str]:
     words = ["--bind", f"fd://{listener.fileno()}", "--workers", str(workers), "--threads", str(threads)]
     words += ["--graceful-timeout", "10", "--no-control-socket"]
@@ -140,6 +134,13 @@ def _gunicorn(app: str, listener: socket.socket, *, workers: int, threads: int) 
 
 def _celery(command: str, *words: str) -> list[str]:
     return [sys.executable, "-m", "celery", "-A", "wsgi:celery", command, "--loglevel", "INFO", *words]
+
+
+def _worker_answers(client: Celery, name: str) -> bool:
+    try:
+        return bool(client.control.ping(destination=[name], timeout=0.2))
+    except OperationalError:
+        return False
 
 
 def _answers(listener: socket.socket, path: str) -> bool:

@@ -1,6 +1,5 @@
 """The complete stack on one machine, from the first folder to the last line on the terminal."""
 
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -10,8 +9,8 @@ from pathlib import Path
 import redis
 import sqlalchemy
 
-from vulsweb.local import settings
-from vulsweb.local.apps import Apps, listen, missing_tools
+from vulsweb.local import settings, tools
+from vulsweb.local.apps import Apps, listen
 from vulsweb.local.cluster import open_cluster
 from vulsweb.local.errors import StackError, StopRequested
 from vulsweb.local.folder import DataFolder, open_folder
@@ -141,7 +140,6 @@ def _welcome(wanted: Settings, password: str) -> None:
     say(f"Vuls Web is ready: http://{host}:{wanted.port}")
     say("  name      admin")
     say(f"  password  {password}")
-    missing = missing_tools(wanted)
-    if missing and shutil.which("docker", path=wanted.shared.get("PATH")) is None:
-        say(f"No scans yet, for lack of {', '.join(missing)}: install Go and run `make tools`.")
+    if line := tools.advice(wanted):
+        say(line)
     say("Press Ctrl-C to stop.")
