@@ -76,7 +76,7 @@ def get(run_id: int) -> Run | None:
     return db.session.get(Run, run_id, options=_FOR_PAGES)
 
 
-def query(statuses: Collection[RunStatus] = ()) -> Select[tuple[Run]]:
+def query(statuses: Collection[RunStatus] = ()) -> Select[Run]:
     """Return the runs, newest first, with task and host loaded; only those in `statuses` if there are any."""
     chosen = select(Run).options(*_FOR_PAGES).order_by(Run.id.desc())
     return chosen.where(Run.status.in_(statuses)) if statuses else chosen

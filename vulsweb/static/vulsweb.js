@@ -29,8 +29,10 @@
   function moveOn() {
     for (const element of document.querySelectorAll("time[data-relative]")) {
       const away = (Date.parse(element.dateTime) - Date.now()) / 1000;
-      const words = Math.abs(away) < 5 ? "now" : away > 0 ? `in ${roughly(away)}` : `${roughly(-away)} ago`;
-      say(element, words);
+      const due = element.dataset.relative === "due";
+      if (away >= 5) say(element, `in ${roughly(away)}`);
+      else if (away > -5 || due) say(element, due ? "due now" : "now");
+      else say(element, `${roughly(-away)} ago`);
     }
     for (const element of document.querySelectorAll("[data-since]")) {
       say(element, duration(Math.max(0, Math.floor((Date.now() - Date.parse(element.dataset.since)) / 1000))));

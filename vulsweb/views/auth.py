@@ -12,7 +12,7 @@ from vulsweb.extensions import limiter, login
 bp = Blueprint("auth", __name__)
 
 
-@login.unauthorized_handler  # type: ignore[untyped-decorator]
+@login.unauthorized_handler
 def ask_to_sign_in() -> ResponseReturnValue:
     """Answer for a page that needs a person: sign in first, then come back to it."""
     if "HX-Request" in request.headers:

@@ -15,6 +15,7 @@ _SENTENCES = {
     429: "Too many attempts. Wait a minute, then try again.",
     500: "Something broke on our side. The server's log says what; trying again may help.",
 }
+_KEPT = ("Allow", "Retry-After")
 _EXPIRED = "This form has expired. Go back, reload and send it again."
 
 
@@ -26,8 +27,7 @@ def page(error: HTTPException) -> ResponseReturnValue:
     sentence = _EXPIRED if isinstance(error, CSRFError) else _SENTENCES.get(code, str(error.description))
     # Whatever broke may be what a person is looked up in, so a 500 asks nobody who is there.
     framed = code < 500 and current_user.is_authenticated
-    answer = make_response(
-        render_template("errors/page.html", code=code, title=error.name, sentence=sentence, framed=framed), code
-    )
-    answer.headers.update({name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")})
+    shown = render_template("errors/page.html", code=code, title=error.name, sentence=sentence, framed=framed)
+    answer = make_response(shown, code)
+    answer.headers.update({name: value for name, value in error.get_headers() if name in _KEPT})
     return answer

@@ -32,7 +32,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Reading:
-    """The lines from a position on, what stands of the line that is still being written, and where it begins."""
+    """Lines from a position on, and the line still being written: what stands of it and where it begins."""
 
     lines: list[Line]
     rest: str

@@ -43,8 +43,9 @@ def system_notice() -> str:
     finally:
         client.close()
     missing = sorted(name for name, tool in (health.get("tools") or {}).items() if tool is None)
-    update = None if missing or health.get("databases") else overview.database_update()
-    return render_template("overview/_notice.html", missing=missing, databases=health.get("databases"), update=update)
+    databases = health.get("databases")
+    update = None if missing or databases else overview.database_update()
+    return render_template("overview/_notice.html", missing=missing, databases=databases, update=update)
 
 
 def _shown() -> dict[str, Any]:

@@ -4,14 +4,14 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
-from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 from kombu.exceptions import OperationalError
 
 from vulsweb import hosts, runs, schedules, tasks, worker
 from vulsweb.extensions import db
-from vulsweb.models import ScheduledTask, TaskType, Trigger
+from vulsweb.models import RunStatus, ScheduledTask, TaskType, Trigger
 from vulsweb.views import forms, live
 from vulsweb.vuls.databases import DatabaseType
 from vulsweb.vuls.results import ScanType
@@ -29,11 +29,12 @@ def index() -> ResponseReturnValue:
     """List the tasks that the filter leaves in."""
     wanted = _filter()
     page = db.paginate(tasks.query(wanted), per_page=PER_PAGE, max_per_page=PER_PAGE)
-    facts = [(task.id, task.updated_at, task.next_run_at, task.last_run and task.last_run.status) for task in page]
+    states = [(task.id, task.updated_at, task.next_run_at, _last_status(task)) for task in page]
+    seen = live.key(states, page.total)
     shown = {"page": page, "wanted": wanted, "filters": _filters(wanted), "statistics": tasks.statistics()}
     if "HX-Request" in request.headers:
-        return live.fragment("tasks/_table.html", live.key(facts, page.total), **shown)
-    return render_template("tasks/index.html", seen=live.key(facts, page.total), **shown)
+        return live.fragment("tasks/_table.html", seen, **shown)
+    return render_template("tasks/index.html", seen=seen, **shown)
 
 
 @bp.get("/new")
@@ -141,6 +142,10 @@ def run(task_id: int) -> ResponseReturnValue:
 def task_or_404(task_id: int) -> ScheduledTask:
     """Return the task, or end the request with a 404."""
     return tasks.get(task_id) or abort(404)
+
+
+def _last_status(task: ScheduledTask) -> RunStatus | None:
+    return task.last_run.status if task.last_run else None
 
 
 def _send(run_id: int) -> None:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from vulsweb import schedules
 from vulsweb.vuls.databases import DatabaseType
+from vulsweb.vuls.results import Severity
 
 _EVERY_DAY = re.compile(r"At \d\d:\d\d")
 _STEP_NAMES = {
@@ -23,11 +24,12 @@ _STEP_NAMES = {
 
 def register(app: Flask) -> None:
     """Give the templates these words."""
-    for function in (ago, bytes_in_words, clean, duration, in_words, moment, step_name, when):
-        app.add_template_filter(function)
-    app.add_template_global(expected_steps)
-    app.add_template_global(now)
-    app.add_template_global(plural)
+    for spoken in (ago, bytes_in_words, clean, due, duration, in_words, step_name, when):
+        app.add_template_filter(spoken)
+    for read in (moment, worst_first):
+        app.add_template_filter(read)
+    for function in (expected_steps, now, plural):
+        app.add_template_global(function)
 
 
 def now() -> datetime:
@@ -66,12 +68,14 @@ def ago(point: datetime | None, zone: str = "UTC") -> str | Markup:
     """Return a moment as people say it ("in 12 min", "3 h ago"), with the exact one on hover."""
     if point is None:
         return "\N{EM DASH}"
-    away = point - now()
-    if abs(away) < timedelta(seconds=5):
-        text = "now"
-    else:
-        text = f"in {roughly(away)}" if away > timedelta(0) else f"{roughly(away)} ago"
-    return _time(point, zone, text, relative=True)
+    return _time(point, zone, _away(point, past="{} ago", present="now"), relative="ago")
+
+
+def due(point: datetime | None, zone: str = "UTC") -> str | Markup:
+    """Return when a task runs next; one whose moment has passed is due until the next tick takes it."""
+    if point is None:
+        return "\N{EM DASH}"
+    return _time(point, zone, _away(point, past="due now", present="due now"), relative="due")
 
 
 def when(point: datetime | None, zone: str = "UTC") -> str | Markup:
@@ -121,6 +125,11 @@ def expected_steps(request: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"name": name, "status": "waiting"} for name in names]
 
 
+def worst_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Return counts by severity in the order of severities; JSON from the database has lost it."""
+    return [(severity.value, counts.get(severity, 0)) for severity in Severity]
+
+
 def bytes_in_words(size: int | None) -> str:
     """Return a size such as "278 MB"."""
     if size is None:
@@ -132,8 +141,15 @@ def bytes_in_words(size: int | None) -> str:
     return f"{size:,} GB"
 
 
-def _time(point: datetime, zone: str, text: str, *, relative: bool = False) -> Markup:
+def _away(point: datetime, past: str, present: str) -> str:
+    away = point - now()
+    if abs(away) < timedelta(seconds=5):
+        return present
+    return f"in {roughly(away)}" if away > timedelta(0) else past.format(roughly(away))
+
+
+def _time(point: datetime, zone: str, text: str, *, relative: str = "") -> Markup:
     exact = f"{point.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S} {zone}"
-    mark = Markup(" data-relative") if relative else ""
+    mark = Markup(' data-relative="{}"').format(relative) if relative else ""
     stamp = point.astimezone(UTC).isoformat(timespec="seconds")
     return Markup('<time datetime="{}" title="{}"{}>{}</time>').format(stamp, exact, mark, text)
