@@ -1,8 +1,11 @@
 """The main job by program, on real input: the real Vuls scans this machine."""
 
 import signal
+from contextlib import suppress
 
-from tests.e2e.stack import Program, Stack
+import psutil
+
+from tests.e2e.stack import Program, Stack, wait_for
 from tests.mirror.documents import Tracker
 from tests.mirror.expected import already_fixed, expected_findings
 
@@ -83,21 +86,53 @@ def test_all_databases_at_once_are_partial_where_only_one_feed_answers(program: 
     assert set(states.values()) == {"failed"}
 
 
-def test_killing_the_stack_and_starting_it_again_loses_nothing(program: Program, started: Stack) -> None:
+def wait_until_running(program: Program, run_id: int) -> None:
+    def running() -> bool:
+        return any(step["status"] == "running" for step in program.get(f"/api/runs/{run_id}")["steps"])
+
+    wait_for(running, 60)
+
+
+def test_killing_the_stack_in_the_middle_of_a_job_and_starting_it_again_loses_nothing(
+    program: Program, started: Stack
+) -> None:
     (monthly,) = program.get("/api/scheduled-tasks/")["items"]
     run_id = program.post(f"/api/scheduled-tasks/{monthly['id']}/run")["id"]
+    wait_until_running(program, run_id)
 
     started.stop(signal.SIGKILL)
     started.start()
 
-    ended = program.end_of(run_id, seconds=300)
+    ended = program.end_of(run_id, seconds=120)
     assert ended["status"] == "partial"
     assert {step["name"] for step in ended["steps"] if step["status"] == "completed"} == {"gost_debian"}
     assert program.get("/api/scheduled-tasks/")["total"] == 1
 
 
-def test_ctrl_c_stops_the_stack_cleanly(started: Stack) -> None:
-    code = started.stop(signal.SIGINT)
+def test_ctrl_c_stops_everything_and_says_on_the_next_start_what_became_of_a_job(
+    program: Program, started: Stack
+) -> None:
+    (monthly,) = program.get("/api/scheduled-tasks/")["items"]
+    run_id = program.post(f"/api/scheduled-tasks/{monthly['id']}/run")["id"]
+    wait_until_running(program, run_id)
 
-    assert code == 0
-    assert started.lines[-1] == "Stopped."
+    code = started.stop(signal.SIGINT)
+    left = processes_of(started)
+    said = started.lines[-1]
+    started.start()
+
+    assert (code, said, left) == (0, "Stopped.", [])
+    ended = program.end_of(run_id)
+    assert ended["status"] in ("failed", "partial")
+    assert "stopped or killed" in ended["error_message"]
+
+
+def processes_of(stack: Stack) -> list[str]:
+    """Return the command lines of processes that work in the stack's data folder."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            words = [*process.cmdline(), process.environ().get("EXECUTOR_DATA_DIR", ""), process.cwd()]
+            if any(str(stack.data_dir) in word for word in words):
+                found.append(" ".join(process.cmdline()))
+    return found

@@ -6,9 +6,11 @@ import http.client
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from celery import Celery
 from kombu.exceptions import OperationalError
 
@@ -18,6 +20,8 @@ from vulsweb.local.folder import DataFolder
 from vulsweb.local.settings import Settings
 
 HOME = Path(__file__).parents[2]  # where wsgi.py and migrations/ are
+
+JOB_ENDING_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,25 @@ def listen(host: str, port: int) -> socket.socket:
         if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
             raise StackError(f"{host!r} is not an address of this machine; correct VULSWEB_HOST.") from error
         raise StackError(f"Port {port} on {host} is in use; set VULSWEB_PORT to another.") from error
+
+
+def end_jobs(executor_data: Path) -> None:
+    """End the jobs that outlive the executor, as they are meant to where it alone is restarted."""
+    runners = [process for process in psutil.process_iter() if _runs_jobs_of(process, executor_data)]
+    for runner in runners:
+        with suppress(psutil.NoSuchProcess):
+            runner.terminate()
+    _, left = psutil.wait_procs(runners, timeout=JOB_ENDING_SECONDS)
+    for runner in left:
+        with suppress(psutil.NoSuchProcess):
+            runner.kill()
+
+
+def _runs_jobs_of(process: psutil.Process, executor_data: Path) -> bool:
+    with suppress(psutil.Error):
+        ours = process.environ().get("EXECUTOR_DATA_DIR") == str(executor_data)
+        return ours and "executor.runner" in process.cmdline()
+    return False
 
 
 def _gunicorn(app: str, listener: socket.socket, *, workers: int, threads: int) -> list[str]:

@@ -10,7 +10,7 @@ import redis
 import sqlalchemy
 
 from vulsweb.local import settings, tools
-from vulsweb.local.apps import Apps, listen
+from vulsweb.local.apps import Apps, end_jobs, listen
 from vulsweb.local.cluster import open_cluster
 from vulsweb.local.errors import StackError, StopRequested
 from vulsweb.local.folder import DataFolder, open_folder
@@ -58,6 +58,8 @@ def _run(wanted: Settings, folder: DataFolder) -> None:
         web_socket = held.enter_context(listen(wanted.host, wanted.port))
         executor_socket = held.enter_context(listen("127.0.0.1", 0))
         say(f"Vuls Web is starting; its data and logs are in {folder.path}.")
+        # Entered first, so done last: by then nobody is left to start another job.
+        held.callback(end_jobs, folder.path / "executor")
         database_url, redis_url = start_servers(wanted, folder, supervisor, held)
         apps = Apps(wanted, folder, database_url, redis_url, web_socket, executor_socket)
         password = _prepare(apps, supervisor)
