@@ -16,7 +16,7 @@ def gost() -> Path:
 
 @pytest.fixture(scope="session")
 def go_cve_dictionary() -> Path:
-    return find_tool("go-cve-dictionary")
+    return tool("go-cve-dictionary")
 
 
 @pytest.fixture(scope="session")
