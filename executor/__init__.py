@@ -27,8 +27,11 @@ class Executor:
     def __init__(self, variables: Mapping[str, str]) -> None:
         self.keys = config.api_keys(variables)
         self.settings = config.settings(variables)
-        self.store = JobStore(self.settings.data_dir)
-        self.databases = DatabaseFolder(self.settings.databases_dir)
+        try:
+            self.store = JobStore(self.settings.data_dir)
+            self.databases = DatabaseFolder(self.settings.databases_dir)
+        except OSError as error:
+            raise config.ConfigError(f"EXECUTOR_DATA_DIR cannot be used: {error}.") from error
         self.dispatcher = Dispatcher(self.settings, self.store)
 
 
@@ -161,7 +164,7 @@ def _repeated(job: Job, wanted: kinds.Request) -> tuple[dict[str, Any], int]:
 def _shared_config() -> str:
     path = _executor().settings.vuls_config
     try:
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise kinds.InvalidError("servers", f"The shared config.toml cannot be read: {error}.") from error
 

@@ -14,6 +14,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _LOGGED = re.compile(r'(?:level|lvl)=(?P<level>\w+).*?msg="(?P<message>(?:[^"\\]|\\.)*)')
 # Go's way of saying that gost did not know how to print the cause.
 _UNPRINTED_CAUSE = re.compile(r"(?:,? err:)? %!w\(.*\)$")
+# Go's way of printing a whole HTTP answer.
+_ANSWER = re.compile(r"[,.]? response: &\{Status:(?P<status>\d{3} [A-Za-z ]+?) StatusCode:.*")
 # Vuls closes with one of these whatever went wrong; what it said before tells more.
 _CLOSING = ("No scannable servers", "An error occurred on [")
 
@@ -55,5 +57,6 @@ def _without_stack(message: str) -> str:
 
 
 def _tidied(error: str) -> str:
-    sentence = _UNPRINTED_CAUSE.sub(" ", " ".join(error.split())).replace(", err: [", ": ").rstrip(":] ")
+    sentence = _UNPRINTED_CAUSE.sub(" ", " ".join(error.split())).replace(", err: [", ": ")
+    sentence = _ANSWER.sub(r" answered \g<status>.", sentence).rstrip(":] ")
     return sentence if len(sentence) <= LONGEST else sentence[: LONGEST - 1] + "…"

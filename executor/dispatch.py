@@ -35,8 +35,7 @@ def take_slot(settings: Settings, kind: str) -> int | None:
 
 def waiting(store: JobStore, kind: str) -> list[str]:
     """Return the jobs that still wait for a runner, the oldest first."""
-    jobs = ((job_id, store.load(job_id)) for job_id in store.open_ids(kind))
-    return [job_id for job_id, job in jobs if job and job.status is JobStatus.QUEUED]
+    return [job.id for job in store.open_jobs(kind) if job.status is JobStatus.QUEUED]
 
 
 class Dispatcher:
@@ -50,10 +49,8 @@ class Dispatcher:
     def recover(self) -> None:
         """Take up what an earlier process left behind."""
         self.store.prune(self.settings.keep_jobs_days)
-        for job_id in self.store.open_ids():
-            job = self.store.load(job_id)
-            if job is not None:
-                self.settle(job)
+        for job in self.store.open_jobs():
+            self.settle(job)
         for kind in ("scan", "database_update"):
             self.dispatch(kind)
 

@@ -151,7 +151,7 @@ class JobStore:
                 return False
             raise
         _sync(self.jobs_dir)
-        self.enlist(job)
+        self._entry(job).touch()
         return True
 
     def load(self, job_id: str) -> Job | None:
@@ -170,13 +170,27 @@ class JobStore:
             self._entry(job).unlink(missing_ok=True)
 
     def enlist(self, job: Job) -> None:
-        """Name a job among those that have not ended. Repeating it is harmless."""
-        self._entry(job).touch()
+        """Name a job among those that have not ended; its creator may have died before it did."""
+        if not self._entry(job).exists():
+            with self.owned(job.id) as mine:
+                # As its owner, or it might end between the look and the naming.
+                if mine is not None and not mine.status.has_ended:
+                    self._entry(mine).touch()
 
-    def open_ids(self, kind: str | None = None) -> list[str]:
+    def open_jobs(self, kind: str | None = None) -> list[Job]:
         """Return the jobs that have not ended, the oldest first."""
-        entries = (name.split("-") for name in sorted(entry.name for entry in self.open_dir.iterdir()))
-        return [job_id for _, of_kind, job_id in entries if kind in (None, of_kind)]
+        found = []
+        for entry in sorted(self.open_dir.iterdir()):
+            _, of_kind, job_id = entry.name.split("-")
+            if kind not in (None, of_kind):
+                continue
+            job = self.load(job_id)
+            if job is None or job.status.has_ended:
+                # Its runner died between writing its end and taking its name away.
+                entry.unlink(missing_ok=True)
+            else:
+                found.append(job)
+        return found
 
     @contextlib.contextmanager
     def owned(self, job_id: str) -> Iterator[Job | None]:
@@ -236,7 +250,7 @@ class JobStore:
             return
         stamp.touch()
         oldest = time.time() - timedelta(days=keep_days).total_seconds()
-        still_open = set(self.open_ids())
+        still_open = {job.id for job in self.open_jobs()}
         for entry in list(os.scandir(self.jobs_dir)):
             if entry.is_dir() and entry.name not in still_open and _changed_at(Path(entry.path)) < oldest:
                 self._remove(entry.name)

@@ -35,7 +35,7 @@ def scan(work: Work) -> None:
 
 def _shared_config(work: Work) -> str:
     try:
-        shared = work.settings.vuls_config.read_text()
+        shared = work.settings.vuls_config.read_text(encoding="utf-8")
         kinds.check_servers(shared, work.job.request["servers"])
     except (OSError, UnicodeDecodeError) as error:
         raise JobError(f"The shared config.toml cannot be read: {error}.") from error
@@ -121,7 +121,7 @@ def _write_config(work: Work, shared: str, live: dict[str, Path]) -> None:
     dictionaries |= {section: scratch / file for section, file in SECTIONS.items()} | live
     request = work.job.request
     text = kinds.job_config(shared, request["servers"], request["scan_type"], dictionaries)
-    (work.folder / "config.toml").write_text(text)
+    (work.folder / "config.toml").write_text(text, encoding="utf-8")
 
 
 def _documents(results: Path, servers: list[str]) -> list[Path]:

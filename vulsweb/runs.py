@@ -1,7 +1,7 @@
 """A run's life: start, claim, accept, note, conclude, cancel; and the runs that need rescue."""
 
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -299,8 +299,14 @@ def _conclude_update(run: Run, job: Job, now: datetime) -> None:
     if not broken and updated:
         end(run, RunStatus.SUCCESS, None, now)
         return
-    why = " ".join(f"{step['name']}: {step['message'] or step['status']}" for step in broken)
+    why = _why_broken(broken)
     if updated:
         end(run, RunStatus.PARTIAL, f"{len(updated)} of {len(job.steps)} databases updated. {why}", now)
     else:
         end(run, RunStatus.FAILED, why or job.error or "No database was updated.", now)
+
+
+def _why_broken(steps: Sequence[Mapping[str, Any]]) -> str:
+    if len(steps) > 1:
+        return f"Failed: {', '.join(step['name'] for step in steps)}; each step says why."
+    return " ".join(f"{step['name']}: {step['message'] or step['status']}" for step in steps)

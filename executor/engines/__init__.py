@@ -1,5 +1,6 @@
 """Engines run one tool command; callers name a tool and its arguments, never how it is run."""
 
+import re
 from dataclasses import dataclass
 
 
@@ -12,7 +13,8 @@ class Command:
     timeout_seconds: int
 
     def __str__(self) -> str:
-        return " ".join((self.tool, *self.arguments))
+        # For logs, so without the name and password that a proxy's address may hold.
+        return re.sub(r"://[^/@\s]*@", "://", " ".join((self.tool, *self.arguments)))
 
 
 @dataclass(frozen=True)

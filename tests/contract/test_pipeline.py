@@ -74,7 +74,8 @@ def test_of_all_databases_those_that_failed_are_named(make_task: MakeTask) -> No
     run = update_database(make_task, "all")
 
     assert run.status is RunStatus.PARTIAL
-    assert str(run.reason).startswith("1 of 9 databases updated. nvd: go-cve-dictionary was not found")
+    assert str(run.reason).startswith("1 of 9 databases updated. Failed: nvd, ubuntu, debian,")
+    assert "go-cve-dictionary was not found" in run.steps[0]["message"]
     assert len(run.steps) == 9
 
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.e2e.stack import Program, Stack, running
 from tests.mirror.__main__ import settings
 from tests.mirror.documents import Tracker, debian_tracker, shipped_documents
-from tests.mirror.server import mirror
+from tests.mirror.server import Mirror, mirror
 from tests.needs import lacking, tool
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -25,13 +25,11 @@ CHROMIUM_ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="session")
-def feeds() -> Iterator[dict[str, str]]:
-    """The environment of an executor whose tools fetch from the mirror."""
-    folder = tool("vuls").parent
-    tool("gost")
+@pytest.fixture
+def feeds() -> Iterator[Mirror]:
+    """The mirror, in front of all feeds."""
     with mirror(shipped_documents()) as server:
-        yield {"VULSWEB_TOOLS_DIR": str(folder), **settings(server)}
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -40,9 +38,11 @@ def facts() -> Tracker:
 
 
 @pytest.fixture
-def stack(feeds: dict[str, str], tmp_path: Path, open_folder: Path) -> Stack:
-    """A stack that has not been started, with a data folder of its own."""
-    return Stack(open_folder / tmp_path.name / "data", feeds)
+def stack(feeds: Mirror, tmp_path: Path, open_folder: Path) -> Stack:
+    """A stack that has not been started, with a data folder of its own and the mirror for the internet."""
+    tools = [tool(name).parent for name in ("vuls", "gost", "go-cve-dictionary", "goval-dictionary")]
+    environ = {"VULSWEB_TOOLS_DIR": str(tools[0]), **settings(feeds)}
+    return Stack(open_folder / tmp_path.name / "data", environ)
 
 
 @pytest.fixture

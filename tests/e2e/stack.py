@@ -104,8 +104,8 @@ class Stack:
 @contextmanager
 def running(stack: Stack) -> Iterator[Stack]:
     """Start the stack and stop it in the end."""
-    stack.start()
     try:
+        stack.start()
         yield stack
     finally:
         if stack.process is not None:

@@ -163,6 +163,13 @@ def _end_every_job(call: Caller, data: Path) -> None:
     until(none_is_open)
 
 
+@pytest.fixture
+def tool(variables: dict[str, str]) -> Callable[[], int]:
+    """Wait for a sleeping tool and return its process id."""
+    file = Path(variables["HOME"]) / "tool"
+    return lambda: until(lambda: int(file.read_text()) if file.exists() else None)
+
+
 @pytest.fixture(scope="session")
 def tools_dir() -> Path:
     """The folder of the real tools; a test that asks for it is skipped where there is none."""

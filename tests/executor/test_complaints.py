@@ -1,7 +1,7 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from executor.complaints import LONGEST, complaint
@@ -40,6 +40,7 @@ def test_the_last_telling_error_becomes_the_sentence(output: str, sentence: str 
     assert complaint(output.encode()) == sentence
 
 
+@settings(deadline=None)
 @given(st.binary())
 def test_any_bytes_give_one_printable_line_of_bounded_length(output: bytes) -> None:
     sentence = complaint(output) or ""

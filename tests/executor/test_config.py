@@ -15,6 +15,7 @@ from tests.executor.callers import KEY
         ({"EXECUTOR_API_KEY": f"{KEY},{KEY}1,{KEY}2"}, "one key, or two"),
         ({"EXECUTOR_API_KEY": "", "EXECUTOR_API_KEY_FILE": "/no/such/file"}, "cannot be read"),
         ({"EXECUTOR_DATA_DIR": ""}, "EXECUTOR_DATA_DIR is not set"),
+        ({"EXECUTOR_DATA_DIR": "/dev/null/data"}, "EXECUTOR_DATA_DIR cannot be used"),
         ({"EXECUTOR_VULS_CONFIG": ""}, "EXECUTOR_VULS_CONFIG is not set"),
         ({"EXECUTOR_MAX_JOBS": "0"}, "EXECUTOR_MAX_JOBS is '0'"),
         ({"EXECUTOR_MAX_JOBS": "two"}, "EXECUTOR_MAX_JOBS is 'two'"),

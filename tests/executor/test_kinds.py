@@ -132,6 +132,13 @@ def test_only_the_tool_that_ignores_the_environment_is_handed_the_proxy() -> Non
     assert gost.arguments == ("fetch", "debian", "--batch-size", "500", "--dbpath", "/s/gost.sqlite3")
 
 
+def test_a_command_is_shown_without_the_proxys_password() -> None:
+    command = kinds.fetch_command("nvd", Path("/s"), "http://me:secret@proxy:1", 60)
+
+    assert "secret" not in str(command)
+    assert str(command).endswith("--http-proxy http://proxy:1")
+
+
 def test_vuls_gives_up_before_the_executor_does() -> None:
     command = kinds.scan_command(Path("/w"), Path("/w/results"), 1000)
 

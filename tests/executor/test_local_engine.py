@@ -12,6 +12,7 @@ from executor.engines.local import LocalEngine
 from executor.errors import CancelledError, ToolMissingError, ToolTimeoutError
 from tests.executor.callers import KEY, until
 from tests.executor.fakes import FakeTools
+from tests.executor.processes import is_alive
 
 Run = Callable[..., Outcome]
 
@@ -40,14 +41,6 @@ def run(engine: LocalEngine, fakes: FakeTools, tmp_path: Path, said: list[bytes]
         return engine.run(command, folder=folder, write=said.append, check=check)
 
     return run_script
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        # A zombie that init has not collected yet is dead.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def family(folder: Path) -> list[int]:

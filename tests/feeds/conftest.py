@@ -15,6 +15,11 @@ def gost() -> Path:
 
 
 @pytest.fixture(scope="session")
+def go_cve_dictionary() -> Path:
+    return tool("go-cve-dictionary")
+
+
+@pytest.fixture(scope="session")
 def vuls() -> Path:
     return tool("vuls")
 

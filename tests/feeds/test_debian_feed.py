@@ -1,70 +1,20 @@
 """The real gost and the real Vuls, fed by the mirror, against what dpkg alone expects."""
 
-import json
-import os
 import sqlite3
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.feeds.tools import fetch_debian, scan_localhost
 from tests.mirror.documents import DEBIAN_TRACKER, Tracker, debian_tracker, shipped_documents
 from tests.mirror.expected import Expected, already_fixed, expected_findings
-from tests.mirror.server import Fault, Mirror, Request, mirror
+from tests.mirror.server import Fault, Request, mirror
 
-CONFIG = """
-[gost]
-type = "sqlite3"
-SQLite3Path = "{folder}/gost.sqlite3"
-[cveDict]
-type = "sqlite3"
-SQLite3Path = "{folder}/cve.sqlite3"
-[ovalDict]
-type = "sqlite3"
-SQLite3Path = "{folder}/oval.sqlite3"
-[servers.localhost]
-host = "localhost"
-port = "local"
-scanMode = ["fast"]
-"""
 # What the table of a gost database holds, to be set against the document.
 ROWS = "SELECT COUNT(DISTINCT cve_id) FROM debian_cves", "SELECT COUNT(*) FROM debian_releases"
-
-Completed = subprocess.CompletedProcess[str]
-
-
-def run(command: Sequence[object], folder: Path, **environment: str) -> Completed:
-    # Only what is named: the machine's own proxies and certificates would decide otherwise.
-    words = [str(word) for word in command]
-    clean = {"PATH": os.environ["PATH"], "HOME": str(folder), **environment}
-    return subprocess.run(
-        words, cwd=folder, env=clean, check=False, capture_output=True, text=True, timeout=120
-    )
-
-
-def fetch(gost: Path, server: Mirror, folder: Path, *, trusting: bool = True) -> Completed:
-    # This gost reads the proxy from its flag alone, the CA from the environment alone.
-    proxy = ("--http-proxy", server.proxy_url)
-    database = ("--dbpath", folder / "gost.sqlite3", "--batch-size", "500")
-    environment = {"SSL_CERT_FILE": str(server.ca_file)} if trusting else {}
-    return run([gost, "fetch", "debian", *database, *proxy], folder, **environment)
-
-
-def scan_localhost(vuls: Path, folder: Path) -> dict[str, Any]:
-    """Scan this machine against the databases in `folder` and return the result document."""
-    config = folder / "config.toml"
-    config.write_text(CONFIG.format(folder=folder))
-    results = folder / "results"
-    common = ("-config", config, "-results-dir", results, "-log-dir", folder / "log")
-    for command in ([vuls, "scan", *common], [vuls, "report", *common, "-refresh-cve", "-format-json"]):
-        ended = run(command, folder)
-        assert ended.returncode == 0, ended.stderr
-    (document,) = results.glob("*/localhost.json")
-    result: dict[str, Any] = json.loads(document.read_bytes())
-    return result
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +27,7 @@ def fetched(gost: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a database that the real gost fetched through the mirror."""
     folder = tmp_path_factory.mktemp("fetched")
     with mirror(shipped_documents()) as server:
-        ended = fetch(gost, server, folder)
+        ended = fetch_debian(gost, server, folder)
         assert ended.returncode == 0, ended.stderr
         assert server.requests == [Request("GET", DEBIAN_TRACKER)]
     return folder
@@ -155,7 +105,7 @@ def test_the_trackers_urgency_is_the_only_severity_and_there_is_no_score(
 
 def test_gost_refuses_a_mirror_whose_ca_it_was_not_given(gost: Path, tmp_path: Path) -> None:
     with mirror(shipped_documents()) as server:
-        ended = fetch(gost, server, tmp_path, trusting=False)
+        ended = fetch_debian(gost, server, tmp_path, trusting=False)
 
     # gost prints no reason, so the broken handshake is seen on our side.
     assert ended.returncode == 1
@@ -166,7 +116,7 @@ def test_gost_refuses_a_mirror_whose_ca_it_was_not_given(gost: Path, tmp_path: P
 def test_gost_fails_when_the_feed_does(gost: Path, tmp_path: Path, fault: Fault) -> None:
     with mirror(shipped_documents()) as server:
         server.fault = fault
-        ended = fetch(gost, server, tmp_path)
+        ended = fetch_debian(gost, server, tmp_path)
 
     assert ended.returncode == 1
     assert "Failed to fetch cve data from Debian" in ended.stderr
@@ -174,9 +124,9 @@ def test_gost_fails_when_the_feed_does(gost: Path, tmp_path: Path, fault: Fault)
 
 def test_a_failed_fetch_keeps_what_an_earlier_one_stored(gost: Path, tmp_path: Path) -> None:
     with mirror(shipped_documents()) as server:
-        fetch(gost, server, tmp_path)
+        fetch_debian(gost, server, tmp_path)
         server.fault = Fault.CUT
-        fetch(gost, server, tmp_path)
+        fetch_debian(gost, server, tmp_path)
 
     with closing(sqlite3.connect(tmp_path / "gost.sqlite3")) as database:
         assert database.execute(ROWS[1]).fetchone()[0] > 0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.needs import lacking
 from vulsweb.local.children import Child, wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +34,7 @@ def small_disk(place: Path) -> Iterator[Callable[[str], Path]]:
             ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=False, capture_output=True
         )
         if done.returncode != 0:
-            pytest.skip("Mounting a small disk needs root with the right to mount.")
+            lacking("Mounting a small disk needs root with the right to mount.")
         mounted.append(folder)
         return folder
 

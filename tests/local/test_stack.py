@@ -12,6 +12,7 @@ import sqlalchemy
 from tests.local.conftest import eventually
 from tests.local.test_servers import ask
 from vulsweb.local import postgres
+from vulsweb.local.children import Child, Process
 from vulsweb.local.folder import open_folder
 from vulsweb.local.stack import run
 
@@ -109,6 +110,17 @@ def test_no_child_outlives_a_supervisor_that_is_killed(
     stack.kill()
 
     assert eventually(lambda: not any(process.is_running() for process in family))
+
+
+def test_a_child_holds_the_data_folder_until_it_ends(
+    place: Path, python_child: Callable[..., Child], tmp_path: Path
+) -> None:
+    with open_folder(place / "data") as folder:
+        slow = python_child("slow", "import time; time.sleep(1)")
+        process = Process(slow, tmp_path / "slow.log", [folder.family.fileno()])
+
+    with open_folder(place / "data"):
+        assert process.exit_code() == 0
 
 
 def test_a_start_right_after_a_kill_loses_nothing(place: Path, start_small_stack: StartSmallStack) -> None:

@@ -1,9 +1,13 @@
 """What the mirror ships: real documents, under the addresses from which the real tools fetch them."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypedDict
 
+from tests.mirror.nvd import nvd_archive
+
+NVD_ARCHIVE = "https://github.com/vulsio/vuls-data-raw-nvd-api-cve/archive/refs/heads/main.tar.gz"
 DEBIAN_TRACKER = "https://security-tracker.debian.org/tracker/data/json"
 DATA = Path(__file__).parent / "data"
 TRACKER_FILE = DATA / "debian-tracker.json"
@@ -30,7 +34,9 @@ Tracker = dict[str, dict[str, Entry]]
 
 def shipped_documents() -> dict[str, bytes]:
     """Return every shipped document by its URL."""
-    return {DEBIAN_TRACKER: TRACKER_FILE.read_bytes()}
+    # One year more than today's: the tool may run past midnight, or in another zone.
+    until_year = datetime.now(UTC).year + 1
+    return {DEBIAN_TRACKER: TRACKER_FILE.read_bytes(), NVD_ARCHIVE: nvd_archive(until_year)}
 
 
 def debian_tracker() -> Tracker:

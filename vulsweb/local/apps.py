@@ -3,14 +3,16 @@
 import errno
 import http
 import http.client
-import shutil
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from celery import Celery
+from kombu.exceptions import OperationalError
 
 from vulsweb.local.children import Child
 from vulsweb.local.errors import StackError
@@ -18,7 +20,8 @@ from vulsweb.local.folder import DataFolder
 from vulsweb.local.settings import Settings
 
 HOME = Path(__file__).parents[2]  # where wsgi.py and migrations/ are
-TOOLS = ("vuls", "gost", "go-cve-dictionary", "goval-dictionary")
+
+JOB_ENDING_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -78,13 +81,14 @@ class Apps:
         # Named by its port: other stacks may share an external Redis.
         name = f"local-{self.settings.port}@{socket.gethostname()}"
         client = Celery(broker=self.redis_url, set_as_current=False)
+        client.conf.broker_transport_options = {"max_retries": 1, "interval_start": 0}
         words = ["--concurrency", "2", "--hostname", name, "--without-mingle", "--without-gossip"]
         return Child(
             name="worker",
             command=_celery("worker", *words),
             environ=self.environ(),
             folder=HOME,
-            ready=lambda: bool(client.control.ping(destination=[name], timeout=0.2)),
+            ready=lambda: _worker_answers(client, name),
         )
 
     def beat(self) -> Child:
@@ -126,10 +130,23 @@ def listen(host: str, port: int) -> socket.socket:
         raise StackError(f"Port {port} on {host} is in use; set VULSWEB_PORT to another.") from error
 
 
-def missing_tools(settings: Settings) -> list[str]:
-    """Return the scanner's tools that are neither in the tools folder nor on PATH."""
-    path = f"{settings.tools_dir}:{settings.shared.get('PATH', '')}"
-    return [tool for tool in TOOLS if shutil.which(tool, path=path) is None]
+def end_jobs(executor_data: Path) -> None:
+    """End the jobs that outlive the executor, as they are meant to where it alone is restarted."""
+    runners = [process for process in psutil.process_iter() if _runs_jobs_of(process, executor_data)]
+    for runner in runners:
+        with suppress(psutil.NoSuchProcess):
+            runner.terminate()
+    _, left = psutil.wait_procs(runners, timeout=JOB_ENDING_SECONDS)
+    for runner in left:
+        with suppress(psutil.NoSuchProcess):
+            runner.kill()
+
+
+def _runs_jobs_of(process: psutil.Process, executor_data: Path) -> bool:
+    with suppress(psutil.Error):
+        ours = process.environ().get("EXECUTOR_DATA_DIR") == str(executor_data)
+        return ours and "executor.runner" in process.cmdline()
+    return False
 
 
 def _gunicorn(app: str, listener: socket.socket, *, workers: int, threads: int) -> list[str]:
@@ -140,6 +157,13 @@ def _gunicorn(app: str, listener: socket.socket, *, workers: int, threads: int) 
 
 def _celery(command: str, *words: str) -> list[str]:
     return [sys.executable, "-m", "celery", "-A", "wsgi:celery", command, "--loglevel", "INFO", *words]
+
+
+def _worker_answers(client: Celery, name: str) -> bool:
+    try:
+        return bool(client.control.ping(destination=[name], timeout=0.2))
+    except OperationalError:
+        return False
 
 
 def _answers(listener: socket.socket, path: str) -> bool:

@@ -1,6 +1,5 @@
 """The complete stack on one machine, from the first folder to the last line on the terminal."""
 
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -10,8 +9,8 @@ from pathlib import Path
 import redis
 import sqlalchemy
 
-from vulsweb.local import settings
-from vulsweb.local.apps import Apps, listen, missing_tools
+from vulsweb.local import settings, tools
+from vulsweb.local.apps import Apps, end_jobs, listen
 from vulsweb.local.cluster import open_cluster
 from vulsweb.local.errors import StackError, StopRequested
 from vulsweb.local.folder import DataFolder, open_folder
@@ -59,6 +58,8 @@ def _run(wanted: Settings, folder: DataFolder) -> None:
         web_socket = held.enter_context(listen(wanted.host, wanted.port))
         executor_socket = held.enter_context(listen("127.0.0.1", 0))
         say(f"Vuls Web is starting; its data and logs are in {folder.path}.")
+        # Entered first, so done last: by then nobody is left to start another job.
+        held.callback(end_jobs, folder.path / "executor")
         database_url, redis_url = start_servers(wanted, folder, supervisor, held)
         apps = Apps(wanted, folder, database_url, redis_url, web_socket, executor_socket)
         password = _prepare(apps, supervisor)
@@ -141,7 +142,6 @@ def _welcome(wanted: Settings, password: str) -> None:
     say(f"Vuls Web is ready: http://{host}:{wanted.port}")
     say("  name      admin")
     say(f"  password  {password}")
-    missing = missing_tools(wanted)
-    if missing and shutil.which("docker", path=wanted.shared.get("PATH")) is None:
-        say(f"No scans yet, for lack of {', '.join(missing)}: install Go and run `make tools`.")
+    if line := tools.advice(wanted):
+        say(line)
     say("Press Ctrl-C to stop.")

@@ -1,0 +1,65 @@
+"""The real tools' command lines, kept away from the machine's own proxies and certificates."""
+
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.mirror.server import Mirror
+
+CONFIG = """
+[gost]
+type = "sqlite3"
+SQLite3Path = "{folder}/gost.sqlite3"
+[cveDict]
+type = "sqlite3"
+SQLite3Path = "{folder}/cve.sqlite3"
+[ovalDict]
+type = "sqlite3"
+SQLite3Path = "{folder}/oval.sqlite3"
+[servers.localhost]
+host = "localhost"
+port = "local"
+scanMode = ["fast"]
+"""
+
+Completed = subprocess.CompletedProcess[str]
+
+
+def run(command: Sequence[object], folder: Path, **environment: str) -> Completed:
+    # Only what is named: the machine's own proxies and certificates would decide otherwise.
+    words = [str(word) for word in command]
+    clean = {"PATH": os.environ["PATH"], "HOME": str(folder), **environment}
+    return subprocess.run(
+        words, cwd=folder, env=clean, check=False, capture_output=True, text=True, timeout=120
+    )
+
+
+def fetch_debian(gost: Path, server: Mirror, folder: Path, *, trusting: bool = True) -> Completed:
+    # This gost reads the proxy from its flag alone, the CA from the environment alone.
+    proxy = ("--http-proxy", server.proxy_url)
+    database = ("--dbpath", folder / "gost.sqlite3", "--batch-size", "500")
+    environment = {"SSL_CERT_FILE": str(server.ca_file)} if trusting else {}
+    return run([gost, "fetch", "debian", *database, *proxy], folder, **environment)
+
+
+def scan_localhost(vuls: Path, folder: Path) -> dict[str, Any]:
+    """Scan this machine against the databases in `folder` and return the result document."""
+    config = folder / "config.toml"
+    config.write_text(CONFIG.format(folder=folder))
+    results = folder / "results"
+    common = ("-config", config, "-results-dir", results, "-log-dir", folder / "log")
+    for command in ([vuls, "scan", *common], [vuls, "report", *common, "-refresh-cve", "-format-json"]):
+        ended = run(command, folder)
+        assert ended.returncode == 0, ended.stderr
+    (document,) = results.glob("*/localhost.json")
+    result: dict[str, Any] = json.loads(document.read_bytes())
+    return result
+
+
+def fetch_nvd(go_cve_dictionary: Path, server: Mirror, folder: Path) -> Completed:
+    # No CA: this tool reads the proxy from its flag alone and trusts any certificate.
+    proxy = ("--http-proxy", server.proxy_url)
+    return run([go_cve_dictionary, "fetch", "nvd", "--dbpath", folder / "cve.sqlite3", *proxy], folder)

@@ -1,0 +1,122 @@
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.local.conftest import ROOT, eventually
+from vulsweb.local import settings, tools
+
+BUILD = ROOT / "executor" / "tools" / "build"
+
+# Stands for the compiler: writes the program it is asked for, and notes that it was asked.
+GO = """#!/bin/sh
+echo "$*" >> "$CALLS"
+case "$1" in
+  install) for last; do :; done; last=${last%@*}; out=$GOBIN/${last##*/} ;;
+  build) while [ "$1" != -o ]; do shift; done; out=$2 ;;
+esac
+echo half > "$out"
+[ -z "$HANG" ] || sleep 60
+chmod +x "$out"
+"""
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "go").write_text(GO)
+    (tmp_path / "bin" / "go").chmod(0o755)
+    return {
+        "PATH": f"{tmp_path}/bin:/usr/bin:/bin",
+        "CALLS": str(tmp_path / "calls"),
+        "VULSWEB_TOOLS_DIR": str(tmp_path / "tools"),
+    }
+
+
+def build(environ: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([BUILD], env=environ, capture_output=True, text=True, check=False)
+
+
+def test_each_tool_is_built_once_and_its_version_noted(environ: dict[str, str], tmp_path: Path) -> None:
+    first, second = build(environ), build(environ)
+
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert "[4/4] Building vuls v0.26.0" in first.stdout
+    assert len((tmp_path / "calls").read_text().splitlines()) == 4
+    assert json.loads((tmp_path / "tools" / "versions.json").read_text()) == {
+        "gost": "v0.4.4",
+        "go-cve-dictionary": "v0.11.0",
+        "goval-dictionary": "v0.11.0",
+        "vuls": "v0.26.0",
+    }
+
+
+def test_a_tool_of_another_version_is_built_again_alone(environ: dict[str, str], tmp_path: Path) -> None:
+    build(environ)
+    versions = tmp_path / "tools" / "versions.json"
+    versions.write_text(versions.read_text().replace("v0.4.4", "v0.4.3"))
+
+    again = build(environ)
+
+    assert "[1/1] Built gost in" in again.stdout
+    assert json.loads(versions.read_text())["gost"] == "v0.4.4"
+
+
+def test_tools_that_somebody_else_put_there_are_left_alone(environ: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "tools").mkdir()
+    for name in tools.TOOLS:
+        (tmp_path / "tools" / name).touch(mode=0o755)
+
+    done = build(environ)
+
+    assert done.stdout == f"The tools are ready in {tmp_path}/tools.\n"
+    assert sorted(path.name for path in (tmp_path / "tools").iterdir()) == sorted(tools.TOOLS)
+
+
+def test_an_interrupted_build_leaves_nothing_half(environ: dict[str, str], tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [BUILD], env={**environ, "HANG": "yes"}, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    assert eventually(lambda: any((tmp_path / "tools").glob(".build.*/gost")))
+
+    os.killpg(process.pid, signal.SIGINT)
+    process.wait(timeout=30)
+
+    assert process.returncode != 0
+    assert [path.name for path in (tmp_path / "tools").iterdir()] == [".lock"]
+
+
+def test_without_go_one_sentence_says_what_to_install(environ: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "bin" / "go").unlink()
+    for name in ("bash", "dirname", "sed"):
+        (tmp_path / "bin" / name).symlink_to(f"/usr/bin/{name}")
+
+    done = build({**environ, "PATH": f"{tmp_path}/bin"})
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        "Go is missing, and without it these cannot be built: "
+        "gost go-cve-dictionary goval-dictionary vuls. Install Go 1.23 or later.\n"
+    )
+
+
+def test_a_machine_that_cannot_scan_is_told_what_to_install(tmp_path: Path) -> None:
+    found = settings.read({"VULSWEB_TOOLS_DIR": str(tmp_path), "PATH": str(tmp_path)})
+    (tmp_path / "gost").touch(mode=0o755)
+
+    assert tools.advice(found) == (
+        "It cannot scan yet, for lack of vuls, go-cve-dictionary, goval-dictionary: "
+        "install Go and run `make tools`, or start Docker."
+    )
+
+
+def test_a_machine_with_all_tools_is_told_nothing(tmp_path: Path) -> None:
+    found = settings.read({"VULSWEB_TOOLS_DIR": str(tmp_path), "PATH": ""})
+    for name in tools.TOOLS:
+        (tmp_path / name).touch(mode=0o755)
+
+    assert tools.advice(found) is None
