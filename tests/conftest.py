@@ -15,7 +15,7 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from vulsweb import access, create_app, tasks, worker
-from vulsweb.extensions import db
+from vulsweb.extensions import db, limiter
 from vulsweb.local import postgres
 from vulsweb.models import Host, ScheduledTask, User
 
@@ -58,7 +58,6 @@ def application(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
             "SECRET_KEY": "tests tests tests tests tests tests",
             "SQLALCHEMY_DATABASE_URI": database_url,
             "REDIS_URL": "redis://127.0.0.1:1/0",
-            "RATELIMIT_ENABLED": False,
             "RATELIMIT_STORAGE_URI": "memory://",
             "EXECUTOR_URL": "http://127.0.0.1:1",
             "EXECUTOR_API_KEY": "tests tests tests tests tests tests",
@@ -80,6 +79,7 @@ def application(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
 def app(application: Flask) -> Iterator[Flask]:
     """The application on an empty database; the test stands inside its context."""
     yield application
+    limiter.reset()
     db.session.remove()
     names = ", ".join(table.name for table in db.metadata.sorted_tables)
     db.session.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))

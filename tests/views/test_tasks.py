@@ -403,7 +403,7 @@ def test_run_now_without_redis_keeps_the_run_and_says_when_it_starts(
 
     assert answer.status_code == 303
     assert db.session.scalars(select(Run.status)).one() is RunStatus.QUEUED
-    assert "Queued; it will start within a minute" in signed_in.get(answer.location).text
+    assert "Queued; it will start within two minutes" in signed_in.get(answer.location).text
 
 
 def test_the_task_page_shows_the_history(

@@ -1,6 +1,6 @@
 """Error pages in the product's look."""
 
-from flask import make_response, render_template
+from flask import current_app, make_response, render_template
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from flask_wtf.csrf import CSRFError
@@ -25,9 +25,14 @@ def page(error: HTTPException) -> ResponseReturnValue:
     if error.response is not None or code < 400:
         return error
     sentence = _EXPIRED if isinstance(error, CSRFError) else _SENTENCES.get(code, str(error.description))
-    # Whatever broke may be what a person is looked up in, so a 500 asks nobody who is there.
-    framed = code < 500 and current_user.is_authenticated
-    shown = render_template("errors/page.html", code=code, title=error.name, sentence=sentence, framed=framed)
-    answer = make_response(shown, code)
+    answer = make_response(_drawn(code, title=error.name, sentence=sentence), code)
     answer.headers.update({name: value for name, value in error.get_headers() if name in _KEPT})
     return answer
+
+
+def _drawn(code: int, **words: str) -> str:
+    if code < 500:
+        framed = current_user.is_authenticated
+        return render_template("errors/page.html", code=code, framed=framed, **words)
+    # Whatever broke may be what a person is looked up in, and render_template always looks who is there.
+    return current_app.jinja_env.get_template("errors/page.html").render(code=code, framed=False, **words)

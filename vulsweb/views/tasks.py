@@ -7,7 +7,6 @@ from zoneinfo import ZoneInfo, available_timezones
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
-from kombu.exceptions import OperationalError
 
 from vulsweb import hosts, runs, schedules, tasks, worker
 from vulsweb.extensions import db
@@ -135,7 +134,8 @@ def run(task_id: int) -> ResponseReturnValue:
         flash(str(error), "warning")
         return _to_run(error.run.id)
     db.session.commit()
-    _send(started.id)
+    if not worker.send([started.id]):
+        flash("Queued; it will start within two minutes, as soon as Redis answers again.", "warning")
     return _to_run(started.id)
 
 
@@ -146,14 +146,6 @@ def task_or_404(task_id: int) -> ScheduledTask:
 
 def _last_status(task: ScheduledTask) -> RunStatus | None:
     return task.last_run.status if task.last_run else None
-
-
-def _send(run_id: int) -> None:
-    try:
-        worker.send([run_id])
-    except OperationalError:
-        # The run is stored, and sweep hands it out as soon as Redis is back.
-        flash("Queued; it will start within a minute, as soon as Redis answers again.", "warning")
 
 
 def _to_run(run_id: int) -> ResponseReturnValue:

@@ -1,0 +1,388 @@
+"""The runs' pages: live while something changes, silent when nothing does, over when the run is."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from flask.testing import FlaskClient
+
+from tests.conftest import NOW
+from tests.views.conftest import HOSTILE, MakeRun, add_log, cve, store
+from vulsweb.extensions import db
+from vulsweb.models import RunStatus
+
+LIVE = {"HX-Request": "true"}
+NOON = "2026-01-01T12:00:00Z"
+STEPS = [
+    {"name": "configtest", "status": "completed", "started_at": NOON, "ended_at": "2026-01-01T12:00:03Z"},
+    {"name": "scan", "status": "running", "started_at": "2026-01-01T12:00:03Z", "ended_at": None},
+    {"name": "report", "status": "waiting", "started_at": None, "ended_at": None},
+]
+
+
+def asked_again(html: str, place: str) -> str:
+    """Return the address that a live element asks, as the browser reads it."""
+    found = re.search(rf'id="{place}"[^>]*?hx-get="([^"]+)"', html, re.DOTALL)
+    assert found is not None
+    return found[1].replace("&amp;", "&")
+
+
+def lines(html: str) -> list[str]:
+    """Return the log lines of a page or fragment."""
+    return re.findall(r'<li class="[a-z]*" value="\d+">\s*<span>(.*?)</span>', html, re.DOTALL)
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_the_list_begins_with_the_newest(signed_in: FlaskClient, make_run: MakeRun) -> None:
+    old, new = make_run(RunStatus.FAILED), make_run(RunStatus.SUCCESS)
+
+    page = signed_in.get("/runs/").text
+
+    assert page.index(f'href="/runs/{new.id}"') < page.index(f'href="/runs/{old.id}"')
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", {"running", "queued", "failed"}),
+        ("?status=active", {"running", "queued"}),
+        ("?status=failed", {"failed"}),
+        ("?status=success", set()),
+        ("?status=nonsense", {"running", "queued", "failed"}),
+    ],
+)
+def test_the_list_shows_the_state_asked_for(
+    signed_in: FlaskClient, make_run: MakeRun, query: str, expected: set[str]
+) -> None:
+    for status in (RunStatus.RUNNING, RunStatus.QUEUED, RunStatus.FAILED):
+        make_run(status)
+
+    page = signed_in.get(f"/runs/{query}").text
+
+    assert set(re.findall(r'class="badge (\w+)"', page)) == expected
+
+
+def test_an_active_run_shows_its_steps_and_can_be_cancelled(
+    signed_in: FlaskClient, make_run: MakeRun
+) -> None:
+    run = make_run(RunStatus.RUNNING, steps=STEPS)
+
+    page = flat(signed_in.get(f"/runs/{run.id}").text)
+
+    assert "Check configuration and connection</span>" in page
+    assert "completed in 3 s" in page
+    assert "running for" in page
+    assert f'action="/runs/{run.id}/cancel"' in page
+    assert "Run again" not in page
+
+
+def test_a_queued_run_shows_the_steps_to_come(signed_in: FlaskClient, make_run: MakeRun) -> None:
+    run = make_run(RunStatus.QUEUED, started_at=None)
+
+    page = signed_in.get(f"/runs/{run.id}").text
+
+    assert "Waiting for a worker to take the run." in page
+    assert page.count('<li class="waiting">') == 3
+
+
+def test_the_state_is_silent_while_nothing_changes_but_the_heartbeat(
+    signed_in: FlaskClient, make_run: MakeRun
+) -> None:
+    run = make_run(RunStatus.RUNNING, steps=STEPS)
+    address = asked_again(signed_in.get(f"/runs/{run.id}").text, "run-status")
+    run.heartbeat_at = NOW + timedelta(seconds=9)
+    db.session.commit()
+
+    answer = signed_in.get(address, headers=LIVE)
+
+    assert (answer.status_code, answer.data) == (204, b"")
+
+
+def test_the_state_comes_anew_when_a_step_ends(signed_in: FlaskClient, make_run: MakeRun) -> None:
+    run = make_run(RunStatus.RUNNING, steps=STEPS)
+    address = asked_again(signed_in.get(f"/runs/{run.id}").text, "run-status")
+    run.steps = [STEPS[0], STEPS[1] | {"status": "failed", "message": "No route to host"}, STEPS[2]]
+    db.session.commit()
+
+    answer = signed_in.get(address, headers=LIVE)
+
+    assert answer.status_code == 200
+    assert "No route to host" in answer.text
+    assert asked_again(answer.text, "run-status") != address
+    assert "HX-Trigger-After-Swap" not in answer.headers
+
+
+def test_once_over_the_state_asks_no_more_and_calls_for_the_findings(
+    signed_in: FlaskClient, make_run: MakeRun
+) -> None:
+    run = make_run(RunStatus.RUNNING, steps=STEPS)
+    page = signed_in.get(f"/runs/{run.id}").text
+    run.status, run.completed_at = RunStatus.SUCCESS, NOW
+    db.session.commit()
+
+    answer = signed_in.get(asked_again(page, "run-status"), headers=LIVE)
+
+    assert 'hx-trigger="run-over from:body"' in page
+    assert answer.headers["HX-Trigger-After-Swap"] == "run-over"
+    assert "hx-get" not in answer.text
+    assert "Run again" in answer.text
+
+
+def test_a_run_that_is_over_has_nothing_that_asks_again(signed_in: FlaskClient, make_run: MakeRun) -> None:
+    run = make_run(RunStatus.FAILED, reason="The host key changed.")
+
+    page = signed_in.get(f"/runs/{run.id}").text
+
+    assert "every " not in page
+    assert "The host key changed." in page
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (RunStatus.PARTIAL, "warning"),
+        (RunStatus.FAILED, "error"),
+        (RunStatus.TIMEOUT, "error"),
+        (RunStatus.SKIPPED, "info"),
+    ],
+)
+def test_the_reason_has_the_colour_of_the_state(
+    signed_in: FlaskClient, make_run: MakeRun, status: RunStatus, kind: str
+) -> None:
+    run = make_run(status, reason="Because.")
+
+    page = flat(signed_in.get(f"/runs/{run.id}").text)
+
+    assert re.search(rf'class="notice {kind} run-reason">.*Because\.', page)
+
+
+def test_cancel_asks_the_executor_by_way_of_the_worker(signed_in: FlaskClient, make_run: MakeRun) -> None:
+    run = make_run(RunStatus.RUNNING)
+
+    answer = signed_in.post(f"/runs/{run.id}/cancel")
+
+    assert (answer.status_code, answer.location) == (303, f"/runs/{run.id}")
+    db.session.refresh(run)
+    assert run.status is RunStatus.RUNNING
+    assert run.cancel_requested_at is not None
+    assert "Cancelling" in signed_in.get(answer.location).text
+
+
+def test_cancel_ends_a_queued_run_at_once(signed_in: FlaskClient, make_run: MakeRun) -> None:
+    run = make_run(RunStatus.QUEUED)
+
+    signed_in.post(f"/runs/{run.id}/cancel")
+
+    db.session.refresh(run)
+    assert run.status is RunStatus.CANCELLED
+
+
+def test_cancel_leaves_a_run_that_is_over_alone(signed_in: FlaskClient, make_run: MakeRun) -> None:
+    run = make_run(RunStatus.SUCCESS)
+
+    answer = signed_in.post(f"/runs/{run.id}/cancel")
+
+    db.session.refresh(run)
+    assert run.status is RunStatus.SUCCESS
+    assert "This run was over already." in signed_in.get(answer.location).text
+
+
+def test_the_log_grows_by_what_is_new_alone(signed_in: FlaskClient, make_run: MakeRun) -> None:
+    run = make_run(RunStatus.RUNNING)
+    add_log(run, "one\ntwo\nthr")
+    page = signed_in.get(f"/runs/{run.id}").text
+    first = asked_again(page, "log-tail")
+
+    silent = signed_in.get(first, headers=LIVE)
+    add_log(run, "ee\nfo")
+    grown = signed_in.get(first, headers=LIVE)
+    add_log(run, "ur\nfive")
+    run.status, run.completed_at = RunStatus.SUCCESS, NOW
+    db.session.commit()
+    last = signed_in.get(asked_again(grown.text, "log-tail"), headers=LIVE)
+
+    assert lines(page) == ["one", "two"]
+    assert silent.status_code == 204
+    assert lines(grown.text) == ["three"]
+    assert 'value="3"' in grown.text
+    assert lines(last.text) == ["four", "five"]
+    assert 'value="4"' in last.text
+    assert "hx-get" not in last.text
+
+
+def test_the_log_asks_on_after_a_first_look_at_nothing(signed_in: FlaskClient, make_run: MakeRun) -> None:
+    run = make_run(RunStatus.RUNNING)
+    address = asked_again(signed_in.get(f"/runs/{run.id}").text, "log-tail")
+    add_log(run, "first\n")
+
+    answer = signed_in.get(address, headers=LIVE)
+
+    assert lines(answer.text) == ["first"]
+    assert 'value="1"' in answer.text
+
+
+def test_the_log_shows_what_a_terminal_would_leave(signed_in: FlaskClient, make_run: MakeRun) -> None:
+    run = make_run(RunStatus.SUCCESS)
+    add_log(run, "\x1b[31mred\x1b[0m \x1b]0;title\x07plain\n1%\r50%\r100%\r\n\u202edesrever\ttab\n")
+
+    page = signed_in.get(f"/runs/{run.id}").text
+
+    assert lines(page) == ["red plain", "100%", "\N{REPLACEMENT CHARACTER}desrever\ttab"]
+
+
+def test_lines_that_warn_stand_out(signed_in: FlaskClient, make_run: MakeRun) -> None:
+    run = make_run(RunStatus.SUCCESS)
+    add_log(run, "[Jan 1]  WARN [a] x\n[Jan 1] ERROR [a] y\n[Jan 1]  INFO [a] z\n")
+
+    page = signed_in.get(f"/runs/{run.id}").text
+
+    assert re.findall(r'<li class="([a-z]*)" value=', page) == ["warning", "error", ""]
+
+
+def test_a_very_long_log_shows_its_end_and_says_so(signed_in: FlaskClient, make_run: MakeRun) -> None:
+    run = make_run(RunStatus.SUCCESS)
+    add_log(run, "".join(f"line {number}\n" for number in range(1, 2501)))
+
+    page = signed_in.get(f"/runs/{run.id}").text
+
+    assert len(lines(page)) == 2000
+    assert 'value="501"' in page
+    assert "500 earlier lines" in page
+
+
+@pytest.mark.parametrize(
+    "query", ["piece=-1&skip=-5", f"piece={10**30}", "piece=x&line=y", "seen=9999999999999"]
+)
+def test_a_made_up_position_in_the_log_does_no_harm(
+    signed_in: FlaskClient, make_run: MakeRun, query: str
+) -> None:
+    run = make_run(RunStatus.RUNNING)
+    add_log(run, "one\n")
+
+    assert signed_in.get(f"/runs/{run.id}/log?{query}").status_code == 200
+
+
+def test_the_whole_log_can_be_taken_away_as_it_was(signed_in: FlaskClient, make_run: MakeRun) -> None:
+    run = make_run(RunStatus.SUCCESS)
+    add_log(run, "one\n\x1b[31mtwo")
+    add_log(run, "\nthree")
+
+    answer = signed_in.get(f"/runs/{run.id}/log.txt")
+
+    assert answer.text == "one\n\x1b[31mtwo\nthree"
+    assert answer.mimetype == "text/plain"
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="run-{run.id}.log"'
+
+
+def test_the_end_shows_what_was_found_worst_first(signed_in: FlaskClient, make_run: MakeRun) -> None:
+    run = make_run(RunStatus.SUCCESS)
+    store(run, {"CVE-2026-1": cve(5.0), "CVE-2026-2": cve(9.8), "CVE-2026-3": cve(3.1, fixed_in="")})
+
+    page = flat(signed_in.get(f"/runs/{run.id}").text)
+
+    places = [page.index(f"<bdi>CVE-2026-{number}</bdi>") for number in (2, 1, 3)]
+    assert places == sorted(places)
+    assert "<b>3</b> vulnerabilities" in page
+    assert "<b>3</b> new" in page
+    assert "curl</bdi>" in page
+    assert "7.88.1-10</bdi>" in page
+    assert "7.88.1-11</bdi>" in page
+    assert "no fix known" in page
+
+
+def test_what_an_earlier_run_had_seen_is_not_marked_new(signed_in: FlaskClient, make_run: MakeRun) -> None:
+    earlier = make_run(RunStatus.SUCCESS)
+    store(earlier, {"CVE-2026-1": cve(5.0), "CVE-2026-2": cve(9.8)})
+    later = make_run(RunStatus.SUCCESS, earlier.task)
+    store(later, {"CVE-2026-1": cve(5.0), "CVE-2026-9": cve(7.0)})
+
+    page = flat(signed_in.get(f"/runs/{later.id}").text)
+    only_new = flat(signed_in.get(f"/runs/{later.id}?new=1").text)
+
+    assert "<b>1</b> new" in page
+    assert "<b>1</b> fixed" in page
+    assert page.count('class="mark"') == 1
+    assert "CVE-2026-9" in only_new
+    assert "<bdi>CVE-2026-1</bdi>" not in only_new
+
+
+def test_a_severity_can_be_looked_at_alone(signed_in: FlaskClient, make_run: MakeRun) -> None:
+    run = make_run(RunStatus.SUCCESS)
+    store(run, {"CVE-2026-1": cve(5.0), "CVE-2026-2": cve(9.8)})
+
+    part = signed_in.get(f"/runs/{run.id}/findings?severity=critical", headers=LIVE)
+
+    assert part.text.lstrip().startswith('<section id="run-findings"')
+    assert "<bdi>CVE-2026-2</bdi>" in part.text
+    assert "<bdi>CVE-2026-1</bdi>" not in part.text
+
+
+def test_many_findings_come_in_pages(signed_in: FlaskClient, make_run: MakeRun) -> None:
+    run = make_run(RunStatus.SUCCESS)
+    store(run, {f"CVE-2026-{number}": cve(9.8) for number in range(1000, 1101)})
+
+    pages = [signed_in.get(f"/runs/{run.id}?page={number}").text for number in (1, 2, 99)]
+
+    assert [page.count("<bdi>CVE-") for page in pages] == [100, 1, 1]
+    assert "Page 1 of 2" in pages[0]
+
+
+def test_nothing_found_is_said_only_by_a_complete_run(signed_in: FlaskClient, make_run: MakeRun) -> None:
+    complete, partial = make_run(RunStatus.SUCCESS), make_run(RunStatus.PARTIAL, reason="No database.")
+    store(complete, {})
+    store(partial, {})
+
+    clean = signed_in.get(f"/runs/{complete.id}").text
+    unclear = signed_in.get(f"/runs/{partial.id}").text
+
+    assert "No vulnerabilities found" in clean
+    assert "No vulnerabilities found" not in unclear
+    assert "Do not take this for a clean result" in unclear
+
+
+def test_hostile_text_of_a_host_is_shown_as_text(signed_in: FlaskClient, make_run: MakeRun) -> None:
+    steps = [STEPS[0] | {"message": HOSTILE, "status": "failed", "name": HOSTILE}]
+    run = make_run(RunStatus.PARTIAL, reason=HOSTILE, steps=steps)
+    store(run, {HOSTILE: cve(9.8, title=f"{HOSTILE} \u202e", package=f"{HOSTILE}\u202e", fixed_in=HOSTILE)})
+    add_log(run, f"{HOSTILE}\n")
+
+    for url in (f"/runs/{run.id}", "/runs/", f"/tasks/{run.task_id}", "/"):
+        page = signed_in.get(url).text
+        assert "alert(" in page, url
+        assert HOSTILE not in page, url
+        assert "\u202e" not in page, url
+
+
+def test_a_database_run_shows_what_each_database_holds(
+    signed_in: FlaskClient, make_run: MakeRun, make_task: object
+) -> None:
+    task = make_task(task_type="db_update", database_type="all")  # type: ignore[operator]
+    steps = [
+        STEPS[0] | {"name": "gost_debian"},
+        STEPS[0] | {"name": "nvd", "status": "failed", "message": "503"},
+    ]
+    databases = [
+        {
+            "name": "gost_debian",
+            "status": "completed",
+            "message": None,
+            "rows": 41234,
+            "size_bytes": 278_528_000,
+        },
+        {"name": "nvd", "status": "failed", "message": "503", "rows": None, "size_bytes": None},
+    ]
+    run = make_run(
+        RunStatus.PARTIAL, task, steps=steps, reason="1 of 2.", result_data={"databases": databases}
+    )
+
+    page = flat(signed_in.get(f"/runs/{run.id}").text)
+    listed = flat(signed_in.get("/runs/").text)
+
+    assert "GOST Debian" in page
+    assert "41,234 rows, 279 MB" in page
+    assert "503" in page
+    assert 'id="run-findings"' not in page
+    assert "1 of 2 databases updated" in listed
