@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -13,7 +14,7 @@ from vulsweb.models import RunStatus
 
 LIVE = {"HX-Request": "true"}
 NOON = "2026-01-01T12:00:00Z"
-STEPS = [
+STEPS: list[dict[str, Any]] = [
     {"name": "configtest", "status": "completed", "started_at": NOON, "ended_at": "2026-01-01T12:00:03Z"},
     {"name": "scan", "status": "running", "started_at": "2026-01-01T12:00:03Z", "ended_at": None},
     {"name": "report", "status": "waiting", "started_at": None, "ended_at": None},
