@@ -1,0 +1,97 @@
+"""Runs in any state, and the few looks at a page that many tests take."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from tests.conftest import NOW
+from vulsweb import findings, runs
+from vulsweb.extensions import db
+from vulsweb.models import LogChunk, Run, RunStatus, ScheduledTask, Trigger
+from vulsweb.vuls import results
+
+MakeRun = Callable[..., Run]
+
+# Inserted as a package name, a title or a line of a log by a host that means harm.
+HOSTILE = "<script>alert('x')</script>"
+
+
+@pytest.fixture
+def make_run(app: Flask, make_task: Callable[..., ScheduledTask]) -> MakeRun:
+    """Make a run of a fresh task, or of the one given, in any state."""
+
+    def make(status: RunStatus = RunStatus.RUNNING, task: ScheduledTask | None = None, **fields: Any) -> Run:
+        task = task or make_task()
+        given: dict[str, Any] = {
+            "task": task,
+            "status": status,
+            "trigger": Trigger.PERSON,
+            "created_at": NOW,
+            "started_at": NOW,
+            "completed_at": None if status.is_active else NOW + timedelta(seconds=72),
+            "request": runs.request_of(task),
+            "job_id": runs.new_job_id(),
+        }
+        run = Run(**(given | fields))
+        db.session.add(run)
+        db.session.flush()
+        task.last_run_id = run.id
+        db.session.commit()
+        return run
+
+    return make
+
+
+def add_log(run: Run, text: str) -> None:
+    """Add a piece to the run's log."""
+    db.session.add(LogChunk(run_id=run.id, start=run.log_offset, text=text))
+    run.log_offset += len(text.encode())
+    db.session.commit()
+
+
+def document(cves: dict[str, dict[str, Any]]) -> bytes:
+    """Return a result document of a Debian host with one package and the given CVEs."""
+    return json.dumps(
+        {
+            "jsonVersion": 4,
+            "serverName": "host-1",
+            "family": "debian",
+            "release": "12",
+            "scannedAt": "2026-01-01T12:00:00Z",
+            "reportedVersion": "v0.26.0",
+            "packages": {"curl": {"name": "curl", "version": "7.88.1", "release": "10"}},
+            "scannedCves": cves,
+            "errors": [],
+        }
+    ).encode()
+
+
+def cve(
+    score: float, title: str = "A title", fixed_in: str = "7.88.1-11", package: str = "curl"
+) -> dict[str, Any]:
+    """Return one CVE as Vuls writes it."""
+    return {
+        "affectedPackages": [{"name": package, "fixedIn": fixed_in}],
+        "cveContents": {"nvd": [{"cvss3Score": score, "title": title}]},
+    }
+
+
+def store(run: Run, cves: dict[str, dict[str, Any]]) -> None:
+    """Keep a scan's result for the run, as its end does."""
+    assert run.task.host is not None
+    kept = document(cves)
+    result = results.parse(kept)
+    change = findings.store(
+        run_id=run.id, host=run.task.host, document=kept, result=result, complete=True, now=NOW
+    )
+    run.result_data = {
+        "severity_counts": result.severity_counts,
+        "opened": change.opened,
+        "fixed": change.fixed,
+        "hosts": [],
+    }
+    db.session.commit()

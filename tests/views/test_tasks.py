@@ -1,0 +1,475 @@
+"""The scheduler's pages."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from kombu.exceptions import OperationalError
+from sqlalchemy import event, func, select
+
+from tests.conftest import NOW
+from tests.views.conftest import HOSTILE, MakeRun
+from vulsweb import worker
+from vulsweb.extensions import db
+from vulsweb.models import Host, Run, RunStatus, ScheduledTask, User
+
+MakeTask = Callable[..., ScheduledTask]
+MakeHost = Callable[..., Host]
+
+UPDATE = {
+    "name": "Monthly",
+    "task_type": "db_update",
+    "database_type": "all",
+    "cron_expression": "0 2 1 * *",
+    "timezone": "UTC",
+    "description": "Keeps them current.",
+    "is_active": "on",
+}
+
+
+def count(model: type[Any]) -> int:
+    return db.session.scalar(select(func.count()).select_from(model)) or 0
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """Collect the SQL that is sent meanwhile."""
+    sent: list[str] = []
+
+    def note(_: Any, __: Any, statement: str, *rest: Any) -> None:
+        sent.append(statement)
+
+    event.listen(db.engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(db.engine, "before_cursor_execute", note)
+
+
+def test_an_empty_scheduler_says_how_to_begin(signed_in: FlaskClient) -> None:
+    page = signed_in.get("/tasks/").text
+
+    assert "Nothing is scheduled yet" in page
+    assert 'href="/tasks/new"' in page
+
+
+def test_the_list_shows_what_each_task_is_and_how_it_went(
+    signed_in: FlaskClient, make_task: MakeTask, make_run: MakeRun
+) -> None:
+    task = make_task(name="Nightly", description="All of it.", timezone="Europe/London")
+    run = make_run(RunStatus.PARTIAL, task)
+
+    page = signed_in.get("/tasks/").text
+
+    for shown in (
+        "Nightly",
+        "All of it.",
+        "host-1",
+        "Fast Scan",
+        "At 02:00 every day",
+        "0 2 * * *",
+        "Partial",
+    ):
+        assert shown in page
+    assert f'href="/runs/{run.id}"' in page
+    assert re.search(r'<time datetime="[^"]+\+00:00" title="[^"]+ Europe/London"', page)
+
+
+def test_a_task_that_never_ran_says_so_and_an_inactive_one_has_no_next_run(
+    signed_in: FlaskClient, make_task: MakeTask
+) -> None:
+    make_task(is_active=False)
+
+    page = signed_in.get("/tasks/").text
+
+    assert "Never run" in page
+    assert "Inactive</span>" in page
+    assert "<time" not in page
+
+
+def test_the_four_counts_lead_to_what_they_count(signed_in: FlaskClient, make_task: MakeTask) -> None:
+    make_task()
+    make_task(is_active=False)
+    make_task(task_type="db_update", database_type="nvd")
+
+    page = " ".join(signed_in.get("/tasks/").text.split())
+
+    for address, words in [
+        ("/tasks/", "All <b>3</b>"),
+        ("/tasks/?status=active", "Active <b>2</b>"),
+        ("/tasks/?type=scan", "Scans <b>2</b>"),
+        ("/tasks/?type=db_update", "Database updates <b>1</b>"),
+    ]:
+        assert re.search(rf'<a href="{re.escape(address)}"[^>]*>{words}</a>', page), words
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("", {"alpha", "beta", "gamma"}),
+        ("type=scan", {"alpha", "beta"}),
+        ("type=db_update", {"gamma"}),
+        ("type=nonsense", {"alpha", "beta", "gamma"}),
+        ("status=active", {"alpha", "gamma"}),
+        ("status=inactive", {"beta"}),
+        ("search=ALPH", {"alpha"}),
+        ("search=frontier", {"beta"}),
+        ("search=tier%25", set()),
+        ("search=100%25", {"gamma"}),
+        ("search=%00", {"alpha", "beta", "gamma"}),
+        ("type=scan&status=active&search=a", {"alpha"}),
+    ],
+)
+def test_the_filter_leaves_in_what_was_asked_for(
+    signed_in: FlaskClient, make_task: MakeTask, make_host: MakeHost, query: str, names: set[str]
+) -> None:
+    make_task(name="alpha")
+    make_task(name="beta", is_active=False, host_id=make_host("frontier").id)
+    make_task(name="gamma", task_type="db_update", database_type="nvd", description="100% of it")
+
+    page = signed_in.get(f"/tasks/?{query}").text
+
+    assert {name for name in ("alpha", "beta", "gamma") if f"<bdi>{name}</bdi>" in page} == names
+
+
+def test_a_filter_that_leaves_nothing_says_so(signed_in: FlaskClient, make_task: MakeTask) -> None:
+    make_task()
+
+    page = signed_in.get("/tasks/?search=nowhere").text
+
+    assert "No task matches" in page
+    assert 'value="nowhere"' in page
+
+
+def test_fifty_tasks_fill_a_page_and_the_filter_goes_on_to_the_next(
+    signed_in: FlaskClient, make_task: MakeTask, make_host: MakeHost
+) -> None:
+    host = make_host("one")
+    for number in range(51):
+        make_task(name=f"task {number:02}", host_id=host.id)
+
+    first = signed_in.get("/tasks/?type=scan").text
+    second = signed_in.get("/tasks/?type=scan&page=2").text
+
+    assert 'rel="next"' in first
+    assert "/tasks/?page=2&amp;type=scan" in first
+    assert "<bdi>task 50</bdi>" not in first
+    assert "<bdi>task 50</bdi>" in second
+
+
+def test_the_list_asks_the_database_as_often_for_fifty_tasks_as_for_five(
+    signed_in: FlaskClient, make_task: MakeTask, make_run: MakeRun
+) -> None:
+    for _ in range(5):
+        make_run(RunStatus.SUCCESS, make_task())
+    with statements() as for_five:
+        signed_in.get("/tasks/")
+    for _ in range(45):
+        make_run(RunStatus.SUCCESS, make_task())
+
+    with statements() as for_fifty:
+        signed_in.get("/tasks/")
+
+    assert len(for_fifty) == len(for_five) <= 6
+
+
+def test_the_live_list_is_silent_until_a_state_changes(
+    signed_in: FlaskClient, make_task: MakeTask, make_run: MakeRun
+) -> None:
+    run = make_run(RunStatus.RUNNING)
+    page = signed_in.get("/tasks/").text
+    again = re.search(r'hx-get="(/tasks/\?[^"]*seen=[^"]*)"', page)
+    assert again is not None
+    address, live = again[1].replace("&amp;", "&"), {"HX-Request": "true"}
+
+    unchanged = signed_in.get(address, headers=live)
+    run.status = RunStatus.SUCCESS
+    db.session.commit()
+    changed = signed_in.get(address, headers=live)
+
+    assert unchanged.status_code == 204
+    assert changed.status_code == 200
+    assert changed.text.lstrip().startswith('<div id="task-table"')
+
+
+def test_a_new_task_is_kept_and_shown(signed_in: FlaskClient) -> None:
+    answer = signed_in.post("/tasks/", data=UPDATE)
+
+    task = db.session.scalars(select(ScheduledTask)).one()
+    assert (answer.status_code, answer.location) == (303, f"/tasks/{task.id}")
+    assert (task.name, task.target, task.active) == ("Monthly", "All Databases", True)
+    assert "Monthly is scheduled." in signed_in.get(answer.location).text
+
+
+def test_a_box_that_is_not_ticked_makes_an_inactive_task(signed_in: FlaskClient) -> None:
+    signed_in.post("/tasks/", data={name: value for name, value in UPDATE.items() if name != "is_active"})
+
+    assert db.session.scalars(select(ScheduledTask.active)).one() is False
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("name", "", "Give the task a name."),
+        ("name", "x" * 121, "A name has at most 120 characters; this one has 121."),
+        ("name", "bell \x07", "A name cannot contain control characters."),
+        ("task_type", "explode", "Choose one of: scan, db_update."),
+        ("database_type", "oracle", "Choose one of: all, nvd,"),
+        ("cron_expression", "99 * * * *", "&#39;99&#39; is not a minute (0-59)."),
+        ("cron_expression", "* * * * * *", "this one has 6."),
+        ("cron_expression", "", "this one has 0."),
+        ("timezone", "Mars/Olympus", "is not a time zone"),
+        ("description", "x" * 2001, "this one has 2001."),
+    ],
+)
+def test_a_bad_field_comes_back_with_a_sentence_beside_it(
+    signed_in: FlaskClient, field: str, value: str, sentence: str
+) -> None:
+    answer = signed_in.post("/tasks/", data=UPDATE | {field: value})
+
+    assert answer.status_code == 422
+    assert count(ScheduledTask) == 0
+    beside = re.search(rf'id="{field}-error"[^>]*>(.*?)</p>', answer.text, re.DOTALL)
+    assert beside is not None
+    assert sentence in beside[1]
+    assert f'aria-describedby="{field}-error"' in answer.text
+
+
+def test_a_form_that_comes_back_keeps_what_was_written(signed_in: FlaskClient, make_host: MakeHost) -> None:
+    host = make_host("web-9")
+    written = {
+        "name": 'A "quoted" name',
+        "task_type": "scan",
+        "scan_type": "full",
+        "host_id": str(host.id),
+        "cron_expression": "61 * * * *",
+        "timezone": "Europe/London",
+        "description": "Some <b>words</b>",
+    }
+
+    page = " ".join(signed_in.post("/tasks/", data=written).text.split())
+
+    assert 'value="A &#34;quoted&#34; name"' in page
+    assert f'<option value="{host.id}" selected>web-9' in page
+    assert re.search(r'name="scan_type" value="full" checked', page)
+    assert 'value="61 * * * *"' in page
+    assert 'value="Europe/London"' in page
+    assert "Some &lt;b&gt;words&lt;/b&gt;</textarea>" in page
+    assert not re.search(r'name="is_active" checked', page)
+
+
+def test_a_name_that_is_taken_is_refused_in_any_case(signed_in: FlaskClient, make_task: MakeTask) -> None:
+    make_task(name="MONTHLY")
+
+    answer = signed_in.post("/tasks/", data=UPDATE)
+
+    assert answer.status_code == 422
+    assert "Another task has this name." in answer.text
+    assert count(ScheduledTask) == 1
+
+
+@pytest.mark.parametrize("host_id", ["", "99", "x", "1; DROP TABLE hosts"])
+def test_an_unknown_host_is_refused(signed_in: FlaskClient, host_id: str) -> None:
+    scan = UPDATE | {"task_type": "scan", "scan_type": "fast", "host_id": host_id}
+
+    answer = signed_in.post("/tasks/", data=scan)
+
+    assert answer.status_code == 422
+    assert "Choose one of the configured hosts." in answer.text
+
+
+def test_the_form_offers_hosts_in_service_and_every_database(
+    signed_in: FlaskClient, make_host: MakeHost
+) -> None:
+    make_host("in-service")
+    make_host("retired", retired_at=NOW)
+
+    page = signed_in.get("/tasks/new").text
+
+    assert "in-service" in page
+    assert "retired" not in page
+    for label in ("All Databases", "NVD Database", "Amazon Linux OVAL", "GOST Red Hat"):
+        assert f">{label}</option>" in page
+
+
+def test_the_address_can_choose_the_type(signed_in: FlaskClient) -> None:
+    page = " ".join(signed_in.get("/tasks/new?type=db_update").text.split())
+
+    assert re.search(r'value="db_update" checked', page)
+
+
+def test_the_edit_form_shows_the_task_and_changes_it(signed_in: FlaskClient, make_task: MakeTask) -> None:
+    task = make_task(name="Before", cron_expression="5 4 * * *")
+    form = signed_in.get(f"/tasks/{task.id}/edit").text
+
+    answer = signed_in.post(f"/tasks/{task.id}", data=UPDATE | {"name": "After"})
+
+    assert 'value="Before"' in form
+    assert 'value="5 4 * * *"' in form
+    assert (answer.status_code, answer.location) == (303, f"/tasks/{task.id}")
+    db.session.refresh(task)
+    assert (task.name, task.target, task.cron_expression) == ("After", "All Databases", "0 2 1 * *")
+
+
+def test_a_bad_edit_changes_nothing(signed_in: FlaskClient, make_task: MakeTask) -> None:
+    task = make_task(name="Before")
+
+    answer = signed_in.post(f"/tasks/{task.id}", data=UPDATE | {"name": "After", "cron_expression": "x"})
+
+    assert answer.status_code == 422
+    assert 'value="After"' in answer.text
+    db.session.refresh(task)
+    assert task.name == "Before"
+
+
+def test_a_task_on_a_retired_host_can_still_be_edited(signed_in: FlaskClient, make_task: MakeTask) -> None:
+    task = make_task()
+    assert task.host is not None
+    task.host.retired_at = NOW
+    db.session.commit()
+
+    page = " ".join(signed_in.get(f"/tasks/{task.id}/edit").text.split())
+
+    assert "selected>host-1 (no longer in config.toml)</option>" in page
+
+
+def test_deleting_asks_first_and_says_what_goes_with_it(
+    signed_in: FlaskClient, make_task: MakeTask, make_run: MakeRun
+) -> None:
+    task = make_task(name="Old")
+    for _ in range(2):
+        make_run(RunStatus.SUCCESS, task)
+    make_run(RunStatus.RUNNING, task)
+
+    page = " ".join(signed_in.get(f"/tasks/{task.id}/delete").text.split())
+
+    assert "Delete <bdi>Old</bdi> and its 3 runs?" in page
+    assert "A run is going on." in page
+    assert count(ScheduledTask) == 1
+
+
+def test_deleting_takes_the_history_along(
+    signed_in: FlaskClient, make_task: MakeTask, make_run: MakeRun
+) -> None:
+    task = make_task(name="Old")
+    make_run(RunStatus.SUCCESS, task)
+
+    answer = signed_in.post(f"/tasks/{task.id}/delete")
+
+    assert (answer.status_code, answer.location) == (303, "/tasks/")
+    assert (count(ScheduledTask), count(Run)) == (0, 0)
+    assert "Old is deleted." in signed_in.get("/tasks/").text
+
+
+def test_run_now_queues_a_run_and_leads_to_it(
+    signed_in: FlaskClient, make_task: MakeTask, sent: list[int], admin: User
+) -> None:
+    task = make_task()
+
+    answer = signed_in.post(f"/tasks/{task.id}/run")
+
+    run = db.session.scalars(select(Run)).one()
+    assert (answer.status_code, answer.location) == (303, f"/runs/{run.id}")
+    assert (run.status, run.trigger.value, run.requested_by_id) == (RunStatus.QUEUED, "person", admin.id)
+    assert sent == [run.id]
+
+
+def test_run_now_on_a_task_that_runs_leads_to_that_run(
+    signed_in: FlaskClient, make_task: MakeTask, make_run: MakeRun, sent: list[int]
+) -> None:
+    run = make_run(RunStatus.RUNNING, make_task(name="Busy"))
+
+    answer = signed_in.post(f"/tasks/{run.task_id}/run")
+
+    assert answer.location == f"/runs/{run.id}"
+    assert sent == []
+    assert count(Run) == 1
+    assert "Busy is already running." in signed_in.get(answer.location).text
+
+
+def test_run_now_without_redis_keeps_the_run_and_says_when_it_starts(
+    signed_in: FlaskClient, make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> None:
+        raise OperationalError("Connection refused")
+
+    monkeypatch.setattr(worker.launch_runs, "delay", refuse)
+    task = make_task()
+
+    answer = signed_in.post(f"/tasks/{task.id}/run")
+
+    assert answer.status_code == 303
+    assert db.session.scalars(select(Run.status)).one() is RunStatus.QUEUED
+    assert "Queued; it will start within a minute" in signed_in.get(answer.location).text
+
+
+def test_the_task_page_shows_the_history(
+    signed_in: FlaskClient, make_task: MakeTask, make_run: MakeRun
+) -> None:
+    task = make_task()
+    make_run(RunStatus.FAILED, task, reason="The host does not answer.")
+    counts = {"critical": 2, "high": 0, "medium": 1, "low": 0, "unknown": 0}
+    make_run(RunStatus.SUCCESS, task, result_data={"severity_counts": counts, "opened": 3, "fixed": 1})
+
+    page = " ".join(signed_in.get(f"/tasks/{task.id}").text.split())
+
+    for shown in (
+        "2 runs",
+        "Failed",
+        "The host does not answer.",
+        "2 critical",
+        "1 medium",
+        "3 new, 1 fixed",
+        "1 min 12 s",
+    ):
+        assert shown in page, shown
+    assert page.index("2 critical") < page.index("1 medium")
+
+
+def test_a_partial_run_never_says_that_there_are_no_vulnerabilities(
+    signed_in: FlaskClient, make_task: MakeTask, make_run: MakeRun
+) -> None:
+    none = dict.fromkeys(("critical", "high", "medium", "low", "unknown"), 0)
+    data = {"severity_counts": none, "opened": 0, "fixed": 0, "hosts": []}
+    run = make_run(RunStatus.PARTIAL, reason="No database.", result_data=data)
+
+    pages = [signed_in.get(url).text for url in ("/runs/", f"/tasks/{run.task_id}", f"/runs/{run.id}")]
+
+    for page in pages:
+        assert "No vulnerabilities" not in page
+        assert "No database." in page
+
+
+def test_hostile_text_of_a_task_is_shown_as_text(signed_in: FlaskClient, make_task: MakeTask) -> None:
+    task = make_task(name=HOSTILE, description=HOSTILE)
+
+    for url in ("/", "/tasks/", f"/tasks/{task.id}", f"/tasks/{task.id}/edit", f"/tasks/{task.id}/delete"):
+        page = signed_in.get(url).text
+        assert "alert(" in page, url
+        assert HOSTILE not in page, url
+
+
+@pytest.mark.parametrize(
+    ("line", "zone", "words"),
+    [
+        ("0 6 * * 1-5", "UTC", ["At 06:00, Monday through Friday", "Next, in UTC:"]),
+        ("0 2 * * *", "Europe/London", ["At 02:00 every day", "Next, in Europe/London:"]),
+        ("99 * * * *", "UTC", ["&#39;99&#39; is not a minute (0-59)."]),
+        ("* * * * * *", "UTC", ["this one has 6."]),
+        ("0 0 30 2 *", "UTC", ["never matches a date."]),
+        ("0 2 * * *", "Mars", ["&#39;Mars&#39; is not a time zone."]),
+        ("<b>", "UTC", ["this one has 1."]),
+    ],
+)
+def test_the_preview_says_what_a_cron_line_means(
+    signed_in: FlaskClient, line: str, zone: str, words: list[str]
+) -> None:
+    answer = signed_in.get("/tasks/cron-preview", query_string={"cron_expression": line, "timezone": zone})
+
+    assert answer.status_code == 200
+    assert all(word in answer.text for word in words)
+    assert answer.text.count("<time") in (0, 3)
+    assert "<b>" not in answer.text or "Next" in answer.text
