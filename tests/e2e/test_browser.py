@@ -23,7 +23,7 @@ def sign_in(page: Page, stack: Stack) -> None:
 
 def new_task(page: Page, stack: Stack, kind: str, name: str) -> None:
     page.goto(f"{stack.url}/tasks/new")
-    page.get_by_text(kind, exact=True).click()
+    page.get_by_role("radio", name=kind).check()
     page.get_by_label("Task name").fill(name)
 
 
