@@ -173,4 +173,5 @@ def tool(variables: dict[str, str]) -> Callable[[], int]:
 @pytest.fixture(scope="session")
 def tools_dir() -> Path:
     """The folder of the real tools; a test that asks for it is skipped where there is none."""
-    return [needs.tool(name).parent for name in TOOLS][0]
+    folders = [needs.tool(name).parent for name in TOOLS]
+    return folders[0]
