@@ -133,12 +133,10 @@ def scan_command(folder: Path, results: Path, timeout_seconds: int) -> Command:
 
 def report_command(folder: Path, results: Path, timeout_seconds: int) -> Command:
     """Have Vuls look up the vulnerabilities of the newest results in a folder."""
-    # -refresh-cve: without it Vuls keeps what an earlier report found.
-    return Command(
-        "vuls",
-        ("report", *_paths(folder), f"-results-dir={results}", "-refresh-cve", "-no-progress"),
-        timeout_seconds,
-    )
+    # -refresh-cve: without it Vuls keeps what an earlier report found. One line of text: the result
+    # document says it all, and the table would fill the log.
+    words = ("-refresh-cve", "-no-progress", "-format-one-line-text")
+    return Command("vuls", ("report", *_paths(folder), f"-results-dir={results}", *words), timeout_seconds)
 
 
 def fetch_command(name: DatabaseName, dbpath: Path, proxy: str | None, timeout_seconds: int) -> Command:

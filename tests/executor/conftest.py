@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import requests
 from flask import Flask
 
 from executor import create_app
+from tests import needs
 from tests.executor.callers import KEY, Caller, until
 from tests.executor.fakes import FakeTools
 
@@ -173,12 +173,5 @@ def tool(variables: dict[str, str]) -> Callable[[], int]:
 @pytest.fixture(scope="session")
 def tools_dir() -> Path:
     """The folder of the real tools; a test that asks for it is skipped where there is none."""
-    named = os.environ.get("VULSWEB_TOOLS_DIR")
-    for tool in TOOLS:
-        found = shutil.which(tool, path=named) if named else shutil.which(tool)
-        if found is None:
-            reason = f"{tool} is not installed: run `make tools` or set VULSWEB_TOOLS_DIR."
-            if os.environ.get("VULSWEB_REQUIRE") == "all":
-                pytest.fail(reason)
-            pytest.skip(reason)
-    return Path(named or str(Path(str(shutil.which("vuls"))).parent)).absolute()
+    folders = [needs.tool(name).parent for name in TOOLS]
+    return folders[0]

@@ -124,12 +124,12 @@ def test_a_server_that_is_not_in_the_config_is_refused(shared: str) -> None:
     assert refused.value.field == "servers"
 
 
-def test_only_the_tool_that_ignores_the_environment_is_handed_the_proxy() -> None:
-    nvd = kinds.fetch_command("nvd", Path("/s/cve.sqlite3"), "http://proxy:1", 60)
-    gost = kinds.fetch_command("gost_debian", Path("/s/gost.sqlite3"), "http://proxy:1", 60)
+@pytest.mark.parametrize("name", ["nvd", "debian", "gost_debian"])
+def test_every_fetching_tool_is_handed_the_proxy(name: str) -> None:
+    fetch = kinds.fetch_command(name, Path("/s/file"), "http://proxy:1", 60)
+    direct = kinds.fetch_command(name, Path("/s/file"), None, 60)
 
-    assert nvd.arguments == ("fetch", "nvd", "--dbpath", "/s/cve.sqlite3", "--http-proxy", "http://proxy:1")
-    assert gost.arguments == ("fetch", "debian", "--batch-size", "500", "--dbpath", "/s/gost.sqlite3")
+    assert fetch.arguments == (*direct.arguments, "--http-proxy", "http://proxy:1")
 
 
 def test_a_command_is_shown_without_the_proxys_password() -> None:
