@@ -8,7 +8,12 @@
     if (choice === "light" || choice === "dark") root.dataset.theme = choice;
     else delete root.dataset.theme;
   }
-  theme(localStorage.getItem("theme"));
+  // Where the browser keeps nothing for us, asking throws.
+  let kept = {};
+  try {
+    kept = localStorage;
+  } catch {}
+  theme(kept.theme);
 
   // As vulsweb/views/words.py says it.
   function roughly(seconds) {
@@ -46,7 +51,7 @@
   }
 
   document.addEventListener("DOMContentLoaded", () => {
-    const chosen = localStorage.getItem("theme") || "system";
+    const chosen = kept.theme || "system";
     for (const input of document.querySelectorAll("#theme input")) input.checked = input.value === chosen;
     document.getElementById("log")?.addEventListener("scroll", ({ target }) => {
       const follow = document.getElementById("follow");
@@ -57,7 +62,7 @@
 
   document.addEventListener("change", ({ target }) => {
     if (target.name === "theme") {
-      localStorage.setItem("theme", target.value);
+      kept.theme = target.value;
       theme(target.value);
     }
     if (target.id === "follow") followLog();

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
+from zoneinfo import available_timezones
 
 from vulsweb.models import ScheduledTask, TaskType
 
@@ -15,6 +16,8 @@ TEXT_FIELDS = (
     "cron_expression",
     "timezone",
 )
+# Read once: looking for them goes through the file system.
+ZONES = tuple(sorted(available_timezones()))
 EXAMPLES = (
     ("0 2 * * *", "Every day at 2 AM"),
     ("0 0 * * 0", "Every Sunday at midnight"),

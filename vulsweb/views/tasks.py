@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -166,14 +166,14 @@ def _form(task: ScheduledTask | None, values: dict[str, Any], errors: dict[str, 
         scan_types=ScanType,
         database_types=DatabaseType,
         examples=forms.EXAMPLES,
-        zones=sorted(available_timezones()),
+        zones=forms.ZONES,
         preview=_preview(values),
     )
 
 
 def _preview(values: Any) -> dict[str, Any]:
     zone = values.get("timezone", "").strip() or "UTC"
-    if zone not in available_timezones():
+    if zone not in forms.ZONES:
         return {"error": f"{zone!r} is not a time zone."}
     try:
         line = schedules.check_cron(values.get("cron_expression", ""))
