@@ -64,6 +64,7 @@ def application(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
             "VULS_CONFIG": tmp_path_factory.mktemp("config") / "config.toml",
             "SEED_LOCALHOST": True,
             "RUN_TIMEOUT": timedelta(hours=6),
+            "KEEP_RUNS": timedelta(days=30),
             "WTF_CSRF_ENABLED": False,
         }
     )

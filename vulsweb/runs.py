@@ -5,20 +5,22 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, and_, func, or_, select, update
-from sqlalchemy.orm import joinedload
+from sqlalchemy import Select, and_, delete, func, or_, select, update
+from sqlalchemy.orm import aliased, joinedload
 
 from vulsweb import findings
 from vulsweb.executor_client import Job
 from vulsweb.extensions import db
 from vulsweb.models import Host, LogChunk, Run, RunStatus, ScheduledTask, TaskType, Trigger, User
-from vulsweb.models.run import ACTIVE
+from vulsweb.models.run import ACTIVE, DONE
 from vulsweb.vuls import results
 from vulsweb.vuls.results import Outcome, Severity
 
 # A message that was lost on its way, or a worker that died while it asked the executor, shows by this.
 STALE = timedelta(seconds=60)
 REASON_LENGTH = 2000
+# How many runs say what a task's usual duration is.
+USUAL_RUNS = 20
 _FOR_PAGES = (joinedload(Run.task).joinedload(ScheduledTask.host), joinedload(Run.requested_by))
 
 
@@ -80,6 +82,21 @@ def query(statuses: Collection[RunStatus] = ()) -> Select[Run]:
     """Return the runs, newest first, with task and host loaded; only those in `statuses` if there are any."""
     chosen = select(Run).options(*_FOR_PAGES).order_by(Run.id.desc())
     return chosen.where(Run.status.in_(statuses)) if statuses else chosen
+
+
+def usual_duration(task_id: int) -> timedelta | None:
+    """Return the median duration of the task's latest runs that did something, or None without any."""
+    latest = (
+        select((Run.completed_at - Run.started_at).label("duration"))
+        .where(Run.task_id == task_id, Run.status.in_(DONE), Run.started_at.is_not(None))
+        .order_by(Run.id.desc())
+        .limit(USUAL_RUNS)
+        .subquery()
+    )
+    usual: timedelta | None = db.session.scalar(
+        select(func.percentile_cont(0.5).within_group(latest.c.duration))
+    )
+    return usual
 
 
 def claim(run_id: int, now: datetime) -> Run | None:
@@ -214,6 +231,29 @@ def overdue(now: datetime, timeout: timedelta) -> Sequence[Run]:
         .where(Run.status.in_(ACTIVE), func.coalesce(Run.started_at, Run.created_at) < now - timeout)
         .with_for_update(skip_locked=True, of=Run)
     ).all()
+
+
+def prune(before: datetime, limit: int) -> int:
+    """Delete up to `limit` runs made before a moment, with their logs and results; return how many.
+
+    A task keeps its newest run, and the one that its last status comes from, however old they are.
+    """
+    newer = aliased(Run)
+    old = (
+        select(Run.id)
+        .where(
+            Run.created_at < before,
+            Run.status.not_in(ACTIVE),
+            select(newer.id).where(newer.task_id == Run.task_id, newer.id > Run.id).exists(),
+            ~select(ScheduledTask.id).where(ScheduledTask.last_run_id == Run.id).exists(),
+        )
+        .order_by(Run.created_at)
+        .limit(limit)
+    )
+    gone = db.session.execute(
+        delete(Run).where(Run.id.in_(old)).returning(Run.id).execution_options(synchronize_session=False)
+    )
+    return len(gone.all())
 
 
 def _conclude_scan(run: Run, job: Job, documents: Iterable[tuple[str, bytes]], now: datetime) -> None:

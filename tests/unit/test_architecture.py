@@ -18,7 +18,7 @@ LAYERS = [
     {"hosts", "findings"},
     {"runs"},
     {"schedules"},
-    {"tasks"},
+    {"tasks", "system"},
     {"overview", "worker"},
     {"views", "api", "local"},
     {"cli"},

@@ -37,6 +37,8 @@ class RunStatus(enum.StrEnum):
 
 
 ACTIVE = (RunStatus.QUEUED, RunStatus.STARTING, RunStatus.RUNNING)
+DONE = (RunStatus.SUCCESS, RunStatus.PARTIAL)
+_DONE_SQL = text("status IN ('success', 'partial')")
 _ACTIVE_SQL = text("status IN ('queued', 'starting', 'running')")
 
 
@@ -82,6 +84,8 @@ class Run(Base):
         Index("uq_runs_active_task", "task_id", unique=True, postgresql_where=_ACTIVE_SQL),
         # For a task's history, newest first.
         Index("ix_runs_history", "task_id", "id"),
+        # For runs.usual_duration, which must not read through a year of failures.
+        Index("ix_runs_usual", "task_id", "id", postgresql_where=_DONE_SQL),
         # For follow_runs and sweep.
         Index("ix_runs_active", "status", postgresql_where=_ACTIVE_SQL),
     )
