@@ -1,12 +1,27 @@
 """The `vulsweb` program: `vulsweb run` starts the stack, the other commands work on its database."""
 
+import sys
+
 from flask.cli import FlaskGroup
+from sqlalchemy.exc import OperationalError
 
 from vulsweb import cli, create_app
+from vulsweb.config import ConfigError
 
-main = FlaskGroup(create_app=create_app, add_default_commands=False, help=__doc__, name="vulsweb")
+group = FlaskGroup(create_app=create_app, add_default_commands=False, help=__doc__, name="vulsweb")
 # Starts the stack that the application needs, so it comes before the application.
-main.add_command(cli.run)
+group.add_command(cli.run)
+
+
+def main() -> None:
+    """Run one command; what keeps it from running is one sentence and exit code 1."""
+    try:
+        group()
+    except ConfigError as error:
+        sys.exit(f"{error} Is Vuls Web running, and is VULSWEB_DATA_DIR its data folder?")
+    except OperationalError as error:
+        sys.exit(f"The database does not answer: {str(error.orig).splitlines()[0]}")
+
 
 if __name__ == "__main__":
     main()

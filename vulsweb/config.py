@@ -1,11 +1,14 @@
 """Settings from the environment: read once, strictly; a missing secret stops the program."""
 
+import json
 import os
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
 MINIMUM_SECRET_LENGTH = 32
+# Where a stack on one machine keeps its addresses and the names of its secrets' files.
+STACK_FILE = Path("secrets", "stack.json")
 
 
 class ConfigError(Exception):
@@ -15,6 +18,17 @@ class ConfigError(Exception):
 def environment() -> Mapping[str, str]:
     """Return the process environment, for the few callers that hand it to child processes."""
     return os.environ
+
+
+def with_running_stack(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Return `environ`, completed by what a stack says of itself that runs on the same data folder.
+
+    So that `vulsweb token create NAME` beside `vulsweb run` needs no settings.
+    """
+    told = Path(environ.get("VULSWEB_DATA_DIR") or "data", STACK_FILE)
+    if "DATABASE_URL" in environ or not told.is_file():
+        return environ
+    return {**json.loads(told.read_text()), **environ}
 
 
 def required(environ: Mapping[str, str], name: str) -> str:
@@ -60,7 +74,7 @@ def whole_number(environ: Mapping[str, str], name: str, *, default: int) -> int:
 
 def from_environment(environ: Mapping[str, str] | None = None) -> dict[str, object]:
     """Return the Flask settings that the environment describes."""
-    environ = environment() if environ is None else environ
+    environ = with_running_stack(environment()) if environ is None else environ
     redis_url = required(environ, "REDIS_URL")
     return {
         "SECRET_KEY": secret(environ, "SECRET_KEY"),

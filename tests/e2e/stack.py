@@ -74,18 +74,10 @@ class Stack:
 
     def command(self, *words: str) -> str:
         """Run a `vulsweb` command beside the running stack and return what it prints."""
-        assert self.process is not None
-        children = subprocess.run(
-            ["pgrep", "--parent", str(self.process.pid), "--full", "wsgi:app"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        environ = Path(f"/proc/{children.stdout.split()[0]}/environ").read_text().split("\0")
         done = subprocess.run(
             [sys.executable, "-m", "vulsweb", *words],
             cwd=ROOT,
-            env=dict(entry.split("=", 1) for entry in environ if "=" in entry),
+            env=self.environ,
             capture_output=True,
             text=True,
             check=True,

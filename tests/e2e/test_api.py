@@ -2,6 +2,8 @@
 
 import signal
 from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
 
 import psutil
 import pytest
@@ -76,7 +78,7 @@ def _check_findings(program: Program, run_id: int, facts: Tracker) -> None:
 def test_all_databases_at_once_are_partial_where_only_some_feeds_answer(program: Program) -> None:
     (monthly,) = program.get("/api/scheduled-tasks/")["items"]
 
-    run = program.run_to_end(monthly["id"], seconds=300)
+    run = program.run_to_end(monthly["id"])
 
     assert (monthly["name"], monthly["cron_expression"]) == ("Monthly Database Updates", "0 2 1 * *")
     assert run["status"] == "partial"
@@ -130,3 +132,19 @@ def processes_of(stack: Stack) -> list[str]:
             if any(str(stack.data_dir) in word for word in words):
                 found.append(" ".join(process.cmdline()))
     return found
+
+
+def test_the_clock_starts_a_task_at_the_minute(program: Program) -> None:
+    every_minute = DEBIAN | {"cron_expression": "* * * * *"}
+    task_id = program.post("/api/scheduled-tasks/", every_minute)["id"]
+    history: list[dict[str, Any]] = []
+
+    def has_run() -> bool:
+        history[:] = program.get(f"/api/scheduled-tasks/{task_id}/runs")["items"]
+        return bool(history) and history[-1]["status"] == "success"
+
+    wait_for(has_run, 100)
+    assert history[-1]["trigger"] == "schedule"
+    slot, created = (datetime.fromisoformat(history[-1][name]) for name in ("scheduled_for", "created_at"))
+    assert slot.second == 0
+    assert timedelta() <= created - slot < timedelta(seconds=10)

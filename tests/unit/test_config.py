@@ -54,3 +54,21 @@ def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
 def test_a_secret_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(config.ConfigError, match="SECRET_KEY_FILE cannot be read"):
         config.from_environment(COMPLETE | {"SECRET_KEY_FILE": str(tmp_path / "none")})
+
+
+def test_a_command_finds_the_stack_that_runs_on_its_data_folder(tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / config.STACK_FILE).write_text('{"DATABASE_URL": "told", "REDIS_URL": "told"}')
+    here = {"VULSWEB_DATA_DIR": str(tmp_path), "REDIS_URL": "mine"}
+
+    found = config.with_running_stack(here)
+    named = config.with_running_stack(here | {"DATABASE_URL": "mine"})
+
+    assert (found["DATABASE_URL"], found["REDIS_URL"]) == ("told", "mine")
+    assert named["DATABASE_URL"] == "mine"
+
+
+def test_without_a_stack_the_environment_is_all_there_is(tmp_path: Path) -> None:
+    assert config.with_running_stack({"VULSWEB_DATA_DIR": str(tmp_path)}) == {
+        "VULSWEB_DATA_DIR": str(tmp_path)
+    }

@@ -37,8 +37,11 @@ class Apps:
 
     def environ(self) -> Mapping[str, str]:
         """Return the environment of web, worker, beat and the `vulsweb` command."""
+        return {**self.settings.shared, **self.addresses()}
+
+    def addresses(self) -> Mapping[str, str]:
+        """Return the part of that which the stack itself has decided."""
         return {
-            **self.settings.shared,
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis_url,
             "SECRET_KEY_FILE": str(self.folder.secret_file("secret_key")),

@@ -1,5 +1,6 @@
 """The complete stack on one machine, from the first folder to the last line on the terminal."""
 
+import json
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -9,11 +10,12 @@ from pathlib import Path
 import redis
 import sqlalchemy
 
+from vulsweb.config import STACK_FILE
 from vulsweb.local import settings, tools
 from vulsweb.local.apps import Apps, end_jobs, listen
 from vulsweb.local.cluster import open_cluster
 from vulsweb.local.errors import StackError, StopRequested
-from vulsweb.local.folder import DataFolder, open_folder
+from vulsweb.local.folder import DataFolder, open_folder, write_private
 from vulsweb.local.settings import Settings
 from vulsweb.local.supervisor import Supervisor
 from vulsweb.local.valkey import Valkey, free_port
@@ -62,6 +64,7 @@ def _run(wanted: Settings, folder: DataFolder) -> None:
         held.callback(end_jobs, folder.path / "executor")
         database_url, redis_url = start_servers(wanted, folder, supervisor, held)
         apps = Apps(wanted, folder, database_url, redis_url, web_socket, executor_socket)
+        _tell_commands(apps, held)
         password = _prepare(apps, supervisor)
         supervisor.start(apps.executor(), apps.web(), apps.worker(), apps.beat())
         _welcome(wanted, password)
@@ -90,6 +93,13 @@ def start_servers(
         database_url = cluster.url
     _check_named_servers(wanted)
     return database_url, redis_url
+
+
+def _tell_commands(apps: Apps, held: ExitStack) -> None:
+    """Say to `vulsweb` commands, for as long as the stack runs, where its servers are."""
+    told = apps.folder.path / STACK_FILE
+    write_private(told, json.dumps(apps.addresses()))
+    held.callback(told.unlink, missing_ok=True)
 
 
 def _announce_stop(folder: DataFolder) -> None:
