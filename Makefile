@@ -58,6 +58,12 @@ if command -v go >/dev/null && ! command -v vuls >/dev/null && ! docker info >/d
 fi
 endef
 
+# pip passes on pages of setuptools' remarks about editable installs, which matter only when it fails.
+define install-ourselves
+$(pip) install --quiet --no-deps --no-build-isolation --editable . >.venv/install.log 2>&1 \
+	|| { cat .venv/install.log >&2; exit 1; }
+endef
+
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Vuls Web needs Python 3.11 or later; name it with PYTHON=..." >&2; exit 1; }
@@ -68,11 +74,11 @@ endef
 .venv/installed: requirements.lock setup.cfg pyproject.toml | .venv/bin/pip
 	@echo "Installing Vuls Web into .venv ..."
 	@$(pip) install --quiet --require-hashes -r requirements.lock
-	@$(pip) install --quiet --no-deps --editable .
+	@$(install-ourselves)
 	@touch $@
 
 .venv/installed-dev: requirements-dev.lock setup.cfg pyproject.toml | .venv/bin/pip
 	@echo "Installing Vuls Web and what its tests need into .venv ..."
 	@$(pip) install --quiet --require-hashes -r requirements-dev.lock
-	@$(pip) install --quiet --no-deps --editable .
+	@$(install-ourselves)
 	@touch $@

@@ -13,6 +13,7 @@ from sqlalchemy.orm import joinedload
 from vulsweb import schedules
 from vulsweb.extensions import db
 from vulsweb.models import Host, Run, ScheduledTask, TaskType
+from vulsweb.models.run import ACTIVE
 from vulsweb.vuls.databases import DatabaseType
 from vulsweb.vuls.results import ScanType
 
@@ -121,10 +122,12 @@ def change(task: ScheduledTask, values: Mapping[str, Any], now: datetime) -> Non
     _flush()
 
 
-def delete(task: ScheduledTask) -> None:
-    """Delete the task and its whole history."""
+def delete(task: ScheduledTask) -> list[str]:
+    """Delete the task and its whole history; return the ids of the jobs that are still going for it."""
+    going = db.session.scalars(select(Run.job_id).where(Run.task_id == task.id, Run.status.in_(ACTIVE))).all()
     db.session.delete(task)
     db.session.flush()
+    return list(going)
 
 
 def _flush() -> None:

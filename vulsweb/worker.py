@@ -114,6 +114,27 @@ def prune() -> int:
     return count
 
 
+@shared_task(name="vulsweb.stop_jobs", autoretry_for=(ExecutorUnavailable,), retry_backoff=True)
+def stop_jobs(job_ids: Sequence[str]) -> None:
+    """Have the executor stop jobs whose runs are gone."""
+    client = executor()
+    try:
+        for job_id in job_ids:
+            _stop(client, job_id)
+    finally:
+        client.close()
+
+
+def stop(job_ids: Sequence[str]) -> None:
+    """Have the jobs stopped soon; should Redis be away they run to their end, for nobody."""
+    if not job_ids:
+        return
+    try:
+        stop_jobs.delay(list(job_ids))
+    except OperationalError as error:
+        log.warning("jobs %s go on: Redis does not answer: %s", job_ids, error)
+
+
 def send(run_ids: Sequence[int]) -> bool:
     """Hand runs to the workers and say whether that went well; if not, sweep does it within two minutes.
 

@@ -1,5 +1,6 @@
 """From Run Now to findings: the real worker functions against the real executor."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ from sqlalchemy import select
 
 from tests.conftest import NOW
 from tests.contract.conftest import Tools, follow
-from vulsweb import findings, runs, worker
+from vulsweb import findings, runs, tasks, worker
 from vulsweb.executor_client import ExecutorClient, ExecutorUnavailable, JobRejected, JobUnknown
 from vulsweb.extensions import db
 from vulsweb.models import Host, Result, Run, RunStatus, ScheduledTask, Trigger
@@ -166,6 +167,25 @@ def test_cancel_really_stops_the_job(scan: ScheduledTask, tools: Tools, client: 
 
     assert run.status is RunStatus.CANCELLED
     assert client.jobs([run.job_id])[run.job_id].status == "cancelled"
+
+
+def test_deleting_a_task_stops_the_job_that_still_goes_for_it(
+    scan: ScheduledTask, tools: Tools, client: ExecutorClient
+) -> None:
+    tools.hold()
+    run = start(scan)
+    worker.launch_runs([run.id])
+    job_id = run.job_id
+
+    going = tasks.delete(scan)
+    db.session.commit()
+    worker.stop_jobs(going)
+
+    deadline = time.monotonic() + 10
+    while not client.jobs([job_id])[job_id].ended:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert client.jobs([job_id])[job_id].status == "cancelled"
 
 
 def test_a_run_cancelled_while_its_worker_was_away_is_never_submitted(scan: ScheduledTask) -> None:

@@ -117,8 +117,9 @@ def delete(task_id: int) -> ResponseReturnValue:
     """Delete a task and its history."""
     task = task_or_404(task_id)
     name = task.name
-    tasks.delete(task)
+    going = tasks.delete(task)
     db.session.commit()
+    worker.stop(going)
     flash(f"{name} is deleted.", "success")
     return redirect(url_for("tasks.index"), code=303)
 
