@@ -68,7 +68,8 @@ def doctor() -> None:
     """Print how each part of the system is, and what to do; exit code 1 when one has failed."""
     found = system.read(current_app.config, datetime.now(UTC))
     for part in found.parts:
-        click.echo(f"{part.state.label:8} {part.label:24} {part.says}")
+        at = f" Last: {part.at:%Y-%m-%d %H:%M:%S} UTC" if part.at else ""
+        click.echo(f"{part.state.label:8} {part.label:24} {part.says}{at}")
         for line in (*part.advice, *part.detail.splitlines()):
             click.echo(f"{'':33} {line}")
     for tool in found.tools:
