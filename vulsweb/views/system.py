@@ -18,7 +18,7 @@ bp = Blueprint("system", __name__, url_prefix="/system")
 def index() -> ResponseReturnValue:
     """Show every part, the tools, the databases and the disk."""
     found = _read()
-    return render_template("system/index.html", system=found, seen=live.key(found))
+    return render_template("system/index.html", system=found, seen=live.key(found), key=live.key)
 
 
 @bp.get("/live")
@@ -26,7 +26,7 @@ def index() -> ResponseReturnValue:
 def live_part() -> ResponseReturnValue:
     """Return the parts when something about them has changed."""
     found = _read()
-    return live.fragment("system/_live.html", live.key(found), system=found)
+    return live.fragment("system/_live.html", live.key(found), system=found, key=live.key)
 
 
 @bp.get("/dot")
