@@ -53,7 +53,7 @@ lock: .venv/installed-dev ## Choose new versions of all packages, within setup.c
 
 # Only where Go is the one way to get a scanner; without one, Vuls Web starts all the same.
 define tools-if-needed
-if command -v go >/dev/null && ! command -v vuls >/dev/null && ! docker info >/dev/null 2>&1; then \
+if command -v go >/dev/null && ! command -v vuls >/dev/null; then \
 	executor/tools/build || echo "The scanner's tools could not be built; starting without them." >&2; \
 fi
 endef

@@ -184,11 +184,8 @@ def _ask_workers() -> tuple[str, ...]:
 
 
 def _ask_executor(url: str, key: str, now: datetime) -> _Health:
-    client = ExecutorClient(url, key, ANSWER_SECONDS)
-    try:
+    with ExecutorClient(url, key, ANSWER_SECONDS) as client:
         told = client.health()
-    finally:
-        client.close()
     tools, databases = told.get("tools") or {}, told.get("databases") or {}
     return _Health(
         str(told.get("engine")),

@@ -9,17 +9,11 @@ from vulsweb import cli, system
 from vulsweb.system import System
 
 
-def headers(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
-
-
-def test_it_tells_the_parts_the_tools_and_the_databases(
-    client: FlaskClient, token: str, installation: Installation
-) -> None:
+def test_it_tells_the_parts_the_tools_and_the_databases(api: FlaskClient, installation: Installation) -> None:
     installation.add_tools(*TOOLS)
     installation.add_database()
 
-    answer = client.get("/api/system", headers=headers(token))
+    answer = api.get("/api/system")
 
     told = answer.get_json()
     assert (answer.status_code, told["state"]) == (200, "failed")

@@ -1,7 +1,7 @@
 """From Run Now to findings: the real worker functions against the real executor."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -41,8 +41,9 @@ def update_database(make_task: MakeTask, name: str = "gost_debian") -> Run:
 
 
 @pytest.fixture
-def client(app: Flask, executor_server: str) -> ExecutorClient:
-    return worker.executor()
+def client(app: Flask, executor_server: str) -> Iterator[ExecutorClient]:
+    with worker.executor() as made:
+        yield made
 
 
 def test_a_scan_goes_from_run_now_to_findings(
@@ -312,14 +313,14 @@ def test_with_redis_away_a_run_is_kept_for_the_sweep(scan: ScheduledTask) -> Non
 
 
 def test_the_client_tells_refusals_from_silence(client: ExecutorClient) -> None:
-    nobody = ExecutorClient("http://127.0.0.1:1", "k" * 32)
-
     with pytest.raises(JobRejected, match="no server 'nobody'"):
         client.submit("0" * 32, {"servers": ["nobody"], "scan_type": "fast"})
     with pytest.raises(JobUnknown):
         client.cancel("0" * 32)
-    with pytest.raises(ExecutorUnavailable, match="does not answer"):
+    with (
+        ExecutorClient("http://127.0.0.1:1", "k" * 32) as nobody,
+        pytest.raises(ExecutorUnavailable, match="does not answer"),
+    ):
         nobody.health()
-    nobody.close()
     assert client.health()["tools"]["gost"] is not None
     assert client.jobs(["0" * 32]) == {}
