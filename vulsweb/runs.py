@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -28,6 +29,18 @@ class AlreadyActive(Exception):
     def __init__(self, run: Run) -> None:
         super().__init__(f"{run.task.name} is already {run.status.value}.")
         self.run = run
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which runs to list; None and () leave nothing out."""
+
+    scheduled_task_id: int | None = None
+    status: Collection[RunStatus] = ()
+    trigger: Trigger | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    before_id: int | None = None
 
 
 def start(task: ScheduledTask, *, trigger: Trigger, now: datetime, requested_by: User | None = None) -> Run:
@@ -80,6 +93,24 @@ def query(statuses: Collection[RunStatus] = ()) -> Select[Run]:
     """Return the runs, newest first, with task and host loaded; only those in `statuses` if there are any."""
     chosen = select(Run).options(*_FOR_PAGES).order_by(Run.id.desc())
     return chosen.where(Run.status.in_(statuses)) if statuses else chosen
+
+
+def newest(wanted: Filter, limit: int) -> Sequence[Run]:
+    """Return the newest runs that `wanted` leaves in."""
+    chosen = select(Run).order_by(Run.id.desc()).limit(limit)
+    if wanted.scheduled_task_id is not None:
+        chosen = chosen.where(Run.task_id == wanted.scheduled_task_id)
+    if wanted.status:
+        chosen = chosen.where(Run.status.in_(wanted.status))
+    if wanted.trigger is not None:
+        chosen = chosen.where(Run.trigger == wanted.trigger)
+    if wanted.created_after is not None:
+        chosen = chosen.where(Run.created_at > wanted.created_after)
+    if wanted.created_before is not None:
+        chosen = chosen.where(Run.created_at < wanted.created_before)
+    if wanted.before_id is not None:
+        chosen = chosen.where(Run.id < wanted.before_id)
+    return db.session.scalars(chosen).all()
 
 
 def claim(run_id: int, now: datetime) -> Run | None:
@@ -148,6 +179,15 @@ def log_from(run_id: int, offset: int) -> tuple[str, int]:
     ).all()
     end = db.session.scalar(select(Run.log_offset).where(Run.id == run_id))
     return "".join(piece.text for piece in pieces), end or offset
+
+
+def log_after(run_id: int, offset: int) -> tuple[str, int] | None:
+    """Return the stored log from `offset` on and where it ends; None for an offset within a piece."""
+    # The end first: a piece that comes in meanwhile then belongs to the next answer, not to none.
+    end = db.session.scalar(select(Run.log_offset).where(Run.id == run_id)) or 0
+    pieces = [piece for piece in log_pieces(run_id, offset) if piece.start < end]
+    begins = pieces[0].start if pieces else end
+    return ("".join(piece.text for piece in pieces), end) if offset in (0, begins) else None
 
 
 def log_pieces(run_id: int, start: int) -> Sequence[LogChunk]:

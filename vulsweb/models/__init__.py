@@ -2,6 +2,7 @@
 
 from vulsweb.models.finding import Finding
 from vulsweb.models.host import Host
+from vulsweb.models.idempotency import IdempotencyKey
 from vulsweb.models.result import Result
 from vulsweb.models.run import LogChunk, Run, RunStatus, Trigger
 from vulsweb.models.task import ScheduledTask, TaskType
@@ -11,6 +12,7 @@ __all__ = [
     "ApiToken",
     "Finding",
     "Host",
+    "IdempotencyKey",
     "LogChunk",
     "Result",
     "Run",
