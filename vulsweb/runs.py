@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -30,6 +31,18 @@ class AlreadyActive(Exception):
     def __init__(self, run: Run) -> None:
         super().__init__(f"{run.task.name} is already {run.status.value}.")
         self.run = run
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which runs to list; None and () leave nothing out."""
+
+    scheduled_task_id: int | None = None
+    status: Collection[RunStatus] = ()
+    trigger: Trigger | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    before_id: int | None = None
 
 
 def start(task: ScheduledTask, *, trigger: Trigger, now: datetime, requested_by: User | None = None) -> Run:
@@ -99,6 +112,24 @@ def usual_duration(task_id: int) -> timedelta | None:
     return usual
 
 
+def newest(wanted: Filter, limit: int) -> Sequence[Run]:
+    """Return the newest runs that `wanted` leaves in."""
+    chosen = select(Run).order_by(Run.id.desc()).limit(limit)
+    if wanted.scheduled_task_id is not None:
+        chosen = chosen.where(Run.task_id == wanted.scheduled_task_id)
+    if wanted.status:
+        chosen = chosen.where(Run.status.in_(wanted.status))
+    if wanted.trigger is not None:
+        chosen = chosen.where(Run.trigger == wanted.trigger)
+    if wanted.created_after is not None:
+        chosen = chosen.where(Run.created_at > wanted.created_after)
+    if wanted.created_before is not None:
+        chosen = chosen.where(Run.created_at < wanted.created_before)
+    if wanted.before_id is not None:
+        chosen = chosen.where(Run.id < wanted.before_id)
+    return db.session.scalars(chosen).all()
+
+
 def claim(run_id: int, now: datetime) -> Run | None:
     """Take a run to ask the executor for it; None means that another worker has it or it is over.
 
@@ -161,12 +192,14 @@ def append_log(run: Run, text: str, next_offset: int) -> None:
 def log_from(run_id: int, offset: int) -> tuple[str, int]:
     """Return the stored log from byte `offset` on and where it ends.
 
-    Raise ValueError for an offset at which neither a piece begins nor the log ends.
+    Raise ValueError for an offset that is neither 0 nor where an earlier answer ended.
     """
-    pieces = log_pieces(run_id, offset)
+    # The end first: a piece that comes in meanwhile then belongs to the next answer, not to none.
     end = db.session.scalar(select(Run.log_offset).where(Run.id == run_id)) or 0
-    if offset != (pieces[0].start if pieces else end):
-        raise ValueError(f"{offset} is not an offset that this log gave; begin at 0.")
+    pieces = [piece for piece in log_pieces(run_id, offset) if piece.start < end]
+    begins = pieces[0].start if pieces else end
+    if offset not in (0, begins):
+        raise ValueError("`offset` is 0 or the `next_offset` of an earlier answer.")
     return "".join(piece.text for piece in pieces), end
 
 

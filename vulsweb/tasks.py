@@ -187,7 +187,8 @@ def _name(values: Mapping[str, Any], task_id: int | None, errors: dict[str, str]
 
 def _description(values: Mapping[str, Any], errors: dict[str, str]) -> str:
     text = values.get("description") or ""
-    if not isinstance(text, str) or "\x00" in text:
+    # Neither NUL nor half a surrogate pair, which JSON can carry, can be stored.
+    if not isinstance(text, str) or any(c == "\x00" or "\ud800" <= c <= "\udfff" for c in text):
         errors["description"] = "Write the description as plain text."
         return ""
     if len(text) > DESCRIPTION_LENGTH:

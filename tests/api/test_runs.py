@@ -1,71 +1,178 @@
-"""`/api/runs`: logs and cancel."""
+"""The runs over the API: the list, the log and the way to stop one."""
 
 from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
+from tests.api.conftest import CountQueries
 from tests.conftest import NOW
 from vulsweb import runs
 from vulsweb.extensions import db
 from vulsweb.models import Run, RunStatus, ScheduledTask, Trigger
 
+MakeTask = Callable[..., ScheduledTask]
+
+
+def add(task: ScheduledTask, count: int, **fields: Any) -> list[int]:
+    """Add runs that are over, a minute apart, and return their ids, newest first."""
+    given: dict[str, Any] = {"status": RunStatus.SUCCESS, "trigger": Trigger.SCHEDULE, "request": {}}
+    made = [
+        Run(
+            **(given | {"created_at": NOW + timedelta(minutes=n)} | fields),
+            task_id=task.id,
+            job_id=runs.new_job_id(),
+        )
+        for n in range(count)
+    ]
+    db.session.add_all(made)
+    db.session.commit()
+    return [run.id for run in reversed(made)]
+
+
+def listed(api: FlaskClient, query: str = "") -> list[int]:
+    return [run["id"] for run in api.get(f"/api/runs{query}").get_json()["items"]]
+
 
 @pytest.fixture
-def run(make_task: Callable[..., ScheduledTask]) -> Run:
-    made = runs.start(make_task(), trigger=Trigger.SCHEDULE, now=NOW)
+def running(make_task: MakeTask) -> Run:
+    """A run that the executor works on, with two pieces of log: bytes 0 to 6 and 6 to 10."""
+    run = runs.start(make_task(), trigger=Trigger.PERSON, now=NOW)
+    run.status = RunStatus.RUNNING
+    runs.append_log(run, "first\n", 6)
+    runs.append_log(run, "züge", 10)
     db.session.commit()
-    return made
+    return run
 
 
-def test_a_log_is_read_piece_by_piece(api: FlaskClient, run: Run) -> None:
-    runs.append_log(run, "one\n", 4)
-    db.session.commit()
-    first = api.get(f"/api/runs/{run.id}/logs").get_json()
-    runs.append_log(run, "zwölf\n", 11)
-    runs.end(run, RunStatus.FAILED, "No.", NOW)
-    db.session.commit()
+def test_the_list_is_newest_first_and_leads_on_by_links(api: FlaskClient, make_task: MakeTask) -> None:
+    ids = add(make_task(), 5)
 
-    second = api.get(f"/api/runs/{run.id}/logs?offset={first['next_offset']}").get_json()
+    first = api.get("/api/runs?per_page=2&status=success&status=failed").get_json()
+    second = api.get(first["links"]["next"]).get_json()
+    third = api.get(second["links"]["next"]).get_json()
 
-    assert first == {"offset": 0, "next_offset": 4, "text": "one\n", "ended": False}
-    assert second == {"offset": 4, "next_offset": 11, "text": "zwölf\n", "ended": True}
+    pages = [[run["id"] for run in page["items"]] for page in (first, second, third)]
+    assert pages == [ids[:2], ids[2:4], ids[4:]]
+    assert third["links"]["next"] is None
+    assert "status=success&status=failed" in first["links"]["next"]
 
 
-@pytest.mark.parametrize("offset", ["3", "-1", "x", "99999999999"])
-def test_an_offset_that_the_log_never_gave_is_refused(api: FlaskClient, run: Run, offset: str) -> None:
-    runs.append_log(run, "one\n", 4)
-    db.session.commit()
+def test_a_run_that_is_added_meanwhile_moves_nothing(api: FlaskClient, make_task: MakeTask) -> None:
+    task = make_task()
+    ids = add(task, 3)
+    following = api.get("/api/runs?per_page=2").get_json()["links"]["next"]
 
-    answer = api.get(f"/api/runs/{run.id}/logs?offset={offset}")
+    add(task, 2)
+
+    assert [run["id"] for run in api.get(following).get_json()["items"]] == ids[2:]
+
+
+def test_the_list_filters(api: FlaskClient, make_task: MakeTask) -> None:
+    one, other = make_task(), make_task()
+    old = add(one, 1)
+    failed = add(other, 1, status=RunStatus.FAILED, trigger=Trigger.API, created_at=NOW + timedelta(days=1))
+
+    assert listed(api, f"?scheduled_task_id={one.id}") == old
+    assert listed(api, "?status=failed") == failed
+    assert listed(api, "?status=failed&status=success") == failed + old
+    assert listed(api, "?trigger=api") == failed
+    assert listed(api, "?created_after=2026-01-01T13:00:00Z") == failed
+    assert listed(api, "?created_before=2026-01-01T14:00:00%2B01:00") == old
+    assert listed(api, "?created_after=2026-01-01T12:00:00") == failed
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "status=wish",
+        "trigger=wish",
+        "created_after=today",
+        "before_id=0",
+        "before_id=2147483648",
+        "per_page=0",
+    ],
+)
+def test_a_wrong_filter_is_named_with_422(api: FlaskClient, query: str) -> None:
+    answer = api.get(f"/api/runs?{query}")
 
     assert answer.status_code == 422
-    assert answer.content_type == "application/problem+json"
+    assert query.partition("=")[0] in str(answer.get_json()["errors"])
 
 
-def test_cancel_ends_a_queued_run_at_once(api: FlaskClient, run: Run) -> None:
+def test_an_active_run_is_cancelled_with_202(api: FlaskClient, make_task: MakeTask) -> None:
+    run = runs.start(make_task(), trigger=Trigger.PERSON, now=NOW)
+    db.session.commit()
+
     answer = api.post(f"/api/runs/{run.id}/cancel")
 
     assert answer.status_code == 202
     assert answer.get_json()["status"] == "cancelled"
 
 
-def test_cancel_asks_for_the_end_of_a_running_one(api: FlaskClient, run: Run) -> None:
-    run.status = RunStatus.RUNNING
-    db.session.commit()
+def test_a_running_run_is_asked_to_stop(api: FlaskClient, running: Run) -> None:
+    answer = api.post(f"/api/runs/{running.id}/cancel")
 
-    answer = api.post(f"/api/runs/{run.id}/cancel")
-
+    db.session.refresh(running)
     assert (answer.status_code, answer.get_json()["status"]) == (202, "running")
-    db.session.refresh(run)
-    assert run.cancel_requested_at is not None
+    assert running.cancel_requested_at is not None
 
 
-def test_a_run_that_is_over_cannot_be_cancelled(api: FlaskClient, run: Run) -> None:
-    runs.end(run, RunStatus.FAILED, "No.", NOW)
-    db.session.commit()
+def test_a_run_that_is_over_cannot_be_cancelled(api: FlaskClient, make_task: MakeTask) -> None:
+    (run_id,) = add(make_task(), 1)
 
-    answer = api.post(f"/api/runs/{run.id}/cancel")
+    answer = api.post(f"/api/runs/{run_id}/cancel")
 
     assert answer.status_code == 409
-    assert answer.get_json()["detail"] == f"Run {run.id} is over already: failed."
+    assert answer.get_json()["detail"] == f"Run {run_id} is over already: success."
+
+
+def test_the_log_is_read_piece_by_piece_to_its_end(api: FlaskClient, running: Run) -> None:
+    address = f"/api/runs/{running.id}/logs"
+
+    whole = api.get(address).get_json()
+    rest = api.get(f"{address}?offset=6").get_json()
+    nothing_new = api.get(f"{address}?offset=10").get_json()
+
+    assert whole == {"offset": 0, "next_offset": 10, "text": "first\nzüge", "ended": False}
+    assert rest == {"offset": 6, "next_offset": 10, "text": "züge", "ended": False}
+    assert nothing_new == {"offset": 10, "next_offset": 10, "text": "", "ended": False}
+
+
+def test_the_log_of_a_run_that_is_over_has_ended(api: FlaskClient, make_task: MakeTask) -> None:
+    (run_id,) = add(make_task(), 1)
+
+    log = api.get(f"/api/runs/{run_id}/logs").get_json()
+
+    assert log == {"offset": 0, "next_offset": 0, "text": "", "ended": True}
+
+
+@pytest.mark.parametrize("offset", ["3", "8", "11", "-1", "x", "99999999999"])
+def test_an_offset_that_no_answer_gave_is_refused(api: FlaskClient, running: Run, offset: str) -> None:
+    assert api.get(f"/api/runs/{running.id}/logs?offset={offset}").status_code == 422
+
+
+@pytest.mark.parametrize("path", ["/api/runs", "/api/scheduled-tasks/", "/api/hosts"])
+def test_a_list_of_fifty_asks_the_database_as_often_as_one_of_five(
+    api: FlaskClient, make_task: MakeTask, queries: CountQueries, path: str
+) -> None:
+    for _ in range(50):
+        add(make_task(), 1)
+    api.get(path)
+
+    with queries() as few:
+        api.get(f"{path}?per_page=5")
+    with queries() as many:
+        answer = api.get(f"{path}?per_page=50")
+
+    assert len(answer.get_json()["items"]) == 50
+    assert len(many) == len(few) <= 4
+
+
+def test_no_list_of_runs_counts_the_table(api: FlaskClient, queries: CountQueries) -> None:
+    with queries() as asked:
+        api.get("/api/runs")
+
+    assert not [statement for statement in asked if "count(" in statement]

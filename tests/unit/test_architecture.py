@@ -14,7 +14,7 @@ LAYERS = [
     {"config", "extensions"},
     {"vuls"},
     {"models"},
-    {"executor_client", "access", "problems"},
+    {"executor_client", "access", "idempotency", "problems"},
     {"hosts", "findings"},
     {"runs"},
     {"schedules"},

@@ -5,7 +5,7 @@ from flask_login import current_user
 from flask_smorest import Api
 from werkzeug.exceptions import Unauthorized
 
-from vulsweb.api import hosts, runs, scheduled_tasks, system
+from vulsweb.api import docs, document, hosts, idempotency, runs, scheduled_tasks, system
 from vulsweb.extensions import csrf
 
 BLUEPRINTS = (scheduled_tasks.bp, runs.bp, hosts.bp, system.bp)
@@ -26,8 +26,14 @@ def register(app: Flask) -> None:
         OPENAPI_VERSION="3.1.0",
         OPENAPI_URL_PREFIX="/api",
         OPENAPI_JSON_PATH="openapi.json",
+        API_SPEC_OPTIONS={
+            "info": {"description": document.DESCRIPTION},
+            "security": [{"token": []}, {"session": []}],
+        },
     )
-    api = ProblemApi(app)
+    api = ProblemApi(app, spec_kwargs={"extra_plugins": [document.Completion()]})
+    document.describe(api)
+    app.register_blueprint(docs.bp)
     for bp in BLUEPRINTS:
         api.register_blueprint(bp)
 
@@ -45,3 +51,5 @@ def admit() -> None:
 for bp in BLUEPRINTS:
     csrf.exempt(bp)
     bp.before_request(admit)
+    bp.before_request(idempotency.begin)
+    bp.after_request(idempotency.finish)

@@ -30,13 +30,14 @@ def _page(items: Sequence[Any], total: int, page: int, per_page: int) -> dict[st
         "per_page": per_page,
         "total": total,
         "links": {
-            "next": _address(page + 1) if page * per_page < total else None,
-            "prev": _address(page - 1) if page > 1 else None,
+            "next": address(page=page + 1) if page * per_page < total else None,
+            "prev": address(page=page - 1) if page > 1 else None,
         },
     }
 
 
-def _address(page: int) -> str:
+def address(**changed: int) -> str:
+    """Return the address that was asked, with some arguments changed."""
     assert request.endpoint is not None  # noqa: S101 - a page is asked for by an endpoint
-    arguments = request.args.to_dict() | (request.view_args or {}) | {"page": page}
-    return url_for(request.endpoint, **arguments)
+    asked: dict[str, Any] = request.args.to_dict(flat=False)
+    return url_for(request.endpoint, **(asked | (request.view_args or {}) | changed))

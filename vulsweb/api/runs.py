@@ -1,4 +1,4 @@
-"""`/api/runs`: one run, its log, what it found, and its end."""
+"""`/api/runs`: what was done, what it found, and how to stop it."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -7,12 +7,25 @@ from flask_smorest import Blueprint
 from werkzeug.exceptions import Conflict, NotFound, UnprocessableEntity
 
 from vulsweb import findings, runs
-from vulsweb.api.paging import page_of_list
-from vulsweb.api.schemas import FindingPage, LogOut, LogQuery, PageQuery, RunOut
+from vulsweb.api.paging import address, page_of_list
+from vulsweb.api.schemas import FindingPage, LogOut, LogQuery, PageQuery, RunOut, RunQuery, RunStream
 from vulsweb.extensions import db
 from vulsweb.models import Run
 
 bp = Blueprint("api_runs", __name__, url_prefix="/api/runs", description=__doc__)
+
+
+@bp.get("")
+@bp.arguments(RunQuery, location="query")
+@bp.response(200, RunStream)
+def index(query: dict[str, Any]) -> dict[str, Any]:
+    """List the runs, newest first."""
+    per_page = query.pop("per_page")
+    # One more than is shown tells whether there is a next page.
+    found = runs.newest(runs.Filter(**query), per_page + 1)
+    shown, more = found[:per_page], len(found) > per_page
+    following = address(before_id=shown[-1].id) if more else None
+    return {"items": shown, "per_page": per_page, "links": {"next": following}}
 
 
 @bp.get("/<int:run_id>")
@@ -20,32 +33,6 @@ bp = Blueprint("api_runs", __name__, url_prefix="/api/runs", description=__doc__
 def show(run_id: int) -> Run:
     """Get one run: its status, steps and result."""
     return _run_or_404(run_id)
-
-
-@bp.post("/<int:run_id>/cancel")
-@bp.response(202, RunOut)
-def cancel(run_id: int) -> Run:
-    """Stop a run; it is over when its status says so."""
-    run = _run_or_404(run_id)
-    if not run.status.is_active:
-        raise Conflict(f"Run {run_id} is over already: {run.status.value}.")
-    runs.cancel(run, datetime.now(UTC))
-    db.session.commit()
-    return run
-
-
-@bp.get("/<int:run_id>/logs")
-@bp.arguments(LogQuery, location="query")
-@bp.response(200, LogOut)
-def logs(query: dict[str, Any], run_id: int) -> dict[str, Any]:
-    """Get the log from an offset on: 0, or a next_offset of an earlier answer."""
-    run = _run_or_404(run_id)
-    offset = query["offset"]
-    try:
-        text, next_offset = runs.log_from(run.id, offset)
-    except ValueError as error:
-        raise UnprocessableEntity(str(error)) from error
-    return {"offset": offset, "next_offset": next_offset, "text": text, "ended": not run.status.is_active}
 
 
 @bp.get("/<int:run_id>/findings")
@@ -70,8 +57,35 @@ def found(query: dict[str, Any], run_id: int) -> dict[str, Any]:
     return page_of_list(rows, query["page"], query["per_page"])
 
 
-def _run_or_404(run_id: int) -> Run:
-    run = db.session.get(Run, run_id)
+@bp.post("/<int:run_id>/cancel")
+@bp.response(202, RunOut)
+def cancel(run_id: int) -> Run:
+    """Stop a run that is not over; one that the executor works on ends within seconds."""
+    # Locked, or a worker could take the queued run between our look and our word.
+    run = _run_or_404(run_id, lock=True)
+    if not run.status.is_active:
+        raise Conflict(f"Run {run.id} is over already: {run.status.value}.")
+    runs.cancel(run, datetime.now(UTC))
+    db.session.commit()
+    return run
+
+
+@bp.get("/<int:run_id>/logs")
+@bp.arguments(LogQuery, location="query")
+@bp.response(200, LogOut)
+def logs(query: dict[str, Any], run_id: int) -> dict[str, Any]:
+    """Read the run's log from an offset on: 0, or a `next_offset` of an earlier answer."""
+    run = _run_or_404(run_id)
+    ended = not run.status.is_active
+    try:
+        text, next_offset = runs.log_from(run.id, query["offset"])
+    except ValueError as error:
+        raise UnprocessableEntity(str(error)) from error
+    return {"offset": query["offset"], "next_offset": next_offset, "text": text, "ended": ended}
+
+
+def _run_or_404(run_id: int, *, lock: bool = False) -> Run:
+    run = db.session.get(Run, run_id, with_for_update=lock or None)
     if run is None:
         raise NotFound(f"There is no run {run_id}.")
     return run

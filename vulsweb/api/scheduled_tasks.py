@@ -18,6 +18,16 @@ from vulsweb.problems import problem
 
 bp = Blueprint("api_scheduled_tasks", __name__, url_prefix="/api/scheduled-tasks", description=__doc__)
 
+EXAMPLE = {
+    "name": "Monthly Database Updates",
+    "description": "Keeps them current.",
+    "task_type": "db_update",
+    "config": {"database_type": "all"},
+    "cron_expression": "0 2 1 * *",
+    "timezone": "UTC",
+    "is_active": True,
+}
+
 # Where the API nests a field, the name under which it answers for it.
 _NESTED = {"scan_type": "config.scan_type", "database_type": "config.database_type"}
 
@@ -32,7 +42,7 @@ def index(query: dict[str, Any]) -> dict[str, Any]:
 
 
 @bp.post("/")
-@bp.arguments(TaskIn)
+@bp.arguments(TaskIn, example=EXAMPLE)
 @bp.response(201, TaskOut)
 def create(body: dict[str, Any]) -> tuple[ScheduledTask, dict[str, str]]:
     """Create a new task."""
@@ -49,7 +59,7 @@ def show(task_id: int) -> ScheduledTask:
 
 
 @bp.put("/<int:task_id>")
-@bp.arguments(TaskIn)
+@bp.arguments(TaskIn, example=EXAMPLE)
 @bp.response(200, TaskOut)
 def update(body: dict[str, Any], task_id: int) -> ScheduledTask:
     """Update a scheduled task; its history stays."""

@@ -1,14 +1,17 @@
 """The shapes of the API's bodies."""
 
+from datetime import UTC
 from typing import Any
 
 from marshmallow import RAISE, Schema, fields, pre_dump
-from marshmallow.validate import Range
+from marshmallow.validate import ContainsNoneOf, Range
 
 from vulsweb.models import Run, RunStatus, ScheduledTask, TaskType, Trigger
 from vulsweb.system import State
 from vulsweb.vuls.databases import DatabaseType
 from vulsweb.vuls.results import ScanType, Severity
+
+LARGEST_ID = 2**31 - 1
 
 
 class Strict(Schema):
@@ -120,21 +123,6 @@ class RunOut(Schema):
         }
 
 
-class LogQuery(Schema):
-    """From where on the log is wanted."""
-
-    offset = fields.Integer(load_default=0, validate=Range(0, 2**31 - 1))
-
-
-class LogOut(Schema):
-    """A part of a run's log; offsets count bytes."""
-
-    offset = fields.Integer(required=True)
-    next_offset = fields.Integer(required=True)
-    text = fields.String(required=True)
-    ended = fields.Boolean(required=True)
-
-
 class PackageOut(Schema):
     """A package that a CVE affects."""
 
@@ -219,7 +207,26 @@ class TaskQuery(PageQuery):
 
     task_type = fields.Enum(TaskType, by_value=True, load_default=None)
     is_active = fields.Boolean(load_default=None)
-    search = fields.String(load_default="")
+    # PostgreSQL's text cannot hold NUL.
+    search = fields.String(load_default="", validate=ContainsNoneOf("\x00"))
+
+
+class RunQuery(Schema):
+    """Which runs, from the newest on or from before the run `before_id`."""
+
+    scheduled_task_id = fields.Integer(validate=Range(1, LARGEST_ID))
+    status = fields.List(fields.Enum(RunStatus, by_value=True))
+    trigger = fields.Enum(Trigger, by_value=True, load_default=None)
+    created_after = fields.AwareDateTime(default_timezone=UTC)
+    created_before = fields.AwareDateTime(default_timezone=UTC)
+    before_id = fields.Integer(validate=Range(1, LARGEST_ID))
+    per_page = fields.Integer(load_default=50, validate=Range(1, 500))
+
+
+class LogQuery(Schema):
+    """From where on to read a log."""
+
+    offset = fields.Integer(load_default=0, validate=Range(0, LARGEST_ID))
 
 
 class Links(Schema):
@@ -260,3 +267,36 @@ class HostPage(Page):
     """A page of hosts."""
 
     items = fields.List(fields.Nested(HostOut), required=True)
+
+
+class NextLink(Schema):
+    """The address of the next page."""
+
+    next = fields.String(required=True, allow_none=True)
+
+
+class RunStream(Schema):
+    """Some runs, newest first. There is no `total`: counting a million runs would cost more than the page."""
+
+    items = fields.List(fields.Nested(RunOut), required=True)
+    per_page = fields.Integer(required=True)
+    links = fields.Nested(NextLink, required=True)
+
+
+class LogOut(Schema):
+    """A part of a run's log: ask again from `next_offset` on, until `ended`."""
+
+    offset = fields.Integer(required=True)
+    next_offset = fields.Integer(required=True)
+    text = fields.String(required=True)
+    ended = fields.Boolean(required=True)
+
+
+class Problem(Schema):
+    """Why a request was not done (RFC 9457)."""
+
+    type = fields.String(required=True)
+    status = fields.Integer(required=True)
+    title = fields.String(required=True)
+    detail = fields.String(required=True)
+    errors = fields.Dict(keys=fields.String(), values=fields.List(fields.String()))

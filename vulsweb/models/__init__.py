@@ -3,6 +3,7 @@
 from vulsweb.models.finding import Finding
 from vulsweb.models.heartbeat import Heartbeat
 from vulsweb.models.host import Host
+from vulsweb.models.idempotency import IdempotencyKey
 from vulsweb.models.result import Result
 from vulsweb.models.run import LogChunk, Run, RunStatus, Trigger
 from vulsweb.models.task import ScheduledTask, TaskType
@@ -13,6 +14,7 @@ __all__ = [
     "Finding",
     "Heartbeat",
     "Host",
+    "IdempotencyKey",
     "LogChunk",
     "Result",
     "Run",

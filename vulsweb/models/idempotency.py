@@ -1,0 +1,23 @@
+"""Keys by which a program may send a request twice and have it done once."""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from vulsweb.extensions import Base
+
+
+class IdempotencyKey(Base):
+    """One key of one person, the request that it stands for and, once known, its answer."""
+
+    __tablename__ = "idempotency_keys"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(index=True)
+    status: Mapped[int | None]  # None until the request has been answered
+    body: Mapped[str | None]
+    content_type: Mapped[str | None]
+    location: Mapped[str | None]
