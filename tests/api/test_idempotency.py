@@ -95,9 +95,7 @@ def test_two_people_may_use_the_same_key(api: FlaskClient) -> None:
 
 def test_a_key_counts_for_a_day(api: FlaskClient, make_task: MakeTask) -> None:
     api.post("/api/scheduled-tasks/", json=UPDATE, headers=KEY)
-    db.session.execute(
-        update(IdempotencyKey).values(created_at=IdempotencyKey.created_at - timedelta(hours=25))
-    )
+    db.session.execute(update(IdempotencyKey).values(created_at=NOW - timedelta(days=400)))
     db.session.commit()
 
     answer = api.post("/api/scheduled-tasks/", json=UPDATE | {"name": "Other"}, headers=KEY)

@@ -211,14 +211,24 @@ class TaskQuery(PageQuery):
     search = fields.String(load_default="", validate=ContainsNoneOf("\x00"))
 
 
+class Moment(fields.AwareDateTime):
+    """A time as PostgreSQL takes it: in UTC, for it refuses offsets that ISO 8601 allows."""
+
+    def _deserialize(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super()._deserialize(*args, **kwargs).astimezone(UTC)
+        except OverflowError as error:
+            raise self.make_error("invalid", input=args[0], obj_type=self.OBJ_TYPE) from error
+
+
 class RunQuery(Schema):
     """Which runs, from the newest on or from before the run `before_id`."""
 
     scheduled_task_id = fields.Integer(validate=Range(1, LARGEST_ID))
     status = fields.List(fields.Enum(RunStatus, by_value=True))
     trigger = fields.Enum(Trigger, by_value=True, load_default=None)
-    created_after = fields.AwareDateTime(default_timezone=UTC)
-    created_before = fields.AwareDateTime(default_timezone=UTC)
+    created_after = Moment(default_timezone=UTC)
+    created_before = Moment(default_timezone=UTC)
     before_id = fields.Integer(validate=Range(1, LARGEST_ID))
     per_page = fields.Integer(load_default=50, validate=Range(1, 500))
 
