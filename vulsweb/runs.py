@@ -18,6 +18,8 @@ from vulsweb.vuls.results import Outcome, Severity
 
 # A message that was lost on its way, or a worker that died while it asked the executor, shows by this.
 STALE = timedelta(seconds=60)
+# A form sent again after this long is meant, as on a page that was left open.
+SAME_REQUEST = timedelta(minutes=5)
 REASON_LENGTH = 2000
 _FOR_PAGES = (joinedload(Run.task).joinedload(ScheduledTask.host), joinedload(Run.requested_by))
 
@@ -30,13 +32,69 @@ class AlreadyActive(Exception):
         self.run = run
 
 
-def start(task: ScheduledTask, *, trigger: Trigger, now: datetime, requested_by: User | None = None) -> Run:
-    """Queue a run of `task` now; raise AlreadyActive while an earlier one is not over."""
+def start(
+    task: ScheduledTask,
+    *,
+    trigger: Trigger,
+    now: datetime,
+    requested_by: User | None = None,
+    request_key: str | None = None,
+) -> Run:
+    """Queue a run of `task` now; raise AlreadyActive while an earlier one is not over.
+
+    The same `request_key` within minutes is the same request: it gets the run that it has made.
+    """
     # Serialises with other starts of this task, the tick's among them.
     db.session.execute(select(ScheduledTask.id).where(ScheduledTask.id == task.id).with_for_update())
+    if request_key and (made := _made_by(task.id, request_key, now)):
+        return made
     if active := active_run(task.id):
         raise AlreadyActive(active)
-    run = Run(
+    run = _new_run(task, trigger, now, requested_by)
+    run.request_key = request_key
+    db.session.add(run)
+    db.session.flush()
+    task.last_run_id = run.id
+    return run
+
+
+def start_many(
+    task_ids: Collection[int], *, trigger: Trigger, now: datetime, requested_by: User | None = None
+) -> tuple[Sequence[int], int]:
+    """Queue a run of each task; return the runs' ids, and how many tasks had one that is not over."""
+    tasks = db.session.scalars(
+        select(ScheduledTask)
+        .where(ScheduledTask.id.in_(task_ids))
+        .options(joinedload(ScheduledTask.host))
+        # In one order everywhere, so that two of these never wait for each other.
+        .order_by(ScheduledTask.id)
+        .with_for_update(of=ScheduledTask)
+        .execution_options(populate_existing=True)
+    ).all()
+    busy = set(
+        db.session.scalars(select(Run.task_id).where(Run.task_id.in_(task_ids), Run.status.in_(ACTIVE)))
+    )
+    made = [_new_run(task, trigger, now, requested_by) for task in tasks if task.id not in busy]
+    db.session.add_all(made)
+    db.session.flush()
+    for run in made:
+        run.task.last_run_id = run.id
+    return [run.id for run in made], len(busy)
+
+
+def _made_by(task_id: int, request_key: str, now: datetime) -> Run | None:
+    run = db.session.scalars(
+        select(Run).where(Run.task_id == task_id, Run.request_key == request_key)
+    ).first()
+    if run is None or now - run.created_at < SAME_REQUEST:
+        return run
+    run.request_key = None
+    db.session.flush()
+    return None
+
+
+def _new_run(task: ScheduledTask, trigger: Trigger, now: datetime, requested_by: User | None) -> Run:
+    return Run(
         task=task,
         status=RunStatus.QUEUED,
         trigger=trigger,
@@ -45,10 +103,6 @@ def start(task: ScheduledTask, *, trigger: Trigger, now: datetime, requested_by:
         request=request_of(task),
         job_id=new_job_id(),
     )
-    db.session.add(run)
-    db.session.flush()
-    task.last_run_id = run.id
-    return run
 
 
 def new_job_id() -> str:

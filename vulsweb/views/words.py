@@ -11,6 +11,7 @@ from flask import Flask
 from markupsafe import Markup
 
 from vulsweb import schedules
+from vulsweb.views.forms import new_request_key
 from vulsweb.vuls.databases import DatabaseType
 from vulsweb.vuls.results import Severity
 
@@ -28,7 +29,7 @@ def register(app: Flask) -> None:
         app.add_template_filter(spoken)
     for read in (moment, worst_first):
         app.add_template_filter(read)
-    for function in (expected_steps, now, plural):
+    for function in (expected_steps, new_request_key, now, plural):
         app.add_template_global(function)
 
 

@@ -1,0 +1,53 @@
+"""What was done: runs, newest first, in stretches that cost the same however many there are."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from vulsweb import runs
+from vulsweb.extensions import db
+from vulsweb.models import Run, RunStatus, Trigger
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What to show of the runs; nothing leaves nothing out."""
+
+    statuses: Collection[RunStatus] = ()
+    trigger: Trigger | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Some runs, newest first, and whether there are more on either side."""
+
+    runs: Sequence[Run]
+    newer: bool
+    older: bool
+
+
+def stretch(wanted: Filter, *, limit: int, before: int | None = None, after: int | None = None) -> Stretch:
+    """Return up to `limit` runs that `wanted` leaves in: the newest, or those next to a run's id.
+
+    Never counts: at a million runs a page costs as much as at fifty.
+    """
+    chosen = runs.query(wanted.statuses)
+    if wanted.trigger is not None:
+        chosen = chosen.where(Run.trigger == wanted.trigger)
+    if wanted.since is not None:
+        chosen = chosen.where(Run.created_at >= wanted.since)
+    if wanted.until is not None:
+        chosen = chosen.where(Run.created_at < wanted.until)
+    if after is not None:
+        rows = db.session.scalars(
+            chosen.where(Run.id > after).order_by(None).order_by(Run.id).limit(limit + 1)
+        ).all()
+        if len(rows) >= limit:
+            return Stretch(rows[limit - 1 :: -1], newer=len(rows) > limit, older=True)
+        # Less than a page is newer: that is the first page.
+    elif before is not None:
+        chosen = chosen.where(Run.id < before)
+    rows = db.session.scalars(chosen.limit(limit + 1)).all()
+    return Stretch(rows[:limit], newer=before is not None, older=len(rows) > limit)
