@@ -2,11 +2,17 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
 
 from vulsweb import runs
 from vulsweb.extensions import db
 from vulsweb.models import Run, RunStatus, Trigger
+
+# Ids and times of runs go the same way but for clocks that differ and the seconds until a row is written.
+SLACK = timedelta(hours=1)
+_BEYOND = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -37,9 +43,11 @@ def stretch(wanted: Filter, *, limit: int, before: int | None = None, after: int
     if wanted.trigger is not None:
         chosen = chosen.where(Run.trigger == wanted.trigger)
     if wanted.since is not None:
-        chosen = chosen.where(Run.created_at >= wanted.since)
+        begin = _first_id(wanted.since - SLACK)
+        chosen = chosen.where(Run.created_at >= wanted.since, Run.id >= begin)
     if wanted.until is not None:
-        chosen = chosen.where(Run.created_at < wanted.until)
+        end = _first_id(wanted.until + SLACK)
+        chosen = chosen.where(Run.created_at < wanted.until, Run.id < end)
     if after is not None:
         rows = db.session.scalars(
             chosen.where(Run.id > after).order_by(None).order_by(Run.id).limit(limit + 1)
@@ -51,3 +59,9 @@ def stretch(wanted: Filter, *, limit: int, before: int | None = None, after: int
         chosen = chosen.where(Run.id < before)
     rows = db.session.scalars(chosen.limit(limit + 1)).all()
     return Stretch(rows[:limit], newer=before is not None, older=len(rows) > limit)
+
+
+def _first_id(moment: datetime) -> int:
+    """Return the id at which runs of `moment` begin, so that a period becomes a range of the primary key."""
+    first = select(Run.id).where(Run.created_at >= moment).order_by(Run.created_at).limit(1)
+    return db.session.scalar(first) or _BEYOND

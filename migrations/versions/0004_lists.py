@@ -27,6 +27,8 @@ def upgrade():
         unique=True,
         postgresql_where=sa.text('request_key IS NOT NULL'),
     )
+    op.create_index('ix_runs_status_id', 'runs', ['status', 'id'])
+    op.create_index('ix_runs_trigger_id', 'runs', ['trigger', 'id'])
     op.execute('CREATE SEQUENCE changes_seq AS bigint')
     op.execute(
         """
@@ -55,5 +57,7 @@ def downgrade():
     op.execute('DROP TRIGGER note_change ON scheduled_tasks')
     op.execute('DROP FUNCTION note_change()')
     op.execute('DROP SEQUENCE changes_seq')
+    op.drop_index('ix_runs_trigger_id', 'runs')
+    op.drop_index('ix_runs_status_id', 'runs')
     op.drop_index('uq_runs_request_key', 'runs', postgresql_where=sa.text('request_key IS NOT NULL'))
     op.drop_column('runs', 'request_key')

@@ -97,6 +97,9 @@ class Run(Base):
         ),
         # For a task's history, newest first.
         Index("ix_runs_history", "task_id", "id"),
+        # For history.stretch: the few runs of a state or trigger among very many, newest first.
+        Index("ix_runs_status_id", "status", "id"),
+        Index("ix_runs_trigger_id", "trigger", "id"),
         # For follow_runs and sweep.
         Index("ix_runs_active", "status", postgresql_where=_ACTIVE_SQL),
     )

@@ -88,7 +88,7 @@ def request_key(form: Mapping[str, str]) -> str | None:
 
 def ids(values: Iterable[str]) -> list[int]:
     """Return the ids among the values, each once."""
-    numbers = (int(value) for value in values if value.isdecimal() and len(value) <= 10)
+    numbers = (int(value) for value in values if value.isascii() and value.isdecimal() and len(value) <= 10)
     return [number for number in dict.fromkeys(numbers) if number <= LARGEST_ID]
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -97,10 +98,15 @@ def moment(text: object) -> datetime | None:
     return point if point.tzinfo else point.replace(tzinfo=UTC)
 
 
+@lru_cache(maxsize=1000)
+def _described(cron_expression: str) -> str:
+    return schedules.describe(cron_expression)
+
+
 def in_words(cron_expression: str) -> str:
     """Return a cron line in words, or as it is where nobody has words for it."""
     try:
-        words = schedules.describe(cron_expression)
+        words = _described(cron_expression)
     except FormatError:
         return cron_expression
     return f"{words} every day" if _EVERY_DAY.fullmatch(words) else words
