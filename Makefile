@@ -53,9 +53,15 @@ lock: .venv/installed-dev ## Choose new versions of all packages, within setup.c
 
 # Only where Go is the one way to get a scanner; without one, Vuls Web starts all the same.
 define tools-if-needed
-if command -v go >/dev/null && ! command -v vuls >/dev/null && ! docker info >/dev/null 2>&1; then \
+if command -v go >/dev/null && ! command -v vuls >/dev/null; then \
 	executor/tools/build || echo "The scanner's tools could not be built; starting without them." >&2; \
 fi
+endef
+
+# pip passes on pages of setuptools' remarks about editable installs, which matter only when it fails.
+define install-ourselves
+$(pip) install --quiet --no-deps --no-build-isolation --editable . >.venv/install.log 2>&1 \
+	|| { cat .venv/install.log >&2; exit 1; }
 endef
 
 .venv/bin/pip:
@@ -68,11 +74,11 @@ endef
 .venv/installed: requirements.lock setup.cfg pyproject.toml | .venv/bin/pip
 	@echo "Installing Vuls Web into .venv ..."
 	@$(pip) install --quiet --require-hashes -r requirements.lock
-	@$(pip) install --quiet --no-deps --editable .
+	@$(install-ourselves)
 	@touch $@
 
 .venv/installed-dev: requirements-dev.lock setup.cfg pyproject.toml | .venv/bin/pip
 	@echo "Installing Vuls Web and what its tests need into .venv ..."
 	@$(pip) install --quiet --require-hashes -r requirements-dev.lock
-	@$(pip) install --quiet --no-deps --editable .
+	@$(install-ourselves)
 	@touch $@

@@ -8,6 +8,7 @@ from celery import Task
 from flask import Flask, Request, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import IntegerConverter, Map
 
 from vulsweb import access, api, cli, config, problems, views, worker
 from vulsweb.extensions import celery, csrf, db, limiter, login, migrate
@@ -15,10 +16,18 @@ from vulsweb.models import User
 from vulsweb.views import errors
 
 
+class RowId(IntegerConverter):
+    """A row's number in an address; what PostgreSQL's integer cannot hold is not there, and so a 404."""
+
+    def __init__(self, url_map: Map) -> None:
+        super().__init__(url_map, max=2**31 - 1)
+
+
 def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     """Build the web application; worker, beat and commands build the same one."""
     app = Flask(__name__)
     app.config.from_mapping(overrides if overrides is not None else config.from_environment())
+    app.url_map.converters["int"] = RowId
     init_extensions(app)
     init_celery(app)
     views.register(app)

@@ -5,7 +5,7 @@ The contract is executor/README.md.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import requests
 
@@ -69,8 +69,10 @@ class ExecutorClient:
         self._session.headers["X-API-Key"] = api_key
         self._session.trust_env = False  # a proxy for the internet must never see the key
 
-    def close(self) -> None:
-        """Give the connections back."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._session.close()
 
     def health(self) -> dict[str, Any]:

@@ -52,5 +52,6 @@ db = SQLAlchemy(
 migrate = Migrate()
 login = LoginManager()
 csrf = CSRFProtect()
-limiter = Limiter(key_func=get_remote_address)
+# With Redis away each process counts for itself: better than refusing everybody who signs in.
+limiter = Limiter(key_func=get_remote_address, in_memory_fallback_enabled=True)
 celery = Celery("vulsweb")

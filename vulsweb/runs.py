@@ -196,12 +196,15 @@ def append_log(run: Run, text: str, next_offset: int) -> None:
 
 
 def log_from(run_id: int, offset: int) -> tuple[str, int]:
-    """Return the stored log from byte `offset` on, which must begin a piece, and where it ends."""
-    pieces = db.session.scalars(
-        select(LogChunk).where(LogChunk.run_id == run_id, LogChunk.start >= offset).order_by(LogChunk.start)
-    ).all()
-    end = db.session.scalar(select(Run.log_offset).where(Run.id == run_id))
-    return "".join(piece.text for piece in pieces), end or offset
+    """Return the stored log from byte `offset` on and where it ends.
+
+    Raise ValueError for an offset at which neither a piece begins nor the log ends.
+    """
+    pieces = log_pieces(run_id, offset)
+    end = db.session.scalar(select(Run.log_offset).where(Run.id == run_id)) or 0
+    if offset != (pieces[0].start if pieces else end):
+        raise ValueError(f"{offset} is not an offset that this log gave; begin at 0.")
+    return "".join(piece.text for piece in pieces), end
 
 
 def log_pieces(run_id: int, start: int) -> Sequence[LogChunk]:

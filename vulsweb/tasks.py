@@ -190,16 +190,20 @@ def change(task: ScheduledTask, values: Mapping[str, Any], now: datetime) -> Non
     _flush()
 
 
-def delete(task: ScheduledTask) -> None:
-    """Delete the task and its whole history."""
-    db.session.delete(task)
-    db.session.flush()
+def delete(task: ScheduledTask) -> list[str]:
+    """Delete the task and its whole history; return the ids of the jobs that are still going for it."""
+    _, going = delete_many([task.id])
+    return going
 
 
-def delete_many(task_ids: Collection[int]) -> int:
-    """Delete the tasks and their whole histories, and return how many there were."""
-    gone = delete_from(ScheduledTask).where(ScheduledTask.id.in_(task_ids)).returning(ScheduledTask.id)
-    return len(db.session.scalars(gone.execution_options(synchronize_session=False)).all())
+def delete_many(task_ids: Collection[int]) -> tuple[int, list[str]]:
+    """Delete the tasks and their whole histories; return how many, and the ids of jobs still going."""
+    # Locked as runs are started, so that none begins between the look and the deletion.
+    locked = select(ScheduledTask.id).where(ScheduledTask.id.in_(task_ids)).order_by(ScheduledTask.id)
+    found = db.session.scalars(locked.with_for_update()).all()
+    going = db.session.scalars(select(Run.job_id).where(Run.task_id.in_(found), Run.status.in_(ACTIVE))).all()
+    db.session.execute(delete_from(ScheduledTask).where(ScheduledTask.id.in_(found)))
+    return len(found), list(going)
 
 
 def switch(task_ids: Collection[int], *, active: bool, now: datetime) -> tuple[int, int]:

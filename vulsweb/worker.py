@@ -47,12 +47,9 @@ def tick() -> int:
 @shared_task(name="vulsweb.launch_runs")
 def launch_runs(run_ids: Sequence[int]) -> None:
     """Claim each run and ask the executor for its job."""
-    client = executor()
-    try:
+    with executor() as client:
         for run_id in run_ids:
             _launch(client, run_id)
-    finally:
-        client.close()
 
 
 @shared_task(name="vulsweb.follow_runs")
@@ -62,17 +59,15 @@ def follow_runs() -> None:
     db.session.commit()
     if not active:
         return
-    client = executor()
     try:
-        jobs = client.jobs(job_id for _, job_id in active)
-        for run_id, job_id in active:
-            if job_id in jobs:
-                _follow(client, run_id, jobs[job_id])
+        with executor() as client:
+            jobs = client.jobs(job_id for _, job_id in active)
+            for run_id, job_id in active:
+                if job_id in jobs:
+                    _follow(client, run_id, jobs[job_id])
     except ExecutorError as error:
         db.session.rollback()
         log.warning("follow_runs: %s", error)
-    finally:
-        client.close()
 
 
 @shared_task(name="vulsweb.sweep")
@@ -80,21 +75,37 @@ def sweep() -> None:
     """Rescue stranded runs: send again, stop what is overdue, fail what the executor has lost."""
     now = datetime.now(UTC)
     send(runs.to_launch_again(now))
-    client = executor()
     try:
-        for run_id, job_id in _end_overdue(now):
-            log.warning("run %d: past its deadline", run_id)
-            _stop(client, job_id)
-        silent = runs.silent(now)
-        known = client.jobs(job_id for _, job_id in silent)
-        for run_id, job_id in silent:
-            if job_id not in known:
-                _fail_lost(run_id)
+        with executor() as client:
+            for run_id, job_id in _end_overdue(now):
+                log.warning("run %d: past its deadline", run_id)
+                _stop(client, job_id)
+            silent = runs.silent(now)
+            known = client.jobs(job_id for _, job_id in silent)
+            for run_id, job_id in silent:
+                if job_id not in known:
+                    _fail_lost(run_id)
     except ExecutorError as error:
         db.session.rollback()
         log.warning("sweep: %s", error)
-    finally:
-        client.close()
+
+
+@shared_task(name="vulsweb.stop_jobs", autoretry_for=(ExecutorUnavailable,), retry_backoff=True)
+def stop_jobs(job_ids: Sequence[str]) -> None:
+    """Have the executor stop jobs whose runs are gone."""
+    with executor() as client:
+        for job_id in job_ids:
+            _stop(client, job_id)
+
+
+def stop(job_ids: Sequence[str]) -> None:
+    """Have the jobs stopped soon; should Redis be away they run to their end, for nobody."""
+    if not job_ids:
+        return
+    try:
+        stop_jobs.delay(list(job_ids))
+    except OperationalError as error:
+        log.warning("jobs %s go on: Redis does not answer: %s", job_ids, error)
 
 
 def send(run_ids: Sequence[int]) -> bool:

@@ -25,14 +25,6 @@ UPDATE: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def api(app: Flask, token: str) -> FlaskClient:
-    """A program with a token."""
-    client = app.test_client()
-    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
-    return client
-
-
 def test_create_answers_201_with_the_task_and_where_it_is(api: FlaskClient) -> None:
     answer = api.post("/api/scheduled-tasks/", json=UPDATE)
 
@@ -219,6 +211,9 @@ def test_hosts_are_listed(api: FlaskClient, make_host: MakeHost) -> None:
         ("GET", "/api/scheduled-tasks/7/runs"),
         ("GET", "/api/runs/7"),
         ("GET", "/api/runs/7/findings"),
+        ("POST", "/api/runs/7/cancel"),
+        ("GET", "/api/runs/7/logs"),
+        ("GET", "/api/runs/99999999999"),
         ("GET", "/api/nothing"),
     ],
 )
@@ -240,7 +235,7 @@ def test_every_call_is_closed_to_strangers(app: Flask, client: FlaskClient) -> N
 
     answers = {call: client.open(call[1], method=call[0]).status_code for call in calls}
 
-    assert len(calls) == 10
+    assert len(calls) == 12
     assert set(answers.values()) == {401}
 
 
@@ -280,6 +275,8 @@ def test_the_openapi_document_describes_every_call(api: FlaskClient) -> None:
         "/api/scheduled-tasks/{task_id}/run",
         "/api/scheduled-tasks/{task_id}/runs",
         "/api/runs/{run_id}",
+        "/api/runs/{run_id}/cancel",
         "/api/runs/{run_id}/findings",
+        "/api/runs/{run_id}/logs",
         "/api/hosts",
     }

@@ -1,6 +1,7 @@
 """From Run Now to findings: the real worker functions against the real executor."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from sqlalchemy import select
 
 from tests.conftest import NOW
 from tests.contract.conftest import Tools, follow
-from vulsweb import findings, runs, worker
+from vulsweb import findings, runs, tasks, worker
 from vulsweb.executor_client import ExecutorClient, ExecutorUnavailable, JobRejected, JobUnknown
 from vulsweb.extensions import db
 from vulsweb.models import Host, Result, Run, RunStatus, ScheduledTask, Trigger
@@ -40,8 +41,9 @@ def update_database(make_task: MakeTask, name: str = "gost_debian") -> Run:
 
 
 @pytest.fixture
-def client(app: Flask, executor_server: str) -> ExecutorClient:
-    return worker.executor()
+def client(app: Flask, executor_server: str) -> Iterator[ExecutorClient]:
+    with worker.executor() as made:
+        yield made
 
 
 def test_a_scan_goes_from_run_now_to_findings(
@@ -168,6 +170,25 @@ def test_cancel_really_stops_the_job(scan: ScheduledTask, tools: Tools, client: 
     assert client.jobs([run.job_id])[run.job_id].status == "cancelled"
 
 
+def test_deleting_a_task_stops_the_job_that_still_goes_for_it(
+    scan: ScheduledTask, tools: Tools, client: ExecutorClient
+) -> None:
+    tools.hold()
+    run = start(scan)
+    worker.launch_runs([run.id])
+    job_id = run.job_id
+
+    going = tasks.delete(scan)
+    db.session.commit()
+    worker.stop_jobs(going)
+
+    deadline = time.monotonic() + 10
+    while not client.jobs([job_id])[job_id].ended:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert client.jobs([job_id])[job_id].status == "cancelled"
+
+
 def test_a_run_cancelled_while_its_worker_was_away_is_never_submitted(scan: ScheduledTask) -> None:
     run = start(scan, NOW)
     runs.claim(run.id, NOW)
@@ -292,14 +313,14 @@ def test_with_redis_away_a_run_is_kept_for_the_sweep(scan: ScheduledTask) -> Non
 
 
 def test_the_client_tells_refusals_from_silence(client: ExecutorClient) -> None:
-    nobody = ExecutorClient("http://127.0.0.1:1", "k" * 32)
-
     with pytest.raises(JobRejected, match="no server 'nobody'"):
         client.submit("0" * 32, {"servers": ["nobody"], "scan_type": "fast"})
     with pytest.raises(JobUnknown):
         client.cancel("0" * 32)
-    with pytest.raises(ExecutorUnavailable, match="does not answer"):
+    with (
+        ExecutorClient("http://127.0.0.1:1", "k" * 32) as nobody,
+        pytest.raises(ExecutorUnavailable, match="does not answer"),
+    ):
         nobody.health()
-    nobody.close()
     assert client.health()["tools"]["gost"] is not None
     assert client.jobs(["0" * 32]) == {}

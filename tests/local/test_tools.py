@@ -110,7 +110,7 @@ def test_a_machine_that_cannot_scan_is_told_what_to_install(tmp_path: Path) -> N
 
     assert tools.advice(found) == (
         "It cannot scan yet, for lack of vuls, go-cve-dictionary, goval-dictionary: "
-        "install Go and run `make tools`, or start Docker."
+        "install Go and run `make tools`."
     )
 
 

@@ -14,6 +14,8 @@ from types import FrameType
 from tests.mirror.documents import shipped_documents
 from tests.mirror.server import Mirror, mirror
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 def settings(server: Mirror) -> dict[str, str]:
     """Return what tells the executor to fetch through the mirror."""
@@ -29,6 +31,8 @@ def in_foreground() -> bool:
 
 def run(command: list[str], server: Mirror) -> int:
     """Run the command in the foreground and return its exit code, as a shell would name it."""
+    # Before the command starts, which inherits the mask too.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     with subprocess.Popen(command, env=os.environ | settings(server)) as child:
 
         def pass_on(number: int, _frame: FrameType | None) -> None:
@@ -36,7 +40,7 @@ def run(command: list[str], server: Mirror) -> int:
             if not (number == signal.SIGINT and in_foreground()):
                 child.send_signal(number)
 
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             signal.signal(number, pass_on)
         code = child.wait()
     return code if code >= 0 else 128 - code
@@ -46,7 +50,7 @@ def serve(server: Mirror) -> None:
     for name, value in settings(server).items():
         print(f"{name}={value}", flush=True)
     # Blocked before the wait, so that a signal in between is not lost.
-    signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    signal.sigwait(SIGNALS)
 
 
 def main() -> int:
@@ -54,9 +58,8 @@ def main() -> int:
     parser.add_argument("command", nargs=argparse.REMAINDER, help="what to run; nothing: serve until Ctrl-C")
     words = parser.parse_args().command
     command = words[1:] if words[:1] == ["--"] else words
-    if not command:
-        # The server's threads inherit the mask, so only sigwait() takes these signals.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    # The server's threads inherit the mask: a signal that one of them took would not wake up this one.
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     with mirror(shipped_documents()) as server:
         if command:
             return run(command, server)

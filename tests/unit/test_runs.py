@@ -301,6 +301,8 @@ def test_a_log_is_kept_in_pieces_and_read_from_any_of_them(running: Run) -> None
     assert runs.log_from(running.id, 0) == ("one\nzwei ü\n", 12)
     assert runs.log_from(running.id, 4) == ("zwei ü\n", 12)
     assert runs.log_from(running.id, 12) == ("", 12)
+    with pytest.raises(ValueError, match="5 is not an offset"):
+        runs.log_from(running.id, 5)
 
 
 def test_stranded_runs_are_found(make_task: MakeTask, running: Run) -> None:

@@ -1,16 +1,17 @@
 """The list of tasks: its order, its last results, and what is done to many tasks at once."""
 
 import re
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import func, select
+from sqlalchemy import Engine, func, select, update
 
 from tests.conftest import NOW
 from tests.views.conftest import MakeRun, statements
-from vulsweb import runs
+from vulsweb import runs, worker
 from vulsweb.extensions import db
 from vulsweb.models import Run, RunStatus, ScheduledTask, Trigger
 
@@ -125,7 +126,7 @@ def test_a_list_drawn_while_a_change_is_being_committed_is_drawn_again(
     run = make_run(RunStatus.RUNNING)
 
     with db.engine.connect() as other:
-        other.execute(Run.__table__.update().where(Run.id == run.id).values(status=RunStatus.SUCCESS))
+        other.execute(update(Run).where(Run.id == run.id).values(status=RunStatus.SUCCESS))
         early = signed_in.get(path).text
         still = signed_in.get(live_address(early), headers=LIVE)
         other.commit()
@@ -138,15 +139,14 @@ def test_a_list_drawn_while_a_change_is_being_committed_is_drawn_again(
     assert quiet.status_code == 204
 
 
-def test_a_change_that_commits_while_the_list_is_read_is_shown_by_the_next_question(
-    signed_in: FlaskClient, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+def test_a_list_is_not_taken_for_settled_while_an_earlier_writer_is_still_to_commit(
+    signed_in: FlaskClient, make_run: MakeRun
 ) -> None:
     first, second = make_run(RunStatus.RUNNING), make_run(RunStatus.RUNNING)
 
-    # Begins before the version is asked and commits behind it, beside one that begins and ends later.
     with db.engine.connect() as one, db.engine.connect() as two:
-        one.execute(Run.__table__.update().where(Run.id == first.id).values(status=RunStatus.SUCCESS))
-        two.execute(Run.__table__.update().where(Run.id == second.id).values(status=RunStatus.FAILED))
+        one.execute(update(Run).where(Run.id == first.id).values(status=RunStatus.SUCCESS))
+        two.execute(update(Run).where(Run.id == second.id).values(status=RunStatus.FAILED))
         two.commit()
         early = signed_in.get("/tasks/").text
         one.commit()
@@ -157,12 +157,39 @@ def test_a_change_that_commits_while_the_list_is_read_is_shown_by_the_next_quest
     assert (after.status_code, 'class="badge running"' in after.text) == (200, False)
 
 
+def test_a_reader_among_busy_writers_ends_with_what_they_left(
+    signed_in: FlaskClient, make_run: MakeRun
+) -> None:
+    ids = [make_run(RunStatus.RUNNING).id for _ in range(3)]
+    writers = [threading.Thread(target=write_often, args=(db.engine, run_id)) for run_id in ids]
+    page = signed_in.get("/tasks/").text
+
+    for writer in writers:
+        writer.start()
+    answers: list[int] = []
+    while any(writer.is_alive() for writer in writers) or answers[-1] != 204:
+        answer = signed_in.get(live_address(page), headers=LIVE)
+        answers.append(answer.status_code)
+        page = answer.text or page
+
+    assert 200 in answers
+    assert re.findall(r'class="badge (\w+)"', page) == ["success"] * 3
+
+
+def write_often(engine: Engine, run_id: int) -> None:
+    """Change a run in many transactions that take their time to commit, and leave it a success."""
+    for status in [RunStatus.FAILED, RunStatus.SUCCESS] * 15:
+        with engine.begin() as connection:
+            connection.execute(update(Run).where(Run.id == run_id).values(status=status))
+            connection.execute(select(func.pg_sleep(0.003)))
+
+
 def test_a_change_that_is_taken_back_leaves_the_list_as_it_was(
     signed_in: FlaskClient, make_run: MakeRun
 ) -> None:
     run = make_run(RunStatus.RUNNING)
     with db.engine.connect() as other:
-        other.execute(Run.__table__.update().where(Run.id == run.id).values(status=RunStatus.SUCCESS))
+        other.execute(update(Run).where(Run.id == run.id).values(status=RunStatus.SUCCESS))
         early = signed_in.get("/tasks/").text
         other.rollback()
 
@@ -178,8 +205,8 @@ def test_two_writers_do_not_wait_for_each_other(make_run: MakeRun) -> None:
 
     with db.engine.connect() as one, db.engine.connect() as two:
         two.exec_driver_sql("SET lock_timeout = '2s'")
-        one.execute(Run.__table__.update().where(Run.id == first.id).values(status=RunStatus.SUCCESS))
-        two.execute(Run.__table__.update().where(Run.id == second.id).values(status=RunStatus.SUCCESS))
+        one.execute(update(Run).where(Run.id == first.id).values(status=RunStatus.SUCCESS))
+        two.execute(update(Run).where(Run.id == second.id).values(status=RunStatus.SUCCESS))
         two.commit()
         one.commit()
 
@@ -259,6 +286,19 @@ def test_a_selection_of_none_or_too_many_is_refused(
 
     assert "Select between 1 and 500 tasks first." in signed_in.get(answer.location).text
     assert count(Run) == 0
+
+
+def test_the_jobs_of_deleted_tasks_are_stopped(
+    signed_in: FlaskClient, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped: list[str] = []
+    monkeypatch.setattr(worker.stop_jobs, "delay", stopped.extend)
+    going, over = make_run(RunStatus.RUNNING), make_run(RunStatus.SUCCESS)
+    job_id, ids = going.job_id, [going.task_id, over.task_id]
+
+    signed_in.post("/tasks/bulk", data={"action": "delete", "ids": ids, "confirmed": "yes"})
+
+    assert stopped == [job_id]
 
 
 def test_an_unknown_action_is_refused(signed_in: FlaskClient, make_task: MakeTask) -> None:

@@ -29,14 +29,19 @@ def register(app: Flask) -> None:
     )
     api = ProblemApi(app)
     for bp in BLUEPRINTS:
-        csrf.exempt(bp)
-        bp.before_request(_admit)
         api.register_blueprint(bp)
 
 
-def _admit() -> None:
+def admit() -> None:
+    """Let in whoever is signed in or has a token; writes of a session need its CSRF token."""
     if not current_user.is_authenticated:
         raise Unauthorized("Sign in, or send a token: `Authorization: Bearer TOKEN`.")
     # A browser sends its session cookie whoever made the page ask; a token is sent only on purpose.
     if "Authorization" not in request.headers and request.method not in ("GET", "HEAD", "OPTIONS"):
         csrf.protect()
+
+
+# Once, here: a second application may use the same blueprints.
+for bp in BLUEPRINTS:
+    csrf.exempt(bp)
+    bp.before_request(admit)

@@ -63,8 +63,9 @@ def update(body: dict[str, Any], task_id: int) -> ScheduledTask:
 @bp.response(204)
 def delete(task_id: int) -> None:
     """Delete a scheduled task and its history."""
-    tasks.delete(_task_or_404(task_id))
+    going = tasks.delete(_task_or_404(task_id))
     db.session.commit()
+    worker.stop(going)
 
 
 @bp.post("/<int:task_id>/run")

@@ -119,6 +119,21 @@ class RunOut(Schema):
         }
 
 
+class LogQuery(Schema):
+    """From where on the log is wanted."""
+
+    offset = fields.Integer(load_default=0, validate=Range(0, 2**31 - 1))
+
+
+class LogOut(Schema):
+    """A part of a run's log; offsets count bytes."""
+
+    offset = fields.Integer(required=True)
+    next_offset = fields.Integer(required=True)
+    text = fields.String(required=True)
+    ended = fields.Boolean(required=True)
+
+
 class PackageOut(Schema):
     """A package that a CVE affects."""
 

@@ -154,7 +154,8 @@ def _runs_jobs_of(process: psutil.Process, executor_data: Path) -> bool:
 
 def _gunicorn(app: str, listener: socket.socket, *, workers: int, threads: int) -> list[str]:
     words = ["--bind", f"fd://{listener.fileno()}", "--workers", str(workers), "--threads", str(threads)]
-    words += ["--graceful-timeout", "10", "--no-control-socket"]
+    # Longer than the pages' polling: a connection that ends just as it is used again is an error.
+    words += ["--graceful-timeout", "10", "--keep-alive", "30", "--no-control-socket"]
     return [sys.executable, "-m", "gunicorn", app, *words]
 
 

@@ -35,13 +35,11 @@ def live_part() -> ResponseReturnValue:
 @login_required
 def system_notice() -> str:
     """Say the one thing to do when the executor cannot work; nothing when it can."""
-    client = worker.executor()
     try:
-        health = client.health()
+        with worker.executor() as client:
+            health = client.health()
     except ExecutorError as error:
         return render_template("overview/_notice.html", error=str(error))
-    finally:
-        client.close()
     missing = sorted(name for name, tool in (health.get("tools") or {}).items() if tool is None)
     databases = health.get("databases")
     update = None if missing or databases else overview.database_update()

@@ -136,8 +136,9 @@ def delete(task_id: int) -> ResponseReturnValue:
     """Delete a task and its history."""
     task = task_or_404(task_id)
     name = task.name
-    tasks.delete(task)
+    going = tasks.delete(task)
     db.session.commit()
+    worker.stop(going)
     flash(f"{name} is deleted.", "success")
     return redirect(url_for("tasks.index"), code=303)
 
@@ -245,8 +246,9 @@ def _deactivate(task_ids: Sequence[int], now: datetime) -> None:
 
 
 def _delete_many(task_ids: Sequence[int], _: datetime) -> None:
-    deleted = tasks.delete_many(task_ids)
+    deleted, going = tasks.delete_many(task_ids)
     db.session.commit()
+    worker.stop(going)
     flash(_told(words.plural(deleted, "task") + " deleted", ""), "success")
 
 
