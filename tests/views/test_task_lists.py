@@ -97,11 +97,12 @@ def test_the_last_result_can_be_asked_for(
     assert names(page) == expected
 
 
+@pytest.mark.parametrize("path", ["/tasks/", "/tasks/1", "/runs/"])
 def test_a_live_list_that_has_not_changed_asks_neither_tasks_nor_runs(
-    signed_in: FlaskClient, make_task: MakeTask, make_run: MakeRun
+    signed_in: FlaskClient, make_run: MakeRun, path: str
 ) -> None:
     run = make_run(RunStatus.RUNNING)
-    address = live_address(signed_in.get("/tasks/").text)
+    address = live_address(signed_in.get(path).text)
     run.heartbeat_at = NOW + timedelta(seconds=2)
     db.session.commit()
 
@@ -114,7 +115,7 @@ def test_a_live_list_that_has_not_changed_asks_neither_tasks_nor_runs(
 
 
 def live_address(page: str) -> str:
-    found = re.search(r'id="(?:task|run)-table"\s+hx-get="([^"]+)"', page)
+    found = re.search(r'id="(?:task-table|run-table|history)"[^>]*?hx-get="([^"]+)"', page)
     assert found is not None
     return found[1].replace("&amp;", "&")
 

@@ -24,7 +24,8 @@ def fragment(template: str, seen: str, **context: object) -> Response:
 def listing(page: str, part: str, read: Callable[[], dict[str, Any]]) -> Response:
     """Return a page of tasks or runs, or its live part alone when HTMX asks for that.
 
-    `read` queries what they show, and is not called while nothing has been written since the part was drawn.
+    `read` makes all queries for what they show, so that nothing of it is older than the version. It is not
+    called while nothing has been written since the part was drawn.
     """
     alone = "HX-Request" in request.headers
     seen = str(changes.version())

@@ -84,8 +84,7 @@ def bulk() -> ResponseReturnValue:
 @login_required
 def show(task_id: int) -> ResponseReturnValue:
     """Show a task and its history."""
-    task = task_or_404(task_id)
-    return live.listing("tasks/show.html", "tasks/_history.html", lambda: _history(task))
+    return live.listing("tasks/show.html", "tasks/_history.html", lambda: _history(task_id))
 
 
 @bp.get("/<int:task_id>/duplicate")
@@ -217,7 +216,8 @@ def _listed() -> dict[str, Any]:
     }
 
 
-def _history(task: ScheduledTask) -> dict[str, Any]:
+def _history(task_id: int) -> dict[str, Any]:
+    task = task_or_404(task_id)
     page = db.paginate(tasks.history(task.id), per_page=HISTORY_PER_PAGE, max_per_page=HISTORY_PER_PAGE)
     return {"task": task, "page": page, "active": runs.active_run(task.id)}
 
