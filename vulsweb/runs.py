@@ -1,24 +1,22 @@
 """A run's life: start, claim, accept, note, conclude, cancel; and the runs that need rescue."""
 
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Select, and_, delete, func, or_, select, update
 from sqlalchemy.orm import aliased, joinedload
 
-from vulsweb import findings
 from vulsweb.executor_client import Job
 from vulsweb.extensions import db
-from vulsweb.models import Host, LogChunk, Run, RunStatus, ScheduledTask, TaskType, Trigger, User
+from vulsweb.models import LogChunk, Run, RunStatus, ScheduledTask, TaskType, Trigger, User
 from vulsweb.models.run import ACTIVE, DONE
-from vulsweb.vuls import results
-from vulsweb.vuls.results import Outcome, Severity
 
 # A message that was lost on its way, or a worker that died while it asked the executor, shows by this.
 STALE = timedelta(seconds=60)
+# A form sent again after this long is meant, as on a page that was left open.
+SAME_REQUEST = timedelta(minutes=5)
 REASON_LENGTH = 2000
 # How many runs say what a task's usual duration is.
 USUAL_RUNS = 20
@@ -33,25 +31,69 @@ class AlreadyActive(Exception):
         self.run = run
 
 
-@dataclass(frozen=True)
-class Filter:
-    """Which runs to list; None and () leave nothing out."""
+def start(
+    task: ScheduledTask,
+    *,
+    trigger: Trigger,
+    now: datetime,
+    requested_by: User | None = None,
+    request_key: str | None = None,
+) -> Run:
+    """Queue a run of `task` now; raise AlreadyActive while an earlier one is not over.
 
-    scheduled_task_id: int | None = None
-    status: Collection[RunStatus] = ()
-    trigger: Trigger | None = None
-    created_after: datetime | None = None
-    created_before: datetime | None = None
-    before_id: int | None = None
-
-
-def start(task: ScheduledTask, *, trigger: Trigger, now: datetime, requested_by: User | None = None) -> Run:
-    """Queue a run of `task` now; raise AlreadyActive while an earlier one is not over."""
+    The same `request_key` within minutes is the same request: it gets the run that it has made.
+    """
     # Serialises with other starts of this task, the tick's among them.
     db.session.execute(select(ScheduledTask.id).where(ScheduledTask.id == task.id).with_for_update())
+    if request_key and (made := _made_by(task.id, request_key, now)):
+        return made
     if active := active_run(task.id):
         raise AlreadyActive(active)
-    run = Run(
+    run = _new_run(task, trigger, now, requested_by)
+    run.request_key = request_key
+    db.session.add(run)
+    db.session.flush()
+    task.last_run_id = run.id
+    return run
+
+
+def start_many(
+    task_ids: Collection[int], *, trigger: Trigger, now: datetime, requested_by: User | None = None
+) -> tuple[Sequence[int], int]:
+    """Queue a run of each task; return the runs' ids, and how many tasks had one that is not over."""
+    tasks = db.session.scalars(
+        select(ScheduledTask)
+        .where(ScheduledTask.id.in_(task_ids))
+        .options(joinedload(ScheduledTask.host))
+        # In one order everywhere, so that two of these never wait for each other.
+        .order_by(ScheduledTask.id)
+        .with_for_update(of=ScheduledTask)
+        .execution_options(populate_existing=True)
+    ).all()
+    busy = set(
+        db.session.scalars(select(Run.task_id).where(Run.task_id.in_(task_ids), Run.status.in_(ACTIVE)))
+    )
+    made = [_new_run(task, trigger, now, requested_by) for task in tasks if task.id not in busy]
+    db.session.add_all(made)
+    db.session.flush()
+    for run in made:
+        run.task.last_run_id = run.id
+    return [run.id for run in made], len(busy)
+
+
+def _made_by(task_id: int, request_key: str, now: datetime) -> Run | None:
+    run = db.session.scalars(
+        select(Run).where(Run.task_id == task_id, Run.request_key == request_key)
+    ).first()
+    if run is None or now - run.created_at < SAME_REQUEST:
+        return run
+    run.request_key = None
+    db.session.flush()
+    return None
+
+
+def _new_run(task: ScheduledTask, trigger: Trigger, now: datetime, requested_by: User | None) -> Run:
+    return Run(
         task=task,
         status=RunStatus.QUEUED,
         trigger=trigger,
@@ -60,10 +102,6 @@ def start(task: ScheduledTask, *, trigger: Trigger, now: datetime, requested_by:
         request=request_of(task),
         job_id=new_job_id(),
     )
-    db.session.add(run)
-    db.session.flush()
-    task.last_run_id = run.id
-    return run
 
 
 def new_job_id() -> str:
@@ -110,24 +148,6 @@ def usual_duration(task_id: int) -> timedelta | None:
         select(func.percentile_cont(0.5).within_group(latest.c.duration))
     )
     return usual
-
-
-def newest(wanted: Filter, limit: int) -> Sequence[Run]:
-    """Return the newest runs that `wanted` leaves in."""
-    chosen = select(Run).order_by(Run.id.desc()).limit(limit)
-    if wanted.scheduled_task_id is not None:
-        chosen = chosen.where(Run.task_id == wanted.scheduled_task_id)
-    if wanted.status:
-        chosen = chosen.where(Run.status.in_(wanted.status))
-    if wanted.trigger is not None:
-        chosen = chosen.where(Run.trigger == wanted.trigger)
-    if wanted.created_after is not None:
-        chosen = chosen.where(Run.created_at > wanted.created_after)
-    if wanted.created_before is not None:
-        chosen = chosen.where(Run.created_at < wanted.created_before)
-    if wanted.before_id is not None:
-        chosen = chosen.where(Run.id < wanted.before_id)
-    return db.session.scalars(chosen).all()
 
 
 def claim(run_id: int, now: datetime) -> Run | None:
@@ -210,17 +230,6 @@ def log_pieces(run_id: int, start: int) -> Sequence[LogChunk]:
     ).all()
 
 
-def conclude(run: Run, job: Job, documents: Iterable[tuple[str, bytes]], now: datetime) -> None:
-    """End a run whose job has ended: store what it left behind and say what it came to."""
-    note(run, job, now)
-    if job.status == "cancelled":
-        end(run, RunStatus.CANCELLED, "Cancelled.", now)
-    elif "servers" in run.request:
-        _conclude_scan(run, job, documents, now)
-    else:
-        _conclude_update(run, job, now)
-
-
 def end(run: Run, status: RunStatus, reason: str | None, now: datetime) -> None:
     """Bring the run to its end; a run that is over stays as it is."""
     if not run.status.is_active:
@@ -290,99 +299,3 @@ def prune(before: datetime, limit: int) -> int:
         delete(Run).where(Run.id.in_(old)).returning(Run.id).execution_options(synchronize_session=False)
     )
     return len(gone.all())
-
-
-def _conclude_scan(run: Run, job: Job, documents: Iterable[tuple[str, bytes]], now: datetime) -> None:
-    hosts = [_store_host(run, job, server, document, now) for server, document in documents]
-    left = {str(host["name"]) for host in hosts}
-    hosts += [
-        _host_line(server, Outcome.FAILED, f"{server}: {job.error or 'the scan left no result.'}")
-        for server in run.request["servers"]
-        if server not in left
-    ]
-    run.result_data = {
-        "severity_counts": {
-            severity.value: sum(host["severity_counts"].get(severity.value, 0) for host in hosts)
-            for severity in Severity
-        },
-        "opened": sum(host["opened"] for host in hosts),
-        "fixed": sum(host["fixed"] for host in hosts),
-        "hosts": hosts,
-    }
-    reason = " ".join(host["message"] for host in hosts if host["message"])
-    end(run, _worst({Outcome(host["outcome"]) for host in hosts}), reason or None, now)
-
-
-def _store_host(run: Run, job: Job, server: str, document: bytes, now: datetime) -> dict[str, Any]:
-    host = db.session.scalars(select(Host).where(Host.name == server)).first()
-    if host is None:
-        return _host_line(
-            server, Outcome.FAILED, f"{server}: a result came back for a host that we do not know."
-        )
-    try:
-        result = results.parse(document)
-    except results.ResultsError as error:
-        return _host_line(server, Outcome.FAILED, f"{server}: the result cannot be read. {error}")
-    outcome, message = results.judge(result, job.databases)
-    line = _host_line(server, outcome, f"{server}: {message}" if message else None)
-    if outcome is Outcome.FAILED:
-        return line
-    change = findings.store(
-        run_id=run.id,
-        host=host,
-        document=document,
-        result=result,
-        complete=outcome is Outcome.SUCCESS,
-        now=now,
-    )
-    figures = {"severity_counts": result.severity_counts, "packages": result.package_count}
-    return line | figures | {"opened": change.opened, "fixed": change.fixed}
-
-
-def _host_line(server: str, outcome: Outcome, message: str | None) -> dict[str, Any]:
-    return {
-        "name": server,
-        "outcome": outcome.value,
-        "message": message,
-        "severity_counts": {},
-        "packages": 0,
-        "opened": 0,
-        "fixed": 0,
-    }
-
-
-def _worst(outcomes: set[Outcome]) -> RunStatus:
-    if outcomes == {Outcome.SUCCESS}:
-        return RunStatus.SUCCESS
-    return RunStatus.FAILED if outcomes <= {Outcome.FAILED} else RunStatus.PARTIAL
-
-
-def _conclude_update(run: Run, job: Job, now: datetime) -> None:
-    updated = [step["name"] for step in job.steps if step["status"] == "completed"]
-    broken = [step for step in job.steps if step["status"] != "completed"]
-    run.result_data = {
-        "databases": [
-            {
-                "name": step["name"],
-                "status": step["status"],
-                "message": step["message"],
-                "rows": job.databases.get(step["name"], {}).get("rows"),
-                "size_bytes": job.databases.get(step["name"], {}).get("size_bytes"),
-            }
-            for step in job.steps
-        ]
-    }
-    if not broken and updated:
-        end(run, RunStatus.SUCCESS, None, now)
-        return
-    why = _why_broken(broken)
-    if updated:
-        end(run, RunStatus.PARTIAL, f"{len(updated)} of {len(job.steps)} databases updated. {why}", now)
-    else:
-        end(run, RunStatus.FAILED, why or job.error or "No database was updated.", now)
-
-
-def _why_broken(steps: Sequence[Mapping[str, Any]]) -> str:
-    if len(steps) > 1:
-        return f"Failed: {', '.join(step['name'] for step in steps)}; each step says why."
-    return " ".join(f"{step['name']}: {step['message'] or step['status']}" for step in steps)

@@ -19,8 +19,8 @@ from vulsweb.models.run import ACTIVE
 
 TICK = "tick"  # the name of the heartbeat by which one sees that beat and a worker live
 
-# Two years without a match would be a line like "0 0 30 2 *"; "0 0 29 2 *" needs up to eight.
-_SEARCH_YEARS = 9
+# A Sunday, 29 February, comes every 28 years, and across 2100 after 40.
+_SEARCH_YEARS = 40
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _ITEM = re.compile(r"(?:\*|([0-9]{1,2}|[a-z]{3})(?:-([0-9]{1,2}|[a-z]{3}))?)(?:/([0-9]{1,2}))?", re.ASCII)

@@ -1,18 +1,20 @@
 """Scheduled tasks: what a person may define, and how tasks are found again."""
 
-from collections.abc import Mapping
+import enum
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 from zoneinfo import available_timezones
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy import delete as delete_from
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import joinedload
+from sqlalchemy.orm import joinedload, selectinload
 
 from vulsweb import schedules
 from vulsweb.extensions import db
-from vulsweb.models import Host, Run, ScheduledTask, TaskType
+from vulsweb.models import Host, Run, RunStatus, ScheduledTask, TaskType
 from vulsweb.models.run import ACTIVE
 from vulsweb.vuls.databases import DatabaseType
 from vulsweb.vuls.results import ScanType
@@ -47,6 +49,43 @@ class Statistics:
     database_updates: int
 
 
+class LastResult(enum.StrEnum):
+    """What a task's last run came to, as people ask for it."""
+
+    SUCCESS = "success"
+    PARTIAL = "partial"
+    FAILED = "failed"  # timed out among them
+    CANCELLED = "cancelled"
+    RUNNING = "running"  # not over yet
+    NEVER = "never"
+
+    @property
+    def label(self) -> str:
+        """Return the words that people read."""
+        return "Never run" if self is LastResult.NEVER else self.value.capitalize()
+
+    @property
+    def statuses(self) -> tuple[RunStatus, ...]:
+        """Return the states of a run that count as this."""
+        if self is LastResult.NEVER:
+            return ()
+        return _SEVERAL.get(self) or (RunStatus(self.value),)
+
+
+_SEVERAL = {
+    LastResult.FAILED: (RunStatus.FAILED, RunStatus.TIMEOUT),
+    LastResult.RUNNING: ACTIVE,
+}
+
+
+class Sort(enum.StrEnum):
+    """What the list of tasks can go by."""
+
+    NAME = "name"
+    NEXT_RUN = "next_run"
+    LAST_RUN = "last_run"
+
+
 @dataclass(frozen=True)
 class Filter:
     """What to show of the tasks; None and "" leave nothing out."""
@@ -54,6 +93,7 @@ class Filter:
     task_type: TaskType | None = None
     active: bool | None = None
     text: str = ""
+    result: LastResult | None = None
 
 
 def statistics() -> Statistics:
@@ -69,22 +109,41 @@ def statistics() -> Statistics:
     return Statistics(*row)
 
 
-def query(wanted: Filter) -> Select[ScheduledTask]:
-    """Return the tasks that `wanted` leaves in, by name, with host and last run loaded."""
+def query(wanted: Filter, sort: Sort = Sort.NAME, *, descending: bool = False) -> Select[ScheduledTask]:
+    """Return the tasks that `wanted` leaves in, with host and last run loaded.
+
+    A task without a next or last run stands at the end, whichever way round.
+    """
     chosen = (
         select(ScheduledTask)
-        .outerjoin(ScheduledTask.host)
-        .options(joinedload(ScheduledTask.host), joinedload(ScheduledTask.last_run))
-        .order_by(func.lower(ScheduledTask.name), ScheduledTask.id)
+        # Not joined: PostgreSQL would sort ten thousand tasks with their hosts and runs to show fifty.
+        .options(selectinload(ScheduledTask.host), selectinload(ScheduledTask.last_run))
+        .order_by(*_order(sort, descending=descending))
     )
     if wanted.task_type is not None:
         chosen = chosen.where(ScheduledTask.task_type == wanted.task_type)
     if wanted.active is not None:
         chosen = chosen.where(ScheduledTask.active.is_(wanted.active))
+    if wanted.result is LastResult.NEVER:
+        chosen = chosen.where(ScheduledTask.last_run_id.is_(None))
+    elif wanted.result is not None:
+        chosen = chosen.where(ScheduledTask.last_run.has(Run.status.in_(wanted.result.statuses)))
     if wanted.text:
+        chosen = chosen.outerjoin(ScheduledTask.host)
         columns = (ScheduledTask.name, ScheduledTask.description, Host.name)
         chosen = chosen.where(or_(*(column.icontains(wanted.text, autoescape=True) for column in columns)))
     return chosen
+
+
+def _order(sort: Sort, *, descending: bool) -> tuple[ColumnElement[Any], ...]:
+    column: ColumnElement[Any] = {
+        Sort.NAME: func.lower(ScheduledTask.name),
+        Sort.NEXT_RUN: ScheduledTask.next_run_at.expression,
+        # Runs are numbered in the order in which they were asked for.
+        Sort.LAST_RUN: ScheduledTask.last_run_id.expression,
+    }[sort]
+    first = (column.desc() if descending else column.asc()).nulls_last()
+    return first, ScheduledTask.id.desc() if descending else ScheduledTask.id.asc()
 
 
 def get(task_id: int) -> ScheduledTask | None:
@@ -101,9 +160,18 @@ def history(task_id: int) -> Select[Run]:
     return select(Run).where(Run.task_id == task_id).order_by(Run.id.desc())
 
 
-def run_count(task_id: int) -> int:
-    """Return how many runs the task's history holds."""
-    return db.session.scalar(select(func.count()).select_from(Run).where(Run.task_id == task_id)) or 0
+def run_count(*task_ids: int) -> int:
+    """Return how many runs the tasks' histories hold."""
+    return db.session.scalar(select(func.count()).select_from(Run).where(Run.task_id.in_(task_ids))) or 0
+
+
+def chosen(task_ids: Collection[int]) -> Sequence[ScheduledTask]:
+    """Return those of the tasks that there still are, by name."""
+    return db.session.scalars(
+        select(ScheduledTask)
+        .where(ScheduledTask.id.in_(task_ids))
+        .order_by(*_order(Sort.NAME, descending=False))
+    ).all()
 
 
 def create(values: Mapping[str, Any], now: datetime) -> ScheduledTask:
@@ -124,10 +192,40 @@ def change(task: ScheduledTask, values: Mapping[str, Any], now: datetime) -> Non
 
 def delete(task: ScheduledTask) -> list[str]:
     """Delete the task and its whole history; return the ids of the jobs that are still going for it."""
-    going = db.session.scalars(select(Run.job_id).where(Run.task_id == task.id, Run.status.in_(ACTIVE))).all()
-    db.session.delete(task)
+    _, going = delete_many([task.id])
+    return going
+
+
+def delete_many(task_ids: Collection[int]) -> tuple[int, list[str]]:
+    """Delete the tasks and their whole histories; return how many, and the ids of jobs still going."""
+    # Locked as runs are started, so that none begins between the look and the deletion.
+    locked = select(ScheduledTask.id).where(ScheduledTask.id.in_(task_ids)).order_by(ScheduledTask.id)
+    found = db.session.scalars(locked.with_for_update()).all()
+    going = db.session.scalars(select(Run.job_id).where(Run.task_id.in_(found), Run.status.in_(ACTIVE))).all()
+    db.session.execute(delete_from(ScheduledTask).where(ScheduledTask.id.in_(found)))
+    return len(found), list(going)
+
+
+def switch(task_ids: Collection[int], *, active: bool, now: datetime) -> tuple[int, int]:
+    """Activate or deactivate the tasks; return how many changed, and how many were so already."""
+    found = db.session.scalars(
+        select(ScheduledTask)
+        .where(ScheduledTask.id.in_(task_ids))
+        # In one order everywhere, so that two of these never wait for each other.
+        .order_by(ScheduledTask.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).all()
+    changing = [task for task in found if task.active != active]
+    for task in changing:
+        task.active, task.updated_at = active, now
+        task.next_run_at = _next_run(task, now)
     db.session.flush()
-    return list(going)
+    return len(changing), len(found) - len(changing)
+
+
+def _next_run(task: ScheduledTask, now: datetime) -> datetime | None:
+    return schedules.next_slot(task.cron_expression, task.timezone, now) if task.active else None
 
 
 def _flush() -> None:
@@ -165,7 +263,7 @@ def _apply(task: ScheduledTask, values: Mapping[str, Any], now: datetime) -> Non
     for name, value in fields.items():
         setattr(task, name, value)
     task.updated_at = now
-    task.next_run_at = schedules.next_slot(task.cron_expression, task.timezone, now) if task.active else None
+    task.next_run_at = _next_run(task, now)
 
 
 def _name(values: Mapping[str, Any], task_id: int | None, errors: dict[str, str]) -> str:

@@ -10,7 +10,7 @@ from celery.schedules import crontab
 from flask import current_app
 from kombu.exceptions import OperationalError
 
-from vulsweb import runs, schedules
+from vulsweb import conclusions, idempotency, runs, schedules
 from vulsweb.executor_client import ExecutorClient, ExecutorError, ExecutorUnavailable, Job, JobUnknown
 from vulsweb.extensions import db
 from vulsweb.models import Run, RunStatus
@@ -97,7 +97,9 @@ def sweep() -> None:
 @shared_task(name="vulsweb.prune")
 def prune() -> int:
     """Delete the runs that are older than they are kept, a batch at a time, and return how many."""
-    before = datetime.now(UTC) - current_app.config["KEEP_RUNS"]
+    now = datetime.now(UTC)
+    idempotency.prune_keys(now)
+    before = now - current_app.config["KEEP_RUNS"]
     count = 0
     while gone := runs.prune(before, RUNS_A_BATCH):
         db.session.commit()
@@ -182,7 +184,7 @@ def _follow(client: ExecutorClient, run_id: int, job: Job) -> None:
             break
         runs.append_log(run, piece.text, piece.next_offset)
     if job.ended:
-        runs.conclude(run, job, client.results(job), datetime.now(UTC))
+        conclusions.conclude(run, job, client.results(job), datetime.now(UTC))
         log.info("run %d: %s", run.id, run.status.value)
     else:
         runs.note(run, job, datetime.now(UTC))

@@ -12,6 +12,7 @@ from tests.mirror.__main__ import settings
 from tests.mirror.documents import Tracker, debian_tracker, shipped_documents
 from tests.mirror.server import Mirror, mirror
 from tests.needs import lacking, tool
+from tests.views.conftest import make_run as make_run
 
 CHROMIUM = Path("/usr/bin/chromium")
 CHROMIUM_ARGUMENTS = [

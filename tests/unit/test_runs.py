@@ -12,7 +12,7 @@ from flask import Flask
 from sqlalchemy import select
 
 from tests.conftest import NOW
-from vulsweb import findings, runs
+from vulsweb import conclusions, findings, runs
 from vulsweb.executor_client import Job
 from vulsweb.extensions import db
 from vulsweb.models import Finding, Result, Run, RunStatus, ScheduledTask, Trigger
@@ -147,7 +147,7 @@ def test_a_claim_that_a_dead_worker_left_can_be_taken_after_a_minute(make_task: 
 def test_a_scan_that_found_something_is_a_success_with_findings(
     running: Run, document: Callable[..., bytes]
 ) -> None:
-    runs.conclude(running, job(), [("host-1", document("CVE-1", "CVE-2"))], LATER)
+    conclusions.conclude(running, job(), [("host-1", document("CVE-1", "CVE-2"))], LATER)
     db.session.commit()
 
     assert (running.status, running.reason) == (RunStatus.SUCCESS, None)
@@ -169,7 +169,7 @@ def conclude_again(task: ScheduledTask, leaves: bytes, databases: dict[str, Any]
     assert claimed is not None
     done = job() if databases is None else job(databases=databases)
     runs.accept(claimed, done, LATER)
-    runs.conclude(claimed, done, [("host-1", leaves)], LATER)
+    conclusions.conclude(claimed, done, [("host-1", leaves)], LATER)
     db.session.commit()
     return claimed
 
@@ -177,7 +177,7 @@ def conclude_again(task: ScheduledTask, leaves: bytes, databases: dict[str, Any]
 def test_what_a_later_scan_does_not_find_is_fixed_and_what_returns_is_open_again(
     running: Run, document: Callable[..., bytes]
 ) -> None:
-    runs.conclude(running, job(), [("host-1", document("CVE-1", "CVE-2"))], NOW)
+    conclusions.conclude(running, job(), [("host-1", document("CVE-1", "CVE-2"))], NOW)
     second = conclude_again(running.task, document("CVE-2", "CVE-3"))
     third = conclude_again(running.task, document("CVE-1", "CVE-2", "CVE-3"))
 
@@ -193,7 +193,7 @@ def test_what_a_later_scan_does_not_find_is_fixed_and_what_returns_is_open_again
 def test_without_a_database_the_scan_is_partial_and_nothing_is_taken_for_fixed(
     running: Run, document: Callable[..., bytes]
 ) -> None:
-    runs.conclude(running, job(), [("host-1", document("CVE-1"))], NOW)
+    conclusions.conclude(running, job(), [("host-1", document("CVE-1"))], NOW)
     blind = conclude_again(running.task, document(), databases={})
 
     assert blind.status is RunStatus.PARTIAL
@@ -211,7 +211,7 @@ def test_without_a_database_the_scan_is_partial_and_nothing_is_taken_for_fixed(
 def test_a_result_that_cannot_be_used_fails_the_run_and_stores_nothing(
     running: Run, document: Callable[..., bytes], changes: dict[str, Any], said: str
 ) -> None:
-    runs.conclude(running, job(), [("host-1", document("CVE-1", **changes))], LATER)
+    conclusions.conclude(running, job(), [("host-1", document("CVE-1", **changes))], LATER)
     db.session.commit()
 
     assert running.status is RunStatus.FAILED
@@ -221,7 +221,7 @@ def test_a_result_that_cannot_be_used_fails_the_run_and_stores_nothing(
 
 
 def test_a_scan_that_left_nothing_fails_with_the_executors_sentence(running: Run) -> None:
-    runs.conclude(running, job("failed", error="vuls was not found."), [], LATER)
+    conclusions.conclude(running, job("failed", error="vuls was not found."), [], LATER)
 
     assert (running.status, running.reason) == (RunStatus.FAILED, "host-1: vuls was not found.")
 
@@ -229,7 +229,7 @@ def test_a_scan_that_left_nothing_fails_with_the_executors_sentence(running: Run
 def test_one_bad_host_does_not_fail_the_others(running: Run, document: Callable[..., bytes]) -> None:
     running.request = {"servers": ["host-1", "host-2"], "scan_type": "fast"}
 
-    runs.conclude(running, job(), [("host-1", document("CVE-1")), ("host-2", b"{")], LATER)
+    conclusions.conclude(running, job(), [("host-1", document("CVE-1")), ("host-2", b"{")], LATER)
 
     assert running.status is RunStatus.PARTIAL
     assert findings.open_counts()[Severity.HIGH] == 1
@@ -258,7 +258,7 @@ def test_an_update_is_judged_database_by_database(
     run = runs.start(make_task(task_type="db_update", database_type="all"), trigger=Trigger.API, now=NOW)
     ended = job("failed", steps=steps, error="The executor was stopped.", databases={"nvd": {"rows": 7}})
 
-    runs.conclude(run, ended, [], LATER)
+    conclusions.conclude(run, ended, [], LATER)
 
     assert (run.status, run.reason) == (status, reason)
     assert run.result_data is not None
@@ -266,7 +266,7 @@ def test_an_update_is_judged_database_by_database(
 
 
 def test_a_job_that_was_cancelled_cancels_the_run(running: Run) -> None:
-    runs.conclude(running, job("cancelled"), [], LATER)
+    conclusions.conclude(running, job("cancelled"), [], LATER)
 
     assert running.status is RunStatus.CANCELLED
 

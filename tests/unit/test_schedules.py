@@ -22,7 +22,10 @@ MakeTask = Callable[..., ScheduledTask]
 SPECIFIED = ["0 2 * * *", "0 0 * * 0", "0 * * * *", "*/15 * * * *", "0 3 1 * *", "0 6 * * 1-5"]
 
 
-@pytest.mark.parametrize("line", [*SPECIFIED, "0 0 * * 7", "0 0 29 2 *", "5,35 8-18/2 * JAN-MAR mon"])
+@pytest.mark.parametrize(
+    "line",
+    [*SPECIFIED, "0 0 * * 7", "0 0 29 2 *", "0 0 29 2 */7", "* * */7 1 0", "5,35 8-18/2 * JAN-MAR mon"],
+)
 def test_a_standard_cron_line_is_accepted(line: str) -> None:
     assert schedules.check_cron(f"  {line.replace(' ', '   ')} ") == line
 

@@ -1,12 +1,14 @@
 """Runs in any state, and the few looks at a page that many tests take."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import event
 
 from tests.conftest import NOW
 from vulsweb import findings, runs
@@ -18,6 +20,21 @@ MakeRun = Callable[..., Run]
 
 # Inserted as a package name, a title or a line of a log by a host that means harm.
 HOSTILE = "<script>alert('x')</script>"
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """Collect the SQL that is sent meanwhile."""
+    sent: list[str] = []
+
+    def note(_: Any, __: Any, statement: str, *rest: Any) -> None:
+        sent.append(statement)
+
+    event.listen(db.engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(db.engine, "before_cursor_execute", note)
 
 
 @pytest.fixture

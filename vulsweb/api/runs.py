@@ -6,7 +6,7 @@ from typing import Any
 from flask_smorest import Blueprint
 from werkzeug.exceptions import Conflict, NotFound, UnprocessableEntity
 
-from vulsweb import findings, runs
+from vulsweb import findings, history, runs
 from vulsweb.api.paging import address, page_of_list
 from vulsweb.api.schemas import FindingPage, LogOut, LogQuery, PageQuery, RunOut, RunQuery, RunStream
 from vulsweb.extensions import db
@@ -20,12 +20,16 @@ bp = Blueprint("api_runs", __name__, url_prefix="/api/runs", description=__doc__
 @bp.response(200, RunStream)
 def index(query: dict[str, Any]) -> dict[str, Any]:
     """List the runs, newest first."""
-    per_page = query.pop("per_page")
-    # One more than is shown tells whether there is a next page.
-    found = runs.newest(runs.Filter(**query), per_page + 1)
-    shown, more = found[:per_page], len(found) > per_page
-    following = address(before_id=shown[-1].id) if more else None
-    return {"items": shown, "per_page": per_page, "links": {"next": following}}
+    wanted = history.Filter(
+        task_id=query.get("scheduled_task_id"),
+        statuses=query.get("status", ()),
+        trigger=query["trigger"],
+        since=query.get("created_after"),
+        until=query.get("created_before"),
+    )
+    found = history.stretch(wanted, limit=query["per_page"], before=query.get("before_id"))
+    following = address(before_id=found.runs[-1].id) if found.older else None
+    return {"items": found.runs, "per_page": query["per_page"], "links": {"next": following}}
 
 
 @bp.get("/<int:run_id>")

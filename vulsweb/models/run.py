@@ -49,6 +49,11 @@ class Trigger(enum.StrEnum):
     PERSON = "person"
     API = "api"
 
+    @property
+    def label(self) -> str:
+        """Return the word that people read."""
+        return "API" if self is Trigger.API else self.value.capitalize()
+
 
 class Run(Base):
     """One execution of a task, from queued to its end."""
@@ -69,6 +74,8 @@ class Run(Base):
     # What is asked of the executor, as it stood when the run was made; later edits leave it alone.
     request: Mapped[dict[str, Any]]
     job_id: Mapped[str] = mapped_column(String(32), unique=True)
+    # Random, out of the form that asked for the run: the form sent twice finds the run that it made.
+    request_key: Mapped[str | None] = mapped_column(String(64))
     steps: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     log_offset: Mapped[int] = mapped_column(default=0)  # bytes of the job's log that are stored
     reason: Mapped[str | None]
@@ -82,10 +89,21 @@ class Run(Base):
         UniqueConstraint("task_id", "scheduled_for"),
         # One active run a task: a second click, or a slot that comes due meanwhile, finds this one.
         Index("uq_runs_active_task", "task_id", unique=True, postgresql_where=_ACTIVE_SQL),
+        # One run a form, however often it is sent.
+        Index(
+            "uq_runs_request_key",
+            "task_id",
+            "request_key",
+            unique=True,
+            postgresql_where=text("request_key IS NOT NULL"),
+        ),
         # For a task's history, newest first.
         Index("ix_runs_history", "task_id", "id"),
         # For runs.usual_duration, which must not read through a year of failures.
         Index("ix_runs_usual", "task_id", "id", postgresql_where=_DONE_SQL),
+        # For history.stretch: the few runs of a state or trigger among very many, newest first.
+        Index("ix_runs_status_id", "status", "id"),
+        Index("ix_runs_trigger_id", "trigger", "id"),
         # For follow_runs and sweep.
         Index("ix_runs_active", "status", postgresql_where=_ACTIVE_SQL),
     )

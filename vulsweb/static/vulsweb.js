@@ -1,4 +1,5 @@
-// What HTMX does not do: the theme, busy buttons, times that move on, following the log, lost connections.
+// What HTMX does not do: the theme, busy buttons, times that move on, following the log, lost connections,
+// selections that outlive a swap, silence in a hidden tab.
 (() => {
   "use strict";
   const root = document.documentElement;
@@ -50,7 +51,38 @@
     if (log && follow && follow.checked) log.scrollTop = log.scrollHeight;
   }
 
+  // The list of tasks is drawn anew while somebody selects.
+  const picks = () => [...document.querySelectorAll("input[name=ids][form=bulk]")];
+  let picked = new Set();
+  function tellPicked() {
+    const all = document.getElementById("pick-all"), words = document.getElementById("picked");
+    const count = picks().filter((box) => box.checked).length;
+    if (words) say(words, count ? `${count} selected` : "");
+    if (!all) return;
+    all.checked = count > 0 && count === picks().length;
+    all.indeterminate = count > 0 && !all.checked;
+  }
+  document.addEventListener("htmx:beforeSwap", () => {
+    picked = new Set(picks().filter((box) => box.checked).map((box) => box.value));
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    for (const box of picks()) box.checked = picked.has(box.value);
+    tellPicked();
+  });
+
+  // A hidden tab asks for nothing, and for everything at once when it is looked at again.
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (document.hidden && event.target.matches("[hx-trigger*='every ']")) event.preventDefault();
+  });
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden || !window.htmx) return;
+    for (const source of document.querySelectorAll("[hx-trigger*='every ']")) {
+      window.htmx.ajax("GET", source.getAttribute("hx-get"), { source });
+    }
+  });
+
   document.addEventListener("DOMContentLoaded", () => {
+    tellPicked();
     const chosen = kept.theme || "system";
     for (const input of document.querySelectorAll("#theme input")) input.checked = input.value === chosen;
     document.getElementById("log")?.addEventListener("scroll", ({ target }) => {
@@ -66,6 +98,8 @@
       theme(target.value);
     }
     if (target.id === "follow") followLog();
+    if (target.id === "pick-all") for (const box of picks()) box.checked = target.checked;
+    if (target.id === "pick-all" || target.name === "ids") tellPicked();
   });
 
   document.addEventListener("click", ({ target }) => {

@@ -1,10 +1,18 @@
-"""Between the task form and what vulsweb.tasks takes: flat values by field."""
+"""Between what browsers send and what the domain takes: forms, filters, and their addresses."""
 
-from collections.abc import Mapping
-from typing import Any
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, TypeVar
 from zoneinfo import available_timezones
 
-from vulsweb.models import ScheduledTask, TaskType
+from werkzeug.datastructures import MultiDict
+
+from vulsweb import history, tasks
+from vulsweb.models import RunStatus, ScheduledTask, TaskType, Trigger
+from vulsweb.models.run import ACTIVE
 
 TEXT_FIELDS = (
     "name",
@@ -60,3 +68,137 @@ def of_new(query: Mapping[str, str]) -> dict[str, Any]:
         "timezone": "UTC",
         "is_active": True,
     }
+
+
+LARGEST_ID = 2**31 - 1
+_KEY = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
+_Choice = TypeVar("_Choice", TaskType, tasks.LastResult, Trigger, RunStatus)
+
+
+def new_request_key() -> str:
+    """Return a value by which a form that is sent twice is known again."""
+    return secrets.token_urlsafe(16)
+
+
+def request_key(form: Mapping[str, str]) -> str | None:
+    """Return the value that `new_request_key` put into the form, or None when it is not one."""
+    key = form.get("request_key", "")
+    return key if _KEY.fullmatch(key) else None
+
+
+def ids(values: Iterable[str]) -> list[int]:
+    """Return the ids among the values, each once."""
+    numbers = (int(value) for value in values if value.isascii() and value.isdecimal() and len(value) <= 10)
+    return [number for number in dict.fromkeys(numbers) if number <= LARGEST_ID]
+
+
+@dataclass(frozen=True)
+class TaskList:
+    """Which tasks in which order, and how an address says so."""
+
+    filter: tasks.Filter
+    sort: tasks.Sort
+    descending: bool
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """Return the filter as it stands in addresses."""
+        wanted = self.filter
+        named = {
+            "type": wanted.task_type or "",
+            "status": {True: "active", False: "inactive", None: ""}[wanted.active],
+            "result": wanted.result or "",
+            "search": wanted.text,
+        }
+        return {name: str(value) for name, value in named.items() if value}
+
+    @property
+    def address(self) -> dict[str, Any]:
+        """Return filter and order as they stand in addresses."""
+        order = f"{'-' if self.descending else ''}{self.sort}"
+        return self.chosen | ({} if order == tasks.Sort.NAME else {"sort": order})
+
+    def sorted_by(self, sort: str) -> dict[str, Any]:
+        """Return the address of the same tasks by `sort`, turned round if that is their order now."""
+        turned = self.sort == sort and not self.descending
+        # Most people who go by the last run look for the latest.
+        descending = turned if self.sort == sort else sort == tasks.Sort.LAST_RUN
+        return TaskList(self.filter, tasks.Sort(sort), descending).address
+
+    def aria_sort(self, sort: str) -> str:
+        """Return what a column's head says of the order."""
+        if self.sort != sort:
+            return "none"
+        return "descending" if self.descending else "ascending"
+
+
+def task_list(query: MultiDict[str, str]) -> TaskList:
+    """Read a list of tasks out of an address; what makes no sense is left out."""
+    order = query.get("sort", "")
+    name = order.removeprefix("-")
+    known = name in set(tasks.Sort)
+    return TaskList(
+        tasks.Filter(
+            task_type=_member(TaskType, query, "type"),
+            active={"active": True, "inactive": False}.get(query.get("status", "")),
+            text=query.get("search", "").replace("\x00", "").strip(),
+            result=_member(tasks.LastResult, query, "result"),
+        ),
+        sort=tasks.Sort(name) if known else tasks.Sort.NAME,
+        descending=known and order != name,
+    )
+
+
+@dataclass(frozen=True)
+class RunList:
+    """Which runs, and how an address says so."""
+
+    status: str
+    trigger: Trigger | None
+    since: date | None
+    until: date | None
+
+    @property
+    def address(self) -> dict[str, Any]:
+        """Return the filter as it stands in addresses."""
+        named = {"status": self.status, "trigger": self.trigger, "from": self.since, "to": self.until}
+        return {name: str(value) for name, value in named.items() if value}
+
+    @property
+    def filter(self) -> history.Filter:
+        """Return what to look for; days are UTC, and the last one belongs to the period."""
+        active = self.status == "active"
+        return history.Filter(
+            statuses=ACTIVE if active else (RunStatus(self.status),) if self.status else (),
+            trigger=self.trigger,
+            since=_midnight(self.since),
+            until=_midnight(self.until and self.until + timedelta(days=1)),
+        )
+
+
+def run_list(query: MultiDict[str, str]) -> RunList:
+    """Read a list of runs out of an address; what makes no sense is left out."""
+    status = query.get("status", "")
+    return RunList(
+        status=status if status == "active" or status in set(RunStatus) else "",
+        trigger=_member(Trigger, query, "trigger"),
+        since=_day(query.get("from", "")),
+        until=_day(query.get("to", "")),
+    )
+
+
+def _member(members: type[_Choice], query: Mapping[str, str], name: str) -> _Choice | None:
+    value = query.get(name, "")
+    return members(value) if value in set(members) else None
+
+
+def _day(text: str) -> date | None:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return day if 2000 <= day.year < 3000 else None
+
+
+def _midnight(day: date | None) -> datetime | None:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC) if day else None

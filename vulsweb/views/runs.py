@@ -7,18 +7,16 @@ from flask import Blueprint, Response, abort, flash, redirect, render_template, 
 from flask.typing import ResponseReturnValue
 from flask_login import login_required
 
-from vulsweb import findings, runs
+from vulsweb import findings, history, runs
 from vulsweb.extensions import db
 from vulsweb.findings import SeenFinding
-from vulsweb.models import Run, RunStatus
-from vulsweb.models.run import ACTIVE
-from vulsweb.views import live, log_lines
+from vulsweb.models import Run, RunStatus, Trigger
+from vulsweb.views import forms, live, log_lines
 from vulsweb.views.log_lines import Position
 from vulsweb.vuls.results import Severity
 
 PER_PAGE = 50
 FINDINGS_PER_PAGE = 100
-LARGEST = 2**31 - 1
 
 bp = Blueprint("runs", __name__, url_prefix="/runs")
 
@@ -27,12 +25,7 @@ bp = Blueprint("runs", __name__, url_prefix="/runs")
 @login_required
 def index() -> ResponseReturnValue:
     """List the runs, newest first."""
-    wanted = request.args.get("status", "")
-    page = db.paginate(runs.query(_statuses(wanted)), per_page=PER_PAGE, max_per_page=PER_PAGE)
-    seen = live.key([(run.id, run.status) for run in page], page.total)
-    if "HX-Request" in request.headers:
-        return live.fragment("runs/_table.html", seen, page=page, wanted=wanted)
-    return render_template("runs/index.html", seen=seen, page=page, wanted=wanted, statuses=RunStatus)
+    return live.listing("runs/index.html", "runs/_table.html", _listed)
 
 
 @bp.get("/<int:run_id>")
@@ -111,10 +104,17 @@ def run_or_404(run_id: int) -> Run:
     return runs.get(run_id) or abort(404)
 
 
-def _statuses(wanted: str) -> tuple[RunStatus, ...]:
-    if wanted == "active":
-        return ACTIVE
-    return (RunStatus(wanted),) if wanted in set(RunStatus) else ()
+def _listed() -> dict[str, Any]:
+    wanted = forms.run_list(request.args)
+    place = {name: _number(name) for name in ("before", "after") if request.args.get(name)}
+    return {
+        "wanted": wanted,
+        "place": place,
+        "here": wanted.address | place,
+        "found": history.stretch(wanted.filter, limit=PER_PAGE, **place),
+        "statuses": RunStatus,
+        "triggers": Trigger,
+    }
 
 
 def _state(run: Run) -> str:
@@ -123,7 +123,7 @@ def _state(run: Run) -> str:
 
 
 def _number(name: str) -> int:
-    return min(max(request.args.get(name, 0, type=int), 0), LARGEST)
+    return min(max(request.args.get(name, 0, type=int), 0), forms.LARGEST_ID)
 
 
 def _found(run: Run) -> dict[str, Any] | None:

@@ -1,5 +1,6 @@
 """`/tasks/`: the scheduler."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,14 +11,16 @@ from flask_login import current_user, login_required
 
 from vulsweb import hosts, runs, schedules, tasks, worker
 from vulsweb.extensions import db
-from vulsweb.models import RunStatus, ScheduledTask, TaskType, Trigger
-from vulsweb.views import forms, live
+from vulsweb.models import ScheduledTask, TaskType, Trigger
+from vulsweb.views import forms, live, words
 from vulsweb.vuls.databases import DatabaseType
 from vulsweb.vuls.results import ScanType
 
 PER_PAGE = 50
 HISTORY_PER_PAGE = 25
-PREVIEW_SLOTS = 3
+PREVIEW_SLOTS = 5
+BULK_LIMIT = 500
+NO_REDIS = "Queued; it will start within two minutes, as soon as Redis answers again."
 
 bp = Blueprint("tasks", __name__, url_prefix="/tasks")
 
@@ -26,14 +29,7 @@ bp = Blueprint("tasks", __name__, url_prefix="/tasks")
 @login_required
 def index() -> ResponseReturnValue:
     """List the tasks that the filter leaves in."""
-    wanted = _filter()
-    page = db.paginate(tasks.query(wanted), per_page=PER_PAGE, max_per_page=PER_PAGE)
-    states = [(task.id, task.updated_at, task.next_run_at, _last_status(task)) for task in page]
-    seen = live.key(states, page.total)
-    shown = {"page": page, "wanted": wanted, "filters": _filters(wanted), "statistics": tasks.statistics()}
-    if "HX-Request" in request.headers:
-        return live.fragment("tasks/_table.html", seen, **shown)
-    return render_template("tasks/index.html", seen=seen, **shown)
+    return live.listing("tasks/index.html", "tasks/_table.html", _listed)
 
 
 @bp.get("/new")
@@ -65,17 +61,39 @@ def cron_preview() -> str:
     return render_template("tasks/_cron_preview.html", preview=_preview(request.args))
 
 
+@bp.post("/bulk")
+@login_required
+def bulk() -> ResponseReturnValue:
+    """Do one thing to all selected tasks, and say what came of it."""
+    chosen, action = forms.ids(request.form.getlist("ids")), request.form.get("action", "")
+    wanted = forms.task_list(request.args)
+    if action not in _BULK:
+        abort(400)
+    if not 0 < len(chosen) <= BULK_LIMIT:
+        flash(f"Select between 1 and {BULK_LIMIT} tasks first.", "warning")
+    elif action == "delete" and "confirmed" not in request.form:
+        found = tasks.chosen(chosen)
+        count = tasks.run_count(*chosen)
+        return render_template("tasks/delete_many.html", tasks=found, count=count, wanted=wanted)
+    else:
+        _BULK[action](chosen, datetime.now(UTC))
+    return redirect(url_for("tasks.index", **wanted.address), code=303)
+
+
 @bp.get("/<int:task_id>")
 @login_required
 def show(task_id: int) -> ResponseReturnValue:
     """Show a task and its history."""
+    return live.listing("tasks/show.html", "tasks/_history.html", lambda: _history(task_id))
+
+
+@bp.get("/<int:task_id>/duplicate")
+@login_required
+def duplicate(task_id: int) -> ResponseReturnValue:
+    """Show the form for a new task, filled in like this one; it waits until somebody activates it."""
     task = task_or_404(task_id)
-    page = db.paginate(tasks.history(task.id), per_page=HISTORY_PER_PAGE, max_per_page=HISTORY_PER_PAGE)
-    facts = live.key([(run.id, run.status) for run in page], task.next_run_at, page.total)
-    shown = {"task": task, "page": page, "active": runs.active_run(task.id)}
-    if "HX-Request" in request.headers:
-        return live.fragment("tasks/_history.html", facts, **shown)
-    return render_template("tasks/show.html", seen=facts, **shown)
+    name = f"Copy of {task.name}"[: tasks.NAME_LENGTH]
+    return _form(None, forms.of_task(task) | {"name": name, "is_active": False}, {})
 
 
 @bp.get("/<int:task_id>/edit")
@@ -130,23 +148,26 @@ def run(task_id: int) -> ResponseReturnValue:
     """Run a task now, and go to watch it."""
     task = task_or_404(task_id)
     try:
-        started = runs.start(task, trigger=Trigger.PERSON, now=datetime.now(UTC), requested_by=current_user)
+        started = runs.start(
+            task,
+            trigger=Trigger.PERSON,
+            now=datetime.now(UTC),
+            requested_by=current_user,
+            request_key=forms.request_key(request.form),
+        )
     except runs.AlreadyActive as error:
         flash(str(error), "warning")
         return _to_run(error.run.id)
     db.session.commit()
+    # Sent twice when the form was: only one worker can claim it.
     if not worker.send([started.id]):
-        flash("Queued; it will start within two minutes, as soon as Redis answers again.", "warning")
+        flash(NO_REDIS, "warning")
     return _to_run(started.id)
 
 
 def task_or_404(task_id: int) -> ScheduledTask:
     """Return the task, or end the request with a 404."""
     return tasks.get(task_id) or abort(404)
-
-
-def _last_status(task: ScheduledTask) -> RunStatus | None:
-    return task.last_run.status if task.last_run else None
 
 
 def _to_run(run_id: int) -> ResponseReturnValue:
@@ -184,19 +205,55 @@ def _preview(values: Any) -> dict[str, Any]:
     return {"line": line, "zone": zone, "slots": [slot.astimezone(ZoneInfo(zone)) for slot in slots]}
 
 
-def _filter() -> tasks.Filter:
-    return tasks.Filter(
-        task_type=request.args.get("type", type=TaskType),
-        active={"active": True, "inactive": False}.get(request.args.get("status", "")),
-        text=request.args.get("search", "").replace("\x00", "").strip(),
-    )
-
-
-def _filters(wanted: tasks.Filter) -> dict[str, str]:
-    """Return the filter as it stands in addresses."""
-    named = {
-        "type": wanted.task_type.value if wanted.task_type else "",
-        "status": {True: "active", False: "inactive", None: ""}[wanted.active],
-        "search": wanted.text,
+def _listed() -> dict[str, Any]:
+    wanted = forms.task_list(request.args)
+    found = tasks.query(wanted.filter, wanted.sort, descending=wanted.descending)
+    return {
+        "page": db.paginate(found, per_page=PER_PAGE, max_per_page=PER_PAGE),
+        "wanted": wanted,
+        "results": tasks.LastResult,
+        "statistics": tasks.statistics(),
     }
-    return {name: value for name, value in named.items() if value}
+
+
+def _history(task_id: int) -> dict[str, Any]:
+    task = task_or_404(task_id)
+    page = db.paginate(tasks.history(task.id), per_page=HISTORY_PER_PAGE, max_per_page=HISTORY_PER_PAGE)
+    return {"task": task, "page": page, "active": runs.active_run(task.id)}
+
+
+def _run_many(task_ids: Sequence[int], now: datetime) -> None:
+    started, busy = runs.start_many(task_ids, trigger=Trigger.PERSON, now=now, requested_by=current_user)
+    db.session.commit()
+    already = words.plural(busy, "was running already", "were running already")
+    flash(_told(words.plural(len(started), "run") + " queued", busy and already), "success")
+    if not worker.send(started):
+        flash(NO_REDIS, "warning")
+
+
+def _activate(task_ids: Sequence[int], now: datetime) -> None:
+    changed, already = tasks.switch(task_ids, active=True, now=now)
+    db.session.commit()
+    rest = words.plural(already, "was active already", "were active already")
+    flash(_told(words.plural(changed, "task") + " activated", already and rest), "success")
+
+
+def _deactivate(task_ids: Sequence[int], now: datetime) -> None:
+    changed, already = tasks.switch(task_ids, active=False, now=now)
+    db.session.commit()
+    rest = words.plural(already, "was inactive already", "were inactive already")
+    flash(_told(words.plural(changed, "task") + " deactivated", already and rest), "success")
+
+
+def _delete_many(task_ids: Sequence[int], _: datetime) -> None:
+    deleted, going = tasks.delete_many(task_ids)
+    db.session.commit()
+    worker.stop(going)
+    flash(_told(words.plural(deleted, "task") + " deleted", ""), "success")
+
+
+def _told(done: str, rest: str | int) -> str:
+    return f"{done}; {rest}." if rest else f"{done}."
+
+
+_BULK = {"run": _run_many, "activate": _activate, "deactivate": _deactivate, "delete": _delete_many}

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,6 +12,7 @@ from flask import Flask
 from markupsafe import Markup
 
 from vulsweb import schedules
+from vulsweb.views.forms import new_request_key
 from vulsweb.vuls.databases import DatabaseType
 from vulsweb.vuls.results import Severity
 
@@ -28,7 +30,7 @@ def register(app: Flask) -> None:
         app.add_template_filter(spoken)
     for read in (moment, worst_first):
         app.add_template_filter(read)
-    for function in (expected_steps, now, plural):
+    for function in (expected_steps, new_request_key, now, plural):
         app.add_template_global(function)
 
 
@@ -96,10 +98,15 @@ def moment(text: object) -> datetime | None:
     return point if point.tzinfo else point.replace(tzinfo=UTC)
 
 
+@lru_cache(maxsize=1000)
+def _described(cron_expression: str) -> str:
+    return schedules.describe(cron_expression)
+
+
 def in_words(cron_expression: str) -> str:
     """Return a cron line in words, or as it is where nobody has words for it."""
     try:
-        words = schedules.describe(cron_expression)
+        words = _described(cron_expression)
     except FormatError:
         return cron_expression
     return f"{words} every day" if _EVERY_DAY.fullmatch(words) else words

@@ -1,0 +1,167 @@
+"""WCAG 2.2 AA as axe-core checks it, and the keyboard, on pages with data in them."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from playwright.sync_api import Browser, Page, expect
+from werkzeug.serving import make_server
+
+from tests.conftest import PASSWORD
+from tests.views.conftest import MakeRun, add_log, cve, store
+from vulsweb.extensions import db
+from vulsweb.models import Run, RunStatus, ScheduledTask, User
+
+AXE = (Path(__file__).parent / "vendor" / "axe-core-4.14.1.min.js").read_text()
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+SWEEP = """async (tags) => {
+    const { violations } = await axe.run(document, { runOnly: tags });
+    return violations.map((each) => `${each.id}: ${each.help}: ${each.nodes.map((n) => n.html).join(" | ")}`);
+}"""
+
+
+@pytest.fixture
+def url(app: Flask, admin: User) -> Iterator[str]:
+    """The application alone, on a thread; rows are put in by the tests."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def finished(make_run: MakeRun, make_task: Callable[..., ScheduledTask]) -> Run:
+    """A finished scan with findings, among runs and tasks in every state."""
+    run = make_run(RunStatus.SUCCESS, make_task(name="Nightly web tier", description="All front ends."))
+    store(run, {f"CVE-2026-{number}": cve(number / 2) for number in range(1, 20)})
+    add_log(run, "[Jan 1]  INFO [a] one\n[Jan 1]  WARN [a] two\n[Jan 1] ERROR [a] three\n")
+    for status in RunStatus:
+        make_run(status, reason=None if status.is_active else "A reason, in words.")
+    make_task(is_active=False)
+    make_task(task_type="db_update", database_type="all")
+    return run
+
+
+def sign_in(page: Page, url: str) -> None:
+    page.goto(f"{url}/sign-in")
+    page.get_by_label("Name").fill("admin")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+
+
+def violations(page: Page) -> list[str]:
+    # Evaluated by the debugger, which the content security policy does not stop.
+    page.evaluate(AXE)
+    found: list[str] = page.evaluate(SWEEP, TAGS)
+    return found
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_axe_finds_nothing(browser: Browser, url: str, finished: Run, scheme: Any, width: int) -> None:
+    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
+    page = context.new_page()
+    page.goto(f"{url}/sign-in")
+    found = {"/sign-in": violations(page)}
+
+    sign_in(page, url)
+    for path in (
+        "/",
+        "/tasks/",
+        "/tasks/?search=nothing+like+it",
+        "/tasks/new",
+        f"/tasks/{finished.task_id}",
+        f"/tasks/{finished.task_id}/delete",
+        f"/runs/{finished.id}",
+        f"/runs/{finished.id + 3}",
+        "/runs/",
+        "/nowhere",
+    ):
+        page.goto(url + path)
+        found[path] = violations(page)
+    page.goto(f"{url}/tasks/")
+    page.locator("input[name=ids]").first.check()
+    found["/tasks/ with a selection"] = violations(page)
+    page.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Delete 1 task")
+    found["/tasks/bulk"] = violations(page)
+    context.close()
+
+    assert {path: told for path, told in found.items() if told} == {}
+
+
+def test_a_selection_focus_and_scroll_outlive_a_live_change(page: Page, url: str, finished: Run) -> None:
+    sign_in(page, url)
+    page.goto(f"{url}/tasks/")
+    first, last = page.locator("input[name=ids]").first, page.locator("input[name=ids]").last
+    first.check()
+    last.check()
+    last.focus()
+    place, focused = page.evaluate("scrollY"), last.get_attribute("id")
+
+    row = page.locator(f"#task-{finished.task_id}")
+    finished.status = RunStatus.PARTIAL
+    db.session.commit()
+
+    expect(row).to_contain_text("Partial", timeout=4000)
+    expect(first).to_be_checked()
+    expect(last).to_be_checked()
+    expect(page.locator("#picked")).to_have_text("2 selected")
+    assert page.evaluate("document.activeElement.id") == focused
+    assert page.evaluate("scrollY") == place
+
+
+def test_a_hidden_tab_asks_nothing_and_asks_at_once_when_seen(page: Page, url: str, finished: Run) -> None:
+    sign_in(page, url)
+    page.goto(f"{url}/tasks/")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/tasks/" in request.url else None)
+
+    hide(page, hidden=True)
+    page.wait_for_timeout(5000)
+    in_hiding = list(asked)
+    finished.status = RunStatus.PARTIAL
+    db.session.commit()
+    hide(page, hidden=False)
+
+    assert in_hiding == []
+    expect(page.locator(f"#task-{finished.task_id}")).to_contain_text("Partial", timeout=1500)
+
+
+def hide(page: Page, *, hidden: bool) -> None:
+    page.evaluate(
+        """(hidden) => {
+            Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+            document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        hidden,
+    )
+
+
+def test_the_list_can_be_used_by_keyboard_alone(page: Page, url: str, finished: Run) -> None:
+    sign_in(page, url)
+    page.goto(f"{url}/tasks/")
+
+    page.keyboard.press("/")
+    page.keyboard.type("nightly")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**search=nightly**")
+    visited = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        visited.append(page.evaluate("document.activeElement.id"))
+        if visited[-1] == f"pick-{finished.task_id}":
+            page.keyboard.press("Space")
+            break
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+
+    assert "sort-next_run" in visited
+    assert outline == "solid"
+    expect(page.locator("#picked")).to_have_text("1 selected")

@@ -1,0 +1,77 @@
+"""What was done: runs, newest first, in stretches that cost the same however many there are."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+
+from vulsweb import runs
+from vulsweb.extensions import db
+from vulsweb.models import Run, RunStatus, Trigger
+
+# Ids and times of runs go the same way but for clocks that differ and the seconds until a row is written.
+SLACK = timedelta(hours=1)
+_BEYOND = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What to show of the runs; nothing leaves nothing out."""
+
+    task_id: int | None = None
+    statuses: Collection[RunStatus] = ()
+    trigger: Trigger | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Some runs, newest first, and whether there are more on either side."""
+
+    runs: Sequence[Run]
+    newer: bool
+    older: bool
+
+
+def stretch(wanted: Filter, *, limit: int, before: int | None = None, after: int | None = None) -> Stretch:
+    """Return up to `limit` runs that `wanted` leaves in: the newest, or those next to a run's id.
+
+    Never counts: at a million runs a page costs as much as at fifty.
+    """
+    chosen = runs.query(wanted.statuses)
+    if wanted.task_id is not None:
+        chosen = chosen.where(Run.task_id == wanted.task_id)
+    if wanted.trigger is not None:
+        chosen = chosen.where(Run.trigger == wanted.trigger)
+    if wanted.since is not None:
+        begin = _first_id(_shifted(wanted.since, -SLACK))
+        chosen = chosen.where(Run.created_at >= wanted.since, Run.id >= begin)
+    if wanted.until is not None:
+        end = _first_id(_shifted(wanted.until, SLACK))
+        chosen = chosen.where(Run.created_at < wanted.until, Run.id < end)
+    if after is not None:
+        rows = db.session.scalars(
+            chosen.where(Run.id > after).order_by(None).order_by(Run.id).limit(limit + 1)
+        ).all()
+        if len(rows) >= limit:
+            return Stretch(rows[limit - 1 :: -1], newer=len(rows) > limit, older=True)
+        # Less than a page is newer: that is the first page.
+    elif before is not None:
+        chosen = chosen.where(Run.id < before)
+    rows = db.session.scalars(chosen.limit(limit + 1)).all()
+    return Stretch(rows[:limit], newer=before is not None, older=len(rows) > limit)
+
+
+def _shifted(moment: datetime, by: timedelta) -> datetime:
+    try:
+        return moment + by
+    except OverflowError:  # at either end of what a datetime holds there are no runs
+        return moment
+
+
+def _first_id(moment: datetime) -> int:
+    """Return the id at which runs of `moment` begin, so that a period becomes a range of the primary key."""
+    first = select(Run.id).where(Run.created_at >= moment).order_by(Run.created_at).limit(1)
+    return db.session.scalar(first) or _BEYOND
