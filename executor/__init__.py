@@ -2,8 +2,10 @@
 
 import hmac
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app, request, send_file
@@ -62,6 +64,7 @@ def health() -> dict[str, Any]:
         "engine": "local",
         "tools": _executor().dispatcher.engine.tools(),
         "databases": _executor().databases.present(),
+        "disk": _disk(_executor().settings.data_dir),
     }
 
 
@@ -159,6 +162,11 @@ def _repeated(job: Job, wanted: kinds.Request) -> tuple[dict[str, Any], int]:
         raise Conflict("There is another job with this job_id.")
     (job,) = _looked_after([job])
     return _shown(job), 200
+
+
+def _disk(folder: Path) -> dict[str, int]:
+    usage = shutil.disk_usage(folder)
+    return {"free_bytes": usage.free, "total_bytes": usage.total}
 
 
 def _shared_config() -> str:

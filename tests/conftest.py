@@ -1,7 +1,11 @@
 """A real PostgreSQL, an application on it, and the cast: an admin, a host, tasks."""
 
+import contextlib
 import contextvars
+import sqlite3
+import stat
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,8 +16,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
 from sqlalchemy import text
+from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
+import executor
 from vulsweb import access, create_app, tasks, worker
 from vulsweb.extensions import db, limiter
 from vulsweb.local import postgres
@@ -21,6 +27,7 @@ from vulsweb.models import Host, ScheduledTask, User
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 PASSWORD = "correct horse battery"
+TOOLS = ("vuls", "gost", "go-cve-dictionary", "goval-dictionary")
 
 
 def at(moment: str) -> datetime:
@@ -64,6 +71,7 @@ def application(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
             "VULS_CONFIG": tmp_path_factory.mktemp("config") / "config.toml",
             "SEED_LOCALHOST": True,
             "RUN_TIMEOUT": timedelta(hours=6),
+            "KEEP_RUNS": timedelta(days=30),
             "WTF_CSRF_ENABLED": False,
         }
     )
@@ -170,3 +178,52 @@ def make_task(app: Flask, make_host: Callable[..., Host]) -> Callable[..., Sched
 def data() -> Path:
     """The folder of real documents."""
     return Path(__file__).parent / "data"
+
+
+class Installation:
+    """What is installed beside a real executor."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tools = folder / "tools"
+        self.databases = folder / "executor" / "databases"
+        self.tools.mkdir()
+
+    def add_tools(self, *names: str) -> None:
+        """Install stand-ins, which only have to be found."""
+        for name in names:
+            (self.tools / name).write_text("#!/bin/sh\n")
+            (self.tools / name).chmod(stat.S_IRWXU)
+
+    def add_database(self, fetched_at: str = "2026-01-01T00:00:00Z") -> None:
+        """Leave a database with a row in it."""
+        with contextlib.closing(sqlite3.connect(self.databases / "gost.sqlite3")) as connection:
+            connection.executescript(
+                "CREATE TABLE fetch_meta (schema_version INT, last_fetched_at TEXT);"
+                "CREATE TABLE debian_cves (id INT); INSERT INTO debian_cves VALUES (1);"
+            )
+            connection.execute("INSERT INTO fetch_meta VALUES (3, ?)", (fetched_at,))
+            connection.commit()
+
+
+@pytest.fixture
+def installation(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
+    """A real executor with nothing installed; the application knows where it listens."""
+    installation = Installation(tmp_path)
+    (tmp_path / "config.toml").touch()
+    made = executor.create_app(
+        {
+            "EXECUTOR_API_KEY": app.config["EXECUTOR_API_KEY"],
+            "EXECUTOR_DATA_DIR": str(tmp_path / "executor"),
+            "EXECUTOR_VULS_CONFIG": str(tmp_path / "config.toml"),
+            "VULSWEB_TOOLS_DIR": str(installation.tools),
+            "PATH": str(installation.tools),
+        }
+    )
+    server = make_server("127.0.0.1", 0, made, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    monkeypatch.setitem(app.config, "EXECUTOR_URL", f"http://127.0.0.1:{server.server_port}")
+    yield installation
+    server.shutdown()
+    thread.join()
+    server.server_close()

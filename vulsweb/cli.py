@@ -9,9 +9,10 @@ from flask import Flask, current_app
 from flask_migrate import upgrade
 from sqlalchemy import select, text
 
-from vulsweb import access, config, hosts, local, tasks
+from vulsweb import access, config, hosts, local, system, tasks
 from vulsweb.extensions import db
 from vulsweb.models import ScheduledTask, User
+from vulsweb.system import State
 from vulsweb.vuls import config_toml
 
 MONTHLY_UPDATE = {
@@ -62,6 +63,23 @@ def _sync_hosts(now: datetime) -> None:
         click.echo(f"Hosts were not synchronized: {error}", err=True)
 
 
+@click.command()
+def doctor() -> None:
+    """Print how each part of the system is, and what to do; exit code 1 when one has failed."""
+    found = system.read(current_app.config, datetime.now(UTC))
+    for part in found.parts:
+        at = f" Last: {part.at:%Y-%m-%d %H:%M:%S} UTC" if part.at else ""
+        click.echo(f"{part.state.label:8} {part.label:24} {part.says}{at}")
+        for line in (*part.advice, *part.detail.splitlines()):
+            click.echo(f"{'':33} {line}")
+    for tool in found.tools:
+        click.echo(f"{'':8} {tool.name:24} {tool.version or 'installed' if tool.found else 'missing'}")
+    for database in found.databases:
+        rows = f"{database.rows:,} rows, fetched {database.fetched_at or 'at an unknown time'}"
+        click.echo(f"{'':8} {database.name.label:24} {rows if database.rows else 'not fetched'}")
+    sys.exit(found.state is State.FAILED)
+
+
 @click.group()
 def token() -> None:
     """Tokens of the REST API."""
@@ -85,5 +103,5 @@ def create_token(name: str, user_name: str) -> None:
 
 def register(app: Flask) -> None:
     """Add the commands to the application."""
-    for command in (prepare, token):
+    for command in (prepare, doctor, token):
         app.cli.add_command(command)

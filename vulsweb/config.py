@@ -85,6 +85,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> dict[str, obje
         "VULS_CONFIG": Path(required(environ, "VULSWEB_VULS_CONFIG")),
         "SEED_LOCALHOST": flag(environ, "VULSWEB_SEED_LOCALHOST", default=False),
         "RUN_TIMEOUT": timedelta(hours=whole_number(environ, "VULSWEB_RUN_TIMEOUT_HOURS", default=6)),
+        "KEEP_RUNS": timedelta(days=whole_number(environ, "VULSWEB_KEEP_RUNS_DAYS", default=30)),
         "SESSION_COOKIE_SECURE": flag(environ, "VULSWEB_HTTPS", default=False),
         "PERMANENT_SESSION_LIFETIME": timedelta(
             hours=whole_number(environ, "VULSWEB_SESSION_HOURS", default=12)

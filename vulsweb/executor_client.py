@@ -63,7 +63,8 @@ class LogPiece:
 class ExecutorClient:
     """The executor's operations; every method raises an ExecutorError when it cannot be done."""
 
-    def __init__(self, url: str, api_key: str) -> None:
+    def __init__(self, url: str, api_key: str, read_seconds: float = READ_SECONDS) -> None:
+        self._timeout = (min(CONNECT_SECONDS, read_seconds), read_seconds)
         self._url = url.rstrip("/")
         self._session = requests.Session()
         self._session.headers["X-API-Key"] = api_key
@@ -124,7 +125,7 @@ class ExecutorClient:
             response = self._session.request(
                 method,
                 f"{self._url}{path}",
-                timeout=(CONNECT_SECONDS, READ_SECONDS),
+                timeout=self._timeout,
                 allow_redirects=False,
                 **arguments,
             )

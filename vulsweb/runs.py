@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, and_, func, or_, select, update
-from sqlalchemy.orm import joinedload
+from sqlalchemy import Select, and_, delete, func, or_, select, update
+from sqlalchemy.orm import aliased, joinedload
 
 from vulsweb import findings
 from vulsweb.executor_client import Job
@@ -271,6 +271,29 @@ def overdue(now: datetime, timeout: timedelta) -> Sequence[Run]:
         .where(Run.status.in_(ACTIVE), func.coalesce(Run.started_at, Run.created_at) < now - timeout)
         .with_for_update(skip_locked=True, of=Run)
     ).all()
+
+
+def prune(before: datetime, limit: int) -> int:
+    """Delete up to `limit` runs made before a moment, with their logs and results; return how many.
+
+    A task keeps its newest run, and the one that its last status comes from, however old they are.
+    """
+    newer = aliased(Run)
+    old = (
+        select(Run.id)
+        .where(
+            Run.created_at < before,
+            Run.status.not_in(ACTIVE),
+            select(newer.id).where(newer.task_id == Run.task_id, newer.id > Run.id).exists(),
+            ~select(ScheduledTask.id).where(ScheduledTask.last_run_id == Run.id).exists(),
+        )
+        .order_by(Run.created_at)
+        .limit(limit)
+    )
+    gone = db.session.execute(
+        delete(Run).where(Run.id.in_(old)).returning(Run.id).execution_options(synchronize_session=False)
+    )
+    return len(gone.all())
 
 
 def _conclude_scan(run: Run, job: Job, documents: Iterable[tuple[str, bytes]], now: datetime) -> None:

@@ -14,8 +14,10 @@ from sqlalchemy.dialects.postgresql import insert
 
 from vulsweb import runs
 from vulsweb.extensions import db
-from vulsweb.models import Run, RunStatus, ScheduledTask, Trigger
+from vulsweb.models import Heartbeat, Run, RunStatus, ScheduledTask, Trigger
 from vulsweb.models.run import ACTIVE
+
+TICK = "tick"  # the name of the heartbeat by which one sees that beat and a worker live
 
 # Two years without a match would be a line like "0 0 30 2 *"; "0 0 29 2 *" needs up to eight.
 _SEARCH_YEARS = 9
@@ -146,6 +148,12 @@ def start_due_tasks(now: datetime, limit: int = 500) -> list[int]:
     )
     # The tasks were all busy: go on with the next batch, so that an empty list always means "no more".
     return list(queued.values()) or start_due_tasks(now, limit)
+
+
+def note_tick(now: datetime) -> None:
+    """Remember that beat asked for a tick and a worker has done it."""
+    beat = insert(Heartbeat).values(name=TICK, at=now)
+    db.session.execute(beat.on_conflict_do_update(index_elements=[Heartbeat.name], set_={"at": now}))
 
 
 def _insert_runs(due: Sequence[ScheduledTask], busy: set[int], now: datetime) -> dict[int, int]:

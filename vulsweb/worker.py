@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 FOLLOW_SECONDS = 2
 IDS_A_MESSAGE = 100
+RUNS_A_BATCH = 500
 
 BEAT = {
     "tick": {"task": "vulsweb.tick", "schedule": crontab()},
@@ -29,6 +30,8 @@ BEAT = {
         "options": {"expires": FOLLOW_SECONDS},
     },
     "sweep": {"task": "vulsweb.sweep", "schedule": 60, "options": {"expires": 60}},
+    # At night, after most scans began and before anybody looks.
+    "prune": {"task": "vulsweb.prune", "schedule": crontab(hour="3", minute="30")},
 }
 
 
@@ -40,6 +43,7 @@ def tick() -> int:
         db.session.commit()  # a worker must never be handed an id it cannot see
         send(run_ids)
         count += len(run_ids)
+    schedules.note_tick(datetime.now(UTC))
     db.session.commit()
     return count
 
@@ -88,6 +92,19 @@ def sweep() -> None:
     except ExecutorError as error:
         db.session.rollback()
         log.warning("sweep: %s", error)
+
+
+@shared_task(name="vulsweb.prune")
+def prune() -> int:
+    """Delete the runs that are older than they are kept, a batch at a time, and return how many."""
+    before = datetime.now(UTC) - current_app.config["KEEP_RUNS"]
+    count = 0
+    while gone := runs.prune(before, RUNS_A_BATCH):
+        db.session.commit()
+        count += gone
+    db.session.commit()
+    log.info("prune: %d runs deleted that were made before %s", count, before)
+    return count
 
 
 @shared_task(name="vulsweb.stop_jobs", autoretry_for=(ExecutorUnavailable,), retry_backoff=True)

@@ -235,7 +235,7 @@ def test_every_call_is_closed_to_strangers(app: Flask, client: FlaskClient) -> N
 
     answers = {call: client.open(call[1], method=call[0]).status_code for call in calls}
 
-    assert len(calls) == 12
+    assert len(calls) == 13
     assert set(answers.values()) == {401}
 
 
@@ -279,4 +279,5 @@ def test_the_openapi_document_describes_every_call(api: FlaskClient) -> None:
         "/api/runs/{run_id}/findings",
         "/api/runs/{run_id}/logs",
         "/api/hosts",
+        "/api/system",
     }

@@ -29,6 +29,20 @@ SEVERITIES = {
 }
 
 
+def test_every_part_of_a_running_stack_answers_and_doctor_agrees(program: Program, started: Stack) -> None:
+    def states() -> dict[str, str]:
+        return {part["name"]: part["state"] for part in program.get("/api/system")["parts"]}
+
+    wait_for(lambda: states()["beat"] == "ok", seconds=90)  # the first tick comes with the next minute
+    printed = started.command("doctor")
+
+    found = states()
+    assert {name for name, state in found.items() if state == "failed"} == set()
+    assert {name for name in found if found[name] == "ok"} >= {"worker", "redis", "postgresql", "executor"}
+    assert "answers." in printed
+    assert "Failed" not in printed
+
+
 def test_without_a_database_the_scan_is_partial_and_with_one_it_finds_the_cves(
     program: Program, facts: Tracker
 ) -> None:

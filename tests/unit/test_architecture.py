@@ -18,7 +18,7 @@ LAYERS = [
     {"hosts", "findings", "changes"},
     {"runs"},
     {"schedules", "history"},
-    {"tasks"},
+    {"tasks", "system"},
     {"overview", "worker"},
     {"views", "api", "local"},
     {"cli"},

@@ -37,6 +37,7 @@ def test_nothing_that_is_missing_is_guessed(name: str) -> None:
         ("VULSWEB_HTTPS", "true"),
         ("VULSWEB_RUN_TIMEOUT_HOURS", "0"),
         ("VULSWEB_RUN_TIMEOUT_HOURS", "a day"),
+        ("VULSWEB_KEEP_RUNS_DAYS", "0"),
     ],
 )
 def test_a_wrong_value_stops_the_program_and_is_named(name: str, value: str) -> None:

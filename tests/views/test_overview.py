@@ -1,75 +1,20 @@
 """The first screen, and the one thing that it says to do."""
 
-import contextlib
 import re
-import sqlite3
-import stat
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from werkzeug.serving import make_server
 
-import executor
+from tests.conftest import TOOLS, Installation
 from tests.views.conftest import MakeRun, cve, store
 from vulsweb.extensions import db
 from vulsweb.models import RunStatus, ScheduledTask
 
 MakeTask = Callable[..., ScheduledTask]
 LIVE = {"HX-Request": "true"}
-TOOLS = ("vuls", "gost", "go-cve-dictionary", "goval-dictionary")
-
-
-class Installation:
-    """What is installed beside a real executor."""
-
-    def __init__(self, folder: Path) -> None:
-        self.tools = folder / "tools"
-        self.databases = folder / "executor" / "databases"
-        self.tools.mkdir()
-
-    def add_tools(self, *names: str) -> None:
-        """Install stand-ins, which only have to be found."""
-        for name in names:
-            (self.tools / name).write_text("#!/bin/sh\n")
-            (self.tools / name).chmod(stat.S_IRWXU)
-
-    def add_database(self) -> None:
-        """Leave a database with a row in it."""
-        with contextlib.closing(sqlite3.connect(self.databases / "gost.sqlite3")) as connection:
-            connection.executescript(
-                "CREATE TABLE fetch_meta (schema_version INT, last_fetched_at TEXT);"
-                "INSERT INTO fetch_meta VALUES (3, '2026-01-01T00:00:00Z');"
-                "CREATE TABLE debian_cves (id INT); INSERT INTO debian_cves VALUES (1);"
-            )
-
-
-@pytest.fixture
-def installation(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
-    """A real executor with nothing installed; the application knows where it listens."""
-    installation = Installation(tmp_path)
-    (tmp_path / "config.toml").touch()
-    made = executor.create_app(
-        {
-            "EXECUTOR_API_KEY": app.config["EXECUTOR_API_KEY"],
-            "EXECUTOR_DATA_DIR": str(tmp_path / "executor"),
-            "EXECUTOR_VULS_CONFIG": str(tmp_path / "config.toml"),
-            "VULSWEB_TOOLS_DIR": str(installation.tools),
-            "PATH": str(installation.tools),
-        }
-    )
-    server = make_server("127.0.0.1", 0, made, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    monkeypatch.setitem(app.config, "EXECUTOR_URL", f"http://127.0.0.1:{server.server_port}")
-    yield installation
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 def flat(text: str) -> str:

@@ -6,6 +6,7 @@ from marshmallow import RAISE, Schema, fields, pre_dump
 from marshmallow.validate import Range
 
 from vulsweb.models import Run, RunStatus, ScheduledTask, TaskType, Trigger
+from vulsweb.system import State
 from vulsweb.vuls.databases import DatabaseType
 from vulsweb.vuls.results import ScanType, Severity
 
@@ -165,6 +166,45 @@ class HostOut(Schema):
     scan_modes = fields.List(fields.String(), required=True)
     synced_at = fields.AwareDateTime(required=True)
     retired_at = fields.AwareDateTime(required=True, allow_none=True)
+
+
+class PartOut(Schema):
+    """One part of the system."""
+
+    name = fields.String(required=True)
+    label = fields.String(required=True)
+    state = fields.Enum(State, by_value=True, required=True)
+    says = fields.String(required=True)
+    advice = fields.List(fields.String(), required=True)
+    detail = fields.String(required=True)
+    at = fields.AwareDateTime(required=True, allow_none=True)
+
+
+class ToolOut(Schema):
+    """One of the scanner's tools."""
+
+    name = fields.String(required=True)
+    found = fields.Boolean(required=True)
+    version = fields.String(required=True, allow_none=True)
+
+
+class DatabaseOut(Schema):
+    """One vulnerability database; without rows it has never been fetched."""
+
+    name = fields.Enum(DatabaseType, by_value=True, required=True)
+    rows = fields.Integer(required=True)
+    fetched_at = fields.AwareDateTime(required=True, allow_none=True)
+    size_bytes = fields.Integer(required=True)
+    old = fields.Boolean(required=True)
+
+
+class SystemOut(Schema):
+    """All parts, and the state of the worst."""
+
+    state = fields.Enum(State, by_value=True, required=True)
+    parts = fields.List(fields.Nested(PartOut), required=True)
+    tools = fields.List(fields.Nested(ToolOut), required=True)
+    databases = fields.List(fields.Nested(DatabaseOut), required=True)
 
 
 class PageQuery(Schema):

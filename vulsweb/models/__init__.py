@@ -1,6 +1,7 @@
 """The tables, one noun a file."""
 
 from vulsweb.models.finding import Finding
+from vulsweb.models.heartbeat import Heartbeat
 from vulsweb.models.host import Host
 from vulsweb.models.result import Result
 from vulsweb.models.run import LogChunk, Run, RunStatus, Trigger
@@ -10,6 +11,7 @@ from vulsweb.models.user import ApiToken, User
 __all__ = [
     "ApiToken",
     "Finding",
+    "Heartbeat",
     "Host",
     "LogChunk",
     "Result",

@@ -37,6 +37,8 @@ class RunStatus(enum.StrEnum):
 
 
 ACTIVE = (RunStatus.QUEUED, RunStatus.STARTING, RunStatus.RUNNING)
+DONE = (RunStatus.SUCCESS, RunStatus.PARTIAL)
+_DONE_SQL = text("status IN ('success', 'partial')")
 _ACTIVE_SQL = text("status IN ('queued', 'starting', 'running')")
 
 
@@ -100,6 +102,8 @@ class Run(Base):
         # For history.stretch: the few runs of a state or trigger among very many, newest first.
         Index("ix_runs_status_id", "status", "id"),
         Index("ix_runs_trigger_id", "trigger", "id"),
+        # For history.usual_duration, which must not read through a year of failures.
+        Index("ix_runs_usual", "task_id", "id", postgresql_where=_DONE_SQL),
         # For follow_runs and sweep.
         Index("ix_runs_active", "status", postgresql_where=_ACTIVE_SQL),
     )

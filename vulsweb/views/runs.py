@@ -34,7 +34,14 @@ def show(run_id: int) -> ResponseReturnValue:
     """Show a run: its state, steps, log and, at its end, what it found."""
     run = run_or_404(run_id)
     log = log_lines.read(runs.log_pieces(run.id, 0), Position(), ended=not run.status.is_active)
-    return render_template("runs/show.html", run=run, seen=_state(run), log=log, found=_found(run))
+    return render_template(
+        "runs/show.html",
+        run=run,
+        seen=_state(run),
+        log=log,
+        found=_found(run),
+        usual=history.usual_duration(run.task_id),
+    )
 
 
 @bp.get("/<int:run_id>/status")
@@ -42,7 +49,8 @@ def show(run_id: int) -> ResponseReturnValue:
 def status(run_id: int) -> ResponseReturnValue:
     """Return the run's state and steps while they change; tell the page when the run is over."""
     run = run_or_404(run_id)
-    answer = live.fragment("runs/_status.html", _state(run), run=run)
+    usual = history.usual_duration(run.task_id)
+    answer = live.fragment("runs/_status.html", _state(run), run=run, usual=usual)
     if not run.status.is_active:
         answer.headers["HX-Trigger-After-Swap"] = "run-over"
     return answer

@@ -26,7 +26,7 @@ _STEP_NAMES = {
 
 def register(app: Flask) -> None:
     """Give the templates these words."""
-    for spoken in (ago, bytes_in_words, clean, due, duration, in_words, step_name, when):
+    for spoken in (ago, bytes_in_words, clean, due, duration, in_words, roughly, step_name, when):
         app.add_template_filter(spoken)
     for read in (moment, worst_first):
         app.add_template_filter(read)

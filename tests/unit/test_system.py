@@ -1,0 +1,231 @@
+"""How the parts are, when they answer and when they do not."""
+
+import socket
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import text
+
+from tests.conftest import NOW, PASSWORD, TOOLS, Installation
+from vulsweb import schedules, system, worker
+from vulsweb.extensions import celery, db
+from vulsweb.local import redis
+from vulsweb.system import Part, State, System
+
+
+@pytest.fixture(scope="module")
+def redis_url(open_folder: Path) -> Iterator[str]:
+    """A real Redis-compatible server that no worker listens to."""
+    with redis(open_folder / "redis", durable=False) as url:
+        yield url
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port at which a connection succeeds and nobody ever says anything."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def parts(found: System) -> dict[str, Part]:
+    return {part.name: part for part in found.parts}
+
+
+def read(app: Flask, now: datetime = NOW, **settings: Any) -> dict[str, Part]:
+    return parts(system.read({**app.config, **settings}, now))
+
+
+def test_parts_that_are_down_are_red_and_say_what_to_do(app: Flask) -> None:
+    found = read(app, SQLALCHEMY_DATABASE_URI="postgresql+psycopg2://nobody@127.0.0.1:1/none")
+
+    for name in ("worker", "redis", "postgresql", "executor"):
+        assert found[name].state is State.FAILED
+        assert found[name].advice
+        assert found[name].detail
+    assert "REDIS_URL" in " ".join(found["redis"].advice)
+    assert "DATABASE_URL" in " ".join(found["postgresql"].advice)
+    assert "EXECUTOR_API_KEY" in " ".join(found["executor"].advice)
+
+
+def test_what_cannot_be_seen_is_amber_and_says_where_to_look(app: Flask) -> None:
+    found = read(app, SQLALCHEMY_DATABASE_URI="postgresql+psycopg2://nobody@127.0.0.1:1/none")
+
+    for name in ("beat", "tools", "databases", "disk"):
+        assert found[name].state is State.WARNING
+        assert found[name].advice
+
+
+def test_parts_that_hang_cost_two_seconds_and_not_their_sum(app: Flask, silent_port: int) -> None:
+    address = f"127.0.0.1:{silent_port}"
+    began = time.monotonic()
+
+    found = read(
+        app,
+        SQLALCHEMY_DATABASE_URI=f"postgresql+psycopg2://nobody@{address}/none",
+        REDIS_URL=f"redis://{address}/0",
+        EXECUTOR_URL=f"http://{address}",
+    )
+
+    assert time.monotonic() - began < system.PATIENCE_SECONDS + 1
+    assert [found[name].state for name in ("redis", "postgresql", "executor")] == [State.FAILED] * 3
+
+
+def test_no_secret_is_in_what_a_broken_part_says(app: Flask) -> None:
+    found = system.read(
+        {
+            **app.config,
+            "SQLALCHEMY_DATABASE_URI": f"postgresql+psycopg2://nobody:{PASSWORD}@127.0.0.1:1/none",
+            "REDIS_URL": f"redis://:{PASSWORD.replace(' ', '+')}@127.0.0.1:1/0",
+        },
+        NOW,
+    )
+
+    assert PASSWORD not in repr(found)
+    assert PASSWORD.replace(" ", "+") not in repr(found)
+    assert app.config["EXECUTOR_API_KEY"] not in repr(found)
+
+
+def test_the_system_is_as_its_worst_part() -> None:
+    ok, amber, red = (Part("part", "Part", state, "") for state in State)
+
+    assert System((ok, ok), (), ()).state is State.OK
+    assert System((ok, amber), (), ()).state is State.WARNING
+    assert System((red, amber, ok), (), ()).state is State.FAILED
+
+
+def test_postgresql_tells_its_version(app: Flask) -> None:
+    version = str(db.session.scalar(text("SHOW server_version"))).split()[0]
+
+    part = read(app)["postgresql"]
+
+    assert (part.state, part.says) == (State.OK, f"PostgreSQL {version} answers.")
+
+
+def test_redis_answers_where_no_worker_does(
+    app: Flask, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(celery.conf, "broker_url", redis_url)
+    monkeypatch.setattr(celery, "_pool", None)
+
+    found = read(app, REDIS_URL=redis_url)
+
+    assert found["redis"].state is State.OK
+    assert found["worker"].state is State.FAILED
+    assert found["worker"].says == "No Celery worker answers, so no task runs."
+
+
+def test_a_tick_leaves_its_time(app: Flask) -> None:
+    before = datetime.now(UTC)
+
+    worker.tick.run()
+    worker.tick.run()
+
+    at = read(app, now=before)["beat"].at
+    assert at is not None
+    assert before <= at <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize(
+    ("age", "state"),
+    [
+        (timedelta(seconds=59), State.OK),
+        (timedelta(seconds=89), State.OK),
+        (timedelta(seconds=95), State.WARNING),
+    ],
+)
+def test_beat_is_late_when_its_tick_is(app: Flask, age: timedelta, state: State) -> None:
+    schedules.note_tick(NOW - age)
+    db.session.commit()
+
+    part = read(app)["beat"]
+
+    assert (part.state, part.at) == (state, NOW - age)
+
+
+def test_before_the_first_tick_beat_is_amber(app: Flask) -> None:
+    assert read(app)["beat"].state is State.WARNING
+
+
+def test_without_a_worker_a_late_tick_is_not_beats_fault(app: Flask) -> None:
+    schedules.note_tick(NOW - timedelta(hours=5))
+    db.session.commit()
+
+    part = read(app)["beat"]
+
+    assert part.state is State.WARNING
+    assert "4 h late; while no worker answers, none can arrive" in part.says
+
+
+def test_with_a_worker_a_missing_tick_is_red(app: Flask) -> None:
+    stored = system._Stored("18", NOW - timedelta(minutes=9))
+
+    part = system._beat(stored, NOW, worker_answers=True)
+
+    assert part.state is State.FAILED
+    assert "8 min late" in part.says
+
+
+def test_a_refused_key_is_told_from_silence(app: Flask, installation: Installation) -> None:
+    part = read(app, EXECUTOR_API_KEY="some other key, just as long as ours")["executor"]
+
+    assert part.state is State.FAILED
+    assert part.says == "The executor refuses our key, so nothing runs."
+
+
+def test_an_executor_tells_its_engine_tools_databases_and_disk(
+    app: Flask, installation: Installation
+) -> None:
+    installation.add_tools(*TOOLS)
+    installation.add_database()
+
+    found = system.read(app.config, NOW)
+
+    assert parts(found)["executor"].says == "Answers; its engine is local."
+    assert parts(found)["tools"].state is State.OK
+    assert parts(found)["databases"].says == "1 of 9 are here and current."
+    assert "GB free of" in parts(found)["disk"].says
+    assert [tool.name for tool in found.tools] == sorted(TOOLS)
+    debian = next(database for database in found.databases if database.name == "gost_debian")
+    assert (debian.rows, debian.old) == (1, False)
+    assert debian.fetched_at == datetime(2026, 1, 1, tzinfo=UTC)
+    assert debian.size_bytes > 0
+
+
+def test_a_missing_tool_is_named(app: Flask, installation: Installation) -> None:
+    installation.add_tools("vuls", "gost")
+
+    part = read(app)["tools"]
+
+    assert part.state is State.FAILED
+    assert part.says == "Not installed where the executor runs: go-cve-dictionary, goval-dictionary."
+
+
+def test_without_a_database_it_says_to_fetch_one(app: Flask, installation: Installation) -> None:
+    part = read(app)["databases"]
+
+    assert part.state is State.WARNING
+    assert part.advice == ("Run a Database Update from the Scheduler.",)
+
+
+def test_a_database_that_missed_its_month_is_old(app: Flask, installation: Installation) -> None:
+    installation.add_database("2025-11-01T00:00:00Z")
+
+    part = read(app)["databases"]
+
+    assert part.state is State.WARNING
+    assert part.says == "Older than a month: GOST Debian."
+    assert "Keep vulnerability databases updated monthly" in part.advice[0]
+
+
+@pytest.mark.parametrize(
+    ("free", "state"), [(50 * 10**9, State.OK), (3 * 10**9, State.WARNING), (10**8, State.FAILED)]
+)
+def test_little_room_on_the_disk_is_said_in_time(free: int, state: State) -> None:
+    health = system._Health("local", (), (), {"free_bytes": free, "total_bytes": 10**11})
+
+    assert system._disk(health).state is state

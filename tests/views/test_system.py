@@ -1,0 +1,133 @@
+"""The System page, its dot, and the usual duration on a run's page."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from tests.conftest import TOOLS, Installation
+from tests.views.conftest import HOSTILE, MakeRun
+from vulsweb import schedules
+from vulsweb.extensions import db
+from vulsweb.models import RunStatus
+
+LIVE = {"HX-Request": "true"}
+BADGE = re.compile(r'id="part-(\w+)" class="part"> <span class="badge (\w+)">')
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_it_shows_each_part_with_its_state(signed_in: FlaskClient, installation: Installation) -> None:
+    installation.add_tools(*TOOLS)
+    schedules.note_tick(datetime.now(UTC))
+    db.session.commit()
+
+    page = flat(signed_in.get("/system/").text)
+
+    assert dict(BADGE.findall(page)) == {
+        "worker": "failed",
+        "beat": "ok",
+        "redis": "failed",
+        "postgresql": "ok",
+        "executor": "ok",
+        "tools": "ok",
+        "databases": "warning",
+        "disk": "ok",
+    }
+    assert "3 parts need attention." in page
+
+
+def test_a_red_line_says_what_to_do_and_hides_the_technical_text(signed_in: FlaskClient) -> None:
+    page = flat(signed_in.get("/system/").text)
+
+    assert "The executor does not answer, so nothing runs." in page
+    assert "Verify that the API key matches between the services" in page
+    assert "<summary>Technical detail</summary>" in page
+
+
+def test_it_shows_tools_and_databases(signed_in: FlaskClient, installation: Installation) -> None:
+    installation.add_tools("vuls")
+    installation.add_database()
+
+    page = flat(signed_in.get("/system/").text)
+
+    assert page.count("Missing") == 3
+    assert page.count("Never</span>") == 8
+    assert '<td class="number" data-label="Rows">1</td>' in page
+
+
+def test_the_live_part_is_silent_until_something_changes(
+    signed_in: FlaskClient, installation: Installation
+) -> None:
+    found = re.search(r'id="system-live"[^>]*?hx-get="([^"]+)"', signed_in.get("/system/").text)
+    assert found is not None
+
+    unchanged = signed_in.get(found[1], headers=LIVE)
+    installation.add_tools(*TOOLS)
+    changed = signed_in.get(found[1], headers=LIVE)
+
+    assert unchanged.status_code == 204
+    assert changed.status_code == 200
+
+
+def test_the_dot_is_as_the_worst_part(signed_in: FlaskClient) -> None:
+    dot = signed_in.get("/system/dot").text
+
+    assert 'class="state failed"' in dot
+    assert '<span class="unseen">Failed</span>' in dot
+
+
+def test_no_page_waits_for_the_dot(signed_in: FlaskClient) -> None:
+    page = signed_in.get("/tasks/").text
+
+    assert re.search(r'hx-get="/system/dot"\s+hx-trigger="load', page)
+    assert "state failed" not in page
+
+
+def test_words_of_a_part_are_text_and_nothing_else(
+    signed_in: FlaskClient, app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(app.config, "EXECUTOR_URL", f"http://127.0.0.1:1/{HOSTILE}")
+
+    page = signed_in.get("/system/").text
+
+    assert HOSTILE not in page
+
+
+def test_a_run_shows_what_is_usual_for_its_task(signed_in: FlaskClient, make_run: MakeRun) -> None:
+    run = make_run(RunStatus.SUCCESS)
+
+    page = flat(signed_in.get(f"/runs/{run.id}").text)
+
+    assert '1 min 12 s <span class="muted">usually 1 min 12 s</span>' in page
+
+
+def test_an_active_run_shows_what_is_usual_beside_the_time_so_far(
+    signed_in: FlaskClient, make_run: MakeRun
+) -> None:
+    done = make_run(RunStatus.SUCCESS)
+    begun = datetime.now(UTC) - timedelta(seconds=30)
+    run = make_run(RunStatus.RUNNING, done.task, started_at=begun)
+
+    page = flat(signed_in.get(f"/runs/{run.id}").text)
+
+    assert re.search(r'3\d s</span> so far <span class="muted">usually about 1 min</span>', page)
+
+
+def test_without_history_nothing_is_usual(signed_in: FlaskClient, make_run: MakeRun) -> None:
+    run = make_run(RunStatus.RUNNING)
+
+    assert "usually" not in signed_in.get(f"/runs/{run.id}").text
+
+
+def test_what_is_usual_does_not_wake_the_page(signed_in: FlaskClient, make_run: MakeRun) -> None:
+    run = make_run(RunStatus.RUNNING)
+    found = re.search(r'id="run-status"[^>]*?hx-get="([^"]+)"', signed_in.get(f"/runs/{run.id}").text)
+    assert found is not None
+    make_run(RunStatus.SUCCESS, run.task)
+
+    assert signed_in.get(found[1], headers=LIVE).status_code == 204
