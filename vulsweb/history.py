@@ -4,15 +4,18 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from vulsweb import runs
 from vulsweb.extensions import db
 from vulsweb.models import Run, RunStatus, Trigger
+from vulsweb.models.run import DONE
 
 # Ids and times of runs go the same way but for clocks that differ and the seconds until a row is written.
 SLACK = timedelta(hours=1)
 _BEYOND = 2**31 - 1
+# How many runs say what a task's usual duration is.
+USUAL_RUNS = 20
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,21 @@ def _shifted(moment: datetime, by: timedelta) -> datetime:
         return moment + by
     except OverflowError:  # at either end of what a datetime holds there are no runs
         return moment
+
+
+def usual_duration(task_id: int) -> timedelta | None:
+    """Return the median duration of the task's latest runs that did something, or None without any."""
+    latest = (
+        select((Run.completed_at - Run.started_at).label("duration"))
+        .where(Run.task_id == task_id, Run.status.in_(DONE), Run.started_at.is_not(None))
+        .order_by(Run.id.desc())
+        .limit(USUAL_RUNS)
+        .subquery()
+    )
+    usual: timedelta | None = db.session.scalar(
+        select(func.percentile_cont(0.5).within_group(latest.c.duration))
+    )
+    return usual
 
 
 def _first_id(moment: datetime) -> int:

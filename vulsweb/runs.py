@@ -11,15 +11,13 @@ from sqlalchemy.orm import aliased, joinedload
 from vulsweb.executor_client import Job
 from vulsweb.extensions import db
 from vulsweb.models import LogChunk, Run, RunStatus, ScheduledTask, TaskType, Trigger, User
-from vulsweb.models.run import ACTIVE, DONE
+from vulsweb.models.run import ACTIVE
 
 # A message that was lost on its way, or a worker that died while it asked the executor, shows by this.
 STALE = timedelta(seconds=60)
 # A form sent again after this long is meant, as on a page that was left open.
 SAME_REQUEST = timedelta(minutes=5)
 REASON_LENGTH = 2000
-# How many runs say what a task's usual duration is.
-USUAL_RUNS = 20
 _FOR_PAGES = (joinedload(Run.task).joinedload(ScheduledTask.host), joinedload(Run.requested_by))
 
 
@@ -133,21 +131,6 @@ def query(statuses: Collection[RunStatus] = ()) -> Select[Run]:
     """Return the runs, newest first, with task and host loaded; only those in `statuses` if there are any."""
     chosen = select(Run).options(*_FOR_PAGES).order_by(Run.id.desc())
     return chosen.where(Run.status.in_(statuses)) if statuses else chosen
-
-
-def usual_duration(task_id: int) -> timedelta | None:
-    """Return the median duration of the task's latest runs that did something, or None without any."""
-    latest = (
-        select((Run.completed_at - Run.started_at).label("duration"))
-        .where(Run.task_id == task_id, Run.status.in_(DONE), Run.started_at.is_not(None))
-        .order_by(Run.id.desc())
-        .limit(USUAL_RUNS)
-        .subquery()
-    )
-    usual: timedelta | None = db.session.scalar(
-        select(func.percentile_cont(0.5).within_group(latest.c.duration))
-    )
-    return usual
 
 
 def claim(run_id: int, now: datetime) -> Run | None:

@@ -9,7 +9,7 @@ from celery.schedules import crontab
 from sqlalchemy import func, select
 
 from tests.conftest import NOW
-from vulsweb import runs, worker
+from vulsweb import history, runs, worker
 from vulsweb.extensions import db
 from vulsweb.models import Finding, LogChunk, Result, Run, RunStatus, ScheduledTask, Trigger
 from vulsweb.vuls.results import Severity
@@ -171,7 +171,7 @@ def test_the_usual_duration_is_the_median_of_runs_that_did_something(
         make_run(task, OLD, status=status, completed_at=OLD + timedelta(seconds=seconds))
     make_run(make_task(), OLD, completed_at=OLD + timedelta(hours=9))
 
-    assert runs.usual_duration(task.id) == timedelta(seconds=90)
+    assert history.usual_duration(task.id) == timedelta(seconds=90)
 
 
 def test_the_usual_duration_forgets_what_was_long_ago(make_task: MakeTask, make_run: MakeRun) -> None:
@@ -179,12 +179,12 @@ def test_the_usual_duration_forgets_what_was_long_ago(make_task: MakeTask, make_
     for minutes in [50] * 30 + [2] * 20:
         make_run(task, OLD, completed_at=OLD + timedelta(minutes=minutes))
 
-    assert runs.usual_duration(task.id) == timedelta(minutes=2)
+    assert history.usual_duration(task.id) == timedelta(minutes=2)
 
 
 def test_a_task_that_never_did_anything_has_no_usual_duration(make_task: MakeTask, make_run: MakeRun) -> None:
     task = make_task()
     make_run(task, OLD, status=RunStatus.FAILED)
 
-    assert runs.usual_duration(task.id) is None
+    assert history.usual_duration(task.id) is None
     assert db.session.scalar(select(func.count()).select_from(Run)) == 1

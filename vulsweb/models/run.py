@@ -99,7 +99,7 @@ class Run(Base):
         ),
         # For a task's history, newest first.
         Index("ix_runs_history", "task_id", "id"),
-        # For runs.usual_duration, which must not read through a year of failures.
+        # For history.usual_duration, which must not read through a year of failures.
         Index("ix_runs_usual", "task_id", "id", postgresql_where=_DONE_SQL),
         # For history.stretch: the few runs of a state or trigger among very many, newest first.
         Index("ix_runs_status_id", "status", "id"),

@@ -40,7 +40,7 @@ def show(run_id: int) -> ResponseReturnValue:
         seen=_state(run),
         log=log,
         found=_found(run),
-        usual=runs.usual_duration(run.task_id),
+        usual=history.usual_duration(run.task_id),
     )
 
 
@@ -49,7 +49,7 @@ def show(run_id: int) -> ResponseReturnValue:
 def status(run_id: int) -> ResponseReturnValue:
     """Return the run's state and steps while they change; tell the page when the run is over."""
     run = run_or_404(run_id)
-    usual = runs.usual_duration(run.task_id)
+    usual = history.usual_duration(run.task_id)
     answer = live.fragment("runs/_status.html", _state(run), run=run, usual=usual)
     if not run.status.is_active:
         answer.headers["HX-Trigger-After-Swap"] = "run-over"
