@@ -34,7 +34,7 @@ lint: .venv/installed-dev ## Check style, types and templates
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/djlint --quiet --check vulsweb/templates
+	.venv/bin/djlint --check vulsweb/templates
 	.venv/bin/djlint --quiet --lint vulsweb/templates
 
 format: .venv/installed-dev ## Put code and templates into the common form
