@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -37,6 +38,11 @@ def required(environ: Mapping[str, str], name: str) -> str:
     if not value:
         raise ConfigError(f"{name} is not set.")
     return value
+
+
+def with_driver(url: str) -> str:
+    """Return a database URL that names our driver; SQLAlchemy 2.1 takes a bare one for psycopg 3."""
+    return re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", url)
 
 
 def secret(environ: Mapping[str, str], name: str) -> str:
@@ -78,7 +84,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> dict[str, obje
     redis_url = required(environ, "REDIS_URL")
     return {
         "SECRET_KEY": secret(environ, "SECRET_KEY"),
-        "SQLALCHEMY_DATABASE_URI": required(environ, "DATABASE_URL"),
+        "SQLALCHEMY_DATABASE_URI": with_driver(required(environ, "DATABASE_URL")),
         "REDIS_URL": redis_url,
         "EXECUTOR_URL": required(environ, "EXECUTOR_URL"),
         "EXECUTOR_API_KEY": secret(environ, "EXECUTOR_API_KEY"),

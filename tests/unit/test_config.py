@@ -73,3 +73,10 @@ def test_without_a_stack_the_environment_is_all_there_is(tmp_path: Path) -> None
     assert config.with_running_stack({"VULSWEB_DATA_DIR": str(tmp_path)}) == {
         "VULSWEB_DATA_DIR": str(tmp_path)
     }
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
+def test_a_database_url_need_not_name_the_driver(scheme: str) -> None:
+    settings = config.from_environment(COMPLETE | {"DATABASE_URL": f"{scheme}://me@db.example/vulsweb"})
+
+    assert settings["SQLALCHEMY_DATABASE_URI"] == "postgresql+psycopg2://me@db.example/vulsweb"

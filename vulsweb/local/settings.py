@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from vulsweb.config import with_driver
 from vulsweb.local.errors import StackError
 
 # Made or chosen by the stack itself, or meant for one child alone.
@@ -38,7 +39,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         data_dir=_absolute(environ.get("VULSWEB_DATA_DIR") or "data"),
         tools_dir=_absolute(environ.get("VULSWEB_TOOLS_DIR") or _default_tools_dir(environ)),
         admin_password=environ.get("VULSWEB_ADMIN_PASSWORD") or None,
-        database_url=environ.get("DATABASE_URL") or None,
+        database_url=with_driver(environ.get("DATABASE_URL", "")) or None,
         redis_url=environ.get("REDIS_URL") or None,
         shared={
             name: value
