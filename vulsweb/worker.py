@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 FOLLOW_SECONDS = 2
 IDS_A_MESSAGE = 100
 RUNS_A_BATCH = 500
+LOST = "The executor no longer knows this job; its data folder may have been emptied. Run it again."
 
 BEAT = {
     "tick": {"task": "vulsweb.tick", "schedule": crontab()},
@@ -68,7 +69,7 @@ def follow_runs() -> None:
             jobs = client.jobs(job_id for _, job_id in active)
             for run_id, job_id in active:
                 if job_id in jobs:
-                    _follow(client, run_id, jobs[job_id])
+                    _follow_apart(client, run_id, jobs[job_id])
     except ExecutorError as error:
         db.session.rollback()
         log.warning("follow_runs: %s", error)
@@ -88,7 +89,7 @@ def sweep() -> None:
             known = client.jobs(job_id for _, job_id in silent)
             for run_id, job_id in silent:
                 if job_id not in known:
-                    _fail_lost(run_id)
+                    _fail(run_id, LOST)
     except ExecutorError as error:
         db.session.rollback()
         log.warning("sweep: %s", error)
@@ -171,6 +172,18 @@ def _submit(client: ExecutorClient, run: Run) -> None:
         runs.accept(run, job, datetime.now(UTC))
 
 
+def _follow_apart(client: ExecutorClient, run_id: int, job: Job) -> None:
+    """Follow one run so that whatever is wrong with it fails it alone, and holds up no other."""
+    try:
+        _follow(client, run_id, job)
+    except ExecutorError:
+        raise
+    except Exception:
+        db.session.rollback()
+        log.exception("run %d: its job's results could not be taken in", run_id)
+        _fail(run_id, "What the scan left could not be taken in; the worker's log says why.")
+
+
 def _follow(client: ExecutorClient, run_id: int, job: Job) -> None:
     run = runs.lock_active(run_id)
     if run is None:
@@ -205,9 +218,8 @@ def _stop(client: ExecutorClient, job_id: str) -> None:
         client.cancel(job_id)
 
 
-def _fail_lost(run_id: int) -> None:
+def _fail(run_id: int, reason: str) -> None:
     run = runs.lock_active(run_id)
     if run is not None:
-        reason = "The executor no longer knows this job; its data folder may have been emptied. Run it again."
         runs.end(run, RunStatus.FAILED, reason, datetime.now(UTC))
     db.session.commit()

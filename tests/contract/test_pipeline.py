@@ -1,9 +1,11 @@
 """From Run Now to findings: the real worker functions against the real executor."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -11,7 +13,7 @@ from sqlalchemy import select
 
 from tests.conftest import NOW
 from tests.contract.conftest import Tools, follow
-from vulsweb import findings, runs, tasks, worker
+from vulsweb import conclusions, findings, runs, tasks, worker
 from vulsweb.executor_client import ExecutorClient, ExecutorUnavailable, JobRejected, JobUnknown
 from vulsweb.extensions import db
 from vulsweb.models import Host, Result, Run, RunStatus, ScheduledTask, Trigger
@@ -141,6 +143,53 @@ def test_hostile_output_is_kept_without_harm(
     assert "\x00" not in log
     assert "<script>" in log
     assert run.status is RunStatus.PARTIAL
+
+
+def test_what_a_hostile_host_names_is_stored_without_harm(
+    scan: ScheduledTask, make_task: MakeTask, tools: Tools, document: MakeDocument
+) -> None:
+    evil = "\x00\ud800\x1b[31m"
+    left = json.loads(document())
+    left["release"] = evil
+    left["packages"][evil] = {"version": evil, "release": evil}
+    package = {"name": evil, "fixedIn": evil, "fixState": evil}
+    left["scannedCves"] = {
+        f"CVE-1{evil}": {"affectedPackages": [package], "cveContents": {"nvd": [{"title": evil}]}},
+        "CVE-1\x00\ud801\x1b[31m": {"affectedPackages": [package]},
+    }
+    tools.vuls({"host-1": json.dumps(left)})
+    update_database(make_task)
+    run = start(scan)
+
+    worker.launch_runs([run.id])
+    follow(run)
+
+    assert (run.status, run.reason) == (RunStatus.SUCCESS, None)
+    (seen,) = findings.of_run(run.id)
+    assert seen.finding.cve_id.startswith("CVE-1")
+    assert seen.finding.packages[0].name == seen.finding.packages[0].fixed_in != ""
+
+
+def test_a_run_that_cannot_be_taken_in_fails_alone(
+    scan: ScheduledTask, make_task: MakeTask, tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools.vuls({"host-1": "{}"})
+    update = start(make_task(task_type="db_update", database_type="gost_debian"))
+    run = start(scan)
+    worker.launch_runs([run.id, update.id])
+    real = conclusions.conclude
+
+    def conclude(run: Run, *rest: Any) -> None:
+        if "servers" in run.request:
+            raise ZeroDivisionError
+        real(run, *rest)
+
+    monkeypatch.setattr(conclusions, "conclude", conclude)
+    follow(run)
+    follow(update)
+
+    assert (run.status, update.status) == (RunStatus.FAILED, RunStatus.SUCCESS)
+    assert "could not be taken in" in str(run.reason)
 
 
 def test_a_repeated_launch_makes_no_second_job(

@@ -114,7 +114,8 @@ def parse(document: bytes) -> ScanResult:
     if data.get("jsonVersion") != JSON_VERSION:
         raise ResultsError(f"jsonVersion is {data.get('jsonVersion')!r}; this version reads {JSON_VERSION}.")
     packages = _mapping(data, "packages")
-    cves = _mapping(data, "scannedCves")
+    # By their cleaned names: two that differ only in what cannot be stored would be one row.
+    cves = {_storable(cve_id): entry for cve_id, entry in _mapping(data, "scannedCves").items()}
     return ScanResult(
         server_name=_text(data, "serverName"),
         family=_text(data, "family"),
@@ -181,18 +182,20 @@ def _package(affected: object, packages: Mapping[str, Any], where: str) -> Affec
     if not isinstance(affected, dict):
         raise ResultsError(f"{where} holds something that is not an object.")
     name = _text(affected, "name")
-    installed = packages.get(name)
+    installed = packages.get(str(affected["name"]))
     return AffectedPackage(
         name=name,
         installed_version=_version(installed) if isinstance(installed, dict) else "",
-        fixed_in=str(affected.get("fixedIn") or ""),
-        fix_state=str(affected.get("fixState") or ("Not fixed yet" if affected.get("notFixedYet") else "")),
+        fixed_in=_storable(str(affected.get("fixedIn") or "")),
+        fix_state=_storable(
+            str(affected.get("fixState") or ("Not fixed yet" if affected.get("notFixedYet") else ""))
+        ),
     )
 
 
 def _version(package: Mapping[str, Any]) -> str:
     version, release = str(package.get("version") or ""), str(package.get("release") or "")
-    return f"{version}-{release}" if release else version
+    return _storable(f"{version}-{release}" if release else version)
 
 
 def _contents(entry: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -264,7 +267,12 @@ def _text(data: Mapping[str, Any], field: str) -> str:
     value = data.get(field)
     if not isinstance(value, str):
         raise ResultsError(f"{field} is {'missing' if value is None else 'not text'}.")
-    return value.replace("\x00", "")
+    return _storable(value)
+
+
+def _storable(text: str) -> str:
+    """Return `text` less what PostgreSQL refuses: NUL, and halves of surrogate pairs, as JSON may hold."""
+    return text.encode("utf-8", "replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
 def _mapping(data: Mapping[str, Any], field: str) -> Mapping[str, Any]:
