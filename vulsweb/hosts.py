@@ -51,6 +51,13 @@ def scannable() -> Sequence[Host]:
     return db.session.scalars(select(Host).where(Host.retired_at.is_(None)).order_by(Host.name)).all()
 
 
+def names(limit: int) -> Sequence[str]:
+    """Return the names of the hosts in service, or none of them where there are more than `limit`."""
+    query = select(Host.name).where(Host.retired_at.is_(None)).order_by(Host.name).limit(limit + 1)
+    found = db.session.scalars(query).all()
+    return found if len(found) <= limit else []
+
+
 def _new(server: Server, now: datetime) -> Host:
     return Host(
         name=server.name,

@@ -15,7 +15,7 @@ LAYERS = [
     {"vuls"},
     {"models"},
     {"executor_client", "access", "idempotency", "problems"},
-    {"hosts", "findings", "changes"},
+    {"hosts", "findings", "finding_lists", "logs", "changes"},
     {"runs"},
     {"conclusions", "schedules", "history"},
     {"tasks", "system"},

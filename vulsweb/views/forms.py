@@ -10,7 +10,7 @@ from zoneinfo import available_timezones
 
 from werkzeug.datastructures import MultiDict
 
-from vulsweb import history, tasks
+from vulsweb import finding_lists, history, tasks
 from vulsweb.models import RunStatus, ScheduledTask, TaskType, Trigger
 from vulsweb.models.run import ACTIVE
 
@@ -72,7 +72,7 @@ def of_new(query: Mapping[str, str]) -> dict[str, Any]:
 
 LARGEST_ID = 2**31 - 1
 _KEY = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
-_Choice = TypeVar("_Choice", TaskType, tasks.LastResult, Trigger, RunStatus)
+_Choice = TypeVar("_Choice", TaskType, tasks.LastResult, Trigger, RunStatus, finding_lists.Sort)
 
 
 def new_request_key() -> str:
@@ -84,6 +84,18 @@ def request_key(form: Mapping[str, str]) -> str | None:
     """Return the value that `new_request_key` put into the form, or None when it is not one."""
     key = form.get("request_key", "")
     return key if _KEY.fullmatch(key) else None
+
+
+def number(query: Mapping[str, str], name: str) -> int:
+    """Return the number that the address names, as near as an id can be."""
+    value = query.get(name, "")
+    known = value.isascii() and value.isdecimal()
+    return (int(value) if len(value) <= 10 and int(value) <= LARGEST_ID else LARGEST_ID) if known else 0
+
+
+def place(query: Mapping[str, str]) -> dict[str, int]:
+    """Return where in a list the address stands: before or after a row's id, or at its beginning."""
+    return {name: number(query, name) for name in ("before", "after") if query.get(name)}
 
 
 def ids(values: Iterable[str]) -> list[int]:
@@ -139,10 +151,10 @@ def task_list(query: MultiDict[str, str]) -> TaskList:
     known = name in set(tasks.Sort)
     return TaskList(
         tasks.Filter(
-            task_type=_member(TaskType, query, "type"),
+            task_type=member(TaskType, query, "type"),
             active={"active": True, "inactive": False}.get(query.get("status", "")),
             text=query.get("search", "").replace("\x00", "").strip(),
-            result=_member(tasks.LastResult, query, "result"),
+            result=member(tasks.LastResult, query, "result"),
         ),
         sort=tasks.Sort(name) if known else tasks.Sort.NAME,
         descending=known and order != name,
@@ -171,8 +183,8 @@ class RunList:
         return history.Filter(
             statuses=ACTIVE if active else (RunStatus(self.status),) if self.status else (),
             trigger=self.trigger,
-            since=_midnight(self.since),
-            until=_midnight(self.until and self.until + timedelta(days=1)),
+            since=midnight(self.since),
+            until=midnight(self.until and self.until + timedelta(days=1)),
         )
 
 
@@ -181,24 +193,27 @@ def run_list(query: MultiDict[str, str]) -> RunList:
     status = query.get("status", "")
     return RunList(
         status=status if status == "active" or status in set(RunStatus) else "",
-        trigger=_member(Trigger, query, "trigger"),
-        since=_day(query.get("from", "")),
-        until=_day(query.get("to", "")),
+        trigger=member(Trigger, query, "trigger"),
+        since=day(query.get("from", "")),
+        until=day(query.get("to", "")),
     )
 
 
-def _member(members: type[_Choice], query: Mapping[str, str], name: str) -> _Choice | None:
+def member(members: type[_Choice], query: Mapping[str, str], name: str) -> _Choice | None:
+    """Return the one that the address names, or None when there is no such one."""
     value = query.get(name, "")
     return members(value) if value in set(members) else None
 
 
-def _day(text: str) -> date | None:
+def day(text: str) -> date | None:
+    """Return the day that a field or an address names, or None when it is not one."""
     try:
-        day = date.fromisoformat(text)
+        named = date.fromisoformat(text)
     except ValueError:
         return None
-    return day if 2000 <= day.year < 3000 else None
+    return named if 2000 <= named.year < 3000 else None
 
 
-def _midnight(day: date | None) -> datetime | None:
+def midnight(day: date | None) -> datetime | None:
+    """Return the moment at which a day begins."""
     return datetime(day.year, day.month, day.day, tzinfo=UTC) if day else None

@@ -106,7 +106,7 @@ def run_or_404(run_id: int) -> Run:
 
 def _listed() -> dict[str, Any]:
     wanted = forms.run_list(request.args)
-    place = {name: _number(name) for name in ("before", "after") if request.args.get(name)}
+    place = forms.place(request.args)
     return {
         "wanted": wanted,
         "place": place,
