@@ -32,6 +32,11 @@ def upgrade():
         f' ADD COLUMN words text GENERATED ALWAYS AS ({WORDS}) STORED'
     )
     op.execute(f'ALTER TABLE log_chunks ADD COLUMN newlines integer GENERATED ALWAYS AS ({NEWLINES}) STORED')
+    # What lists show of hosts; a synchronization that finds nothing new is not written there.
+    op.execute(
+        'CREATE TRIGGER note_change_of_hosts AFTER INSERT OR DELETE OR UPDATE OF name, retired_at ON hosts'
+        ' FOR EACH STATEMENT EXECUTE FUNCTION note_change()'
+    )
     for state, where in (('open', OPEN), ('fixed', FIXED)):
         for name, columns in (
             ('severity', ['severity_order', 'id']),
@@ -58,6 +63,7 @@ def upgrade():
 
 
 def downgrade():
+    op.execute('DROP TRIGGER note_change_of_hosts ON hosts')
     op.execute('DROP INDEX IF EXISTS ix_findings_words')
     for state in ('open', 'fixed'):
         for name in ('severity', 'first_seen', 'host'):

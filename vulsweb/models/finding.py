@@ -10,7 +10,6 @@ from vulsweb.extensions import Base
 from vulsweb.models.host import Host
 from vulsweb.vuls.results import Severity
 
-
 _ORDER = (
     "CASE severity WHEN 'critical' THEN 0 WHEN 'high' THEN 100 WHEN 'medium' THEN 200"
     " WHEN 'low' THEN 300 ELSE 400 END - coalesce(score, 0)"

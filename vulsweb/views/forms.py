@@ -169,12 +169,15 @@ class RunList:
     trigger: Trigger | None
     since: date | None
     until: date | None
+    # Exact to the second, where an address asks for the runs that a picture counts.
+    begin: datetime | None = None
 
     @property
     def address(self) -> dict[str, Any]:
         """Return the filter as it stands in addresses."""
         named = {"status": self.status, "trigger": self.trigger, "from": self.since, "to": self.until}
-        return {name: str(value) for name, value in named.items() if value}
+        begin = {"since": self.begin.isoformat()} if self.begin else {}
+        return {name: str(value) for name, value in named.items() if value} | begin
 
     @property
     def filter(self) -> history.Filter:
@@ -183,7 +186,7 @@ class RunList:
         return history.Filter(
             statuses=ACTIVE if active else (RunStatus(self.status),) if self.status else (),
             trigger=self.trigger,
-            since=midnight(self.since),
+            since=max(filter(None, (midnight(self.since), self.begin)), default=None),
             until=midnight(self.until and self.until + timedelta(days=1)),
         )
 
@@ -196,6 +199,7 @@ def run_list(query: MultiDict[str, str]) -> RunList:
         trigger=member(Trigger, query, "trigger"),
         since=day(query.get("from", "")),
         until=day(query.get("to", "")),
+        begin=_moment(query.get("since", "")),
     )
 
 
@@ -212,6 +216,14 @@ def day(text: str) -> date | None:
     except ValueError:
         return None
     return named if 2000 <= named.year < 3000 else None
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        named = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return named.astimezone(UTC) if named.tzinfo and 2000 <= named.year < 3000 else None
 
 
 def midnight(day: date | None) -> datetime | None:

@@ -26,7 +26,7 @@ _STEP_NAMES = {
 
 def register(app: Flask) -> None:
     """Give the templates these words."""
-    for spoken in (ago, bytes_in_words, clean, due, duration, in_words, roughly, step_name, when):
+    for spoken in (ago, bytes_in_words, clean, clock, due, duration, in_words, roughly, step_name, when):
         app.add_template_filter(spoken)
     for read in (moment, worst_first):
         app.add_template_filter(read)
@@ -87,6 +87,11 @@ def when(point: datetime | None, zone: str = "UTC") -> str | Markup:
     local = point.astimezone(ZoneInfo(zone))
     year = f" {local.year}" if local.year != now().year else ""
     return _time(point, zone, f"{local:%a} {local.day} {local:%b}{year}, {local:%H:%M}")
+
+
+def clock(point: datetime, zone: str = "UTC") -> str:
+    """Return the time of day by the clock of `zone`, such as "02:30"."""
+    return f"{point.astimezone(ZoneInfo(zone)):%H:%M}"
 
 
 def moment(text: object) -> datetime | None:
