@@ -1,1 +1,1 @@
-"""`make bench`: how long the pages and queries that must stay fast take, beside a floor of the same minute."""
+"""How long the pages and queries that must stay fast take, beside a floor of the same minute."""

@@ -15,11 +15,13 @@ class Size:
     tasks: int
     runs: int
     findings: int
+    log_lines: int  # ten megabytes of them
 
     @classmethod
     def of(cls, scale: float) -> "Size":
         """Return the sizes that must stay fast, or a part of them."""
-        return cls(*(max(int(count * scale), 10) for count in (50_000, 10_000, 1_000_000, 1_000_000)))
+        counts = (50_000, 10_000, 1_000_000, 1_000_000, 150_000)
+        return cls(*(max(int(count * scale), 10) for count in counts))
 
 
 # Tasks begin far in the future, runs lie a minute apart, and a finding in ten is fixed. Weighted as in life:
@@ -41,7 +43,7 @@ _ROWS = (
     INSERT INTO runs (task_id, status, trigger, created_at, started_at, completed_at, request, job_id, steps,
         log_offset, reason, result_data)
     SELECT 1 + (n - 1) % :tasks,
-        (ARRAY['success', 'success', 'success', 'success', 'success', 'success', 'partial', 'failed'])[1 + n % 8],
+        CASE n % 8 WHEN 6 THEN 'partial' WHEN 7 THEN 'failed' ELSE 'success' END,
         CASE WHEN n % 100 = 0 THEN 'person' ELSE 'schedule' END, at, at, at + interval '40 seconds',
         '{"servers": ["host-1"], "scan_type": "fast"}', 'job-' || n, '[]', 0,
         CASE WHEN n % 8 > 5 THEN 'A reason, in words.' END,
@@ -50,15 +52,18 @@ _ROWS = (
     """,
     """
     UPDATE scheduled_tasks SET last_run_id = latest.id
-    FROM (SELECT task_id, max(id) AS id FROM runs GROUP BY task_id) latest WHERE latest.task_id = scheduled_tasks.id
+    FROM (SELECT task_id, max(id) AS id FROM runs GROUP BY task_id) latest
+    WHERE latest.task_id = scheduled_tasks.id
     """,
     """
-    INSERT INTO results (run_id, host_id, scanned_at, family, release, package_count, severity_counts, document)
+    INSERT INTO results (run_id, host_id, scanned_at, family, release, package_count, severity_counts,
+        document)
     SELECT last_run_id, host_id, now(), 'debian', '12', 300, '{}', ''
     FROM scheduled_tasks WHERE last_run_id IS NOT NULL
     """,
     """
-    INSERT INTO findings (host_id, cve_id, severity, score, title, packages, first_seen_at, last_seen_at, fixed_at)
+    INSERT INTO findings (host_id, cve_id, severity, score, title, packages, first_seen_at, last_seen_at,
+        fixed_at)
     SELECT 1 + (n - 1) % :hosts, 'CVE-2026-' || 10000 + cve,
         (ARRAY['critical', 'high', 'high', 'medium', 'medium', 'medium', 'medium', 'low', 'low', 'unknown'])
             [1 + cve % 10],
@@ -69,6 +74,13 @@ _ROWS = (
         now() - n % 300 * interval '1 day', now(), CASE WHEN n % 11 = 0 THEN now() END
     FROM (SELECT n, (n - 1) / :hosts * 250 + n % 250 AS cve FROM generate_series(1, :findings) n) made
     """,
+    """
+    INSERT INTO log_chunks (run_id, start, text)
+    SELECT 1, piece, string_agg('[Jan 1 12:00:00]  INFO [host-1] line ' || n || ' says what is done', E'\n'
+        ORDER BY n) || E'\n'
+    FROM (SELECT n, (n - 1) / 3000 AS piece FROM generate_series(1, :log_lines) n) made GROUP BY piece
+    """,
+    "UPDATE runs SET log_offset = 1 WHERE id = 1",
 )
 
 

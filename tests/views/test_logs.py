@@ -32,7 +32,7 @@ def flat(text: str) -> str:
 
 @pytest.fixture
 def long(make_run: MakeRun) -> Run:
-    """A run that is over with 1,300 lines in pieces that end within lines, and a last line without its end."""
+    """A run that is over with 1,300 lines, in pieces that end anywhere."""
     run = make_run(RunStatus.SUCCESS)
     text = "".join(f"line {number}\n" for number in range(1, 1300)) + "line 1300"
     for begin in range(0, len(text), 997):

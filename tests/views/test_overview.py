@@ -87,7 +87,7 @@ def test_the_day_is_drawn_by_hour_told_as_a_table_and_leads_to_its_runs(
     signed_in: FlaskClient, make_run: MakeRun
 ) -> None:
     this_hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    for status, back in [("success", 0), ("success", 3), ("failed", 3), ("failed", 23), ("failed", 24)]:
+    for status, back in [("failed", 24), ("failed", 23), ("failed", 3), ("success", 3), ("success", 0)]:
         make_run(RunStatus(status), created_at=this_hour - timedelta(hours=back))
     begin = (this_hour - timedelta(hours=23)).isoformat()
 
