@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Select, UnaryExpression, exists, func, or_
 from sqlalchemy.orm import contains_eager
 
 from vulsweb.extensions import db
-from vulsweb.models import Finding, Host, Result
+from vulsweb.models import Finding, Host, Result, Run
 from vulsweb.vuls.results import Severity
 
 # Beyond this nobody counts on: "1,000+" costs the same at a thousand findings and at a million.
@@ -36,6 +36,7 @@ class Filter:
     first_seen_from: datetime | None = None
     cve_id: str = ""
     text: str = ""
+    fixed_by: int | None = None  # the run that showed them to be fixed
 
 
 @dataclass(frozen=True)
@@ -185,6 +186,11 @@ def _where(chosen: Select[Any], wanted: Filter) -> Select[Any]:
         chosen = chosen.where(Finding.first_seen_at >= wanted.first_seen_from)
     if wanted.cve_id:
         chosen = chosen.where(Finding.cve_id == wanted.cve_id)
+    if wanted.fixed_by is not None:
+        # A run ends at the moment at which it closes what it no longer sees.
+        ended = select(Run.completed_at).where(Run.id == wanted.fixed_by).scalar_subquery()
+        scanned = select(Result.host_id).where(Result.run_id == wanted.fixed_by)
+        chosen = chosen.where(Finding.fixed_at == ended, Finding.host_id.in_(scanned))
     if wanted.text:
         chosen = chosen.where(Finding.words.like(func.lower(f"%{_escaped(wanted.text)}%")))
     return chosen

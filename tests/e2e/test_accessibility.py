@@ -81,7 +81,14 @@ def test_axe_finds_nothing(browser: Browser, url: str, finished: Run, scheme: An
         f"/tasks/{finished.task_id}/delete",
         f"/runs/{finished.id}",
         f"/runs/{finished.id + 3}",
+        f"/runs/{finished.id}?q=INFO",
+        f"/runs/{finished.id}?line=2",
         "/runs/",
+        "/findings/",
+        "/findings/?severity=low&severity=high&host=host-*",
+        "/findings/?search=nothing+like+it",
+        "/findings/?status=fixed",
+        "/findings/CVE-2026-19",
         "/nowhere",
     ):
         page.goto(url + path)

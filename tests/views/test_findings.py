@@ -231,3 +231,21 @@ def test_the_days_of_since_are_whole(signed_in: FlaskClient, make_host: MakeHost
     add(host, "CVE-2026-2", first_seen_at=datetime.fromisoformat("2026-01-02T00:00:00+00:00"))
 
     assert found(signed_in.get("/findings/?since=2026-01-02").text) == ["2"]
+
+
+def test_what_a_run_showed_to_be_fixed_is_a_list_of_its_own(
+    signed_in: FlaskClient, make_run: MakeRun, make_host: MakeHost
+) -> None:
+    earlier = make_run(RunStatus.SUCCESS)
+    store(earlier, {"CVE-2026-1": cve(5.0), "CVE-2026-2": cve(9.8)})
+    run = make_run(RunStatus.SUCCESS, earlier.task, completed_at=NOW)
+    store(run, {"CVE-2026-2": cve(9.8)})
+    add(make_host(), "CVE-2026-3", fixed_at=NOW)
+
+    page = signed_in.get(f"/runs/{run.id}").text
+    address = re.search(r'class="fixed" href="([^"]+)"', page)
+    assert address is not None
+    listed = signed_in.get(html.unescape(address[1])).text
+
+    assert found(listed) == ["1"]
+    assert f"Only fixed by run #{run.id}" in listed

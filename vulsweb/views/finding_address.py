@@ -21,6 +21,7 @@ class FindingList:
     since: date | None
     search: str
     sort: Sort
+    fixed_by: int | None = None  # a run
 
     @property
     def filter(self) -> Filter:
@@ -31,6 +32,7 @@ class FindingList:
             host=self.host,
             first_seen_from=forms.midnight(self.since),
             text=self.search,
+            fixed_by=self.fixed_by,
         )
 
     @property
@@ -42,8 +44,14 @@ class FindingList:
             "host": self.host,
             "since": str(self.since or ""),
             "search": self.search,
+            "fixed_by": self.fixed_by,
         }
         return {name: value for name, value in named.items() if value}
+
+    @property
+    def narrowed(self) -> bool:
+        """Say whether anything but open or fixed is asked for."""
+        return bool(self.chosen.keys() - {"status"})
 
     @property
     def address(self) -> dict[str, Any]:
@@ -63,14 +71,15 @@ class FindingList:
 
 def finding_list(query: MultiDict[str, str]) -> FindingList:
     """Read a list of findings out of an address; what makes no sense is left out."""
-    asked = set(query.getlist("severity"))
+    asked, fixed_by = set(query.getlist("severity")), forms.number(query, "fixed_by") or None
     return FindingList(
-        fixed=query.get("status") == "fixed",
+        fixed=query.get("status") == "fixed" or fixed_by is not None,
         severities=tuple(severity for severity in Severity if severity.value in asked),
         host=_line(query.get("host", "")),
         since=forms.day(query.get("since", "")),
         search=_line(query.get("search", "")),
         sort=forms.member(Sort, query, "sort") or Sort.SEVERITY,
+        fixed_by=fixed_by,
     )
 
 
