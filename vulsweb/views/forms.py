@@ -92,6 +92,11 @@ def ids(values: Iterable[str]) -> list[int]:
     return [number for number in dict.fromkeys(numbers) if number <= LARGEST_ID]
 
 
+def number(query: MultiDict[str, str], name: str) -> int:
+    """Return a whole number of an address, from 0 to the largest id; 0 where it is none."""
+    return min(max(query.get(name, 0, type=int), 0), LARGEST_ID)
+
+
 @dataclass(frozen=True)
 class TaskList:
     """Which tasks in which order, and how an address says so."""
@@ -165,11 +170,11 @@ class RunList:
         named = {"status": self.status, "trigger": self.trigger, "from": self.since, "to": self.until}
         return {name: str(value) for name, value in named.items() if value}
 
-    @property
-    def filter(self) -> history.Filter:
-        """Return what to look for; days are the reader's, and the last one belongs to the period."""
+    def filter_of(self, task_id: int | None) -> history.Filter:
+        """Return what to look for in one task's runs or in all; days are the reader's, the last included."""
         active = self.status == "active"
         return history.Filter(
+            task_id=task_id,
             statuses=ACTIVE if active else (RunStatus(self.status),) if self.status else (),
             trigger=self.trigger,
             since=_midnight(self.since, self.zone),
