@@ -37,7 +37,9 @@ class SshLab:
             "HostKey": host_key,
             "PidFile": "none",
             "AuthorizedKeysFile": f"{self.key}.pub",
-            "StrictModes": "no", "UsePAM": "no", "PermitRootLogin": "prohibit-password",
+            "StrictModes": "no",
+            "UsePAM": "no",
+            "PermitRootLogin": "prohibit-password",
             **({"ForceCommand": command} if command else {}),
         }
         file = self.folder / f"{name}.conf"
