@@ -80,29 +80,6 @@ def test_an_active_run_shows_its_steps_and_can_be_cancelled(
     assert "Run again" not in page
 
 
-@pytest.mark.parametrize(
-    ("figures", "words"),
-    [
-        ({"done": 3, "total": 12, "unit": "hosts"}, "3 of 12 hosts"),
-        ({"done": 18000, "total": 52000, "unit": "rows", "expected": 1}, "18,000 of 52,000 rows"),
-        (
-            {"done": 18000, "total": None, "unit": "rows", "expected": 51234},
-            "18,000 rows, about 51,234 last time",
-        ),
-        ({"done": 18000, "total": None, "unit": "rows", "expected": None}, "18,000 rows"),
-    ],
-)
-def test_a_running_step_says_how_far_it_is(
-    signed_in: FlaskClient, make_run: MakeRun, figures: dict[str, Any], words: str
-) -> None:
-    run = make_run(RunStatus.RUNNING, steps=[STEPS[0], STEPS[1] | figures, STEPS[2]])
-
-    html = flat(signed_in.get(f"/runs/{run.id}").text)
-
-    assert words in html
-    assert ('<progress max="' in html) == bool(figures["total"])
-
-
 def test_a_queued_run_shows_the_steps_to_come(signed_in: FlaskClient, make_run: MakeRun) -> None:
     run = make_run(RunStatus.QUEUED, started_at=None)
 
