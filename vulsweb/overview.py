@@ -109,11 +109,6 @@ def outcomes(day: Collection[Hour]) -> dict[RunStatus, int]:
     return {status: count for status, count in counted.items() if count}
 
 
-def yesterday(now: datetime) -> datetime:
-    """Return when the day before began, in UTC."""
-    return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
-
-
 def hours(now: datetime) -> list[Hour]:
     """Return the last 24 hours of the clock, this one among them, oldest first."""
     this_hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)

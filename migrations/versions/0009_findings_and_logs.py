@@ -1,7 +1,7 @@
 """Findings in order and found by their words, and the lines of a log counted
 
 Revision ID: 0009
-Revises: 0004
+Revises: 0005
 Create Date: 2026-11-24 22:10:00
 
 """
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 # revision identifiers, used by Alembic.
 revision = '0009'
-down_revision = '0004'
+down_revision = '0005'
 branch_labels = None
 depends_on = None
 

@@ -14,7 +14,7 @@ from vulsweb import create_app
 from vulsweb.extensions import db
 from vulsweb.local import postgres
 
-REPEATS = 9
+REPEATS = 5
 
 
 def main() -> None:

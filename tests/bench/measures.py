@@ -15,6 +15,7 @@ from tests.bench.rows import Size
 from vulsweb import access, finding_lists, history, schedules
 from vulsweb.extensions import db
 from vulsweb.finding_lists import Filter, Sort
+from vulsweb.models import Role
 
 LIVE = {"HX-Request": "true"}
 # What nothing can be faster than: the way to the database, the way through Flask, and an empty page of ours.
@@ -122,7 +123,7 @@ def _tick() -> None:
 
 
 def _signed_in(app: Flask) -> FlaskClient:
-    user = access.create_user("bench", "a password for the bench", datetime.now(UTC))
+    user = access.create_user("bench", "a password for the bench", Role.VIEWER, datetime.now(UTC))
     db.session.commit()
     client = app.test_client()
     with client.session_transaction() as session:

@@ -21,16 +21,17 @@ class FindingList:
     since: date | None
     search: str
     sort: Sort
+    zone: str
     fixed_by: int | None = None  # a run
 
     @property
     def filter(self) -> Filter:
-        """Return what to look for; days are UTC."""
+        """Return what to look for; days are the reader's."""
         return Filter(
             fixed=self.fixed,
             severities=self.severities,
             host=self.host,
-            first_seen_from=forms.midnight(self.since),
+            first_seen_from=forms.midnight(self.since, self.zone) if self.since else None,
             text=self.search,
             fixed_by=self.fixed_by,
         )
@@ -69,7 +70,7 @@ class FindingList:
         return "ascending" if self.sort is Sort.HOST else "descending"
 
 
-def finding_list(query: MultiDict[str, str]) -> FindingList:
+def finding_list(query: MultiDict[str, str], zone: str) -> FindingList:
     """Read a list of findings out of an address; what makes no sense is left out."""
     asked, fixed_by = set(query.getlist("severity")), forms.number(query, "fixed_by") or None
     return FindingList(
@@ -79,6 +80,7 @@ def finding_list(query: MultiDict[str, str]) -> FindingList:
         since=forms.day(query.get("since", "")),
         search=_line(query.get("search", "")),
         sort=forms.member(Sort, query, "sort") or Sort.SEVERITY,
+        zone=zone,
         fixed_by=fixed_by,
     )
 

@@ -6,7 +6,7 @@ from flask_login import login_required
 
 from vulsweb import finding_lists, hosts
 from vulsweb.finding_lists import COUNTED, Filter, NoSuchFinding, Sort, Stretch
-from vulsweb.views import forms
+from vulsweb.views import forms, words
 from vulsweb.views.finding_address import FindingList, finding_list
 from vulsweb.vuls.results import Severity
 
@@ -20,7 +20,7 @@ bp = Blueprint("findings", __name__, url_prefix="/findings")
 @login_required
 def index() -> ResponseReturnValue:
     """List the findings that the filter leaves in."""
-    wanted = finding_list(request.args)
+    wanted = finding_list(request.args, words.reader_zone())
     found = _stretch(wanted.filter, wanted.sort)
     return render_template(
         "findings/index.html",
@@ -43,7 +43,7 @@ def show(cve_id: str) -> ResponseReturnValue:
         abort(404)
     # With nothing open any more, those that are fixed are what there is to see.
     fixed = request.args.get("status") == "fixed" or not cve.open
-    wanted = FindingList(fixed, (), "", None, "", Sort.HOST)
+    wanted = FindingList(fixed, (), "", None, "", Sort.HOST, words.reader_zone())
     found = _stretch(Filter(fixed=fixed, cve_id=cve_id), wanted.sort)
     return render_template("findings/show.html", cve=cve, wanted=wanted, found=found)
 

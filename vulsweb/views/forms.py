@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 from werkzeug.datastructures import MultiDict
 
@@ -56,8 +56,8 @@ def of_task(task: ScheduledTask) -> dict[str, Any]:
     }
 
 
-def of_new(query: Mapping[str, str]) -> dict[str, Any]:
-    """Return the values of the form for a new task; the address may choose type and host."""
+def of_new(query: Mapping[str, str], zone: str) -> dict[str, Any]:
+    """Return the values of the form for a new task in `zone`; the address may choose type and host."""
     wanted = query.get("type")
     return dict.fromkeys(TEXT_FIELDS, "") | {
         "task_type": wanted if wanted in set(TaskType) else TaskType.SCAN.value,
@@ -65,7 +65,7 @@ def of_new(query: Mapping[str, str]) -> dict[str, Any]:
         "database_type": "all",
         "host_id": query.get("host", ""),
         "cron_expression": EXAMPLES[0][0],
-        "timezone": "UTC",
+        "timezone": zone,
         "is_active": True,
     }
 
@@ -86,14 +86,7 @@ def request_key(form: Mapping[str, str]) -> str | None:
     return key if _KEY.fullmatch(key) else None
 
 
-def number(query: Mapping[str, str], name: str) -> int:
-    """Return the number that the address names, as near as an id can be."""
-    value = query.get(name, "")
-    known = value.isascii() and value.isdecimal()
-    return (int(value) if len(value) <= 10 and int(value) <= LARGEST_ID else LARGEST_ID) if known else 0
-
-
-def place(query: Mapping[str, str]) -> dict[str, int]:
+def place(query: MultiDict[str, str]) -> dict[str, int]:
     """Return where in a list the address stands: before or after a row's id, or at its beginning."""
     return {name: number(query, name) for name in ("before", "after") if query.get(name)}
 
@@ -102,6 +95,11 @@ def ids(values: Iterable[str]) -> list[int]:
     """Return the ids among the values, each once."""
     numbers = (int(value) for value in values if value.isascii() and value.isdecimal() and len(value) <= 10)
     return [number for number in dict.fromkeys(numbers) if number <= LARGEST_ID]
+
+
+def number(query: MultiDict[str, str], name: str) -> int:
+    """Return a whole number of an address, from 0 to the largest id; 0 where it is none."""
+    return min(max(query.get(name, 0, type=int), 0), LARGEST_ID)
 
 
 @dataclass(frozen=True)
@@ -169,6 +167,7 @@ class RunList:
     trigger: Trigger | None
     since: date | None
     until: date | None
+    zone: str
     # Exact to the second, where an address asks for the runs that a picture counts.
     begin: datetime | None = None
 
@@ -179,26 +178,28 @@ class RunList:
         begin = {"since": self.begin.isoformat()} if self.begin else {}
         return {name: str(value) for name, value in named.items() if value} | begin
 
-    @property
-    def filter(self) -> history.Filter:
-        """Return what to look for; days are UTC, and the last one belongs to the period."""
+    def filter_of(self, task_id: int | None) -> history.Filter:
+        """Return what to look for in one task's runs or in all; days are the reader's, the last included."""
         active = self.status == "active"
+        begins = [*([midnight(self.since, self.zone)] if self.since else []), *filter(None, [self.begin])]
         return history.Filter(
+            task_id=task_id,
             statuses=ACTIVE if active else (RunStatus(self.status),) if self.status else (),
             trigger=self.trigger,
-            since=max(filter(None, (midnight(self.since), self.begin)), default=None),
-            until=midnight(self.until and self.until + timedelta(days=1)),
+            since=max(begins, default=None),
+            until=midnight(self.until + timedelta(days=1), self.zone) if self.until else None,
         )
 
 
-def run_list(query: MultiDict[str, str]) -> RunList:
-    """Read a list of runs out of an address; what makes no sense is left out."""
+def run_list(query: MultiDict[str, str], zone: str) -> RunList:
+    """Read a list of runs out of an address, its days in `zone`; what makes no sense is left out."""
     status = query.get("status", "")
     return RunList(
         status=status if status == "active" or status in set(RunStatus) else "",
         trigger=member(Trigger, query, "trigger"),
         since=day(query.get("from", "")),
         until=day(query.get("to", "")),
+        zone=zone,
         begin=_moment(query.get("since", "")),
     )
 
@@ -226,6 +227,6 @@ def _moment(text: str) -> datetime | None:
     return named.astimezone(UTC) if named.tzinfo and 2000 <= named.year < 3000 else None
 
 
-def midnight(day: date | None) -> datetime | None:
-    """Return the moment at which a day begins."""
-    return datetime(day.year, day.month, day.day, tzinfo=UTC) if day else None
+def midnight(day: date, zone: str) -> datetime:
+    """Return the moment at which a day begins in a zone."""
+    return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).astimezone(UTC)

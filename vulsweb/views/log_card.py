@@ -1,7 +1,8 @@
 """What the card of a run's log shows: its end, the block around a line, or what a search finds."""
 
-from collections.abc import Mapping
 from typing import Any
+
+from werkzeug.datastructures import MultiDict
 
 from vulsweb import logs
 from vulsweb.models import Run
@@ -11,12 +12,12 @@ from vulsweb.views.log_lines import SHOWN_AT_ONCE
 LONGEST_SEARCH = 200
 
 
-def words(query: Mapping[str, str]) -> str:
+def words(query: MultiDict[str, str]) -> str:
     """Return the words that the address searches for."""
     return query.get("q", "").strip()[:LONGEST_SEARCH]
 
 
-def shown(run: Run, query: Mapping[str, str]) -> dict[str, Any]:
+def shown(run: Run, query: MultiDict[str, str]) -> dict[str, Any]:
     """Return what the address asks for of the run's log."""
     if words(query):
         found = log_lines.search(logs.text(run.id), words(query), after=forms.number(query, "after"))

@@ -1,7 +1,8 @@
 """`/`: the first screen."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from flask import Blueprint, Response, render_template, request
 from flask.typing import ResponseReturnValue
@@ -11,7 +12,7 @@ from vulsweb import changes, findings, overview, system, tasks, worker
 from vulsweb.executor_client import ExecutorError
 from vulsweb.models import RunStatus
 from vulsweb.models.run import ACTIVE
-from vulsweb.views import live
+from vulsweb.views import forms, live, words
 
 ROWS = 6
 # The parts of a bar from its foot on: what a person must look at stands where it is compared best.
@@ -80,18 +81,19 @@ def _state(now: datetime) -> dict[str, Any]:
     version, settled = changes.version(), changes.settled()
     running = overview.running(ROWS)
     # With each hour the bars move on, and with a day what counts as new.
-    seen = live.key(version, now.replace(minute=0, second=0, microsecond=0), [run.steps for run in running])
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    seen = live.key(version, hour, _yesterday(now), [run.steps for run in running])
     return {"running": running, "seen": seen if settled else ""}
 
 
 def _shown(now: datetime) -> dict[str, Any]:
-    since, hours = overview.yesterday(now), overview.hours(now)
+    hours, yesterday = overview.hours(now), _yesterday(now)
     return {
         "statistics": tasks.statistics(),
         "severities": findings.open_counts(),
         "hosts": overview.host_counts(),
-        "new": overview.new_since(since),
-        "since": since.date(),
+        "new": overview.new_since(forms.midnight(yesterday, words.reader_zone())),
+        "since": yesterday,
         "hours": hours,
         "outcomes": overview.outcomes(hours),
         "bars": BARS,
@@ -99,3 +101,7 @@ def _shown(now: datetime) -> dict[str, Any]:
         "troubled": overview.troubled(ROWS),
         "next_up": overview.next_up(ROWS),
     }
+
+
+def _yesterday(now: datetime) -> date:
+    return now.astimezone(ZoneInfo(words.reader_zone())).date() - timedelta(days=1)

@@ -10,8 +10,8 @@ from flask_login import login_required
 from vulsweb import findings, history, runs
 from vulsweb.extensions import db
 from vulsweb.findings import SeenFinding
-from vulsweb.models import Run, RunStatus, Trigger
-from vulsweb.views import forms, live, log_card
+from vulsweb.models import Run
+from vulsweb.views import live, log_card, stretches
 from vulsweb.vuls.results import Severity
 
 PER_PAGE = 50
@@ -24,7 +24,7 @@ bp = Blueprint("runs", __name__, url_prefix="/runs")
 @login_required
 def index() -> ResponseReturnValue:
     """List the runs, newest first."""
-    return live.listing("runs/index.html", "runs/_table.html", _listed)
+    return live.listing("runs/index.html", "runs/_table.html", lambda: stretches.read(None, PER_PAGE))
 
 
 @bp.get("/<int:run_id>")
@@ -78,19 +78,6 @@ def cancel(run_id: int) -> ResponseReturnValue:
 def run_or_404(run_id: int) -> Run:
     """Return the run, or end the request with a 404."""
     return runs.get(run_id) or abort(404)
-
-
-def _listed() -> dict[str, Any]:
-    wanted = forms.run_list(request.args)
-    place = forms.place(request.args)
-    return {
-        "wanted": wanted,
-        "place": place,
-        "here": wanted.address | place,
-        "found": history.stretch(wanted.filter, limit=PER_PAGE, **place),
-        "statuses": RunStatus,
-        "triggers": Trigger,
-    }
 
 
 def _state(run: Run) -> str:
