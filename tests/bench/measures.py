@@ -127,7 +127,7 @@ def _signed_in(app: Flask) -> FlaskClient:
     db.session.commit()
     client = app.test_client()
     with client.session_transaction() as session:
-        session["_user_id"], session["_fresh"] = str(user.id), True
+        session["_user_id"], session["_fresh"] = user.get_id(), True
     return client
 
 
