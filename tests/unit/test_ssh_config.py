@@ -10,6 +10,12 @@ from vulsweb.vuls.ssh_config import Connection, SshConfigError, SshHost, check, 
 FOLDER = PurePosixPath("/var/lib/vulsweb/ssh")
 SSM = "aws ssm start-session --target %h --document-name AWS-StartSSHSession --parameters portNumber=%p"
 
+# As the documentation of AWS has it.
+DOCUMENTED = (
+    'sh -c "aws ssm start-session --target %h --document-name AWS-StartSSHSession'
+    " --parameters 'portNumber=%p'\""
+)
+
 
 def hosts(content: str, *keys: str) -> dict[str, SshHost]:
     return {host.alias: host for host in read(content, keys=keys)}
@@ -93,7 +99,7 @@ def test_a_host_says_by_which_name_its_key_is_known(options: str, known_as: str)
     ("command", "connection", "made"),
     [
         (SSM, Connection.AWS_SSM, SSM),
-        (f"sh -c \"{SSM[:-18]}'portNumber=%p'\"", Connection.AWS_SSM, SSM[:-18] + "portNumber=%p"),
+        (DOCUMENTED, Connection.AWS_SSM, SSM),
         (f"/usr/local/bin/{SSM} --region=eu-west-1 --profile p", Connection.AWS_SSM, None),
         (f"aws --region eu-west-1 {SSM[4:]}", Connection.AWS_SSM, None),
         (
