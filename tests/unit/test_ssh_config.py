@@ -155,9 +155,17 @@ def test_ssh_as_a_proxy_becomes_a_jump_host_that_keeps_to_this_file() -> None:
 
 
 def test_of_proxyjump_and_proxycommand_the_first_stands() -> None:
-    found = hosts(f"Host a\nProxyJump none\nHost b\nProxyJump x\nHost a b\nProxyCommand {SSM}")
+    found = hosts(
+        f"Host a\nProxyCommand none\nHost b\nProxyJump x\nHost a b\nProxyCommand {SSM}\nProxyJump y"
+    )
 
     assert [host.connection for host in found.values()] == [Connection.DIRECT, Connection.JUMP]
+
+
+def test_where_versions_of_ssh_differ_the_file_must_be_clear() -> None:
+    (refusal,) = check(f"Host b\nHost a\nProxyJump none\nProxyCommand {SSM}", keys=())
+
+    assert (refusal.line, refusal.reason.split(";")[0]) == (2, "a has both ProxyJump none and a ProxyCommand")
 
 
 def test_our_rules_stand_above_the_file_and_our_defaults_below() -> None:

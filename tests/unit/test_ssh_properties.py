@@ -115,9 +115,11 @@ def _expected(used: dict[str, list[str]]) -> dict[str, list[str]]:
 @given(content=FILES, alias=st.sampled_from([*ALIASES, "elsewhere"]))
 @example(content="Host *\nUser a\nHost web1\nUser b\nIdentityFile k1\nIdentityFile k1", alias="web1")
 @example(content="ProxyJump none\nProxyCommand none\nProxyJump bastion", alias="web1")
+@example(content=f"ProxyJump none\nProxyCommand {SSM}\nProxyJump bastion", alias="web1")
 @example(content="Host web1 !web1\nPort 2222", alias="web1")
 def test_options_are_found_as_openssh_finds_them(folder: Path, content: str, alias: str) -> None:
-    assert all("through itself" in refusal.reason for refusal in ssh_config.check(content, keys=KEYS))
+    reasons = [refusal.reason for refusal in ssh_config.check(content, keys=KEYS)]
+    assert all("through itself" in reason or "put the ProxyCommand above" in reason for reason in reasons)
 
     theirs = _ssh(folder / "theirs", content, alias)
     ours = _expected(ssh_config.effective(content, alias))
