@@ -67,8 +67,7 @@ def sockets() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="vulsweb-") as name:
         yield Path(name)
         for path in Path(name).iterdir():
-            end = ["ssh", "-F", "none", "-S", path, "-O", "exit", "it"]
-            subprocess.run(end, check=True, capture_output=True)
+            subprocess.run(["ssh", "-S", path, "-O", "exit", "it"], check=True, capture_output=True)
 
 
 @pytest.fixture

@@ -41,6 +41,7 @@ class Blocks:
             else:
                 self.all[-1].options.append(line)
         self._wide: list[int] = []
+        self._found: dict[str, dict[str, list[str]]] = {}
         self._named: dict[str, list[int]] = {}
         for place, block in enumerate(self.all):
             if any(_is_wide(pattern) for pattern in block.patterns if not pattern.startswith("!")):
@@ -60,6 +61,11 @@ class Blocks:
 
     def effective(self, alias: str) -> dict[str, list[str]]:
         """Return what ssh would use for `alias`: the keywords in lower case with their values."""
+        if alias not in self._found:
+            self._found[alias] = self._effective(alias)
+        return self._found[alias]
+
+    def _effective(self, alias: str) -> dict[str, list[str]]:
         used: dict[str, list[str]] = {}
         for option in self._options(alias):
             keyword = option.keyword
