@@ -140,6 +140,7 @@ KEY = "There is no key"
         (f"ProxyCommand PATH=/tmp {SSM}", ALLOWED),
         (f"ProxyCommand /tmp/{SSM}", ALLOWED),
         (f"ProxyCommand ./{SSM}", ALLOWED),
+        ("ProxyCommand aws/bin/ ssm start-session --target %h", ALLOWED),
         (f"ProxyCommand /usr/bin/../../tmp/{SSM}", ALLOWED),
         ("ProxyCommand python3 gcloud.py compute start-iap-tunnel %h %p", ALLOWED),
         # Signs with %.
