@@ -261,14 +261,13 @@ def _shared(blocks: Blocks, alias: str, sockets: PurePath) -> str:
 def _first(folder: PurePath) -> list[str]:
     """Return what nothing in the file can change, since the first value wins.
 
-    Options that some builds of ssh lack (GSSAPI, PKCS#11) complain there, and are off unless turned on.
+    Options that some ssh lack (GSSAPI, PKCS#11, KnownHostsCommand) are not named: they are off by themselves.
     """
     return [
         "StrictHostKeyChecking yes",
         f"UserKnownHostsFile {folder / KNOWN_HOSTS}",
         # Not "none", which Vuls takes for a file.
         "GlobalKnownHostsFile /dev/null",
-        "KnownHostsCommand none",
         "NoHostAuthenticationForLocalhost no",
         # These two would write to known_hosts, which is a person's to do.
         "UpdateHostKeys no",
