@@ -132,6 +132,7 @@ def test_a_due_task_gets_a_run_for_its_slot_and_its_next_slot(make_task: MakeTas
     started = schedules.start_due_tasks(now=NOW + timedelta(seconds=2))
     db.session.commit()
 
+    assert started is not None
     run = db.session.get_one(Run, started[0])
     assert (run.task, run.status, run.trigger) == (task, RunStatus.QUEUED, Trigger.SCHEDULE)
     assert run.scheduled_for == NOW
@@ -146,7 +147,8 @@ def test_a_task_missed_during_an_outage_runs_once(make_task: MakeTask) -> None:
     again = schedules.start_due_tasks(now=at("2026-01-04 12:01"))
 
     assert len(started) == 1
-    assert again == []
+    assert again is None
+    assert started is not None
     db.session.refresh(task)
     assert task.next_run_at == at("2026-01-05 03:00")
 
@@ -155,7 +157,7 @@ def test_inactive_and_future_tasks_are_left_alone(make_task: MakeTask) -> None:
     make_task(is_active=False)
     make_task(next_run_at=NOW + timedelta(seconds=1))
 
-    assert schedules.start_due_tasks(now=NOW) == []
+    assert schedules.start_due_tasks(now=NOW) is None
 
 
 def test_a_slot_that_comes_while_the_previous_run_goes_is_skipped_and_says_so(make_task: MakeTask) -> None:
@@ -168,7 +170,7 @@ def test_a_slot_that_comes_while_the_previous_run_goes_is_skipped_and_says_so(ma
 
     assert started == []
     skipped = db.session.scalars(select(Run).where(Run.id != running.id)).one()
-    assert (skipped.status, skipped.reason) == (RunStatus.SKIPPED, "The previous run was still going.")
+    assert (skipped.status, skipped.reason) == (RunStatus.SKIPPED, f"Run {running.id} was waiting already.")
     assert task.last_run_id == running.id
     assert task.next_run_at == NOW + timedelta(minutes=1)
 
@@ -177,9 +179,9 @@ def test_many_due_tasks_are_started_in_batches_until_none_is_left(make_task: Mak
     for _ in range(5):
         make_task(next_run_at=NOW)
 
-    batches = [len(schedules.start_due_tasks(now=NOW, limit=2)) for _ in range(4)]
+    batches = [schedules.start_due_tasks(now=NOW, limit=2) for _ in range(4)]
 
-    assert batches == [2, 2, 1, 0]
+    assert [batch and len(batch) for batch in batches] == [2, 2, 1, None]
 
 
 def test_two_tickers_never_start_one_slot_twice(app: Flask, make_task: MakeTask) -> None:
@@ -190,7 +192,7 @@ def test_two_tickers_never_start_one_slot_twice(app: Flask, make_task: MakeTask)
     def tick() -> None:
         with app.app_context():
             together.wait()
-            while schedules.start_due_tasks(now=NOW, limit=3):
+            while schedules.start_due_tasks(now=NOW, limit=3) is not None:
                 db.session.commit()
             db.session.commit()
             db.session.remove()
