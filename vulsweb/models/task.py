@@ -38,10 +38,17 @@ class Overlap(enum.StrEnum):
     @property
     def label(self) -> str:
         """Return the words that people read."""
+        return {"skip": "Skip the new run", "wait": "Let it wait", "replace": "Stop the earlier run"}[
+            self.value
+        ]
+
+    @property
+    def meaning(self) -> str:
+        """Return the sentence that explains it."""
         return {
-            "skip": "Skip the new run",
-            "wait": "Let the new run wait",
-            "replace": "Stop the earlier run",
+            "skip": "The earlier run goes on, and the history says that this one was left out.",
+            "wait": "The new run starts when the earlier one is over. One waits; any more are skipped.",
+            "replace": "The earlier run is cancelled. The new one starts when it has really stopped.",
         }[self.value]
 
 

@@ -11,7 +11,7 @@ from flask_login import current_user, login_required
 
 from vulsweb import hosts, runs, schedules, tasks, worker
 from vulsweb.extensions import db
-from vulsweb.models import ScheduledTask, TaskType, Trigger
+from vulsweb.models import Overlap, ScheduledTask, TaskType, Trigger
 from vulsweb.views import forms, live, words
 from vulsweb.vuls.databases import DatabaseType
 from vulsweb.vuls.results import ScanType
@@ -187,6 +187,7 @@ def _form(task: ScheduledTask | None, values: dict[str, Any], errors: dict[str, 
         task_types=TaskType,
         scan_types=ScanType,
         database_types=DatabaseType,
+        overlaps=Overlap,
         examples=forms.EXAMPLES,
         zones=forms.ZONES,
         preview=_preview(values),
