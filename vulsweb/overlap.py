@@ -75,9 +75,8 @@ def make_way(successors: Mapping[int, int], now: datetime) -> None:
     """Have runs stopped, each for the run that replaces it: at once if it is queued, else by the executor."""
     if not successors:
         return
-    pairs = values(column("old", Integer), column("new", Integer), name="pairs").data(
-        list(successors.items())
-    )
+    columns = column("old", Integer), column("new", Integer)
+    pairs = values(*columns, name="pairs").data(list(successors.items()))
     told = func.concat("Replaced by run ", pairs.c.new, ".")
     replaced = update(Run).where(Run.id == pairs.c.old).execution_options(synchronize_session=False)
     db.session.execute(

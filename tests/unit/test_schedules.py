@@ -181,7 +181,7 @@ def test_many_due_tasks_are_started_in_batches_until_none_is_left(make_task: Mak
 
     batches = [schedules.start_due_tasks(now=NOW, limit=2) for _ in range(4)]
 
-    assert [batch and len(batch) for batch in batches] == [2, 2, 1, None]
+    assert [None if batch is None else len(batch) for batch in batches] == [2, 2, 1, None]
 
 
 def test_two_tickers_never_start_one_slot_twice(app: Flask, make_task: MakeTask) -> None:

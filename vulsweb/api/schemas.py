@@ -13,8 +13,8 @@ from vulsweb.vuls.results import ScanType, Severity, worst_first
 
 LARGEST_ID = 2**31 - 1
 OVERLAP_RULES = (
-    "While an earlier run of the task is not over, a new one is skipped (`skip`), waits for it (`wait`; one waits"
-    " at most), or has it stopped and starts then (`replace`)."
+    "While an earlier run of the task is not over, a new one is skipped (`skip`), waits for it (`wait`; one"
+    " waits at most), or has it stopped and starts then (`replace`)."
 )
 
 

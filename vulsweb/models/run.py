@@ -36,6 +36,8 @@ class RunStatus(enum.StrEnum):
         return "Timed out" if self is RunStatus.TIMEOUT else self.value.capitalize()
 
 
+# A slot is seen within a minute while beat and a worker live.
+LATE = timedelta(minutes=3)
 GOING = (RunStatus.STARTING, RunStatus.RUNNING)
 ACTIVE = (RunStatus.QUEUED, *GOING)
 DONE = (RunStatus.SUCCESS, RunStatus.PARTIAL)
@@ -113,6 +115,12 @@ class Run(Base):
         # For the runs that are not over: of some tasks (overlap.standings), and of all.
         Index("ix_runs_active", "task_id", postgresql_where=_ACTIVE_SQL),
     )
+
+    @property
+    def late(self) -> timedelta | None:
+        """Return how long after its slot the run was made, if nobody can have been there to make it."""
+        late = self.created_at - self.scheduled_for if self.scheduled_for else timedelta()
+        return late if late > LATE and self.status is not RunStatus.SKIPPED else None
 
     @property
     def duration(self) -> timedelta | None:
