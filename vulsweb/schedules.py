@@ -128,6 +128,7 @@ def start_due_tasks(now: datetime, limit: int = 500) -> list[int] | None:
         .limit(limit)
         # A second ticker takes other tasks instead of waiting for these.
         .with_for_update(skip_locked=True, of=ScheduledTask)
+        .execution_options(populate_existing=True)
     ).all()
     if not due:
         return None
