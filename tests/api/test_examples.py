@@ -15,13 +15,13 @@ from flask.testing import FlaskClient
 from werkzeug.serving import make_server
 
 from tests.conftest import NOW
+from tests.needs import lacking
 from vulsweb import runs
 from vulsweb.extensions import db
 from vulsweb.models import Run, RunStatus, ScheduledTask, Trigger
 
 MakeTask = Callable[..., ScheduledTask]
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
-CURL = shutil.which("curl")
 
 
 def examples() -> list[str]:
@@ -63,15 +63,15 @@ def address(app: Flask, make_task: MakeTask, sent: list[int]) -> Iterator[str]:
     server.server_close()
 
 
-@pytest.mark.skipif(CURL is None, reason="curl is not installed")
 @pytest.mark.parametrize("command", examples())
 def test_an_example_does_what_it_says(address: str, token: str, tmp_path: Path, command: str) -> None:
+    curl = shutil.which("curl") or lacking("curl is missing: apt-get install curl")
     promised = re.search(r"# (\d{3})\b", command)
     talking = command.replace("curl ", "curl --silent --show-error --output answer -w '%{http_code}' ", 1)
 
     done = subprocess.run(
         ["/bin/sh", "-c", talking],
-        env={"base": address, "auth": f"Authorization: Bearer {token}", "PATH": str(Path(str(CURL)).parent)},
+        env={"base": address, "auth": f"Authorization: Bearer {token}", "PATH": str(Path(curl).parent)},
         cwd=tmp_path,
         capture_output=True,
         text=True,
