@@ -1,7 +1,7 @@
 """What happens when a task is to run while an earlier run of it is not over
 
 Revision ID: 0007
-Revises: 0004
+Revises: 0005
 Create Date: 2026-11-24 22:10:00
 
 """
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 # revision identifiers, used by Alembic.
 revision = '0007'
-down_revision = '0004'
+down_revision = '0005'
 branch_labels = None
 depends_on = None
 

@@ -7,7 +7,7 @@ from vulsweb.models.idempotency import IdempotencyKey
 from vulsweb.models.result import Result
 from vulsweb.models.run import LogChunk, Run, RunStatus, Trigger
 from vulsweb.models.task import Overlap, ScheduledTask, TaskType
-from vulsweb.models.user import ApiToken, User
+from vulsweb.models.user import ApiToken, Role, User
 
 __all__ = [
     "ApiToken",
@@ -18,6 +18,7 @@ __all__ = [
     "LogChunk",
     "Overlap",
     "Result",
+    "Role",
     "Run",
     "RunStatus",
     "ScheduledTask",
