@@ -14,14 +14,14 @@ from sqlalchemy.orm import joinedload, selectinload
 
 from vulsweb import schedules
 from vulsweb.extensions import db
-from vulsweb.models import Host, Run, RunStatus, ScheduledTask, TaskType
+from vulsweb.models import Host, Overlap, Run, RunStatus, ScheduledTask, TaskType
 from vulsweb.models.run import ACTIVE
 from vulsweb.vuls.databases import DatabaseType
 from vulsweb.vuls.results import ScanType
 
 NAME_LENGTH = 120
 DESCRIPTION_LENGTH = 2000
-_Choice = TypeVar("_Choice", TaskType, ScanType, DatabaseType)
+_Choice = TypeVar("_Choice", TaskType, ScanType, DatabaseType, Overlap)
 
 
 class InvalidTask(Exception):
@@ -247,6 +247,7 @@ def _apply(task: ScheduledTask, values: Mapping[str, Any], now: datetime) -> Non
         "cron_expression": _cron(values, errors),
         "timezone": _timezone(values, errors),
         "active": _active(values, errors),
+        "overlap": _choice(Overlap, {"overlap": Overlap.SKIP, **values}, "overlap", errors),
     }
     if task_type is TaskType.SCAN:
         fields["scan_type"] = _choice(ScanType, values, "scan_type", errors)

@@ -41,6 +41,7 @@ def test_create_answers_201_with_the_task_and_where_it_is(api: FlaskClient) -> N
         "host_name",
         "cron_expression",
         "timezone",
+        "overlap",
         "is_active",
         "next_run_at",
         "last_run_at",

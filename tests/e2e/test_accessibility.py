@@ -42,7 +42,7 @@ def finished(make_run: MakeRun, make_task: Callable[..., ScheduledTask]) -> Run:
     store(run, {f"CVE-2026-{number}": cve(number / 2) for number in range(1, 20)})
     add_log(run, "[Jan 1]  INFO [a] one\n[Jan 1]  WARN [a] two\n[Jan 1] ERROR [a] three\n")
     for status in RunStatus:
-        make_run(status, reason=None if status.is_active else "A reason, in words.")
+        make_run(status, reason=None if status.is_active else "Run 1 was still going.")
     make_task(is_active=False)
     make_task(task_type="db_update", database_type="all")
     return run
@@ -81,6 +81,7 @@ def test_axe_finds_nothing(browser: Browser, url: str, finished: Run, scheme: An
         f"/tasks/{finished.task_id}/delete",
         f"/runs/{finished.id}",
         f"/runs/{finished.id + 3}",
+        f"/runs/{finished.id + len(RunStatus)}",
         "/runs/",
         "/account/",
         "/people/",

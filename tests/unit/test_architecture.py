@@ -15,7 +15,7 @@ LAYERS = [
     {"vuls"},
     {"models"},
     {"executor_client", "access", "idempotency", "problems"},
-    {"hosts", "findings", "changes"},
+    {"hosts", "findings", "changes", "overlap"},
     {"runs"},
     {"conclusions", "schedules", "history"},
     {"tasks", "system"},

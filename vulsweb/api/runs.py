@@ -56,11 +56,9 @@ def found(query: dict[str, Any], run_id: int) -> dict[str, Any]:
 @bp.response(202, RunOut)
 def cancel(run_id: int) -> Run:
     """Stop a run that is not over; one that the executor works on ends within seconds."""
-    # Locked, or a worker could take the queued run between our look and our word.
-    run = _run_or_404(run_id, lock=True)
-    if not run.status.is_active:
+    run = _run_or_404(run_id)
+    if not runs.cancel(run, datetime.now(UTC)):
         raise Conflict(f"Run {run.id} is over already: {run.status.value}.")
-    runs.cancel(run, datetime.now(UTC))
     db.session.commit()
     return run
 
@@ -79,8 +77,8 @@ def logs(query: dict[str, Any], run_id: int) -> dict[str, Any]:
     return {"offset": query["offset"], "next_offset": next_offset, "text": text, "ended": ended}
 
 
-def _run_or_404(run_id: int, *, lock: bool = False) -> Run:
-    run = db.session.get(Run, run_id, with_for_update=lock or None)
+def _run_or_404(run_id: int) -> Run:
+    run = db.session.get(Run, run_id)
     if run is None:
         raise NotFound(f"There is no run {run_id}.")
     return run

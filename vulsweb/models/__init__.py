@@ -6,7 +6,7 @@ from vulsweb.models.host import Host
 from vulsweb.models.idempotency import IdempotencyKey
 from vulsweb.models.result import Result
 from vulsweb.models.run import LogChunk, Run, RunStatus, Trigger
-from vulsweb.models.task import ScheduledTask, TaskType
+from vulsweb.models.task import Overlap, ScheduledTask, TaskType
 from vulsweb.models.user import ApiToken, Role, User
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Host",
     "IdempotencyKey",
     "LogChunk",
+    "Overlap",
     "Result",
     "Role",
     "Run",

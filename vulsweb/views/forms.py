@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from werkzeug.datastructures import MultiDict
 
 from vulsweb import history, tasks
-from vulsweb.models import RunStatus, ScheduledTask, TaskType, Trigger
+from vulsweb.models import Overlap, RunStatus, ScheduledTask, TaskType, Trigger
 from vulsweb.models.run import ACTIVE
 
 TEXT_FIELDS = (
@@ -23,6 +23,7 @@ TEXT_FIELDS = (
     "host_id",
     "cron_expression",
     "timezone",
+    "overlap",
 )
 # Read once: looking for them goes through the file system.
 ZONES = tuple(sorted(available_timezones()))
@@ -38,7 +39,8 @@ EXAMPLES = (
 
 def posted(form: Mapping[str, str]) -> dict[str, Any]:
     """Return the values of a form that was sent; a box that is not ticked is not sent."""
-    return {field: form.get(field, "") for field in TEXT_FIELDS} | {"is_active": "is_active" in form}
+    values = {field: form.get(field, "") for field in TEXT_FIELDS}
+    return values | {"overlap": values["overlap"] or Overlap.SKIP.value, "is_active": "is_active" in form}
 
 
 def of_task(task: ScheduledTask) -> dict[str, Any]:
@@ -52,6 +54,7 @@ def of_task(task: ScheduledTask) -> dict[str, Any]:
         "host_id": str(task.host_id or ""),
         "cron_expression": task.cron_expression,
         "timezone": task.timezone,
+        "overlap": task.overlap.value,
         "is_active": task.active,
     }
 
@@ -66,6 +69,7 @@ def of_new(query: Mapping[str, str], zone: str) -> dict[str, Any]:
         "host_id": query.get("host", ""),
         "cron_expression": EXAMPLES[0][0],
         "timezone": zone,
+        "overlap": Overlap.SKIP.value,
         "is_active": True,
     }
 

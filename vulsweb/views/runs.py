@@ -91,11 +91,9 @@ def found(run_id: int) -> ResponseReturnValue:
 def cancel(run_id: int) -> ResponseReturnValue:
     """Stop a run that is not over."""
     run = run_or_404(run_id)
-    if run.status.is_active:
-        runs.cancel(run, datetime.now(UTC))
-        db.session.commit()
-    else:
+    if not runs.cancel(run, datetime.now(UTC)):
         flash("This run was over already.", "warning")
+    db.session.commit()
     return redirect(url_for("runs.show", run_id=run.id), code=303)
 
 

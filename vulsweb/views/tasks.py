@@ -11,7 +11,7 @@ from flask_login import current_user, login_required
 
 from vulsweb import hosts, runs, schedules, tasks, worker
 from vulsweb.extensions import db
-from vulsweb.models import ScheduledTask, TaskType, Trigger
+from vulsweb.models import Overlap, ScheduledTask, TaskType, Trigger
 from vulsweb.views import forms, live, stretches, words
 from vulsweb.vuls.databases import DatabaseType
 from vulsweb.vuls.results import ScanType
@@ -187,6 +187,7 @@ def _form(task: ScheduledTask | None, values: dict[str, Any], errors: dict[str, 
         task_types=TaskType,
         scan_types=ScanType,
         database_types=DatabaseType,
+        overlaps=Overlap,
         examples=forms.EXAMPLES,
         zones=forms.ZONES,
         preview=_preview(values),
@@ -222,11 +223,13 @@ def _history(task_id: int) -> dict[str, Any]:
 
 
 def _run_many(task_ids: Sequence[int], now: datetime) -> None:
-    started, busy = runs.start_many(task_ids, trigger=Trigger.PERSON, now=now, requested_by=current_user)
+    started = runs.start_many(task_ids, trigger=Trigger.PERSON, now=now, requested_by=current_user)
     db.session.commit()
-    already = words.plural(busy, "was running already", "were running already")
-    flash(_told(words.plural(len(started), "run") + " queued", busy and already), "success")
-    if not worker.send(started):
+    queued = words.plural(len(started.run_ids) - started.waiting, "run") + " queued"
+    waiting = words.plural(started.waiting, "waits for an earlier run", "wait for earlier runs")
+    skipped = words.plural(started.skipped, "was running already", "were running already")
+    flash(_told(queued, started.waiting and waiting, started.skipped and skipped), "success")
+    if not worker.send(started.run_ids):
         flash(NO_REDIS, "warning")
 
 
@@ -248,11 +251,11 @@ def _delete_many(task_ids: Sequence[int], _: datetime) -> None:
     deleted, going = tasks.delete_many(task_ids)
     db.session.commit()
     worker.stop(going)
-    flash(_told(words.plural(deleted, "task") + " deleted", ""), "success")
+    flash(_told(words.plural(deleted, "task") + " deleted"), "success")
 
 
-def _told(done: str, rest: str | int) -> str:
-    return f"{done}; {rest}." if rest else f"{done}."
+def _told(done: str, *rest: str | int) -> str:
+    return "; ".join([done, *(str(each) for each in rest if each)]) + "."
 
 
 _BULK = {"run": _run_many, "activate": _activate, "deactivate": _deactivate, "delete": _delete_many}
