@@ -24,6 +24,7 @@ from vulsweb import access, create_app, tasks, worker
 from vulsweb.extensions import db, limiter
 from vulsweb.local import postgres
 from vulsweb.models import Host, ScheduledTask, User
+from vulsweb.vuls.servers import Connection
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 PASSWORD = "correct horse battery"
@@ -135,7 +136,9 @@ def make_host(app: Flask) -> Callable[..., Host]:
     def make(name: str = "web-1", **fields: Any) -> Host:
         given: dict[str, Any] = {
             "name": name,
+            "entry": name,
             "hostname": name,
+            "connection": Connection.DIRECT,
             "scan_modes": ["fast"],
             "vuls_config": {"host": name},
             "created_at": NOW,

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Select, and_, delete, func, or_, select, update
 from sqlalchemy.orm import aliased, joinedload
 
+from vulsweb import targets
 from vulsweb.executor_client import Job
 from vulsweb.extensions import db
 from vulsweb.models import LogChunk, Run, RunStatus, ScheduledTask, TaskType, Trigger, User
@@ -19,6 +20,10 @@ STALE = timedelta(seconds=60)
 SAME_REQUEST = timedelta(minutes=5)
 REASON_LENGTH = 2000
 _FOR_PAGES = (joinedload(Run.task).joinedload(ScheduledTask.host), joinedload(Run.requested_by))
+
+
+class Paused(Exception):
+    """The task waits for its host to come back; the message says so."""
 
 
 class AlreadyActive(Exception):
@@ -37,7 +42,7 @@ def start(
     requested_by: User | None = None,
     request_key: str | None = None,
 ) -> Run:
-    """Queue a run of `task` now; raise AlreadyActive while an earlier one is not over.
+    """Queue a run of `task` now; raise AlreadyActive while an earlier one is not over, or Paused.
 
     The same `request_key` within minutes is the same request: it gets the run that it has made.
     """
@@ -45,6 +50,8 @@ def start(
     db.session.execute(select(ScheduledTask.id).where(ScheduledTask.id == task.id).with_for_update())
     if request_key and (made := _made_by(task.id, request_key, now)):
         return made
+    if task.paused_reason:
+        raise Paused(task.paused_reason)
     if active := active_run(task.id):
         raise AlreadyActive(active)
     run = _new_run(task, trigger, now, requested_by)
@@ -61,7 +68,7 @@ def start_many(
     """Queue a run of each task; return the runs' ids, and how many tasks had one that is not over."""
     tasks = db.session.scalars(
         select(ScheduledTask)
-        .where(ScheduledTask.id.in_(task_ids))
+        .where(ScheduledTask.id.in_(task_ids), ScheduledTask.paused_at.is_(None))
         .options(joinedload(ScheduledTask.host))
         # In one order everywhere, so that two of these never wait for each other.
         .order_by(ScheduledTask.id)
@@ -110,9 +117,13 @@ def new_job_id() -> str:
 def request_of(task: ScheduledTask) -> dict[str, Any]:
     """Return what the executor is asked for when `task` runs."""
     if task.task_type is TaskType.SCAN:
-        assert task.host is not None  # noqa: S101 - the table's CHECK constraint says so
-        assert task.scan_type is not None  # noqa: S101
-        return {"servers": [task.host.name], "scan_type": task.scan_type.value}
+        assert task.scan_type is not None  # noqa: S101 - the table's CHECK constraint says so
+        scan = {"scan_type": task.scan_type.value}
+        if task.host_tag is not None:
+            # Which hosts that is will be seen when the run begins: targets.begin.
+            return scan | {"servers": [], "tag": task.host_tag}
+        assert task.host is not None  # noqa: S101
+        return scan | {"servers": [task.host.entry]}
     assert task.database_type is not None  # noqa: S101
     return {"database": task.database_type.value}
 
@@ -220,6 +231,8 @@ def end(run: Run, status: RunStatus, reason: str | None, now: datetime) -> None:
     run.status = status
     run.reason = reason[:REASON_LENGTH] if reason else None
     run.completed_at = now
+    if status in (RunStatus.FAILED, RunStatus.TIMEOUT) and run.result_data is None:
+        targets.note_failure(run, now)
 
 
 def cancel(run: Run, now: datetime) -> None:
