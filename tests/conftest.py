@@ -24,7 +24,7 @@ from vulsweb import access, create_app, tasks, worker
 from vulsweb.extensions import db, limiter
 from vulsweb.local import postgres
 from vulsweb.models import Host, ScheduledTask, User
-from vulsweb.vuls.servers import Connection
+from vulsweb.vuls.connections import HostConnection
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 PASSWORD = "correct horse battery"
@@ -138,7 +138,7 @@ def make_host(app: Flask) -> Callable[..., Host]:
             "name": name,
             "entry": name,
             "hostname": name,
-            "connection": Connection.DIRECT,
+            "connection": HostConnection.DIRECT,
             "scan_modes": ["fast"],
             "vuls_config": {"host": name},
             "created_at": NOW,

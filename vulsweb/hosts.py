@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ from vulsweb.vuls.servers import Server
 
 # A statement's worth: 50,000 hosts are 25 statements, not 50,000, and none of them is endless.
 BATCH = 2000
+# The first line of the ssh_config that we generate, and how much of one is read at most.
+OURS = "# Written by Vuls Web"
+LARGEST_SSH_CONFIG = 16 * 1024 * 1024
 
 _INSERT = """
     INSERT INTO hosts
@@ -75,9 +78,13 @@ class SyncOutcome:
     unchanged: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)  # a sentence for each entry that cannot be used
 
-    def as_dict(self) -> dict[str, list[str]]:
-        """Return the outcome for JSON."""
-        return asdict(self)
+    @property
+    def summary(self) -> str:
+        """Return the outcome in a line."""
+        named = ("created", "updated", "retired", "unchanged")
+        told = ", ".join(f"{len(getattr(self, name)):,} {name}" for name in named)
+        wrong = len(self.errors)
+        return f"Hosts: {told}" + (f"; {wrong:,} entries cannot be used." if wrong else ".")
 
 
 def sync_file(path: Path, now: datetime) -> SyncOutcome:
@@ -99,7 +106,7 @@ def sync(config: str, now: datetime) -> SyncOutcome:
     A host that vanished is retired, never deleted: its history stays, and its tasks pause. One that returns
     is itself again, and so are they. An entry that is wrong leaves its hosts as they were.
     """
-    reading = servers.read(config)
+    reading = servers.read(config, _our_ssh_config)
     # Two syncs at once would each insert the same new host.
     db.session.execute(text("SELECT pg_advisory_xact_lock(hashtext('vulsweb.hosts.sync'))"))
     # In one order everywhere (conclusions lock hosts, too), so that nobody waits in a circle.
@@ -130,6 +137,16 @@ def sync(config: str, now: datetime) -> SyncOutcome:
 def scannable() -> Sequence[Host]:
     """Return the hosts that a task may scan, by name."""
     return db.session.scalars(select(Host).where(Host.retired_at.is_(None)).order_by(Host.name)).all()
+
+
+def _our_ssh_config(path: str) -> str | None:
+    """Return the ssh_config at `path` if it is one that we generated: others are not for us to understand."""
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            text = file.read(LARGEST_SSH_CONFIG)
+    except (OSError, ValueError):
+        return None
+    return text if text.startswith(OURS) else None
 
 
 def _retire(names: Sequence[str], wrong: Sequence[str], now: datetime) -> list[str]:

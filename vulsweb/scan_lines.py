@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import Select, case, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import load_only
 
@@ -21,6 +21,7 @@ NAME_LENGTH = 253
 # What one host's scan can add to the hosts: the names of containers come from the scanned host.
 MOST_CONTAINERS = 200
 UNKNOWN = "a result came back for a host that we do not know."
+_WORST_FIRST = (Outcome.FAILED, Outcome.PARTIAL, Outcome.SUCCESS)
 _CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
 
 _LATEST = """
@@ -41,6 +42,14 @@ class Line:
     packages: int = 0
     opened: int = 0
     fixed: int = 0
+
+
+def of_run(run_id: int) -> Select[RunHost]:
+    """Return the run's lines, those that need somebody first; one without an outcome has not been told yet."""
+    places = {each.value: place for place, each in enumerate(_WORST_FIRST)}
+    worst_first = case(places, value=RunHost.outcome)
+    chosen = select(RunHost).where(RunHost.run_id == run_id)
+    return chosen.order_by(worst_first.nulls_first(), func.lower(RunHost.name), RunHost.name)
 
 
 def of_documents(run: Run, job: Job, documents: Iterable[tuple[str, bytes]], now: datetime) -> list[Line]:

@@ -1,6 +1,7 @@
 """Which hosts a run is about: those of its task's tag when it begins, each with a line of its own."""
 
 import json
+import unicodedata
 from collections.abc import Collection
 from datetime import datetime
 
@@ -13,6 +14,7 @@ from vulsweb.vuls.results import Outcome
 
 # The executor takes bodies of 256 KiB; there is more in one than the names.
 MOST_NAME_BYTES = 240 * 1024
+TAG_LENGTH = 32
 
 
 def begin(run: Run) -> str | None:
@@ -85,3 +87,15 @@ def tag_sizes(tags: Collection[str] | None = None) -> dict[str, int]:
     if tags is not None:
         counted = counted.where(found.c.tag == any_(literal(list(tags), ARRAY(String))))
     return {tag: count for tag, count in db.session.execute(counted)}  # noqa: C416 - dict() loses the types
+
+
+def tag(text: str) -> str:
+    """Return a tag in its one form, small letters and hyphens; raise ValueError with a sentence."""
+    word = "-".join(unicodedata.normalize("NFKC", text).casefold().split())
+    if not word:
+        raise ValueError("A tag cannot be empty.")
+    if len(word) > TAG_LENGTH:
+        raise ValueError(f"A tag has at most {TAG_LENGTH} characters; {word[:TAG_LENGTH]!r}... is longer.")
+    if not word[0].isalnum() or not all(c.isalnum() or c in "-_.:" for c in word):
+        raise ValueError(f"{word!r} is no tag: letters, digits and - _ . : with a letter or digit in front.")
+    return word

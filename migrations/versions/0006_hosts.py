@@ -17,7 +17,7 @@ depends_on = None
 
 CONNECTIONS = sa.Enum(
     'aws_ssm', 'gcp_iap', 'cloudflare_access', 'jump_host', 'direct', 'local', 'pseudo', 'custom',
-    name='connection', native_enum=False, length=32,
+    name='hostconnection', native_enum=False, length=32,
 )
 OUTCOMES = sa.Enum('success', 'partial', 'failed', name='outcome', native_enum=False, length=32)
 

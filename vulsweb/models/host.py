@@ -8,8 +8,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from vulsweb.extensions import Base
+from vulsweb.vuls.connections import HostConnection
 from vulsweb.vuls.results import Outcome
-from vulsweb.vuls.servers import Connection
 
 
 class Host(Base):
@@ -24,7 +24,7 @@ class Host(Base):
     entry: Mapped[str] = mapped_column(String(200), index=True)
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("hosts.id"), index=True)  # of a container
     hostname: Mapped[str] = mapped_column(String(253))
-    connection: Mapped[Connection]
+    connection: Mapped[HostConnection]
     scan_modes: Mapped[list[str]]
     vuls_config: Mapped[dict[str, Any]]
     tags: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list)

@@ -1,6 +1,5 @@
 """The servers of config.toml as Vuls v0.26.0 reads them: one host each, or one for each address."""
 
-import enum
 import math
 import re
 import tomllib
@@ -11,13 +10,13 @@ from typing import Any
 
 from vulsweb.vuls import networks
 from vulsweb.vuls.config_toml import ConfigTomlError
+from vulsweb.vuls.connections import LOCAL_HOSTS, Connections, HostConnection, ReadSshConfig
 from vulsweb.vuls.networks import NetworkError
 
 HIDDEN = "(hidden)"
 LONGEST_ADDRESS = 253
 # One network may have 65,536 addresses; a file of many such is a mistake.
 MOST_HOSTS = 100_000
-_LOCAL = ("127.0.0.1", "localhost")
 # The executor's rule: a server's name becomes the name of its result file.
 _NAME = re.compile(r"(?!\.\.?$)[^/\x00-\x1f\x7f\ud800-\udfff]{1,200}")
 _SECRET = re.compile(r"token|passw|secret|apikey|api_key|passphrase", re.IGNORECASE)
@@ -39,36 +38,6 @@ _PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")
 _END = re.compile(r"\(at end of document\)")
 
 
-class Connection(enum.StrEnum):
-    """How Vuls gets to a server."""
-
-    AWS_SSM = "aws_ssm"
-    GCP_IAP = "gcp_iap"
-    CLOUDFLARE_ACCESS = "cloudflare_access"
-    JUMP_HOST = "jump_host"
-    DIRECT = "direct"
-    LOCAL = "local"  # the machine that runs Vuls, without SSH
-    PSEUDO = "pseudo"  # nothing is connected to: CPE names alone
-    CUSTOM = "custom"  # by an SSH configuration that is not ours to read
-
-    @property
-    def label(self) -> str:
-        """Return the words that people read."""
-        return _LABELS[self]
-
-
-_LABELS = {
-    Connection.AWS_SSM: "AWS SSM",
-    Connection.GCP_IAP: "GCP IAP",
-    Connection.CLOUDFLARE_ACCESS: "Cloudflare Access",
-    Connection.JUMP_HOST: "SSH by jump host",
-    Connection.DIRECT: "SSH",
-    Connection.LOCAL: "This machine",
-    Connection.PSEUDO: "No connection",
-    Connection.CUSTOM: "SSH, own configuration",
-}
-
-
 @dataclass(frozen=True)
 class Server:
     """One host: a server of config.toml, or one address of a network that stands there."""
@@ -76,7 +45,7 @@ class Server:
     name: str  # the name under which Vuls files its result
     entry: str  # the name of its [servers] section, by which a scan asks for it
     address: str
-    connection: Connection
+    connection: HostConnection
     scan_modes: tuple[str, ...]
     section: Mapping[str, Any]  # as JSON can hold it, without secrets
 
@@ -101,10 +70,11 @@ class _Wrong(ValueError):
     """A section cannot be used; the message goes on after the entry's name."""
 
 
-def read(text: str) -> Reading:
+def read(text: str, read_ssh_config: ReadSshConfig = lambda _: None) -> Reading:
     """Return the servers of `text`, and a sentence for each entry that Vuls would refuse.
 
-    Raise ConfigTomlError, with line and column, for a file that is not TOML.
+    `read_ssh_config` gives the text of an ssh_config that we wrote, by path. Raise ConfigTomlError, with line
+    and column, for a file that is not TOML.
     """
     document = _parsed(text)
     default = _table(document, "default")
@@ -113,11 +83,12 @@ def read(text: str) -> Reading:
     except _Wrong as error:
         # Vuls would refuse the whole file.
         raise ConfigTomlError(f"config.toml: [default]: {error}") from error
+    connections = Connections(read_ssh_config)
     servers: dict[str, Server] = {}
     errors: list[ServerError] = []
     for entry, section in _table(document, "servers").items():
         try:
-            made = _servers(entry, section, default)
+            made = _servers(entry, section, default, connections)
             if twice := next((each.name for each in made if each.name in servers), None):
                 raise _Wrong(f"another entry already stands for {twice!r}.")
             if len(servers) + len(made) > MOST_HOSTS:
@@ -161,20 +132,26 @@ def _value(section: Mapping[str, Any], name: str, otherwise: Any = None) -> Any:
     return next((value for key, value in section.items() if key.lower() == name), otherwise)
 
 
-def _servers(entry: str, section: object, default: Mapping[str, Any]) -> list[Server]:
+def _servers(
+    entry: str, section: object, default: Mapping[str, Any], connections: Connections
+) -> list[Server]:
     if not _NAME.fullmatch(entry):
         raise _Wrong("a name has 1 to 200 characters, without slash or control characters.")
     if not isinstance(section, dict):
         raise _Wrong("it must be a table.")
     _check_types(section)
     host, modes = _host(section), _scan_modes(section, default)
-    connection = _connection(section, default)
+    way = connections.way(_lower(section), _lower(default))
     kept = _kept("", section)
-    found = {entry: host}
+    found = {entry: way.address}
     if networks.is_network(host):
         ignored = _value(section, "ignoreipaddresses", [])
         found = {f"{entry}({each})": each for each in networks.addresses(host, ignored)}
-    return [Server(name, entry, address, connection, modes, kept) for name, address in found.items()]
+    return [Server(name, entry, address, way.connection, modes, kept) for name, address in found.items()]
+
+
+def _lower(section: Mapping[str, Any]) -> dict[str, Any]:
+    return {key.lower(): value for key, value in section.items()}
 
 
 def _check_types(section: Mapping[str, Any]) -> None:
@@ -192,7 +169,7 @@ def _host(section: Mapping[str, Any]) -> str:
         raise _Wrong("host is missing.")
     if len(host) > LONGEST_ADDRESS or not host.isprintable():
         raise _Wrong(f"host has at most {LONGEST_ADDRESS} characters, without control characters.")
-    if _value(section, "port") == "local" and host not in _LOCAL:
+    if _value(section, "port") == "local" and host not in LOCAL_HOSTS:
         raise _Wrong('port = "local" goes with host = "localhost" or "127.0.0.1" alone.')
     return host
 
@@ -209,20 +186,6 @@ def _scan_modes(section: Mapping[str, Any], default: Mapping[str, Any]) -> tuple
     if {"deep", "offline"} <= set(words):
         raise _Wrong("scanMode deep and offline exclude each other.")
     return words
-
-
-def _connection(section: Mapping[str, Any], default: Mapping[str, Any]) -> Connection:
-    if _value(section, "type") == "pseudo":
-        return Connection.PSEUDO
-
-    def effective(name: str) -> Any:
-        return _value(section, name) or _value(default, name)
-
-    if effective("port") == "local" and _value(section, "host") in _LOCAL:
-        return Connection.LOCAL
-    if effective("sshconfigpath"):
-        return Connection.CUSTOM
-    return Connection.JUMP_HOST if effective("jumpserver") else Connection.DIRECT
 
 
 def _kept(name: str, value: Any) -> Any:
