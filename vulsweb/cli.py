@@ -62,8 +62,8 @@ def _sync_hosts(now: datetime) -> None:
     except config_toml.ConfigTomlError as error:
         click.echo(f"Hosts were not synchronized: {error}", err=True)
         return
-    for error in outcome.errors:
-        click.echo(f"A host was left as it was: {error}", err=True)
+    for wrong in outcome.errors:
+        click.echo(f"A host was left as it was: {wrong}", err=True)
 
 
 @click.group("hosts")
@@ -80,8 +80,8 @@ def sync_hosts() -> None:
         raise click.ClickException(str(error)) from error
     db.session.commit()
     click.echo(outcome.summary)
-    for error in outcome.errors:
-        click.echo(error, err=True)
+    for wrong in outcome.errors:
+        click.echo(wrong, err=True)
     sys.exit(bool(outcome.errors))
 
 

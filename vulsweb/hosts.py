@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 
 from vulsweb import pauses
 from vulsweb.extensions import db
@@ -137,6 +137,17 @@ def sync(config: str, now: datetime) -> SyncOutcome:
 def scannable() -> Sequence[Host]:
     """Return the hosts that a task may scan, by name."""
     return db.session.scalars(select(Host).where(Host.retired_at.is_(None)).order_by(Host.name)).all()
+
+
+def in_service() -> int:
+    """Return how many hosts a task may scan."""
+    return db.session.scalar(select(func.count()).select_from(Host).where(Host.retired_at.is_(None))) or 0
+
+
+def names_like(text: str, limit: int) -> Sequence[str]:
+    """Return the names of up to `limit` hosts in service that have `text` in their name."""
+    chosen = select(Host.name).where(Host.retired_at.is_(None), Host.name.icontains(text, autoescape=True))
+    return db.session.scalars(chosen.order_by(func.lower(Host.name)).limit(limit)).all()
 
 
 def _our_ssh_config(path: str) -> str | None:

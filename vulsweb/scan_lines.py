@@ -45,7 +45,7 @@ class Line:
 
 
 def of_run(run_id: int) -> Select[RunHost]:
-    """Return the run's lines, those that need somebody first; one without an outcome has not been told yet."""
+    """Return the run's lines, those that need somebody first; without outcome: not told yet."""
     places = {each.value: place for place, each in enumerate(_WORST_FIRST)}
     worst_first = case(places, value=RunHost.outcome)
     chosen = select(RunHost).where(RunHost.run_id == run_id)

@@ -274,8 +274,9 @@ def _apply(task: ScheduledTask, values: Mapping[str, Any], now: datetime) -> Non
     }
     if task_type is TaskType.SCAN:
         fields["scan_type"] = _choice(ScanType, values, "scan_type", errors)
-        fields["host_tag"] = _host_tag(values, errors)
-        if not values.get("host_tag"):
+        if values.get("target") == "tag" or values.get("host_tag"):
+            fields["host_tag"] = _host_tag(values, errors)
+        else:
             fields["host"] = _host(values, task.host, errors)
     if task_type is TaskType.DB_UPDATE:
         fields["database_type"] = _choice(DatabaseType, values, "database_type", errors)
@@ -330,8 +331,11 @@ def _choice(
 
 
 def _host(values: Mapping[str, Any], present: Host | None, errors: dict[str, str]) -> Host | None:
-    host_id = str(values.get("host_id") or "")
-    host = db.session.get(Host, int(host_id)) if host_id.isdecimal() and len(host_id) < 10 else None
+    host_id, name = str(values.get("host_id") or ""), _line(values.get("host_name"))
+    if host_id:
+        host = db.session.get(Host, int(host_id)) if host_id.isdecimal() and len(host_id) < 10 else None
+    else:
+        host = db.session.scalars(select(Host).where(Host.name == name.replace("\x00", ""))).first()
     if host is None:
         errors["host_id"] = "Choose one of the configured hosts, or a tag."
     elif host.retired_at is not None and host is not present:
@@ -340,11 +344,10 @@ def _host(values: Mapping[str, Any], present: Host | None, errors: dict[str, str
 
 
 def _host_tag(values: Mapping[str, Any], errors: dict[str, str]) -> str | None:
-    text = _line(values.get("host_tag"))
-    if text and values.get("host_id"):
+    if values.get("host_id"):
         errors["host_tag"] = "Choose one host or a tag, not both."
     try:
-        return targets.tag(text) if text else None
+        return targets.tag(_line(values.get("host_tag")))
     except ValueError as error:
         errors["host_tag"] = str(error)
         return None
