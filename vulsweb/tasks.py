@@ -337,7 +337,7 @@ def _host(values: Mapping[str, Any], present: Host | None, errors: dict[str, str
     else:
         host = db.session.scalars(select(Host).where(Host.name == name.replace("\x00", ""))).first()
     if host is None:
-        errors["host_id"] = "Choose one of the configured hosts, or a tag."
+        errors["host_id"] = "Choose one of the configured hosts."
     elif host.retired_at is not None and host is not present:
         errors["host_id"] = f"{host.name} is no longer in config.toml. Choose another host."
     return host

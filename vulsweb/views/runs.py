@@ -156,8 +156,8 @@ def _covered(run: Run) -> Pagination:
     """Return a page of what the run came to on each of its hosts."""
     # Its own argument: `page` is that of the findings.
     page = min(max(request.args.get("hosts", 1, type=int), 1), forms.LARGEST_ID)
-    rows = {"per_page": HOSTS_PER_PAGE, "max_per_page": HOSTS_PER_PAGE}
-    return db.paginate(scan_lines.of_run(run.id), page=page, error_out=False, **rows)
+    lines = scan_lines.of_run(run.id)
+    return db.paginate(lines, page=page, per_page=HOSTS_PER_PAGE, error_out=False)
 
 
 def _wanted(seen: SeenFinding, severity: Severity | None, *, only_new: bool) -> bool:
