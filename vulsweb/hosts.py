@@ -83,8 +83,9 @@ class SyncOutcome:
         """Return the outcome in a line."""
         named = ("created", "updated", "retired", "unchanged")
         told = ", ".join(f"{len(getattr(self, name)):,} {name}" for name in named)
-        wrong = len(self.errors)
-        return f"Hosts: {told}" + (f"; {wrong:,} entries cannot be used." if wrong else ".")
+        entries = "entry" if len(self.errors) == 1 else "entries"
+        wrong = f"; {len(self.errors):,} {entries} cannot be used" if self.errors else ""
+        return f"Hosts: {told}{wrong}."
 
 
 def sync_file(path: Path, now: datetime) -> SyncOutcome:

@@ -34,7 +34,7 @@ host = "::ffff:127.0.0.32/30"
 
 def test_they_are_those_of_the_real_vuls(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(CONFIG)
-    command = [tool("vuls"), "configtest", f"-config={tmp_path}/config.toml", f"-log-dir={tmp_path}"]
+    command = [str(tool("vuls")), "configtest", f"-config={tmp_path}/config.toml", f"-log-dir={tmp_path}"]
 
     said = subprocess.run(command, env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}, capture_output=True)
 

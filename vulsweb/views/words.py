@@ -26,7 +26,18 @@ _STEP_NAMES = {
 
 def register(app: Flask) -> None:
     """Give the templates these words."""
-    for spoken in (ago, bytes_in_words, clean, due, duration, in_words, roughly, step_name, when):
+    for spoken in (
+        ago,
+        bytes_in_words,
+        clean,
+        clean_lines,
+        due,
+        duration,
+        in_words,
+        roughly,
+        step_name,
+        when,
+    ):
         app.add_template_filter(spoken)
     for read in (moment, worst_first):
         app.add_template_filter(read)
@@ -115,6 +126,11 @@ def in_words(cron_expression: str) -> str:
 def clean(text: object) -> str:
     """Return text from a host or a feed without characters that hide or turn round what follows."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text))
+
+
+def clean_lines(text: object) -> str:
+    """Return text as `clean` does, with its line breaks."""
+    return "\n".join(clean(line) for line in str(text).splitlines())
 
 
 def step_name(name: str) -> str:
