@@ -12,6 +12,8 @@ import requests
 CONNECT_SECONDS = 3
 READ_SECONDS = 30
 IDS_A_REQUEST = 100
+# What is asked of the executor out of a run's request, which also keeps what is ours alone.
+ASKED = ("servers", "scan_type", "database")
 
 
 class ExecutorError(Exception):
@@ -82,7 +84,7 @@ class ExecutorClient:
 
     def submit(self, job_id: str, request: Mapping[str, Any]) -> Job:
         """Ask for a run's job; safe to repeat, since the executor keys jobs by `job_id`."""
-        body = {"job_id": job_id, **request}
+        body = {"job_id": job_id, **{name: request[name] for name in ASKED if name in request}}
         path = "/scan" if "servers" in request else "/database/update"
         return _job(self._json("POST", path, json=body))
 

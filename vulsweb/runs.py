@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, update
 from sqlalchemy.orm import aliased, joinedload
 
-from vulsweb import overlap
+from vulsweb import overlap, targets
 from vulsweb.executor_client import Job
 from vulsweb.extensions import db
 from vulsweb.models import LogChunk, Overlap, Run, RunStatus, ScheduledTask, TaskType, Trigger, User
@@ -23,6 +23,10 @@ SAME_REQUEST = timedelta(minutes=5)
 REASON_LENGTH = 2000
 BEFORE_IT_BEGAN = "Cancelled before it began."
 _FOR_PAGES = (joinedload(Run.task).joinedload(ScheduledTask.host), joinedload(Run.requested_by))
+
+
+class Paused(Exception):
+    """The task waits for its host to come back; the message says so."""
 
 
 class AlreadyActive(Exception):
@@ -52,7 +56,9 @@ def start(
     requested_by: User | None = None,
     request_key: str | None = None,
 ) -> Run:
-    """Queue a run of `task` now, as its overlap rule says; raise AlreadyActive where that is to skip.
+    """Queue a run of `task` now, as its overlap rule says.
+
+    Raise AlreadyActive where that is to skip, and Paused while the task waits for its host.
 
     The same `request_key` within minutes is the same request: it gets the run that it has made.
     """
@@ -61,6 +67,8 @@ def start(
     db.session.scalars(lock.execution_options(populate_existing=True)).one()
     if request_key and (made := _made_by(task.id, request_key, now)):
         return made
+    if task.paused_reason:
+        raise Paused(task.paused_reason)
     plan = overlap.plan(task.overlap, overlap.standings([task.id]).get(task.id, Standing()))
     if plan.skipped_for is not None:
         raise AlreadyActive(db.session.get_one(Run, plan.skipped_for, populate_existing=True))
@@ -76,7 +84,7 @@ def start_many(
     """Queue a run of each task, as its overlap rule says."""
     tasks = db.session.scalars(
         select(ScheduledTask)
-        .where(ScheduledTask.id.in_(task_ids))
+        .where(ScheduledTask.id.in_(task_ids), ScheduledTask.paused_at.is_(None))
         .options(joinedload(ScheduledTask.host))
         # In one order everywhere, so that two of these never wait for each other.
         .order_by(ScheduledTask.id)
@@ -138,9 +146,13 @@ def new_job_id() -> str:
 def request_of(task: ScheduledTask) -> dict[str, Any]:
     """Return what the executor is asked for when `task` runs."""
     if task.task_type is TaskType.SCAN:
-        assert task.host is not None  # noqa: S101 - the table's CHECK constraint says so
-        assert task.scan_type is not None  # noqa: S101
-        return {"servers": [task.host.name], "scan_type": task.scan_type.value}
+        assert task.scan_type is not None  # noqa: S101 - the table's CHECK constraint says so
+        scan = {"scan_type": task.scan_type.value}
+        if task.host_tag is not None:
+            # Which hosts that is will be seen when the run begins: targets.begin.
+            return scan | {"servers": [], "tag": task.host_tag}
+        assert task.host is not None  # noqa: S101
+        return scan | {"servers": [task.host.entry]}
     assert task.database_type is not None  # noqa: S101
     return {"database": task.database_type.value}
 
@@ -274,6 +286,8 @@ def end(run: Run, status: RunStatus, reason: str | None, now: datetime) -> None:
     run.status = status
     run.reason = reason[:REASON_LENGTH] if reason else None
     run.completed_at = now
+    if status in (RunStatus.FAILED, RunStatus.TIMEOUT) and run.result_data is None:
+        targets.note_failure(run, now)
 
 
 def cancel(run: Run, now: datetime) -> bool:

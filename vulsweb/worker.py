@@ -10,7 +10,7 @@ from celery.schedules import crontab
 from flask import current_app
 from kombu.exceptions import OperationalError
 
-from vulsweb import conclusions, idempotency, runs, schedules
+from vulsweb import conclusions, idempotency, runs, schedules, targets
 from vulsweb.executor_client import ExecutorClient, ExecutorError, ExecutorUnavailable, Job, JobUnknown
 from vulsweb.extensions import db
 from vulsweb.models import Run, RunStatus
@@ -158,6 +158,11 @@ def _launch(client: ExecutorClient, run_id: int) -> None:
 
 
 def _submit(client: ExecutorClient, run: Run) -> None:
+    if refusal := targets.begin(run):
+        runs.end(run, RunStatus.FAILED, refusal, datetime.now(UTC))
+        return
+    # Should this worker die now, the next one asks for the same hosts.
+    db.session.commit()
     try:
         job = client.submit(run.job_id, run.request)
     except ExecutorUnavailable as error:

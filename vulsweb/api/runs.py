@@ -6,8 +6,9 @@ from typing import Any
 from flask_smorest import Blueprint
 from werkzeug.exceptions import Conflict, NotFound, UnprocessableEntity
 
-from vulsweb import findings, runs
-from vulsweb.api.paging import page_of_list, stream
+from vulsweb import findings, runs, scan_lines
+from vulsweb.api.host_schemas import RunHostPage
+from vulsweb.api.paging import page_of, page_of_list, stream
 from vulsweb.api.schemas import FindingPage, LogOut, LogQuery, PageQuery, RunOut, RunQuery, RunStream
 from vulsweb.extensions import db
 from vulsweb.models import Run
@@ -50,6 +51,15 @@ def found(query: dict[str, Any], run_id: int) -> dict[str, Any]:
         for seen in findings.of_run(run.id)
     ]
     return page_of_list(rows, query["page"], query["per_page"])
+
+
+@bp.get("/<int:run_id>/hosts")
+@bp.arguments(PageQuery, location="query")
+@bp.response(200, RunHostPage)
+def hosts(query: dict[str, Any], run_id: int) -> dict[str, Any]:
+    """Get what the run came to on each of its hosts, the worst first."""
+    run = _run_or_404(run_id)
+    return page_of(scan_lines.of_run(run.id), query["page"], query["per_page"])
 
 
 @bp.post("/<int:run_id>/cancel")

@@ -42,6 +42,7 @@ class TaskIn(Strict):
     task_type = fields.Enum(TaskType, by_value=True, required=True)
     config = fields.Nested(TaskConfig, required=True)
     host_id = fields.Integer(strict=True, load_default=None, allow_none=True)
+    host_tag = fields.String(load_default=None, allow_none=True)
     cron_expression = fields.String(required=True)
     timezone = fields.String(load_default="UTC")
     overlap = fields.Enum(
@@ -60,11 +61,14 @@ class TaskOut(Schema):
     config = fields.Nested(TaskConfig, required=True)
     host_id = fields.Integer(required=True, allow_none=True)
     host_name = fields.String(required=True, allow_none=True)
+    host_tag = fields.String(required=True, allow_none=True)
     cron_expression = fields.String(required=True)
     timezone = fields.String(required=True)
     overlap = fields.Enum(Overlap, by_value=True, required=True, metadata={"description": OVERLAP_RULES})
     is_active = fields.Boolean(required=True)
     next_run_at = fields.AwareDateTime(required=True, allow_none=True)
+    paused_at = fields.AwareDateTime(required=True, allow_none=True)
+    paused_reason = fields.String(required=True, allow_none=True)
     last_run_at = fields.AwareDateTime(required=True, allow_none=True)
     last_status = fields.Enum(RunStatus, by_value=True, required=True, allow_none=True)
     last_error = fields.String(required=True, allow_none=True)
@@ -84,11 +88,14 @@ class TaskOut(Schema):
             "config": {kind: getattr(task, kind)},
             "host_id": task.host_id,
             "host_name": task.host.name if task.host else None,
+            "host_tag": task.host_tag,
             "cron_expression": task.cron_expression,
             "timezone": task.timezone,
             "overlap": task.overlap,
             "is_active": task.active,
             "next_run_at": task.next_run_at,
+            "paused_at": task.paused_at,
+            "paused_reason": task.paused_reason,
             "last_run_at": (last.started_at or last.created_at) if last else None,
             "last_status": last.status if last else None,
             "last_error": last.reason if last else None,
@@ -164,17 +171,6 @@ class FindingOut(Schema):
     title = fields.String(required=True)
     packages = fields.List(fields.Nested(PackageOut), required=True)
     new = fields.Boolean(required=True)
-
-
-class HostOut(Schema):
-    """A machine that is scanned."""
-
-    id = fields.Integer(required=True)
-    name = fields.String(required=True)
-    hostname = fields.String(required=True)
-    scan_modes = fields.List(fields.String(), required=True)
-    synced_at = fields.AwareDateTime(required=True)
-    retired_at = fields.AwareDateTime(required=True, allow_none=True)
 
 
 class PartOut(Schema):
@@ -291,12 +287,6 @@ class FindingPage(Page):
     """A page of findings."""
 
     items = fields.List(fields.Nested(FindingOut), required=True)
-
-
-class HostPage(Page):
-    """A page of hosts."""
-
-    items = fields.List(fields.Nested(HostOut), required=True)
 
 
 class NextLink(Schema):

@@ -6,6 +6,7 @@ from vulsweb.models.host import Host
 from vulsweb.models.idempotency import IdempotencyKey
 from vulsweb.models.result import Result
 from vulsweb.models.run import LogChunk, Run, RunStatus, Trigger
+from vulsweb.models.run_host import RunHost
 from vulsweb.models.task import Overlap, ScheduledTask, TaskType
 from vulsweb.models.user import ApiToken, Role, User
 
@@ -20,6 +21,7 @@ __all__ = [
     "Result",
     "Role",
     "Run",
+    "RunHost",
     "RunStatus",
     "ScheduledTask",
     "TaskType",

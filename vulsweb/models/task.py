@@ -53,7 +53,7 @@ class Overlap(enum.StrEnum):
 
 
 class ScheduledTask(Base):
-    """A scan of one host, or a database update, that recurs by a cron line and runs on demand."""
+    """A scan of one host or of all with a tag, or a database update: by a cron line, and on demand."""
 
     __tablename__ = "scheduled_tasks"
 
@@ -64,11 +64,15 @@ class ScheduledTask(Base):
     scan_type: Mapped[ScanType | None]
     database_type: Mapped[DatabaseType | None]
     host_id: Mapped[int | None] = mapped_column(ForeignKey("hosts.id"), index=True)
+    host_tag: Mapped[str | None] = mapped_column(String(32), index=True)  # which hosts: seen at each start
     cron_expression: Mapped[str] = mapped_column(String(120))
     timezone: Mapped[str] = mapped_column(String(64), default="UTC")
     active: Mapped[bool] = mapped_column(default=True)
     overlap: Mapped[Overlap] = mapped_column(default=Overlap.SKIP, server_default=Overlap.SKIP.value)
-    next_run_at: Mapped[datetime | None]  # None while the task is inactive
+    next_run_at: Mapped[datetime | None]  # None while the task is inactive or paused
+    # Set while its host is retired; `active` is what a person wants and stays as it was.
+    paused_at: Mapped[datetime | None]
+    paused_reason: Mapped[str | None]
     # The newest run that was not skipped and does not merely wait: what "last status" is about.
     last_run_id: Mapped[int | None] = mapped_column(
         ForeignKey("runs.id", ondelete="SET NULL", use_alter=True), index=True
@@ -85,16 +89,18 @@ class ScheduledTask(Base):
         # For schedules.start_due_tasks: looks only at active tasks, oldest slot first.
         Index("ix_scheduled_tasks_due", "next_run_at", postgresql_where=text("active")),
         CheckConstraint(
-            "(task_type = 'scan' AND host_id IS NOT NULL AND scan_type IS NOT NULL AND database_type IS NULL)"
-            " OR (task_type = 'db_update' AND host_id IS NULL AND scan_type IS NULL"
+            "(task_type = 'scan' AND (host_id IS NULL) <> (host_tag IS NULL) AND scan_type IS NOT NULL"
+            " AND database_type IS NULL)"
+            " OR (task_type = 'db_update' AND host_id IS NULL AND host_tag IS NULL AND scan_type IS NULL"
             " AND database_type IS NOT NULL)",
             name="target_fits_type",
         ),
+        CheckConstraint("(paused_at IS NULL) = (paused_reason IS NULL)", name="pause_says_why"),
     )
 
     @property
     def target(self) -> str:
         """Return what the task is about, in words."""
         if self.task_type is TaskType.SCAN:
-            return self.host.name if self.host else ""
+            return self.host.name if self.host else f"tag: {self.host_tag}"
         return self.database_type.label if self.database_type else ""

@@ -53,6 +53,11 @@ class Outcome(enum.StrEnum):
     PARTIAL = "partial"
     FAILED = "failed"
 
+    @property
+    def label(self) -> str:
+        """Return the word that people read."""
+        return self.value.capitalize()
+
 
 class ResultsError(Exception):
     """A result document is not one; the message names the first field that is wrong."""
