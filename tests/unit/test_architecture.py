@@ -17,7 +17,7 @@ LAYERS = [
     {"executor_client", "access", "idempotency", "problems"},
     {"hosts", "findings", "changes"},
     {"runs"},
-    {"conclusions", "schedules", "history"},
+    {"conclusions", "connection_tests", "schedules", "history"},
     {"tasks", "system"},
     {"overview", "worker", "doors"},
     {"views", "api", "local"},
