@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ user = "vuls"
 
 @pytest.fixture
 def both(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Host]]:
-    """This machine and an address at which nobody listens, known to a real executor."""
+    """The machine itself and an address at which nobody listens, known to a real executor."""
     (tmp_path / "config.toml").write_text(CONFIG)
     made = executor.create_app(
         {
@@ -53,8 +54,8 @@ def both(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     server.server_close()
 
 
-def tested(host: Host) -> ConnectionTest:
-    test = connection_tests.start(host, worker.datetime.now(worker.UTC))
+def outcome_of(host: Host) -> ConnectionTest:
+    test = connection_tests.start(host, datetime.now(UTC))
     db.session.commit()
     deadline = time.monotonic() + 60
     while test.status.is_active:
@@ -66,7 +67,7 @@ def tested(host: Host) -> ConnectionTest:
 
 
 def test_this_machine_can_be_scanned(both: dict[str, Host]) -> None:
-    test = tested(both["here"])
+    test = outcome_of(both["here"])
 
     (found,) = connection_tests.explanations(test)
     assert test.status is RunStatus.SUCCESS
@@ -77,7 +78,7 @@ def test_this_machine_can_be_scanned(both: dict[str, Host]) -> None:
 def test_a_host_that_does_not_answer_is_said_to_be_out_of_reach(
     both: dict[str, Host], signed_in: FlaskClient
 ) -> None:
-    test = tested(both["nobody"])
+    test = outcome_of(both["nobody"])
 
     (found,) = connection_tests.explanations(test)
     answer = signed_in.get(f"/api/hosts/{test.host_id}/connection-test").get_json()

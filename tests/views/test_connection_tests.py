@@ -1,7 +1,7 @@
 """The connection to a host, tested from its page and through the API."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from flask import Flask
@@ -75,7 +75,7 @@ def test_a_test_that_goes_on_is_asked_for_again_and_answers_204_meanwhile(
 
 def test_without_an_executor_the_test_says_so(app: Flask, make_host: MakeHost) -> None:
     test = connection_tests.start(make_host(), NOW)
-    test.created_at = worker.datetime.now(worker.UTC)
+    test.created_at = datetime.now(UTC)
     db.session.commit()
 
     worker.follow_tests()
