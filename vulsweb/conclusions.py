@@ -18,7 +18,7 @@ def conclude(run: Run, job: Job, documents: Iterable[tuple[str, bytes]], now: da
     """End a run whose job has ended: store what it left behind and say what it came to."""
     runs.note(run, job, now)
     if job.status == "cancelled":
-        runs.end(run, RunStatus.CANCELLED, "Cancelled.", now)
+        runs.end(run, RunStatus.CANCELLED, run.cancel_reason or "Cancelled.", now)
     elif "servers" in run.request:
         _conclude_scan(run, job, documents, now)
     else:

@@ -14,14 +14,14 @@ from sqlalchemy.orm import joinedload, selectinload
 
 from vulsweb import schedules, targets
 from vulsweb.extensions import db
-from vulsweb.models import Host, Run, RunStatus, ScheduledTask, TaskType
+from vulsweb.models import Host, Overlap, Run, RunStatus, ScheduledTask, TaskType
 from vulsweb.models.run import ACTIVE
 from vulsweb.vuls.databases import DatabaseType
 from vulsweb.vuls.results import ScanType
 
 NAME_LENGTH = 120
 DESCRIPTION_LENGTH = 2000
-_Choice = TypeVar("_Choice", TaskType, ScanType, DatabaseType)
+_Choice = TypeVar("_Choice", TaskType, ScanType, DatabaseType, Overlap)
 
 
 class InvalidTask(Exception):
@@ -171,11 +171,6 @@ def get(task_id: int) -> ScheduledTask | None:
     )
 
 
-def history(task_id: int) -> Select[Run]:
-    """Return the task's runs, newest first."""
-    return select(Run).where(Run.task_id == task_id).order_by(Run.id.desc())
-
-
 def run_count(*task_ids: int) -> int:
     """Return how many runs the tasks' histories hold."""
     return db.session.scalar(select(func.count()).select_from(Run).where(Run.task_id.in_(task_ids))) or 0
@@ -271,6 +266,7 @@ def _apply(task: ScheduledTask, values: Mapping[str, Any], now: datetime) -> Non
         "cron_expression": _cron(values, errors),
         "timezone": _timezone(values, errors),
         "active": _active(values, errors),
+        "overlap": _choice(Overlap, {"overlap": Overlap.SKIP, **values}, "overlap", errors),
     }
     if task_type is TaskType.SCAN:
         fields["scan_type"] = _choice(ScanType, values, "scan_type", errors)

@@ -40,7 +40,7 @@ BEAT = {
 def tick() -> int:
     """Queue every task that has come due and return how many; beat calls this once a minute."""
     count = 0
-    while run_ids := schedules.start_due_tasks(now=datetime.now(UTC)):
+    while (run_ids := schedules.start_due_tasks(now=datetime.now(UTC))) is not None:
         db.session.commit()  # a worker must never be handed an id it cannot see
         send(run_ids)
         count += len(run_ids)
@@ -82,9 +82,7 @@ def sweep() -> None:
     send(runs.to_launch_again(now))
     try:
         with executor() as client:
-            for run_id, job_id in _end_overdue(now):
-                log.warning("run %d: past its deadline", run_id)
-                _stop(client, job_id)
+            _end_overdue(client, now)
             silent = runs.silent(now)
             known = client.jobs(job_id for _, job_id in silent)
             for run_id, job_id in silent:
@@ -152,11 +150,11 @@ def _launch(client: ExecutorClient, run_id: int) -> None:
     db.session.commit()
     if run is None:
         return
-    if run.cancel_requested_at is not None:
-        runs.end(run, RunStatus.CANCELLED, "Cancelled before it began.", datetime.now(UTC))
-    else:
+    if run.cancel_requested_at is None:
         _submit(client, run)
-    db.session.commit()
+    else:
+        _withdraw(client, run)
+    _commit(run)
 
 
 def _submit(client: ExecutorClient, run: Run) -> None:
@@ -175,6 +173,29 @@ def _submit(client: ExecutorClient, run: Run) -> None:
         runs.end(run, RunStatus.FAILED, str(error), datetime.now(UTC))
     else:
         runs.accept(run, job, datetime.now(UTC))
+
+
+def _withdraw(client: ExecutorClient, run: Run) -> None:
+    """End a run that is to stop, or have the job stopped that a worker which died had asked for."""
+    try:
+        job = client.jobs([run.job_id]).get(run.job_id)
+    except ExecutorError as error:
+        log.warning("run %d: %s", run.id, error)
+        runs.hold(run, f"{error} Cancelling again within two minutes.")
+        return
+    if job is None:
+        runs.end(run, RunStatus.CANCELLED, run.cancel_reason or runs.BEFORE_IT_BEGAN, datetime.now(UTC))
+    else:
+        runs.accept(run, job, datetime.now(UTC))
+
+
+def _commit(run: Run) -> None:
+    """Commit what was done to the run and, if it is over, send what waited for it."""
+    task_id, over = run.task_id, not run.status.is_active
+    db.session.commit()
+    if over:
+        # Only now: a run is queued by somebody who then sends it too, so one of us two sees the other.
+        send(runs.ready([task_id]))
 
 
 def _follow_apart(client: ExecutorClient, run_id: int, job: Job) -> None:
@@ -206,16 +227,19 @@ def _follow(client: ExecutorClient, run_id: int, job: Job) -> None:
         log.info("run %d: %s", run.id, run.status.value)
     else:
         runs.note(run, job, datetime.now(UTC))
-    db.session.commit()
+    _commit(run)
 
 
-def _end_overdue(now: datetime) -> list[tuple[int, str]]:
+def _end_overdue(client: ExecutorClient, now: datetime) -> None:
     ended = runs.overdue(now, current_app.config["RUN_TIMEOUT"])
     for run in ended:
         runs.end(run, RunStatus.TIMEOUT, "It took longer than a run may take, and was stopped.", now)
-    stopped = [(run.id, run.job_id) for run in ended]
+    jobs, task_ids = {run.id: run.job_id for run in ended}, [run.task_id for run in ended]
     db.session.commit()
-    return stopped
+    for run_id, job_id in jobs.items():
+        log.warning("run %d: past its deadline", run_id)
+        _stop(client, job_id)
+    send(runs.ready(task_ids))
 
 
 def _stop(client: ExecutorClient, job_id: str) -> None:
@@ -225,6 +249,8 @@ def _stop(client: ExecutorClient, job_id: str) -> None:
 
 def _fail(run_id: int, reason: str) -> None:
     run = runs.lock_active(run_id)
-    if run is not None:
-        runs.end(run, RunStatus.FAILED, reason, datetime.now(UTC))
-    db.session.commit()
+    if run is None:
+        db.session.rollback()
+        return
+    runs.end(run, RunStatus.FAILED, reason, datetime.now(UTC))
+    _commit(run)

@@ -45,7 +45,7 @@ def finished(
     store(run, {f"CVE-2026-{number}": cve(number / 2) for number in range(1, 20)})
     add_log(run, "[Jan 1]  INFO [a] one\n[Jan 1]  WARN [a] two\n[Jan 1] ERROR [a] three\n")
     for status in RunStatus:
-        make_run(status, reason=None if status.is_active else "A reason, in words.")
+        make_run(status, reason=None if status.is_active else "Run 1 was still going.")
     make_task(is_active=False)
     make_task(task_type="db_update", database_type="all")
     host = run.task.host
@@ -92,6 +92,7 @@ def test_axe_finds_nothing(browser: Browser, url: str, finished: Run, scheme: An
         f"/tasks/{finished.task_id}/delete",
         f"/runs/{finished.id}",
         f"/runs/{finished.id + 3}",
+        f"/runs/{finished.id + len(RunStatus)}",
         "/runs/",
         f"/runs/{finished.id + 10}",
         "/hosts/",
@@ -99,6 +100,9 @@ def test_axe_finds_nothing(browser: Browser, url: str, finished: Run, scheme: An
         f"/hosts/{finished.task.host_id}",
         "/hosts/?show=retired",
         "/tasks/new?type=scan&tag=web",
+        "/account/",
+        "/people/",
+        "/people/1/delete",
         "/nowhere",
     ):
         page.goto(url + path)

@@ -7,8 +7,8 @@ from vulsweb.models.idempotency import IdempotencyKey
 from vulsweb.models.result import Result
 from vulsweb.models.run import LogChunk, Run, RunStatus, Trigger
 from vulsweb.models.run_host import RunHost
-from vulsweb.models.task import ScheduledTask, TaskType
-from vulsweb.models.user import ApiToken, User
+from vulsweb.models.task import Overlap, ScheduledTask, TaskType
+from vulsweb.models.user import ApiToken, Role, User
 
 __all__ = [
     "ApiToken",
@@ -17,7 +17,9 @@ __all__ = [
     "Host",
     "IdempotencyKey",
     "LogChunk",
+    "Overlap",
     "Result",
+    "Role",
     "Run",
     "RunHost",
     "RunStatus",

@@ -28,6 +28,30 @@ class TaskType(enum.StrEnum):
         return {"scan": "Vulnerability Scan", "db_update": "Database Update"}[self.value]
 
 
+class Overlap(enum.StrEnum):
+    """What happens when a task is to run while an earlier run of it is not over."""
+
+    SKIP = "skip"  # the new run is left out
+    WAIT = "wait"  # the new run waits for the earlier one to end; one waits at most
+    REPLACE = "replace"  # the earlier run is stopped, and the new one starts when it has stopped
+
+    @property
+    def label(self) -> str:
+        """Return the words that people read."""
+        return {"skip": "Skip the new run", "wait": "Let it wait", "replace": "Stop the earlier run"}[
+            self.value
+        ]
+
+    @property
+    def meaning(self) -> str:
+        """Return the sentence that explains it."""
+        return {
+            "skip": "The earlier run goes on, and the history says that this one was left out.",
+            "wait": "The new run starts when the earlier one is over. One waits; any more are skipped.",
+            "replace": "The earlier run is cancelled. The new one starts when it has really stopped.",
+        }[self.value]
+
+
 class ScheduledTask(Base):
     """A scan of one host or of all with a tag, or a database update: by a cron line, and on demand."""
 
@@ -44,10 +68,12 @@ class ScheduledTask(Base):
     cron_expression: Mapped[str] = mapped_column(String(120))
     timezone: Mapped[str] = mapped_column(String(64), default="UTC")
     active: Mapped[bool] = mapped_column(default=True)
+    overlap: Mapped[Overlap] = mapped_column(default=Overlap.SKIP, server_default=Overlap.SKIP.value)
     next_run_at: Mapped[datetime | None]  # None while the task is inactive or paused
     # Set while its host is retired; `active` is what a person wants and stays as it was.
     paused_at: Mapped[datetime | None]
     paused_reason: Mapped[str | None]
+    # The newest run that was not skipped and does not merely wait: what "last status" is about.
     last_run_id: Mapped[int | None] = mapped_column(
         ForeignKey("runs.id", ondelete="SET NULL", use_alter=True), index=True
     )

@@ -2,9 +2,18 @@
 
 from flask import Flask, Response, request
 
-from vulsweb.views import auth, hosts, overview, runs, system, tasks, words
+from vulsweb.views import account, auth, hosts, overview, people, runs, system, tasks, words
 
-BLUEPRINTS = (auth.bp, overview.bp, tasks.bp, runs.bp, hosts.bp, system.bp)
+BLUEPRINTS = (
+    auth.bp,
+    account.bp,
+    people.bp,
+    overview.bp,
+    tasks.bp,
+    runs.bp,
+    hosts.bp,
+    system.bp,
+)
 
 # Everything comes from here and nothing is inline, so text of a scanned host can never become script.
 POLICY = "; ".join(

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 from werkzeug.datastructures import MultiDict
 
 from vulsweb import history, tasks
-from vulsweb.models import RunStatus, ScheduledTask, TaskType, Trigger
+from vulsweb.models import Overlap, RunStatus, ScheduledTask, TaskType, Trigger
 from vulsweb.models.run import ACTIVE
 
 TEXT_FIELDS = (
@@ -26,6 +26,7 @@ TEXT_FIELDS = (
     "host_tag",
     "cron_expression",
     "timezone",
+    "overlap",
 )
 # Read once: looking for them goes through the file system.
 ZONES = tuple(sorted(available_timezones()))
@@ -41,10 +42,11 @@ EXAMPLES = (
 
 def posted(form: Mapping[str, str]) -> dict[str, Any]:
     """Return the values of a form that was sent; a box that is not ticked is not sent."""
-    values = {field: form.get(field, "") for field in TEXT_FIELDS} | {"is_active": "is_active" in form}
+    values = {field: form.get(field, "") for field in TEXT_FIELDS}
     # The fields of the target that was not chosen are sent, too.
     other = ("host_id", "host_name") if values["target"] == "tag" else ("host_tag",)
-    return values | dict.fromkeys(other, "")
+    values |= dict.fromkeys(other, "")
+    return values | {"overlap": values["overlap"] or Overlap.SKIP.value, "is_active": "is_active" in form}
 
 
 def of_task(task: ScheduledTask) -> dict[str, Any]:
@@ -61,12 +63,13 @@ def of_task(task: ScheduledTask) -> dict[str, Any]:
         "host_tag": task.host_tag or "",
         "cron_expression": task.cron_expression,
         "timezone": task.timezone,
+        "overlap": task.overlap.value,
         "is_active": task.active,
     }
 
 
-def of_new(query: Mapping[str, str]) -> dict[str, Any]:
-    """Return the values of the form for a new task; the address may choose type and host or tag."""
+def of_new(query: Mapping[str, str], zone: str) -> dict[str, Any]:
+    """Return the values of the form for a new task in `zone`; the address may choose type and host or tag."""
     wanted = query.get("type")
     return dict.fromkeys(TEXT_FIELDS, "") | {
         "task_type": wanted if wanted in set(TaskType) else TaskType.SCAN.value,
@@ -76,7 +79,8 @@ def of_new(query: Mapping[str, str]) -> dict[str, Any]:
         "host_id": query.get("host", ""),
         "host_tag": query.get("tag", ""),
         "cron_expression": EXAMPLES[0][0],
-        "timezone": "UTC",
+        "timezone": zone,
+        "overlap": Overlap.SKIP.value,
         "is_active": True,
     }
 
@@ -101,6 +105,11 @@ def ids(values: Iterable[str]) -> list[int]:
     """Return the ids among the values, each once."""
     numbers = (int(value) for value in values if value.isascii() and value.isdecimal() and len(value) <= 10)
     return [number for number in dict.fromkeys(numbers) if number <= LARGEST_ID]
+
+
+def number(query: MultiDict[str, str], name: str) -> int:
+    """Return a whole number of an address, from 0 to the largest id; 0 where it is none."""
+    return min(max(query.get(name, 0, type=int), 0), LARGEST_ID)
 
 
 @dataclass(frozen=True)
@@ -168,6 +177,7 @@ class RunList:
     trigger: Trigger | None
     since: date | None
     until: date | None
+    zone: str
 
     @property
     def address(self) -> dict[str, Any]:
@@ -175,26 +185,27 @@ class RunList:
         named = {"status": self.status, "trigger": self.trigger, "from": self.since, "to": self.until}
         return {name: str(value) for name, value in named.items() if value}
 
-    @property
-    def filter(self) -> history.Filter:
-        """Return what to look for; days are UTC, and the last one belongs to the period."""
+    def filter_of(self, task_id: int | None) -> history.Filter:
+        """Return what to look for in one task's runs or in all; days are the reader's, the last included."""
         active = self.status == "active"
         return history.Filter(
+            task_id=task_id,
             statuses=ACTIVE if active else (RunStatus(self.status),) if self.status else (),
             trigger=self.trigger,
-            since=_midnight(self.since),
-            until=_midnight(self.until and self.until + timedelta(days=1)),
+            since=_midnight(self.since, self.zone),
+            until=_midnight(self.until and self.until + timedelta(days=1), self.zone),
         )
 
 
-def run_list(query: MultiDict[str, str]) -> RunList:
-    """Read a list of runs out of an address; what makes no sense is left out."""
+def run_list(query: MultiDict[str, str], zone: str) -> RunList:
+    """Read a list of runs out of an address, its days in `zone`; what makes no sense is left out."""
     status = query.get("status", "")
     return RunList(
         status=status if status == "active" or status in set(RunStatus) else "",
         trigger=_member(Trigger, query, "trigger"),
         since=_day(query.get("from", "")),
         until=_day(query.get("to", "")),
+        zone=zone,
     )
 
 
@@ -211,5 +222,5 @@ def _day(text: str) -> date | None:
     return day if 2000 <= day.year < 3000 else None
 
 
-def _midnight(day: date | None) -> datetime | None:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC) if day else None
+def _midnight(day: date | None, zone: str) -> datetime | None:
+    return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).astimezone(UTC) if day else None

@@ -11,8 +11,8 @@ from flask_login import current_user, login_required
 
 from vulsweb import hosts, runs, schedules, targets, tasks, worker
 from vulsweb.extensions import db
-from vulsweb.models import ScheduledTask, TaskType, Trigger
-from vulsweb.views import forms, live, words
+from vulsweb.models import Overlap, ScheduledTask, TaskType, Trigger
+from vulsweb.views import forms, live, stretches, words
 from vulsweb.vuls.databases import DatabaseType
 from vulsweb.vuls.results import ScanType
 
@@ -38,7 +38,7 @@ def index() -> ResponseReturnValue:
 @login_required
 def new() -> ResponseReturnValue:
     """Show the form for a new task."""
-    return _form(None, forms.of_new(request.args), {})
+    return _form(None, forms.of_new(request.args, words.reader_zone()), {})
 
 
 @bp.post("/")
@@ -196,6 +196,7 @@ def _form(task: ScheduledTask | None, values: dict[str, Any], errors: dict[str, 
         task_types=TaskType,
         scan_types=ScanType,
         database_types=DatabaseType,
+        overlaps=Overlap,
         examples=forms.EXAMPLES,
         zones=forms.ZONES,
         preview=_preview(values),
@@ -229,9 +230,8 @@ def _listed() -> dict[str, Any]:
 
 def _history(task_id: int) -> dict[str, Any]:
     task = task_or_404(task_id)
-    page = db.paginate(tasks.history(task.id), per_page=HISTORY_PER_PAGE, max_per_page=HISTORY_PER_PAGE)
-    active = runs.active_run(task.id)
-    return {"task": task, "page": page, "active": active, "tag_sizes": _tag_sizes(task)}
+    shown = {"task": task, "active": runs.active_run(task.id), "tag_sizes": _tag_sizes(task)}
+    return shown | stretches.read(task.id, HISTORY_PER_PAGE)
 
 
 def _tag_sizes(*shown: ScheduledTask) -> dict[str, int]:
@@ -240,14 +240,16 @@ def _tag_sizes(*shown: ScheduledTask) -> dict[str, int]:
 
 
 def _run_many(task_ids: Sequence[int], now: datetime) -> None:
-    started, busy = runs.start_many(task_ids, trigger=Trigger.PERSON, now=now, requested_by=current_user)
+    started = runs.start_many(task_ids, trigger=Trigger.PERSON, now=now, requested_by=current_user)
     db.session.commit()
-    already = words.plural(busy, "was running already", "were running already")
-    flash(_told(words.plural(len(started), "run") + " queued", busy and already), "success")
+    queued = words.plural(len(started.run_ids) - started.waiting, "run") + " queued"
+    waiting = words.plural(started.waiting, "waits for an earlier run", "wait for earlier runs")
+    skipped = words.plural(started.skipped, "was running already", "were running already")
+    flash(_told(queued, started.waiting and waiting, started.skipped and skipped), "success")
     if paused := tasks.paused(task_ids):
         waits = words.plural(paused, "task waits", "tasks wait")
         flash(f"{waits} for a host that is no longer in config.toml.", "warning")
-    if not worker.send(started):
+    if not worker.send(started.run_ids):
         flash(NO_REDIS, "warning")
 
 
@@ -269,11 +271,11 @@ def _delete_many(task_ids: Sequence[int], _: datetime) -> None:
     deleted, going = tasks.delete_many(task_ids)
     db.session.commit()
     worker.stop(going)
-    flash(_told(words.plural(deleted, "task") + " deleted", ""), "success")
+    flash(_told(words.plural(deleted, "task") + " deleted"), "success")
 
 
-def _told(done: str, rest: str | int) -> str:
-    return f"{done}; {rest}." if rest else f"{done}."
+def _told(done: str, *rest: str | int) -> str:
+    return "; ".join([done, *(str(each) for each in rest if each)]) + "."
 
 
 _BULK = {"run": _run_many, "activate": _activate, "deactivate": _deactivate, "delete": _delete_many}

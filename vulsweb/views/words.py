@@ -8,15 +8,18 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from cron_descriptor import FormatError
-from flask import Flask
-from markupsafe import Markup
+from flask import Flask, has_request_context, request, url_for
+from flask_login import current_user
+from markupsafe import Markup, escape
 
 from vulsweb import schedules
-from vulsweb.views.forms import new_request_key
+from vulsweb.models import Run, RunStatus
+from vulsweb.views.forms import ZONES, new_request_key
+from vulsweb.vuls import results
 from vulsweb.vuls.databases import DatabaseType
-from vulsweb.vuls.results import Severity
 
 _EVERY_DAY = re.compile(r"At \d\d:\d\d")
+_RUN_NUMBER = re.compile(r"\b[Rr]un ([0-9]{1,9})\b", re.ASCII)
 _STEP_NAMES = {
     "configtest": "Check configuration and connection",
     "scan": "Read the installed packages",
@@ -26,28 +29,33 @@ _STEP_NAMES = {
 
 def register(app: Flask) -> None:
     """Give the templates these words."""
-    for spoken in (
-        ago,
-        bytes_in_words,
-        clean,
-        clean_lines,
-        due,
-        duration,
-        in_words,
-        roughly,
-        step_name,
-        when,
-    ):
+    for spoken in (ago, bytes_in_words, clean, clean_lines, due, duration, in_words, roughly, step_name):
         app.add_template_filter(spoken)
-    for read in (moment, worst_first):
+    for spoken in (told, when):
+        app.add_template_filter(spoken)
+    for read in (moment, results.worst_first):
         app.add_template_filter(read)
-    for function in (expected_steps, new_request_key, now, plural):
+    for function in (expected_steps, may_operate, new_request_key, now, plural, reader_zone):
         app.add_template_global(function)
 
 
 def now() -> datetime:
     """Return the time, for templates."""
     return datetime.now(UTC)
+
+
+def reader_zone() -> str:
+    """Return the time zone of whoever reads: their own choice, else what their browser told, else UTC."""
+    if not has_request_context():
+        return "UTC"
+    chosen: str | None = current_user.timezone if current_user.is_authenticated else None
+    zone = chosen or request.cookies.get("zone", "")
+    return zone if zone in ZONES else "UTC"
+
+
+def may_operate() -> bool:
+    """Say whether the reader's role lets them change tasks, hosts and runs (see doors.py)."""
+    return bool(current_user.is_authenticated and current_user.role.operates)
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:
@@ -77,24 +85,25 @@ def roughly(span: timedelta) -> str:
     return f"{int(seconds)} s"
 
 
-def ago(point: datetime | None, zone: str = "UTC") -> str | Markup:
+def ago(point: datetime | None) -> str | Markup:
     """Return a moment as people say it ("in 12 min", "3 h ago"), with the exact one on hover."""
     if point is None:
         return "\N{EM DASH}"
-    return _time(point, zone, _away(point, past="{} ago", present="now"), relative="ago")
+    return _time(point, reader_zone(), _away(point, past="{} ago", present="now"), relative="ago")
 
 
-def due(point: datetime | None, zone: str = "UTC") -> str | Markup:
+def due(point: datetime | None) -> str | Markup:
     """Return when a task runs next; one whose moment has passed is due until the next tick takes it."""
     if point is None:
         return "\N{EM DASH}"
-    return _time(point, zone, _away(point, past="due now", present="due now"), relative="due")
+    return _time(point, reader_zone(), _away(point, past="due now", present="due now"), relative="due")
 
 
-def when(point: datetime | None, zone: str = "UTC") -> str | Markup:
-    """Return a moment by the clock of `zone`, such as "24 Nov 2026, 02:30"."""
+def when(point: datetime | None, zone: str | None = None) -> str | Markup:
+    """Return a moment by the reader's clock, or that of `zone`, such as "Tue 24 Nov, 02:30"."""
     if point is None:
         return "\N{EM DASH}"
+    zone = zone or reader_zone()
     local = point.astimezone(ZoneInfo(zone))
     year = f" {local.year}" if local.year != now().year else ""
     return _time(point, zone, f"{local:%a} {local.day} {local:%b}{year}, {local:%H:%M}")
@@ -133,6 +142,20 @@ def clean_lines(text: object) -> str:
     return "\n".join(clean(line) for line in str(text).splitlines())
 
 
+def told(run: Run) -> str | Markup:
+    """Return why a run is as it is; where we wrote that ourselves, with links to the runs that it names."""
+    text = clean(run.reason)
+    if run.status not in (RunStatus.QUEUED, RunStatus.SKIPPED, RunStatus.CANCELLED):
+        return text
+    return Markup(  # noqa: S704 - escaped before the links come in
+        _RUN_NUMBER.sub(lambda found: _link_to_run(int(found[1]), found[0]), str(escape(text)))
+    )
+
+
+def _link_to_run(run_id: int, text: str) -> str:
+    return f'<a href="{url_for("runs.show", run_id=run_id)}">{text}</a>'
+
+
 def step_name(name: str) -> str:
     """Return what a step of the executor's does, in words."""
     if name in _STEP_NAMES:
@@ -146,11 +169,6 @@ def expected_steps(request: Mapping[str, Any]) -> list[dict[str, Any]]:
     if names == [DatabaseType.ALL]:
         names = [database for database in DatabaseType if database is not DatabaseType.ALL]
     return [{"name": name, "status": "waiting"} for name in names]
-
-
-def worst_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Return counts by severity in the order of severities; JSON from the database has lost it."""
-    return [(severity.value, counts.get(severity, 0)) for severity in Severity]
 
 
 def bytes_in_words(size: int | None) -> str:

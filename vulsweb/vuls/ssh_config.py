@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from vulsweb.vuls import ssh_options
-from vulsweb.vuls.ssh_blocks import ALIAS, Blocks
+from vulsweb.vuls.ssh_blocks import ALIAS, Blocks, undecided
 from vulsweb.vuls.ssh_lines import MOST_REFUSALS, Line, Refusal, parse
 from vulsweb.vuls.ssh_proxy import Connection, Proxy, first_hop, read_proxy_command, read_proxy_jump
 
@@ -76,6 +76,8 @@ Host web-1
 )
 
 _PATTERN = re.compile(r"!?[A-Za-z0-9*?](?:[A-Za-z0-9*?._:-]){0,252}")
+# Each is tried with each host; without a limit a file could be made that takes minutes to read.
+_MOST_PATTERNS = 200
 # Vuls puts these paths into shell commands as they are, and ssh expands % and ~ in them.
 _FOLDER = re.compile(r"/[A-Za-z0-9._+@/-]*")
 # A socket's path ends at 104 characters; ssh appends 17 while it makes one, we 17 for the name.
@@ -120,8 +122,7 @@ def check(content: str, *, keys: Collection[str]) -> list[Refusal]:
         reason = _against_pattern(line) if line.keyword == "host" else ssh_options.against(line, keys)
         if reason:
             refusals.append(line.refused(reason))
-    if not refusals:
-        refusals = _loops(Blocks(lines))
+    refusals = refusals or _too_many(lines) or _ways(Blocks(lines))
     return sorted(refusals, key=lambda refusal: refusal.line)[:MOST_REFUSALS]
 
 
@@ -158,8 +159,8 @@ def generated(
         parts += [_shared(blocks, alias, sockets) for alias in _end_points(blocks)]
     parts.append(_stanza(("*",), _first(folder)))
     for block in blocks.all:
-        if block.options:
-            parts.append(_stanza(block.patterns, [_written(option, folder) for option in block.options]))
+        if told := [option for option in block.options if option.keyword not in ssh_options.IDLE]:
+            parts.append(_stanza(block.patterns, [_written(option, folder) for option in told]))
     parts.append(_stanza(("*",), _LAST))
     return "\n".join(parts)
 
@@ -173,6 +174,16 @@ def _against_pattern(line: Line) -> str | None:
     return None
 
 
+def _too_many(lines: list[Line]) -> list[Refusal]:
+    left = _MOST_PATTERNS
+    for line in lines:
+        if line.keyword == "host":
+            left -= sum("*" in word or "?" in word for word in line.words)
+        if left < 0:
+            return [line.refused(f"These are more than {_MOST_PATTERNS} names with * or ?; write fewer.")]
+    return []
+
+
 def _checked(content: str, keys: Collection[str]) -> Blocks:
     if refusals := check(content, keys=keys):
         raise SshConfigError(refusals)
@@ -181,11 +192,10 @@ def _checked(content: str, keys: Collection[str]) -> Blocks:
 
 def _proxy(used: dict[str, list[str]]) -> Proxy:
     """Return how the host is reached, from values that were checked."""
-    proxy: Proxy | str = Proxy(Connection.DIRECT)
-    if "proxyjump" in used:
-        proxy = read_proxy_jump(used["proxyjump"][0])
-    elif used.get("proxycommand", ["none"])[0].lower() != "none":
-        proxy = read_proxy_command(used["proxycommand"][0])
+    proxy = read_proxy_jump(used.get("proxyjump", ["none"])[0])
+    command = used.get("proxycommand", ["none"])[0]
+    if command.lower() != "none":
+        proxy = read_proxy_command(command)
     return proxy if isinstance(proxy, Proxy) else Proxy(Connection.DIRECT)
 
 
@@ -206,18 +216,28 @@ def _host(blocks: Blocks, alias: str, line: Line) -> SshHost:
     )
 
 
-def _loops(blocks: Blocks) -> list[Refusal]:
-    """Refuse jump hosts that are reached through themselves: ssh would start itself without end."""
+def _ways(blocks: Blocks) -> list[Refusal]:
+    """Refuse hosts whose way is not clear, or leads through itself: ssh would start itself without end."""
     refusals = []
     for alias, line in blocks.aliases().items():
-        way = [alias]
-        while hop := first_hop(_proxy(blocks.effective(way[-1])).jump):
-            if hop in way:
-                sentence = "Write ProxyJump none in a Host block of its own, above the others."
-                refusals.append(line.refused(f"{hop} would be reached through itself. {sentence}"))
-                break
-            way.append(hop)
+        if reason := _against_way(blocks, alias):
+            refusals.append(line.refused(reason))
     return refusals
+
+
+def _against_way(blocks: Blocks, alias: str) -> str | None:
+    way = [alias]
+    while True:
+        used = blocks.effective(way[-1])
+        if undecided(used):
+            return f"{way[-1]} has both ProxyJump none and a ProxyCommand; put the ProxyCommand above."
+        hop = first_hop(_proxy(used).jump)
+        if hop in way:
+            sentence = "Write ProxyJump none in a Host block of its own, above the others."
+            return f"{hop} would be reached through itself. {sentence}"
+        if not hop:
+            return None
+        way.append(hop)
 
 
 def _end_points(blocks: Blocks) -> list[str]:
@@ -239,15 +259,19 @@ def _shared(blocks: Blocks, alias: str, sockets: PurePath) -> str:
 
 
 def _first(folder: PurePath) -> list[str]:
-    """Return what nothing in the file can change, since the first value wins."""
+    """Return what nothing in the file can change, since the first value wins.
+
+    Options that some ssh lack (GSSAPI, PKCS#11, KnownHostsCommand) are not named: they are off by themselves.
+    """
     return [
         "StrictHostKeyChecking yes",
         f"UserKnownHostsFile {folder / KNOWN_HOSTS}",
         # Not "none", which Vuls takes for a file.
         "GlobalKnownHostsFile /dev/null",
-        "KnownHostsCommand none",
         "NoHostAuthenticationForLocalhost no",
+        # These two would write to known_hosts, which is a person's to do.
         "UpdateHostKeys no",
+        "CheckHostIP no",
         "VerifyHostKeyDNS no",
         "CanonicalizeHostname no",
         "BatchMode yes",
@@ -255,12 +279,9 @@ def _first(folder: PurePath) -> list[str]:
         "PasswordAuthentication no",
         "KbdInteractiveAuthentication no",
         "HostbasedAuthentication no",
-        "GSSAPIAuthentication no",
         "IdentitiesOnly yes",
         "IdentityAgent none",
         "AddKeysToAgent no",
-        "PKCS11Provider none",
-        "SecurityKeyProvider internal",
         "PermitLocalCommand no",
         "LocalCommand none",
         "RemoteCommand none",

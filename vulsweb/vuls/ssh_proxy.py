@@ -150,7 +150,7 @@ _ALLOWED = ", ".join([*(form.shown for forms in _FORMS.values() for form in form
 # Everything that the forms need, and nothing that a shell acts upon but quotes, which are taken off.
 _SAFE = re.compile(r"[A-Za-z0-9 \t_@%+=:,./'\"\[\]-]*")
 _TOKEN = re.compile(r"%[hprn]")
-_FOLDERS = re.compile(r"/(?:usr/|usr/local/|snap/|opt/homebrew/)?bin/")
+_FOLDERS = re.compile(r"\A/(?:usr/|usr/local/|snap/|opt/homebrew/)?bin/")
 
 
 def read_proxy_command(value: str) -> Proxy | str:
@@ -247,7 +247,9 @@ def _ssh(words: list[str]) -> Proxy | str:
     hop = f"{seen['-l']}@{hop}" if "-l" in seen else hop
     hop = f"{hop}:{seen['-p']}" if "-p" in seen else hop
     jump = read_proxy_jump(hop)
-    return jump if isinstance(jump, Proxy) and jump.jump else f"{hop!r} is no name or address of a jump host."
+    if isinstance(jump, Proxy) and _HOP.fullmatch(jump.jump):
+        return jump
+    return f"{hop!r} is no name or address of a jump host."
 
 
 def read_proxy_jump(value: str) -> Proxy | str:
