@@ -42,11 +42,11 @@ EXAMPLES = (
 
 def posted(form: Mapping[str, str]) -> dict[str, Any]:
     """Return the values of a form that was sent; a box that is not ticked is not sent."""
-    values: dict[str, Any] = {field: form.get(field, "") for field in TEXT_FIELDS}
+    values = {field: form.get(field, "") for field in TEXT_FIELDS}
     # The fields of the target that was not chosen are sent, too.
     other = ("host_id", "host_name") if values["target"] == "tag" else ("host_tag",)
-    always = {"overlap": values["overlap"] or Overlap.SKIP.value, "is_active": "is_active" in form}
-    return values | dict.fromkeys(other, "") | always
+    values |= dict.fromkeys(other, "")
+    return values | {"overlap": values["overlap"] or Overlap.SKIP.value, "is_active": "is_active" in form}
 
 
 def of_task(task: ScheduledTask) -> dict[str, Any]:

@@ -29,19 +29,9 @@ _STEP_NAMES = {
 
 def register(app: Flask) -> None:
     """Give the templates these words."""
-    for spoken in (
-        ago,
-        bytes_in_words,
-        clean,
-        clean_lines,
-        due,
-        duration,
-        in_words,
-        roughly,
-        step_name,
-        told,
-        when,
-    ):
+    for spoken in (ago, bytes_in_words, clean, clean_lines, due, duration, in_words, roughly, step_name):
+        app.add_template_filter(spoken)
+    for spoken in (told, when):
         app.add_template_filter(spoken)
     for read in (moment, results.worst_first):
         app.add_template_filter(read)
@@ -147,6 +137,11 @@ def clean(text: object) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text))
 
 
+def clean_lines(text: object) -> str:
+    """Return text as `clean` does, with its line breaks."""
+    return "\n".join(clean(line) for line in str(text).splitlines())
+
+
 def told(run: Run) -> str | Markup:
     """Return why a run is as it is; where we wrote that ourselves, with links to the runs that it names."""
     text = clean(run.reason)
@@ -159,11 +154,6 @@ def told(run: Run) -> str | Markup:
 
 def _link_to_run(run_id: int, text: str) -> str:
     return f'<a href="{url_for("runs.show", run_id=run_id)}">{text}</a>'
-
-
-def clean_lines(text: object) -> str:
-    """Return text as `clean` does, with its line breaks."""
-    return "\n".join(clean(line) for line in str(text).splitlines())
 
 
 def step_name(name: str) -> str:
