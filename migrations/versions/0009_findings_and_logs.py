@@ -1,7 +1,7 @@
 """Findings in order and found by their words, and the lines of a log counted
 
 Revision ID: 0009
-Revises: 0005
+Revises: 0007
 Create Date: 2026-11-24 22:10:00
 
 """
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 # revision identifiers, used by Alembic.
 revision = '0009'
-down_revision = '0005'
+down_revision = '0007'
 branch_labels = None
 depends_on = None
 
@@ -32,11 +32,6 @@ def upgrade():
         f' ADD COLUMN words text GENERATED ALWAYS AS ({WORDS}) STORED'
     )
     op.execute(f'ALTER TABLE log_chunks ADD COLUMN newlines integer GENERATED ALWAYS AS ({NEWLINES}) STORED')
-    # What lists show of hosts; a synchronization that finds nothing new is not written there.
-    op.execute(
-        'CREATE TRIGGER note_change_of_hosts AFTER INSERT OR DELETE OR UPDATE OF name, retired_at ON hosts'
-        ' FOR EACH STATEMENT EXECUTE FUNCTION note_change()'
-    )
     for state, where in (('open', OPEN), ('fixed', FIXED)):
         for name, columns in (
             ('severity', ['severity_order', 'id']),
@@ -63,7 +58,6 @@ def upgrade():
 
 
 def downgrade():
-    op.execute('DROP TRIGGER note_change_of_hosts ON hosts')
     op.execute('DROP INDEX IF EXISTS ix_findings_words')
     for state in ('open', 'fixed'):
         for name in ('severity', 'first_seen', 'host'):
