@@ -3,7 +3,6 @@
 import json
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -74,15 +73,15 @@ def test_a_container_lives_its_whole_life_through_the_proxy(client: docker.Docke
     container.start()
     container.reload()
     status = container.status
-    with closing(container.logs(stream=True, follow=True)) as log:
-        said = next(log)
+    wait_for(lambda: container.logs() == b"said\n", seconds=30)
     container.kill()
     ended = container.wait()
+    followed = list(container.logs(stream=True, follow=True))
     container.remove(force=True, v=True)
     volume.remove()
     network.remove()
 
-    assert (status, said, ended["StatusCode"]) == ("running", b"said\n", 137)
+    assert (status, ended["StatusCode"], followed) == ("running", 137, [b"said\n"])
 
 
 def test_it_answers_what_the_executor_asks_about_docker(client: docker.DockerClient) -> None:
