@@ -6,6 +6,7 @@ their end, and one that hangs late would take their documents with it.
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -88,7 +89,7 @@ def _targets(work: Work, shared: str) -> list[Target]:
     for number, server in enumerate(work.job.request["servers"]):
         # Not the server's name: it may hold what a path cannot.
         target = Target(server, work.folder / "servers" / str(number))
-        target.folder.mkdir(parents=True, mode=0o700)
+        target.folder.mkdir(parents=True, mode=0o700, exist_ok=True)
         _write_config(work, shared, target, {})
         targets.append(target)
     return targets
@@ -138,7 +139,7 @@ def _scan_each(work: Work, targets: list[Target]) -> None:
 def _scan_one(work: Work, target: Target) -> None:
     settings = work.settings
     results = target.folder / "results"
-    results.mkdir(mode=0o700)
+    results.mkdir(mode=0o700, exist_ok=True)
     command = kinds.scan_command(
         target.folder, results, settings.step_timeout_seconds, settings.connect_timeout_seconds
     )
@@ -198,31 +199,33 @@ def _report(work: Work, shared: str, targets: list[Target]) -> None:
         work.job.databases = work.databases.present()
         for target in targets:
             _write_config(work, shared, target, live)
-        waiting = [
-            (target, path) for target in targets for path in target.found if not _read(path).get("errors")
-        ]
+        every = [(target, path) for target in targets for path in target.found]
+        waiting = [(number, *one) for number, one in enumerate(every) if not _read(one[1]).get("errors")]
         step.unit, step.done, step.total = "documents", 0, len(waiting)
         # One at a time: a server whose database is missing would take the others' findings with it.
-        for target, path in waiting:
-            _report_one(work, step, target, path)
+        for number, target, path in waiting:
+            _report_one(work, step, number, target, path)
             step.done += 1
             work.save_soon()
         if step.message:
             raise StepError(step.message)
 
 
-def _report_one(work: Work, step: Step, target: Target, path: Path) -> None:
+def _report_one(work: Work, step: Step, number: int, target: Target, path: Path) -> None:
     # Vuls looks for the documents in a folder named by a time, and rewrites them there.
-    alone = target.folder / "report" / str(step.done) / path.parent.name
-    alone.mkdir(parents=True, mode=0o700)
-    moved = path.rename(alone / path.name)
+    alone = target.folder / "report" / str(number) / path.parent.name
+    alone.mkdir(parents=True, mode=0o700, exist_ok=True)
+    copy = alone / path.name
     command = kinds.report_command(target.folder, alone.parent, work.settings.step_timeout_seconds)
     try:
+        if not work.is_underway(command):
+            shutil.copyfile(path, copy)
         said = failure_of(command, work.run(command, folder=target.folder))
     except StepError as failure:
         said = str(failure)
-    finally:
-        moved.rename(path)
+    # It is not there where a runner that died got further.
+    if copy.exists():
+        copy.replace(path)
     if str(_read(path).get("reportedAt", NEVER_REPORTED)).startswith(NEVER_REPORTED):
         step.message = f"{path.stem}: {said}"
 
@@ -234,7 +237,11 @@ def _write_config(work: Work, shared: str, target: Target, live: dict[str, Path]
     dictionaries = {section: scratch / f"{section}.sqlite3" for section in kinds.SMALL_DICTIONARIES}
     dictionaries |= {section: scratch / file for section, file in SECTIONS.items()} | live
     text = kinds.server_config(shared, target.server, work.job.request["scan_type"], dictionaries)
-    (target.folder / "config.toml").write_text(text, encoding="utf-8")
+    config = target.folder / "config.toml"
+    # Never into what a tool may have put in its place.
+    config.unlink(missing_ok=True)
+    with config.open("x", encoding="utf-8") as file:
+        file.write(text)
 
 
 def _belongs(document: str, server: str) -> bool:
@@ -257,7 +264,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _publish(work: Work, number: int, path: Path) -> dict[str, Any]:
     public = work.store.result(work.job.id, number)
-    path.replace(public)
+    # It may come from another disk.
+    shutil.move(path, public)
     return {
         "server": path.stem,
         "url": f"/jobs/{work.job.id}/results/{number}",
