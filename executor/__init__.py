@@ -14,7 +14,7 @@ from werkzeug.exceptions import BadRequest, Conflict, HTTPException, NotFound, U
 from executor import config, kinds
 from executor.databases import DatabaseFolder
 from executor.dispatch import Dispatcher
-from executor.jobs import Job, JobStore, new_job
+from executor.jobs import Job, JobStatus, JobStore, new_job
 
 LARGEST_BODY_BYTES = 256 * 1024
 MOST_IDS = 500
@@ -30,7 +30,7 @@ class Executor:
         self.keys = config.api_keys(variables)
         self.settings = config.settings(variables)
         try:
-            self.store = JobStore(self.settings.data_dir)
+            self.store = JobStore(self.settings.data_dir, self.settings.work_dir)
             self.databases = DatabaseFolder(self.settings.databases_dir)
         except OSError as error:
             raise config.ConfigError(f"EXECUTOR_DATA_DIR cannot be used: {error}.") from error
@@ -61,7 +61,7 @@ def health() -> dict[str, Any]:
         return {"status": "ok"}
     return {
         "status": "ok",
-        "engine": "local",
+        "engine": "docker" if _executor().settings.docker else "local",
         "tools": _executor().dispatcher.engine.tools(),
         "databases": _executor().databases.present(),
         "disk": _disk(_executor().settings.data_dir),
@@ -89,7 +89,9 @@ def list_jobs() -> dict[str, Any]:
     if len(ids) > MOST_IDS:
         raise kinds.InvalidError("ids", f"At most {MOST_IDS} jobs can be asked for at once.")
     known = (_find(job_id) for job_id in dict.fromkeys(ids))
-    return {"jobs": [_shown(job) for job in _looked_after([job for job in known if job])]}
+    jobs = _looked_after([job for job in known if job])
+    positions = _positions(jobs)
+    return {"jobs": [_shown(job, positions) for job in jobs]}
 
 
 @bp.get("/jobs/<job_id>")
@@ -205,15 +207,22 @@ def _looked_after(jobs: list[Job]) -> list[Job]:
     """Return the jobs as they really are, and see to it that those which wait get their turn."""
     dispatcher = _executor().dispatcher
     settled = [dispatcher.settle(job) for job in jobs]
-    for kind in {job.kind for job in settled if not job.status.has_ended and job.started_at is None}:
+    for kind in {job.kind for job in settled if dispatcher.needs_runner(job)}:
         dispatcher.dispatch(kind)
     return settled
 
 
-def _shown(job: Job) -> dict[str, Any]:
+def _positions(jobs: list[Job]) -> dict[str, int]:
+    kinds_waiting = {job.kind for job in jobs if job.status is JobStatus.QUEUED}
+    found = [_executor().store.positions(kind) for kind in kinds_waiting]
+    return {job_id: place for places in found for job_id, place in places.items()}
+
+
+def _shown(job: Job, positions: Mapping[str, int] | None = None) -> dict[str, Any]:
     hidden = ("request", "sequence")
     shown = {key: value for key, value in asdict(job).items() if key not in hidden}
-    return {**shown, "log_size": _executor().store.log_size(job.id)}
+    places = _positions([job]) if positions is None else positions
+    return {**shown, "position": places.get(job.id), "log_size": _executor().store.log_size(job.id)}
 
 
 def _problem(status: int, title: str, detail: str, field: str | None = None) -> Response:

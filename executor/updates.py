@@ -5,15 +5,21 @@ from pathlib import Path
 
 from executor import kinds
 from executor.errors import StepError
-from executor.jobs import JobStatus, StepStatus
+from executor.jobs import JobStatus, Step, StepStatus
+from executor.progress import FetchProgress
 from executor.work import Work, failure_of
 
 
 def update(work: Work) -> None:
     """Fetch every database of the job; one that fails does not stop the others."""
     for name in kinds.databases_of(work.job.request["database"]):
+        if work.job.step(name).ended_at:
+            # Under a runner that died.
+            continue
         with work.step(name) as step:
-            work.databases.update(name, functools.partial(_fetch, work, name), work.check)
+            step.unit = "rows"
+            step.expected = (work.databases.describe(name) or {}).get("rows")
+            _update_one(work, step)
         if step.status is StepStatus.COMPLETED and (description := work.databases.describe(name)):
             work.job.databases[name] = description
     failed = [step for step in work.job.steps if step.status is StepStatus.FAILED]
@@ -23,9 +29,24 @@ def update(work: Work) -> None:
         work.job.end(JobStatus.FAILED, failed[-1].message)
 
 
-def _fetch(work: Work, name: str, path: Path) -> None:
-    settings = work.settings
-    command = kinds.fetch_command(name, path, settings.https_proxy, settings.step_timeout_seconds)
-    outcome = work.run(command)
+def _update_one(work: Work, step: Step) -> None:
+    def resumes(path: Path) -> bool:
+        return work.is_underway(kinds.fetch_command(step.name, path, work.settings.step_timeout_seconds))
+
+    fetch = functools.partial(_fetch, work, step)
+    work.databases.update(step.name, fetch, work.check, workspace=work.folder, resumes=resumes)
+
+
+def _fetch(work: Work, step: Step, path: Path) -> None:
+    settings, progress = work.settings, FetchProgress()
+
+    def read(data: bytes) -> None:
+        progress.feed(data)
+        if (progress.done, progress.total) != (step.done or 0, step.total):
+            step.done, step.total = progress.done, progress.total
+            work.save_soon()
+
+    command = kinds.fetch_command(step.name, path, settings.step_timeout_seconds)
+    outcome = work.run(command, folder=work.folder, read=read)
     if outcome.exit_code != 0:
         raise StepError(failure_of(command, outcome))

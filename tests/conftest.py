@@ -25,7 +25,7 @@ from tests.images import server_images, ssh_target, tool_images
 from vulsweb import access, create_app, tasks, worker
 from vulsweb.extensions import db, limiter
 from vulsweb.local import postgres
-from vulsweb.models import Host, ScheduledTask, User
+from vulsweb.models import Host, Role, ScheduledTask, User
 
 # Fixtures that stand beside what they are about.
 __all__ = ["docker_engine", "server_images", "ssh_target", "tool_images"]
@@ -101,7 +101,7 @@ def app(application: Flask) -> Iterator[Flask]:
 
 @pytest.fixture
 def admin(app: Flask) -> User:
-    user = access.create_user("admin", PASSWORD, NOW)
+    user = access.create_user("admin", PASSWORD, Role.ADMIN, NOW)
     db.session.commit()
     return user
 
@@ -115,7 +115,7 @@ def client(app: Flask) -> FlaskClient:
 def signed_in(app: Flask, admin: User) -> FlaskClient:
     client = app.test_client()
     with client.session_transaction() as session:
-        session["_user_id"] = str(admin.id)
+        session["_user_id"] = admin.get_id()
         session["_fresh"] = True
     return client
 

@@ -48,7 +48,7 @@ def test_the_list_shows_what_each_task_is_and_how_it_went(
     ):
         assert shown in page
     assert f'href="/runs/{run.id}"' in page
-    assert re.search(r'<time datetime="[^"]+\+00:00" title="[^"]+ Europe/London"', page)
+    assert re.search(r'<time datetime="[^"]+\+00:00" title="[^"]+ UTC"', page)
 
 
 def test_a_task_that_never_ran_says_so_and_an_inactive_one_has_no_next_run(

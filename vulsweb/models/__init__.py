@@ -7,7 +7,7 @@ from vulsweb.models.idempotency import IdempotencyKey
 from vulsweb.models.result import Result
 from vulsweb.models.run import LogChunk, Run, RunStatus, Trigger
 from vulsweb.models.task import ScheduledTask, TaskType
-from vulsweb.models.user import ApiToken, User
+from vulsweb.models.user import ApiToken, Role, User
 
 __all__ = [
     "ApiToken",
@@ -17,6 +17,7 @@ __all__ = [
     "IdempotencyKey",
     "LogChunk",
     "Result",
+    "Role",
     "Run",
     "RunStatus",
     "ScheduledTask",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 from werkzeug.datastructures import MultiDict
 
@@ -56,8 +56,8 @@ def of_task(task: ScheduledTask) -> dict[str, Any]:
     }
 
 
-def of_new(query: Mapping[str, str]) -> dict[str, Any]:
-    """Return the values of the form for a new task; the address may choose type and host."""
+def of_new(query: Mapping[str, str], zone: str) -> dict[str, Any]:
+    """Return the values of the form for a new task in `zone`; the address may choose type and host."""
     wanted = query.get("type")
     return dict.fromkeys(TEXT_FIELDS, "") | {
         "task_type": wanted if wanted in set(TaskType) else TaskType.SCAN.value,
@@ -65,7 +65,7 @@ def of_new(query: Mapping[str, str]) -> dict[str, Any]:
         "database_type": "all",
         "host_id": query.get("host", ""),
         "cron_expression": EXAMPLES[0][0],
-        "timezone": "UTC",
+        "timezone": zone,
         "is_active": True,
     }
 
@@ -157,6 +157,7 @@ class RunList:
     trigger: Trigger | None
     since: date | None
     until: date | None
+    zone: str
 
     @property
     def address(self) -> dict[str, Any]:
@@ -166,24 +167,25 @@ class RunList:
 
     @property
     def filter(self) -> history.Filter:
-        """Return what to look for; days are UTC, and the last one belongs to the period."""
+        """Return what to look for; days are the reader's, and the last one belongs to the period."""
         active = self.status == "active"
         return history.Filter(
             statuses=ACTIVE if active else (RunStatus(self.status),) if self.status else (),
             trigger=self.trigger,
-            since=_midnight(self.since),
-            until=_midnight(self.until and self.until + timedelta(days=1)),
+            since=_midnight(self.since, self.zone),
+            until=_midnight(self.until and self.until + timedelta(days=1), self.zone),
         )
 
 
-def run_list(query: MultiDict[str, str]) -> RunList:
-    """Read a list of runs out of an address; what makes no sense is left out."""
+def run_list(query: MultiDict[str, str], zone: str) -> RunList:
+    """Read a list of runs out of an address, its days in `zone`; what makes no sense is left out."""
     status = query.get("status", "")
     return RunList(
         status=status if status == "active" or status in set(RunStatus) else "",
         trigger=_member(Trigger, query, "trigger"),
         since=_day(query.get("from", "")),
         until=_day(query.get("to", "")),
+        zone=zone,
     )
 
 
@@ -200,5 +202,5 @@ def _day(text: str) -> date | None:
     return day if 2000 <= day.year < 3000 else None
 
 
-def _midnight(day: date | None) -> datetime | None:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC) if day else None
+def _midnight(day: date | None, zone: str) -> datetime | None:
+    return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).astimezone(UTC) if day else None

@@ -11,7 +11,7 @@ from vulsweb import findings, history, runs
 from vulsweb.extensions import db
 from vulsweb.findings import SeenFinding
 from vulsweb.models import Run, RunStatus, Trigger
-from vulsweb.views import forms, live, log_lines
+from vulsweb.views import forms, live, log_lines, words
 from vulsweb.views.log_lines import Position
 from vulsweb.vuls.results import Severity
 
@@ -105,7 +105,7 @@ def run_or_404(run_id: int) -> Run:
 
 
 def _listed() -> dict[str, Any]:
-    wanted = forms.run_list(request.args)
+    wanted = forms.run_list(request.args, words.reader_zone())
     place = {name: _number(name) for name in ("before", "after") if request.args.get(name)}
     return {
         "wanted": wanted,

@@ -36,7 +36,7 @@ def index() -> ResponseReturnValue:
 @login_required
 def new() -> ResponseReturnValue:
     """Show the form for a new task."""
-    return _form(None, forms.of_new(request.args), {})
+    return _form(None, forms.of_new(request.args, words.reader_zone()), {})
 
 
 @bp.post("/")
