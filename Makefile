@@ -11,7 +11,7 @@ pip := .venv/bin/pip --disable-pip-version-check
 tied := exec setpriv --pdeathsig TERM
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test e2e up down upgrade backup restore lint format tools lock
+.PHONY: help run demo test e2e up down upgrade backup restore rotate lint format tools lock
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ backup: ## Back up the production stack (FILE=... for another place)
 
 restore: ## Put a backup back: make restore FILE=... (REPLACE=yes over what is there)
 	@deploy/restore "$(FILE)" $(if $(filter yes,$(REPLACE)),--replace)
+
+rotate: ## Replace the key between Vuls Web and its executor
+	@deploy/rotate-executor-key
 
 lint: .venv/installed-dev ## Check style, types and templates
 	.venv/bin/ruff check .

@@ -1,4 +1,4 @@
-"""The production stack as `make up` starts it, from local images, with a host to scan and a mirror beside it."""
+"""The production stack as `make up` starts it, from local images; beside it a host to scan and a mirror."""
 
 import json
 import subprocess

@@ -22,7 +22,7 @@ ONE_SHOT = "migrate"
 DEBIAN = {
     "name": "Debian",
     "task_type": "db_update",
-    "config": {"database": "gost_debian"},
+    "config": {"database_type": "gost_debian"},
     "cron_expression": "0 2 * * *",
 }
 
@@ -44,11 +44,6 @@ def stack(
 @pytest.fixture(scope="module")
 def program(stack: ComposeStack) -> Program:
     return Program(stack.url, stack.command("token", "create", "tests").strip())
-
-
-@pytest.mark.parametrize("service", SERVICES)
-def test_every_service_is_healthy(stack: ComposeStack, service: str) -> None:
-    wait_for(lambda: stack.inspect(service)["State"]["Health"]["Status"] == "healthy", seconds=120)
 
 
 def test_the_first_start_made_a_person_who_can_sign_in(stack: ComposeStack) -> None:
@@ -99,6 +94,11 @@ def test_no_tool_container_stays(stack: ComposeStack) -> None:
     )
 
     wait_for(lambda: not stack.engine.docker(*listed), seconds=60)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_service_is_healthy(stack: ComposeStack, service: str) -> None:
+    wait_for(lambda: stack.inspect(service)["State"]["Health"]["Status"] == "healthy", seconds=120)
 
 
 @pytest.mark.parametrize("service", [*SERVICES, ONE_SHOT])
@@ -171,6 +171,26 @@ def test_starting_again_keeps_secrets_and_data_and_migrates_once(
     assert {path.name: path.read_bytes() for path in stack.secrets.iterdir()} == before
     assert program.get("/api/scheduled-tasks/")["total"] == tasks
     assert stack.inspect(ONE_SHOT)["State"]["ExitCode"] == 0
+
+
+def test_the_executors_key_is_replaced_while_everything_runs(stack: ComposeStack, program: Program) -> None:
+    ask = (
+        "import sys, urllib.request as u;"
+        "u.urlopen(u.Request('http://executor:8080/jobs?ids=', headers={'X-API-Key': sys.argv[1]}))"
+    )
+
+    def is_good(key: str) -> bool:
+        words = ("deploy/compose", "exec", "-T", "web", "python3", "-c", ask, key)
+        return stack.run(*words, check=False).returncode == 0
+
+    old = stack.secret("executor_api_key")
+    was_good = is_good(old)
+    stack.run("deploy/rotate-executor-key")
+
+    assert was_good
+    assert (is_good(old), is_good(stack.secret("executor_api_key"))) == (False, True)
+    (executor,) = (part for part in program.get("/api/system")["parts"] if part["name"] == "executor")
+    assert executor["state"] == "ok"
 
 
 def test_a_backup_goes_back_only_where_nothing_is_lost_unasked(
