@@ -1,9 +1,8 @@
 """Who asked for what and what the answer was: lines of JSON that are only ever added."""
 
 import json
-import logging
+import threading
 import time
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,9 @@ class Audit:
     """The executor's own record of every operation; looking at jobs and logs is none."""
 
     def __init__(self, data_dir: Path) -> None:
-        self._file = RotatingFileHandler(data_dir / "audit.log", maxBytes=FILE_BYTES, backupCount=FILES - 1)
+        self._path = data_dir / "audit.log"
+        self._path.touch(mode=0o600)
+        self._writing = threading.Lock()
         self._stranger_at = 0.0
 
     def note(self, who: str | None, method: str, path: str, body: bytes, status: int) -> None:
@@ -35,5 +36,17 @@ class Audit:
         if who is not None and body:
             # As it came: a closed vocabulary has no place for secrets, and what is refused shows here.
             entry["body"] = body[:LONGEST_BODY].decode(errors="replace")
-        # Written at once; the record's other fields are never shown.
-        self._file.emit(logging.makeLogRecord({"msg": json.dumps(entry)}))
+        self._add(f"{json.dumps(entry)}\n".encode())
+
+    def _add(self, line: bytes) -> None:
+        with self._writing:
+            if self._path.exists() and self._path.stat().st_size + len(line) > FILE_BYTES:
+                for number in range(FILES - 1, 0, -1):
+                    older, newer = self._numbered(number), self._numbered(number - 1)
+                    if newer.exists():
+                        newer.replace(older)
+            with self._path.open("ab", buffering=0) as file:
+                file.write(line)
+
+    def _numbered(self, number: int) -> Path:
+        return self._path.with_name(f"audit.log.{number}") if number else self._path
