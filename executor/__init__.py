@@ -1,6 +1,5 @@
 """The executor: a small application that turns a closed list of operations into real commands."""
 
-import hmac
 import json
 import shutil
 from collections.abc import Mapping
@@ -8,17 +7,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Flask, Response, current_app, request, send_file
+from flask import Blueprint, Flask, Response, current_app, g, request, send_file
 from werkzeug.exceptions import BadRequest, Conflict, HTTPException, NotFound, Unauthorized
 
 from executor import config, kinds
+from executor.audit import Audit
 from executor.databases import DatabaseFolder
 from executor.dispatch import Dispatcher
 from executor.jobs import Job, JobStatus, JobStore, new_job
+from executor.keys import Keys
 
 LARGEST_BODY_BYTES = 256 * 1024
 MOST_IDS = 500
 LONGEST_OFFSET_DIGITS = 15
+REQUEST_TOO_LARGE = 413
 
 bp = Blueprint("executor", __name__)
 
@@ -27,11 +29,12 @@ class Executor:
     """What the routes share: the settings, the jobs on disk and who runs them."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
-        self.keys = config.api_keys(variables)
+        self.keys = Keys(variables)
         self.settings = config.settings(variables)
         try:
             self.store = JobStore(self.settings.data_dir, self.settings.work_dir)
             self.databases = DatabaseFolder(self.settings.databases_dir)
+            self.audit = Audit(self.settings.data_dir)
         except OSError as error:
             raise config.ConfigError(f"EXECUTOR_DATA_DIR cannot be used: {error}.") from error
         self.dispatcher = Dispatcher(self.settings, self.store)
@@ -46,6 +49,7 @@ def create_app(overrides: Mapping[str, str] | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY_BYTES
     executor = app.extensions["executor"] = Executor(config.environment(overrides))
     app.before_request(_check_key)
+    app.after_request(_audited)
     app.register_blueprint(bp)
     app.register_error_handler(kinds.InvalidError, _invalid)
     app.register_error_handler(HTTPException, _http_error)
@@ -138,10 +142,17 @@ def _check_key() -> None:
     given = request.headers.get("X-API-Key")
     if given is None and request.endpoint == "executor.health":
         return
-    # Every key is compared, so that the time says nothing about which one was close.
-    matches = [hmac.compare_digest((given or "").encode(), key) for key in _executor().keys]
-    if not any(matches):
+    g.key = _executor().keys.match(given)
+    if g.key is None:
         raise Unauthorized("The key in X-API-Key is missing or wrong.")
+
+
+def _audited(response: Response) -> Response:
+    key = g.get("key")
+    # A stranger's body is not even read.
+    body = request.get_data() if key and response.status_code != REQUEST_TOO_LARGE else b""
+    _executor().audit.note(key, request.method, request.full_path.rstrip("?"), body, response.status_code)
+    return response
 
 
 def _submit(wanted: kinds.Request) -> tuple[dict[str, Any], int]:

@@ -1,7 +1,6 @@
 """The vulnerability databases: where they come from, what is in them, and how one is replaced safely."""
 
 import contextlib
-import errno
 import functools
 import os
 import shutil
@@ -124,6 +123,9 @@ class DatabaseFolder:
             try:
                 if not resumes(staged):
                     self._copy(file, staged)
+                elif not staged.exists():
+                    # All was done but to say so.
+                    return
                 fetch(staged)
                 self._verify(name, staged)
                 self._put_in_place(file, staged, check)
@@ -136,17 +138,21 @@ class DatabaseFolder:
             _remove(staged)
 
     def _put_in_place(self, file: str, staged: Path, check: Check) -> None:
+        # Beside the live file, since a reader must never meet half a file; and the staged one stays until
+        # that is done, so that who is killed in between can do it again.
         beside = self.staging / f"{file}.new"
-        # On another disk it cannot be moved, and a reader must never meet half a file.
+        beside.unlink(missing_ok=True)
         try:
-            staged.replace(beside)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-            shutil.copyfile(staged, beside)
-            _sync(beside)
-        with locks.held(self._lock(file, "swap"), check):
-            beside.replace(self.live(file))
+            try:
+                beside.hardlink_to(staged)
+            except OSError:
+                # On another disk, or on one without links.
+                shutil.copyfile(staged, beside)
+                _sync(beside)
+            with locks.held(self._lock(file, "swap"), check):
+                beside.replace(self.live(file))
+        finally:
+            beside.unlink(missing_ok=True)
 
     def _lock(self, file: str, purpose: str) -> Path:
         return self.folder / "locks" / f"{file}.{purpose}"
