@@ -20,7 +20,6 @@ from executor.keys import Keys
 LARGEST_BODY_BYTES = 256 * 1024
 MOST_IDS = 500
 LONGEST_OFFSET_DIGITS = 15
-REQUEST_TOO_LARGE = 413
 
 bp = Blueprint("executor", __name__)
 
@@ -149,8 +148,9 @@ def _check_key() -> None:
 
 def _audited(response: Response) -> Response:
     key = g.get("key")
-    # A stranger's body is not even read.
-    body = request.get_data() if key and response.status_code != REQUEST_TOO_LARGE else b""
+    # Only what a view has read: a stranger's body never is, nor one that is too large.
+    was_read = key and request.method == "POST" and response.status_code not in (404, 405, 413)
+    body = request.get_data() if was_read else b""
     _executor().audit.note(key, request.method, request.full_path.rstrip("?"), body, response.status_code)
     return response
 

@@ -36,14 +36,19 @@ class Target:
     folder: Path
     found: list[Path] = field(default_factory=list)
     said: str | None = None
+    refusal: str | None = None  # why it cannot be scanned from here at all
 
 
 def scan(work: Work) -> None:
     """Scan or test the job's servers."""
-    if work.job.request["scan_type"] == kinds.CONFIGTEST:
+    if _is_test(work):
         _test(work)
     else:
         _scan(work)
+
+
+def _is_test(work: Work) -> bool:
+    return bool(work.job.request["scan_type"] == kinds.CONFIGTEST)
 
 
 def _test(work: Work) -> None:
@@ -91,6 +96,11 @@ def _targets(work: Work, shared: str) -> list[Target]:
         target = Target(server, work.folder / "servers" / str(number))
         target.folder.mkdir(parents=True, mode=0o700, exist_ok=True)
         _write_config(work, shared, target, {})
+        if work.settings.docker and kinds.is_own_machine(shared, server):
+            # Else it would find the packages of Vuls' own image and call them the machine's.
+            target.refusal = (
+                f"{server} is the executor's own machine, which Vuls cannot see from a container."
+            )
         targets.append(target)
     return targets
 
@@ -105,7 +115,7 @@ def _configtest(work: Work, targets: list[Target]) -> None:
 
 
 def _configtest_one(work: Work, target: Target) -> None:
-    settings, is_test = work.settings, work.job.request["scan_type"] == kinds.CONFIGTEST
+    settings, is_test = work.settings, _is_test(work)
     limit = min(settings.step_timeout_seconds, CONFIGTEST_TIMEOUTS * settings.connect_timeout_seconds)
     command = kinds.configtest_command(
         target.folder, limit, settings.connect_timeout_seconds, verbose=is_test
@@ -115,7 +125,8 @@ def _configtest_one(work: Work, target: Target) -> None:
     if not is_test:
         return
     if outcome is None:
-        tests = [configtests.ConfigTest(target.server, configtests.Outcome.TIMEOUT, target.said)]
+        told = configtests.Outcome.CONFIGURATION if target.refusal else configtests.Outcome.TIMEOUT
+        tests = [configtests.ConfigTest(target.server, told, target.said)]
     else:
         refused = outcome.exit_code == BAD_CONFIGURATION
         tests = configtests.read(target.server, bytes(said[-MOST_SAID:]), refused=refused)
@@ -168,8 +179,13 @@ def _vuls(
     work: Work, target: Target, command: Command, read: Callable[[bytes], None] | None = None
 ) -> Outcome | None:
     """Run Vuls for one server; what goes wrong is the server's alone. None where it did not end by itself."""
-    target.said = None
+    target.said = target.refusal
     label = target.server if len(work.job.request["servers"]) > 1 else None
+    is_hopeless = label is None and not _is_test(work)
+    if target.refusal:
+        if is_hopeless:
+            raise JobError(target.refusal)
+        return None
     try:
         outcome = work.run(command, folder=target.folder, label=label, read=read)
     except ToolMissingError as failure:
@@ -179,7 +195,7 @@ def _vuls(
         return None
     if outcome.exit_code != 0:
         target.said = failure_of(command, outcome)
-    if outcome.exit_code == BAD_CONFIGURATION and label is None:
+    if outcome.exit_code == BAD_CONFIGURATION and is_hopeless:
         raise JobError(target.said or "Vuls refuses the configuration.")
     return outcome
 

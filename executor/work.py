@@ -56,7 +56,8 @@ class Work:
         self._clear()
 
     def _clear(self) -> None:
-        self.engine.end_leftover(self.job.id, self.folder)
+        if self.engine.adopts:
+            self.engine.end_leftover(self.job.id, self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.journal.clear()
 

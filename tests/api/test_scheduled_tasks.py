@@ -39,10 +39,14 @@ def test_create_answers_201_with_the_task_and_where_it_is(api: FlaskClient) -> N
         "config",
         "host_id",
         "host_name",
+        "host_tag",
         "cron_expression",
         "timezone",
+        "overlap",
         "is_active",
         "next_run_at",
+        "paused_at",
+        "paused_reason",
         "last_run_at",
         "last_status",
         "last_error",
@@ -141,7 +145,7 @@ def test_an_update_replaces_the_definition_and_keeps_the_history(
 
     assert answer.status_code == 200
     assert (answer.get_json()["name"], answer.get_json()["host_id"]) == ("Monthly", None)
-    assert api.get(f"/api/scheduled-tasks/{task.id}/runs").get_json()["total"] == 1
+    assert len(api.get(f"/api/scheduled-tasks/{task.id}/runs").get_json()["items"]) == 1
 
 
 def test_a_refused_update_changes_nothing(api: FlaskClient, make_task: MakeTask) -> None:
@@ -266,5 +270,8 @@ def test_the_openapi_document_describes_every_call(api: FlaskClient) -> None:
         "/api/runs/{run_id}/findings",
         "/api/runs/{run_id}/logs",
         "/api/hosts",
+        "/api/hosts/{host_id}",
+        "/api/hosts/sync-from-vuls-config",
+        "/api/runs/{run_id}/hosts",
         "/api/system",
     }

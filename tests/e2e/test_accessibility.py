@@ -10,10 +10,11 @@ from flask import Flask
 from playwright.sync_api import Browser, Page, expect
 from werkzeug.serving import make_server
 
-from tests.conftest import PASSWORD
+from tests.conftest import NOW, PASSWORD
 from tests.views.conftest import MakeRun, add_log, cve, store
 from vulsweb.extensions import db
-from vulsweb.models import Run, RunStatus, ScheduledTask, User
+from vulsweb.models import Host, Run, RunHost, RunStatus, ScheduledTask, User
+from vulsweb.vuls.results import Outcome
 
 AXE = (Path(__file__).parent / "vendor" / "axe-core-4.14.1.min.js").read_text()
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -36,15 +37,25 @@ def url(app: Flask, admin: User) -> Iterator[str]:
 
 
 @pytest.fixture
-def finished(make_run: MakeRun, make_task: Callable[..., ScheduledTask]) -> Run:
-    """A finished scan with findings, among runs and tasks in every state."""
+def finished(
+    make_run: MakeRun, make_task: Callable[..., ScheduledTask], make_host: Callable[..., Host]
+) -> Run:
+    """A finished scan with findings, among hosts, runs and tasks in every state."""
     run = make_run(RunStatus.SUCCESS, make_task(name="Nightly web tier", description="All front ends."))
     store(run, {f"CVE-2026-{number}": cve(number / 2) for number in range(1, 20)})
     add_log(run, "[Jan 1]  INFO [a] one\n[Jan 1]  WARN [a] two\n[Jan 1] ERROR [a] three\n")
     for status in RunStatus:
-        make_run(status, reason=None if status.is_active else "A reason, in words.")
+        make_run(status, reason=None if status.is_active else "Run 1 was still going.")
     make_task(is_active=False)
     make_task(task_type="db_update", database_type="all")
+    host = run.task.host
+    assert host is not None
+    host.tags, host.notes, host.last_outcome, host.last_scan_at = ["web"], "Rack 7", Outcome.SUCCESS, NOW
+    make_host("gone", retired_at=NOW, problem="Its host is missing.")
+    tagged = make_run(RunStatus.PARTIAL, make_task(host_id="", host_tag="web"), reason="gone: no.")
+    for name, outcome in ((host.name, Outcome.SUCCESS), ("gone", Outcome.FAILED)):
+        db.session.add(RunHost(run_id=tagged.id, name=name, host_id=host.id, outcome=outcome))
+    db.session.commit()
     return run
 
 
@@ -81,7 +92,21 @@ def test_axe_finds_nothing(browser: Browser, url: str, finished: Run, scheme: An
         f"/tasks/{finished.task_id}/delete",
         f"/runs/{finished.id}",
         f"/runs/{finished.id + 3}",
+        f"/runs/{finished.id + len(RunStatus)}",
         "/runs/",
+        f"/runs/{finished.id + 10}",
+        "/hosts/",
+        "/hosts/?search=nothing+like+it",
+        f"/hosts/{finished.task.host_id}",
+        "/hosts/?show=retired",
+        "/tasks/new?type=scan&tag=web",
+        f"/runs/{finished.id}?q=INFO",
+        f"/runs/{finished.id}?line=2",
+        "/findings/",
+        "/findings/?severity=low&severity=high&host=host-*",
+        "/findings/?search=nothing+like+it",
+        "/findings/?status=fixed",
+        "/findings/CVE-2026-19",
         "/account/",
         "/people/",
         "/people/1/delete",
@@ -89,6 +114,9 @@ def test_axe_finds_nothing(browser: Browser, url: str, finished: Run, scheme: An
     ):
         page.goto(url + path)
         found[path] = violations(page)
+    page.goto(f"{url}/hosts/")
+    page.locator("input[name=ids]").first.check()
+    found["/hosts/ with a selection"] = violations(page)
     page.goto(f"{url}/tasks/")
     page.locator("input[name=ids]").first.check()
     found["/tasks/ with a selection"] = violations(page)

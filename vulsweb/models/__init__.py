@@ -1,24 +1,29 @@
 """The tables, one noun a file."""
 
+from vulsweb.models.connection_test import ConnectionTest
 from vulsweb.models.finding import Finding
 from vulsweb.models.heartbeat import Heartbeat
 from vulsweb.models.host import Host
 from vulsweb.models.idempotency import IdempotencyKey
 from vulsweb.models.result import Result
 from vulsweb.models.run import LogChunk, Run, RunStatus, Trigger
-from vulsweb.models.task import ScheduledTask, TaskType
+from vulsweb.models.run_host import RunHost
+from vulsweb.models.task import Overlap, ScheduledTask, TaskType
 from vulsweb.models.user import ApiToken, Role, User
 
 __all__ = [
     "ApiToken",
+    "ConnectionTest",
     "Finding",
     "Heartbeat",
     "Host",
     "IdempotencyKey",
     "LogChunk",
+    "Overlap",
     "Result",
     "Role",
     "Run",
+    "RunHost",
     "RunStatus",
     "ScheduledTask",
     "TaskType",

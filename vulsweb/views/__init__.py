@@ -2,9 +2,34 @@
 
 from flask import Flask, Response, request
 
-from vulsweb.views import account, auth, overview, people, runs, system, tasks, words
+from vulsweb.views import (
+    account,
+    auth,
+    connection_tests,
+    findings,
+    hosts,
+    logs,
+    overview,
+    people,
+    runs,
+    system,
+    tasks,
+    words,
+)
 
-BLUEPRINTS = (auth.bp, account.bp, people.bp, overview.bp, tasks.bp, runs.bp, system.bp)
+BLUEPRINTS = (
+    auth.bp,
+    account.bp,
+    people.bp,
+    overview.bp,
+    tasks.bp,
+    runs.bp,
+    hosts.bp,
+    connection_tests.bp,
+    logs.bp,
+    findings.bp,
+    system.bp,
+)
 
 # Everything comes from here and nothing is inline, so text of a scanned host can never become script.
 POLICY = "; ".join(

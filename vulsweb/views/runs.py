@@ -3,20 +3,21 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import login_required
+from flask_sqlalchemy.pagination import Pagination
 
-from vulsweb import findings, history, runs
+from vulsweb import findings, history, runs, scan_lines
 from vulsweb.extensions import db
 from vulsweb.findings import SeenFinding
-from vulsweb.models import Run, RunStatus, Trigger
-from vulsweb.views import forms, live, log_lines, words
-from vulsweb.views.log_lines import Position
+from vulsweb.models import Run
+from vulsweb.views import forms, live, log_card, stretches
 from vulsweb.vuls.results import Severity
 
 PER_PAGE = 50
 FINDINGS_PER_PAGE = 100
+HOSTS_PER_PAGE = 25
 
 bp = Blueprint("runs", __name__, url_prefix="/runs")
 
@@ -25,7 +26,7 @@ bp = Blueprint("runs", __name__, url_prefix="/runs")
 @login_required
 def index() -> ResponseReturnValue:
     """List the runs, newest first."""
-    return live.listing("runs/index.html", "runs/_table.html", _listed)
+    return live.listing("runs/index.html", "runs/_table.html", lambda: stretches.read(None, PER_PAGE))
 
 
 @bp.get("/<int:run_id>")
@@ -33,13 +34,13 @@ def index() -> ResponseReturnValue:
 def show(run_id: int) -> ResponseReturnValue:
     """Show a run: its state, steps, log and, at its end, what it found."""
     run = run_or_404(run_id)
-    log = log_lines.read(runs.log_pieces(run.id, 0), Position(), ended=not run.status.is_active)
     return render_template(
         "runs/show.html",
         run=run,
         seen=_state(run),
-        log=log,
+        log=log_card.shown(run, request.args),
         found=_found(run),
+        covered=_covered(run),
         usual=history.usual_duration(run.task_id),
     )
 
@@ -49,33 +50,11 @@ def show(run_id: int) -> ResponseReturnValue:
 def status(run_id: int) -> ResponseReturnValue:
     """Return the run's state and steps while they change; tell the page when the run is over."""
     run = run_or_404(run_id)
-    usual = history.usual_duration(run.task_id)
-    answer = live.fragment("runs/_status.html", _state(run), run=run, usual=usual)
+    shown = {"usual": history.usual_duration(run.task_id), "covered": _covered(run)}
+    answer = live.fragment("runs/_status.html", _state(run), run=run, **shown)
     if not run.status.is_active:
         answer.headers["HX-Trigger-After-Swap"] = "run-over"
     return answer
-
-
-@bp.get("/<int:run_id>/log")
-@login_required
-def log(run_id: int) -> ResponseReturnValue:
-    """Return the lines that were added to the log since a position; 204 when there are none yet."""
-    run = run_or_404(run_id)
-    if run.status.is_active and _number("seen") == run.log_offset:
-        return Response(status=204)
-    since = Position(_number("piece"), _number("skip"), _number("line"))
-    read = log_lines.read(runs.log_pieces(run.id, since.piece), since, ended=not run.status.is_active)
-    return render_template("runs/_log_lines.html", run=run, log=read)
-
-
-@bp.get("/<int:run_id>/log.txt")
-@login_required
-def log_file(run_id: int) -> ResponseReturnValue:
-    """Return the whole log as it was written."""
-    run = run_or_404(run_id)
-    text, _ = runs.log_from(run.id, 0)
-    headers = {"Content-Disposition": f'attachment; filename="run-{run.id}.log"'}
-    return Response(text, mimetype="text/plain", headers=headers)
 
 
 @bp.get("/<int:run_id>/findings")
@@ -91,11 +70,9 @@ def found(run_id: int) -> ResponseReturnValue:
 def cancel(run_id: int) -> ResponseReturnValue:
     """Stop a run that is not over."""
     run = run_or_404(run_id)
-    if run.status.is_active:
-        runs.cancel(run, datetime.now(UTC))
-        db.session.commit()
-    else:
+    if not runs.cancel(run, datetime.now(UTC)):
         flash("This run was over already.", "warning")
+    db.session.commit()
     return redirect(url_for("runs.show", run_id=run.id), code=303)
 
 
@@ -104,26 +81,9 @@ def run_or_404(run_id: int) -> Run:
     return runs.get(run_id) or abort(404)
 
 
-def _listed() -> dict[str, Any]:
-    wanted = forms.run_list(request.args, words.reader_zone())
-    place = {name: _number(name) for name in ("before", "after") if request.args.get(name)}
-    return {
-        "wanted": wanted,
-        "place": place,
-        "here": wanted.address | place,
-        "found": history.stretch(wanted.filter, limit=PER_PAGE, **place),
-        "statuses": RunStatus,
-        "triggers": Trigger,
-    }
-
-
 def _state(run: Run) -> str:
     # Not the heartbeat: it changes every two seconds and nobody sees it.
     return live.key(run.status, run.steps, run.reason, run.started_at, run.cancel_requested_at)
-
-
-def _number(name: str) -> int:
-    return min(max(request.args.get(name, 0, type=int), 0), forms.LARGEST_ID)
 
 
 def _found(run: Run) -> dict[str, Any] | None:
@@ -140,12 +100,21 @@ def _found(run: Run) -> dict[str, Any] | None:
         "chosen": len(chosen),
         "rows": chosen[(page - 1) * FINDINGS_PER_PAGE : page * FINDINGS_PER_PAGE],
         "counts": {each: sum(seen.finding.severity is each for seen in everything) for each in Severity},
+        "hosts": len({seen.host.id for seen in everything}),
         "new": sum(seen.new for seen in everything),
         "severity": severity,
         "only_new": only_new,
         "page": page,
         "pages": pages,
     }
+
+
+def _covered(run: Run) -> Pagination:
+    """Return a page of what the run came to on each of its hosts."""
+    # Its own argument: `page` is that of the findings.
+    page = min(max(request.args.get("hosts", 1, type=int), 1), forms.LARGEST_ID)
+    lines = scan_lines.of_run(run.id)
+    return db.paginate(lines, page=page, per_page=HOSTS_PER_PAGE, error_out=False)
 
 
 def _wanted(seen: SeenFinding, severity: Severity | None, *, only_new: bool) -> bool:
