@@ -31,8 +31,8 @@ def register(app: Flask) -> None:
     """Give the templates these words."""
     for spoken in (ago, bytes_in_words, clean, clean_lines, due, duration, in_words, roughly, step_name):
         app.add_template_filter(spoken)
-    for spoken in (told, when):
-        app.add_template_filter(spoken)
+    for other in (told, when):
+        app.add_template_filter(other)
     for read in (moment, results.worst_first):
         app.add_template_filter(read)
     for function in (expected_steps, may_operate, new_request_key, now, plural, reader_zone):
