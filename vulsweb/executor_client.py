@@ -47,6 +47,7 @@ class Job:
     error: str | None
     results: list[dict[str, Any]]
     databases: dict[str, dict[str, Any]]
+    tests: list[dict[str, Any]]  # of a connection test: one for each server
 
     @property
     def ended(self) -> bool:
@@ -162,6 +163,7 @@ def _job(document: Mapping[str, Any]) -> Job:
             error=document["error"],
             results=document["results"],
             databases=document["databases"] or {},
+            tests=document.get("tests") or [],
         )
     except KeyError as error:
         raise ExecutorUnavailable(f"The executor's description of a job lacks {error}.") from error

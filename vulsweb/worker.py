@@ -10,10 +10,10 @@ from celery.schedules import crontab
 from flask import current_app
 from kombu.exceptions import OperationalError
 
-from vulsweb import conclusions, idempotency, runs, schedules, targets
+from vulsweb import conclusions, connection_tests, idempotency, runs, schedules, targets
 from vulsweb.executor_client import ExecutorClient, ExecutorError, ExecutorUnavailable, Job, JobUnknown
 from vulsweb.extensions import db
-from vulsweb.models import Run, RunStatus
+from vulsweb.models import ConnectionTest, Run, RunStatus
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,11 @@ BEAT = {
     # A message that nobody took before the next one is due would only repeat it: hence `expires`.
     "follow_runs": {
         "task": "vulsweb.follow_runs",
+        "schedule": FOLLOW_SECONDS,
+        "options": {"expires": FOLLOW_SECONDS},
+    },
+    "follow_tests": {
+        "task": "vulsweb.follow_tests",
         "schedule": FOLLOW_SECONDS,
         "options": {"expires": FOLLOW_SECONDS},
     },
@@ -75,6 +80,21 @@ def follow_runs() -> None:
         log.warning("follow_runs: %s", error)
 
 
+@shared_task(name="vulsweb.follow_tests")
+def follow_tests() -> None:
+    """Ask the executor for each connection test that is not over, and keep what came of it."""
+    for test in connection_tests.active():
+        now = datetime.now(UTC)
+        if connection_tests.expire(test, now):
+            continue
+        try:
+            with executor() as client:
+                _follow_test(client, test, now)
+        except ExecutorError as error:
+            connection_tests.fail(test, str(error), now)
+    db.session.commit()
+
+
 @shared_task(name="vulsweb.sweep")
 def sweep() -> None:
     """Rescue stranded runs: send again, stop what is overdue, fail what the executor has lost."""
@@ -99,6 +119,7 @@ def prune() -> int:
     now = datetime.now(UTC)
     idempotency.prune_keys(now)
     before = now - current_app.config["KEEP_RUNS"]
+    connection_tests.prune(before)
     count = 0
     while gone := runs.prune(before, RUNS_A_BATCH):
         db.session.commit()
@@ -138,6 +159,14 @@ def send(run_ids: Sequence[int]) -> bool:
         log.warning("runs %s: Redis does not answer: %s", run_ids, error)
         return False
     return True
+
+
+def look_at_tests() -> None:
+    """Have a connection test begin at once; should Redis be away, beat sees to it when it is back."""
+    try:
+        follow_tests.delay()
+    except OperationalError as error:
+        log.warning("connection tests wait: Redis does not answer: %s", error)
 
 
 def executor() -> ExecutorClient:
@@ -228,6 +257,20 @@ def _follow(client: ExecutorClient, run_id: int, job: Job) -> None:
     else:
         runs.note(run, job, datetime.now(UTC))
     _commit(run)
+
+
+def _follow_test(client: ExecutorClient, test: ConnectionTest, now: datetime) -> None:
+    # Asking again for the same job is how one looks at it: the executor keys jobs by their id.
+    job = client.submit(test.job_id, {"servers": [test.host.entry], "scan_type": "configtest"})
+    connection_tests.accept(test)
+    if job.ended:
+        log_text, offset = "", 0
+        while offset < job.log_size:
+            piece = client.log(job.id, offset)
+            if piece.next_offset <= offset:
+                break
+            log_text, offset = log_text + piece.text, piece.next_offset
+        connection_tests.conclude(test, job, log_text, now)
 
 
 def _end_overdue(client: ExecutorClient, now: datetime) -> None:

@@ -17,7 +17,7 @@ LAYERS = [
     {"executor_client", "access", "idempotency", "problems"},
     {"findings", "changes", "targets", "overlap"},
     {"runs"},
-    {"schedules", "history"},
+    {"schedules", "history", "connection_tests"},
     {"pauses"},
     {"hosts", "scan_lines"},
     {"conclusions", "inventory", "tasks", "system"},

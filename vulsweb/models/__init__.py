@@ -1,5 +1,6 @@
 """The tables, one noun a file."""
 
+from vulsweb.models.connection_test import ConnectionTest
 from vulsweb.models.finding import Finding
 from vulsweb.models.heartbeat import Heartbeat
 from vulsweb.models.host import Host
@@ -12,6 +13,7 @@ from vulsweb.models.user import ApiToken, Role, User
 
 __all__ = [
     "ApiToken",
+    "ConnectionTest",
     "Finding",
     "Heartbeat",
     "Host",

@@ -2,7 +2,7 @@
 
 from flask import Flask, Response, request
 
-from vulsweb.views import account, auth, hosts, overview, people, runs, system, tasks, words
+from vulsweb.views import account, auth, connection_tests, hosts, overview, people, runs, system, tasks, words
 
 BLUEPRINTS = (
     auth.bp,
@@ -12,6 +12,7 @@ BLUEPRINTS = (
     tasks.bp,
     runs.bp,
     hosts.bp,
+    connection_tests.bp,
     system.bp,
 )
 
