@@ -11,7 +11,7 @@ pip := .venv/bin/pip --disable-pip-version-check
 tied := exec setpriv --pdeathsig TERM
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test e2e lint format tools lock
+.PHONY: help run demo test e2e bench lint format tools lock
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: .venv/installed-dev ## Run all tests against real servers (ARGS="-k cron" 
 
 e2e: .venv/installed-dev ## Run only the tests that use the whole stack and a browser
 	@.venv/bin/python -m pytest tests/e2e $(ARGS)
+
+bench: .venv/installed-dev ## Measure what must stay fast, at full size (BENCH_SCALE=0.1 for a tenth)
+	@.venv/bin/python -m tests.bench
 
 lint: .venv/installed-dev ## Check style, types and templates
 	.venv/bin/ruff check .

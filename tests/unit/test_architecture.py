@@ -15,7 +15,7 @@ LAYERS = [
     {"vuls"},
     {"models"},
     {"executor_client", "access", "idempotency", "problems"},
-    {"findings", "changes", "targets", "overlap"},
+    {"findings", "finding_lists", "logs", "changes", "targets", "overlap"},
     {"runs"},
     {"schedules", "history", "connection_tests"},
     {"pauses"},

@@ -2,7 +2,20 @@
 
 from flask import Flask, Response, request
 
-from vulsweb.views import account, auth, connection_tests, hosts, overview, people, runs, system, tasks, words
+from vulsweb.views import (
+    account,
+    auth,
+    connection_tests,
+    findings,
+    hosts,
+    logs,
+    overview,
+    people,
+    runs,
+    system,
+    tasks,
+    words,
+)
 
 BLUEPRINTS = (
     auth.bp,
@@ -13,6 +26,8 @@ BLUEPRINTS = (
     runs.bp,
     hosts.bp,
     connection_tests.bp,
+    logs.bp,
+    findings.bp,
     system.bp,
 )
 

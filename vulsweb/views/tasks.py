@@ -31,7 +31,7 @@ bp = Blueprint("tasks", __name__, url_prefix="/tasks")
 @login_required
 def index() -> ResponseReturnValue:
     """List the tasks that the filter leaves in."""
-    return live.listing("tasks/index.html", "tasks/_table.html", _listed)
+    return live.listing("tasks/index.html", "tasks/_live.html", _listed)
 
 
 @bp.get("/new")
