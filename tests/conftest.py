@@ -69,6 +69,7 @@ def application(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
             "EXECUTOR_URL": "http://127.0.0.1:1",
             "EXECUTOR_API_KEY": "tests tests tests tests tests tests",
             "VULS_CONFIG": tmp_path_factory.mktemp("config") / "config.toml",
+            "SSH_FOLDER": tmp_path_factory.mktemp("ssh"),
             "SEED_LOCALHOST": True,
             "RUN_TIMEOUT": timedelta(hours=6),
             "KEEP_RUNS": timedelta(days=30),

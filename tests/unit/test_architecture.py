@@ -11,12 +11,12 @@ PACKAGE = ROOT / "vulsweb"
 
 # Left never imports right; docs/architecture.md says why.
 LAYERS = [
-    {"config", "extensions"},
+    {"config", "extensions", "ssh_folder", "public_keys"},
     {"vuls"},
     {"models"},
-    {"executor_client", "access", "idempotency", "problems"},
-    {"hosts", "findings", "changes"},
-    {"runs"},
+    {"executor_client", "access", "idempotency", "problems", "ssh_keys", "host_keys"},
+    {"hosts", "findings", "changes", "known_hosts"},
+    {"runs", "ssh_configs", "host_syncs"},
     {"conclusions", "schedules", "history"},
     {"tasks", "system"},
     {"overview", "worker"},

@@ -4,8 +4,10 @@ from vulsweb.models.finding import Finding
 from vulsweb.models.heartbeat import Heartbeat
 from vulsweb.models.host import Host
 from vulsweb.models.idempotency import IdempotencyKey
+from vulsweb.models.known_host import HostKeyOffer, KeySource, KnownHost
 from vulsweb.models.result import Result
 from vulsweb.models.run import LogChunk, Run, RunStatus, Trigger
+from vulsweb.models.ssh_config import HostSync, SshConfigVersion, SyncTrigger
 from vulsweb.models.task import ScheduledTask, TaskType
 from vulsweb.models.user import ApiToken, User
 
@@ -14,12 +16,18 @@ __all__ = [
     "Finding",
     "Heartbeat",
     "Host",
+    "HostKeyOffer",
+    "HostSync",
     "IdempotencyKey",
+    "KeySource",
+    "KnownHost",
     "LogChunk",
     "Result",
     "Run",
     "RunStatus",
     "ScheduledTask",
+    "SshConfigVersion",
+    "SyncTrigger",
     "TaskType",
     "Trigger",
     "User",
