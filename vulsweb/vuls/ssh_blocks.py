@@ -1,0 +1,102 @@
+"""Which options of an ssh_config hold for a name: Host blocks, patterns, the first value wins."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from vulsweb.vuls.ssh_lines import Line
+
+# A name that is scanned: it becomes a key of config.toml and the name of a result's file, and Vuls hands it
+# to a shell as it is.
+ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+# These are collected; of all others ssh takes the first.
+_COLLECTED = ("identityfile", "certificatefile")
+# ssh keeps these two in one place: whichever comes first stands, "none" included.
+_PROXIES = ("proxycommand", "proxyjump")
+
+
+@dataclass
+class Block:
+    """The options behind one Host line; those before the first one hold for every name."""
+
+    patterns: tuple[str, ...]
+    line: Line | None = None
+    options: list[Line] = field(default_factory=list)
+
+    def holds_for(self, alias: str) -> bool:
+        """Return whether ssh uses this block for `alias`: one pattern matches, and no negated one."""
+        if any(_matches(alias, pattern[1:]) for pattern in self.patterns if pattern.startswith("!")):
+            return False
+        return any(_matches(alias, pattern) for pattern in self.patterns if not pattern.startswith("!"))
+
+
+class Blocks:
+    """The whole file; finds the blocks of a name without looking at all of them."""
+
+    def __init__(self, lines: list[Line]) -> None:
+        self.all = [Block(("*",))]
+        for line in lines:
+            if line.keyword == "host":
+                self.all.append(Block(line.words, line))
+            else:
+                self.all[-1].options.append(line)
+        self._wide: list[int] = []
+        self._named: dict[str, list[int]] = {}
+        for place, block in enumerate(self.all):
+            if any(_is_wide(pattern) for pattern in block.patterns if not pattern.startswith("!")):
+                self._wide.append(place)
+            else:
+                for pattern in set(block.patterns):
+                    self._named.setdefault(pattern, []).append(place)
+
+    def aliases(self) -> dict[str, Line]:
+        """Return the names without wildcards that the file is about, with the line of each, in order."""
+        found: dict[str, Line] = {}
+        for block in self.all:
+            for pattern in block.patterns if block.line else ():
+                if block.line and ALIAS.fullmatch(pattern) and block.holds_for(pattern):
+                    found.setdefault(pattern, block.line)
+        return found
+
+    def effective(self, alias: str) -> dict[str, list[str]]:
+        """Return what ssh would use for `alias`: the keywords in lower case with their values."""
+        used: dict[str, list[str]] = {}
+        for option in self._options(alias):
+            keyword = option.keyword
+            if keyword in _COLLECTED:
+                values = used.setdefault(keyword, [])
+                values.extend(word for word in option.words[:1] if word not in values)
+            elif keyword in _PROXIES:
+                if not any(proxy in used for proxy in _PROXIES):
+                    used[keyword] = list(option.words)
+            else:
+                used.setdefault(keyword, list(option.words))
+        name = used.get("hostname", [alias])[0].replace("%h", alias)
+        return used | {"hostname": [name], "port": used.get("port", ["22"])}
+
+    def _options(self, alias: str) -> Iterator[Line]:
+        for place in sorted({*self._wide, *self._named.get(alias, ())}):
+            if self.all[place].holds_for(alias):
+                yield from self.all[place].options
+
+
+def _is_wide(pattern: str) -> bool:
+    return "*" in pattern or "?" in pattern
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Return whether `pattern` matches, with * and ?; in a time that grows with both, never explodes."""
+    at, star, mark = 0, -1, 0
+    position = 0
+    while at < len(name):
+        if position < len(pattern) and pattern[position] == "*":
+            star, mark = position, at
+            position += 1
+        elif position < len(pattern) and pattern[position] in ("?", name[at]):
+            at, position = at + 1, position + 1
+        elif star >= 0:
+            mark += 1
+            at, position = mark, star + 1
+        else:
+            return False
+    return not pattern[position:].strip("*")
