@@ -70,6 +70,7 @@ def application(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
             "EXECUTOR_API_KEY": "tests tests tests tests tests tests",
             "VULS_CONFIG": tmp_path_factory.mktemp("config") / "config.toml",
             "SSH_FOLDER": tmp_path_factory.mktemp("ssh"),
+            "SSH_SHARE_CONNECTIONS": True,
             "SEED_LOCALHOST": True,
             "RUN_TIMEOUT": timedelta(hours=6),
             "KEEP_RUNS": timedelta(days=30),

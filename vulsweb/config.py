@@ -92,6 +92,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> dict[str, obje
         "VULS_CONFIG": vuls_config,
         # Absolute, for the generated files name it, and the executor must find it at the same place.
         "SSH_FOLDER": Path(environ.get("VULSWEB_SSH_DIR") or vuls_config.parent / "ssh").absolute(),
+        "SSH_SHARE_CONNECTIONS": flag(environ, "VULSWEB_SSH_SHARE_CONNECTIONS", default=True),
         "SEED_LOCALHOST": flag(environ, "VULSWEB_SEED_LOCALHOST", default=False),
         "RUN_TIMEOUT": timedelta(hours=whole_number(environ, "VULSWEB_RUN_TIMEOUT_HOURS", default=6)),
         "KEEP_RUNS": timedelta(days=whole_number(environ, "VULSWEB_KEEP_RUNS_DAYS", default=30)),

@@ -18,7 +18,7 @@ SCAN_SECONDS = 20
 
 
 class HostRefused(ValueError):
-    """This is no name or address of a host, or no port; the message says what one looks like."""
+    """A host cannot have this name, address or port; the message says what one looks like."""
 
 
 class ScanFailed(Exception):

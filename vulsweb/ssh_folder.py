@@ -37,9 +37,14 @@ class SshFolder:
         """Return the generated configuration."""
         return self.path / "config"
 
+    @property
+    def sockets(self) -> Path:
+        """Return the folder of shared connections."""
+        return self.path / "sockets"
+
     def make(self) -> None:
         """Make what is missing of the folders, closed to others; ssh refuses keys that others can read."""
-        for folder in (self.path, self.keys):
+        for folder in (self.path, self.keys, self.sockets):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)
 

@@ -63,8 +63,12 @@ def test_a_machine_without_ssh_keyscan_says_so(monkeypatch: pytest.MonkeyPatch) 
         "a,b",
         "ho\x00st",
         "x" * 254,
-    ]
-    + ["fe80::1%eth0", "..", "a..b", "-a.example", "\ud800"],
+        "fe80::1%eth0",
+        "..",
+        "a..b",
+        "-a.example",
+        "\ud800",
+    ],
 )
 def test_what_is_no_host_never_reaches_ssh_keyscan(monkeypatch: pytest.MonkeyPatch, hostname: str) -> None:
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("a program was started"))

@@ -83,7 +83,7 @@ def test_vuls_finds_the_key_as_it_looks_for_it(
         text=True,
         check=True,
     )
-    line = [line for line in done.stdout.splitlines() if not line.startswith("# ")][0]
+    line = next(line for line in done.stdout.splitlines() if not line.startswith("# "))
     assert line.split(" ")[1:] == server.host_key.split(" ")
 
 
