@@ -158,7 +158,7 @@ _REASONS = {
     "ignoreunknown": "It would let misspelt options pass; leave it out.",
 }
 _OWN_WORDS = {
-    "stricthostkeychecking": "Host keys are always checked: only yes is possible. Accept the host's key instead.",
+    "stricthostkeychecking": "Host keys are always checked: write yes, and accept the host's key.",
     "permitlocalcommand": _RUNS,
     "identityagent": "There is no agent where scans run: it can only be none. Upload the key instead.",
     "controlpath": "Vuls Web chooses where connections are shared; leave it out.",
