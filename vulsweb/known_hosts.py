@@ -31,14 +31,18 @@ class OfferClosed(ValueError):
 
 @dataclass(frozen=True)
 class OfferedKey:
-    """A key that a host was found to have, beside the one that is accepted."""
+    """A key that a host is said to have, beside the one that it was known by."""
 
     key: PublicKey
     before: PublicKey | None
 
     @property
     def state(self) -> str:
-        """Return `new`, `known` or `changed`."""
+        """Return `new`, `known` or `changed`.
+
+        A key of another type than the accepted one is a change as well: who stands between us and the host
+        would choose that.
+        """
         if self.before is None:
             return "new"
         return "known" if self.before == self.key else "changed"
@@ -55,6 +59,11 @@ def get(known_host_id: int) -> KnownHost | None:
     """Return an accepted key, or None."""
     found = db.session.get(KnownHost, known_host_id)
     return found if found is not None and found.removed_at is None else None
+
+
+def get_offer(offer_id: int) -> HostKeyOffer | None:
+    """Return an offer, or None."""
+    return db.session.get(HostKeyOffer, offer_id)
 
 
 def public_key(known: KnownHost) -> PublicKey:
@@ -95,10 +104,16 @@ def give_up(offer: HostKeyOffer, now: datetime) -> None:
 
 
 def offered(offer: HostKeyOffer) -> list[OfferedKey]:
-    """Return the keys of an offer, each beside what is accepted for its host and type now."""
-    before = _accepted_at(host_keys.place_of(offer.hostname, offer.port))
-    keys = [PublicKey(each["type"], each["base64"]) for each in offer.keys]
-    return [OfferedKey(key, _key_or_none(before.get(key.type))) for key in keys]
+    """Return the keys of an offer, each beside what is accepted for its host now, of its type if there is."""
+    before = {row.key_type: public_key(row) for row in _accepted_at(_place(offer)).values()}
+    other = next(iter(before.values()), None)
+    return [OfferedKey(key, before.get(key.type, other)) for key in _keys(offer)]
+
+
+def dropped(offer: HostKeyOffer) -> list[PublicKey]:
+    """Return the accepted keys of types that are not offered any more; accepting forgets them."""
+    types = {key.type for key in _keys(offer)}
+    return [public_key(row) for kind, row in _accepted_at(_place(offer)).items() if kind not in types]
 
 
 def accept(
@@ -116,8 +131,7 @@ def accept(
     keys = offered(offer)
     if any(each.state == "changed" for each in keys) and not changed_too:
         raise OfferClosed("A key has changed. Compare the fingerprints, and say that the new key is right.")
-    place = host_keys.place_of(offer.hostname, offer.port)
-    kept = {row.key_type: row for row in _accepted_at(place).values()}
+    kept = _accepted_at(_place(offer))
     stays = {each.key.type for each in keys if each.state == "known"}
     _remove([row for kind, row in kept.items() if kind not in stays], now, accepted_by)
     for each in keys:
@@ -125,7 +139,7 @@ def accept(
             db.session.add(_accepted(offer, each.key, now, accepted_by))
     offer.accepted_at = now
     _write(folder)
-    return list(_accepted_at(place).values())
+    return list(_accepted_at(_place(offer)).values())
 
 
 def remove(known: KnownHost, folder: SshFolder, *, now: datetime, removed_by: User) -> list[KnownHost]:
@@ -157,7 +171,7 @@ def _offer(
 
 def _accepted(offer: HostKeyOffer, key: PublicKey, now: datetime, accepted_by: User) -> KnownHost:
     return KnownHost(
-        place=host_keys.place_of(offer.hostname, offer.port),
+        place=_place(offer),
         hostname=offer.hostname,
         port=offer.port,
         key_type=key.type,
@@ -173,8 +187,12 @@ def _accepted_at(place: str) -> Mapping[str, KnownHost]:
     return {row.key_type: row for row in db.session.scalars(query.order_by(KnownHost.key_type))}
 
 
-def _key_or_none(known: KnownHost | None) -> PublicKey | None:
-    return public_key(known) if known else None
+def _place(offer: HostKeyOffer) -> str:
+    return host_keys.place_of(offer.hostname, offer.port)
+
+
+def _keys(offer: HostKeyOffer) -> list[PublicKey]:
+    return [PublicKey(each["type"], each["base64"]) for each in offer.keys]
 
 
 def _remove(rows: Sequence[KnownHost], now: datetime, removed_by: User) -> None:

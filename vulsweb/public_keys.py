@@ -46,7 +46,7 @@ class PublicKey:
         """Return the kind of key as people call it."""
         if self.type == "ssh-rsa":
             return f"RSA {_bits(self)}"
-        return self.type.removeprefix("ssh-").removeprefix("ecdsa-sha2-").upper().replace("NIST", "ECDSA ")
+        return "Ed25519" if self.type == "ssh-ed25519" else f"ECDSA P-{self.type[-3:]}"
 
 
 def parse(kind: str, text: str) -> PublicKey:

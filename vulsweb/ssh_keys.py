@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -22,9 +24,9 @@ from vulsweb import public_keys, ssh_folder
 from vulsweb.public_keys import KeyRefused, PublicKey
 from vulsweb.ssh_folder import NewFile, SshFolder
 
-# ssh takes NAME.pub and NAME-cert.pub for parts of NAME, so no key is called like that.
-_NAME = re.compile(r"(?!.*\.pub$)[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
-NAME_RULE = "A name has 1 to 64 letters, digits, dots, dashes and underscores, and does not end in .pub."
+# ssh takes NAME.pub and NAME-cert.pub for parts of NAME, and `IdentityFile none` for no key.
+_NAME = re.compile(r"(?!.*\.pub$)(?!(?i:none)$)[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+NAME_RULE = "A name has 1 to 64 letters, digits, dots, dashes and underscores, does not end in .pub and is not none."
 LONGEST = 32 * 1024
 _PEM = "-----BEGIN "
 
@@ -51,13 +53,13 @@ def all_keys(folder: SshFolder) -> list[SshKey]:
     """Return the keys, by name."""
     if not folder.keys.is_dir():
         return []
-    return [_shown(path) for path in sorted(folder.keys.iterdir()) if _NAME.fullmatch(path.name)]
+    return [_shown(path) for path in sorted(folder.keys.iterdir()) if is_name(path.name)]
 
 
 def get(folder: SshFolder, name: str) -> SshKey | None:
     """Return the key by this name, or None."""
     path = folder.keys / name
-    return _shown(path) if _NAME.fullmatch(name) and path.is_file() else None
+    return _shown(path) if is_name(name) and path.is_file() else None
 
 
 def generate(folder: SshFolder, name: str) -> SshKey:
@@ -76,9 +78,14 @@ def delete(folder: SshFolder, key: SshKey) -> None:
     ssh_folder.remove(path, _public_path(path))
 
 
+def is_name(name: str) -> bool:
+    """Say whether a key may be called so."""
+    return _NAME.fullmatch(name) is not None
+
+
 def check_name(name: str) -> str:
     """Return the name if a key may have it; raise KeyRefused, which does not repeat it, otherwise."""
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise KeyRefused(NAME_RULE)
     return name
 
@@ -102,8 +109,10 @@ def _private(text: str) -> SSHPrivateKeyTypes:
         raise KeyRefused(public_keys.NOT_ACCEPTED) from error
     except ValueError as error:
         raise KeyRefused("This private key cannot be read: it is cut off or damaged.") from error
-    public_keys.check_strength(key.public_key())  # type: ignore[union-attr]  # kinds without are refused there
-    return key  # type: ignore[return-value]  # what passed the check is Ed25519, ECDSA or RSA
+    if not isinstance(key, Ed25519PrivateKey | EllipticCurvePrivateKey | RSAPrivateKey):
+        raise KeyRefused(public_keys.NOT_ACCEPTED)
+    public_keys.check_strength(key.public_key())
+    return key
 
 
 def _keep(folder: SshFolder, name: str, key: SSHPrivateKeyTypes) -> SshKey:

@@ -127,10 +127,24 @@ def test_a_pasted_key_takes_the_place_of_all_keys_of_the_host(
     for kind in ("ecdsa", "ed25519"):
         make_key(tmp_path / kind, "-t", kind)
         lines = (tmp_path / kind).with_suffix(".pub").read_text()
-        accept(known_hosts.paste("DB-1", 22, lines, now=NOW, requested_by=admin), folder, admin)
+        accept(known_hosts.paste("DB-1", 22, lines, now=NOW, requested_by=admin), folder, admin, changed_too=True)
 
     assert [row.key_type for row in known_hosts.accepted()] == ["ssh-ed25519"]
     assert folder.known_hosts.read_text().splitlines()[1:] == [f"db-1 {' '.join(lines.split()[:2])}"]
+
+
+def test_a_key_of_another_type_is_a_change_as_well(
+    app: Flask, admin: User, folder: SshFolder, tmp_path: Path
+) -> None:
+    lines = {kind: make_key(tmp_path / kind, "-t", kind).with_suffix(".pub").read_text() for kind in ("ecdsa", "rsa")}
+    first = known_hosts.paste("db-1", 22, lines["ecdsa"], now=NOW, requested_by=admin)
+    accept(first, folder, admin)
+
+    offer = known_hosts.paste("db-1", 22, lines["rsa"], now=NOW, requested_by=admin)
+
+    (seen,), (old,) = known_hosts.offered(offer), known_hosts.dropped(offer)
+    assert (seen.state, seen.before) == ("changed", old)
+    assert old.type == "ecdsa-sha2-nistp256"
 
 
 def test_an_offer_is_accepted_once(app: Flask, admin: User, folder: SshFolder, server: Server) -> None:

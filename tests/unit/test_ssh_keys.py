@@ -34,7 +34,7 @@ def test_a_generated_key_is_one_that_ssh_keygen_reads(folder: SshFolder) -> None
     )
     assert done.stdout.split()[:2] == [key.public.type, key.public.base64]
     assert key.public.fingerprint == fingerprint(folder.keys / "web.pub")
-    assert key.public.label == "ED25519"
+    assert key.public.label == "Ed25519"
 
 
 def test_the_private_part_is_closed_to_others_whatever_the_umask(folder: SshFolder) -> None:
@@ -52,11 +52,11 @@ def test_the_private_part_is_closed_to_others_whatever_the_umask(folder: SshFold
 @pytest.mark.parametrize(
     ("words", "label"),
     [
-        (("-t", "ed25519"), "ED25519"),
-        (("-t", "ecdsa", "-b", "384"), "ECDSA P384"),
+        (("-t", "ed25519"), "Ed25519"),
+        (("-t", "ecdsa", "-b", "384"), "ECDSA P-384"),
         (("-t", "rsa", "-b", "2048"), "RSA 2048"),
         (("-t", "rsa", "-b", "2048", "-m", "PEM"), "RSA 2048"),
-        (("-t", "ecdsa", "-m", "PKCS8"), "ECDSA P256"),
+        (("-t", "ecdsa", "-m", "PKCS8"), "ECDSA P-256"),
     ],
     ids=str,
 )
@@ -154,7 +154,7 @@ def test_a_public_key_is_refused(folder: SshFolder, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "..", "../up", "a/b", ".hidden", "-x", "a b", "web.pub", "web-cert.pub", "x" * 65, "ä", "a\n"],
+    ["", ".", "..", "../up", "a/b", ".hidden", "-x", "a b", "web.pub", "web-cert.pub", "None", "x" * 65, "ä", "a\n"],
 )
 def test_a_name_is_one_plain_word(folder: SshFolder, name: str) -> None:
     with pytest.raises(KeyRefused, match="A name has"):
