@@ -2,6 +2,7 @@
 
 import contextlib
 import contextvars
+import shutil
 import sqlite3
 import stat
 import tempfile
@@ -94,6 +95,8 @@ def app(application: Flask) -> Iterator[Flask]:
     names = ", ".join(table.name for table in db.metadata.sorted_tables)
     db.session.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
     db.session.commit()
+    shutil.rmtree(application.config["SSH_FOLDER"], ignore_errors=True)
+    application.config["VULS_CONFIG"].unlink(missing_ok=True)
 
 
 @pytest.fixture

@@ -103,6 +103,15 @@ def give_up(offer: HostKeyOffer, now: datetime) -> None:
         fail(offer, NOBODY_ASKED, now)
 
 
+def status(offer: HostKeyOffer) -> str:
+    """Return `pending`, `failed`, `ready` or `accepted`."""
+    if offer.finished_at is None:
+        return "pending"
+    if offer.error is not None:
+        return "failed"
+    return "ready" if offer.accepted_at is None else "accepted"
+
+
 def offered(offer: HostKeyOffer) -> list[OfferedKey]:
     """Return the keys of an offer, each beside what is accepted for its host now, of its type if there is."""
     before = {row.key_type: public_key(row) for row in _accepted_at(_place(offer)).values()}

@@ -1,11 +1,11 @@
 """The SSH configuration that people keep: versions of it, and the two files that are written from it.
 
-Saving goes: check, version row, both files, COMMIT (by the edge), message to the worker. The files come before
-the commit, because that is the order in which a failure harms least: when a disk is full or a folder closed,
-nothing was saved and the person reads why; should the process die between files and commit, the files are
-whole and safe (they were checked), `differs` tells the page that they are not those of the version in force,
-and saving again mends that. The message goes last: a worker must never be handed a sync that it cannot see,
-and one that is lost with Redis is sent again by the sweep.
+Saving goes: check, version row, both files, COMMIT (by the edge), message to the worker. The files come
+before the commit, because in that order a failure harms least: when a disk is full or a folder closed, nothing
+was saved and the person reads why; should the process die between files and commit, the files are whole and
+safe (they were checked), `differs` tells the page that they are not those of the version in force, and saving
+again mends that. The message goes last: a worker must never be handed a sync that it cannot see, and one that
+is lost with Redis is sent again by the sweep.
 """
 
 import difflib
@@ -163,7 +163,7 @@ def save(
     version = before
     if version is None or version.content != content:
         version = SshConfigVersion(
-            number=number + 1, content=content, note=note[:LONGEST_NOTE], created_at=now, created_by=saved_by
+            number=number + 1, content=content, note=_note(note), created_at=now, created_by=saved_by
         )
         db.session.add(version)
     sync = host_syncs.request(trigger, now=now, requested_by=saved_by, version_number=version.number)
@@ -187,6 +187,11 @@ def difference(before: SshConfigVersion | None, after: str, name: str) -> str:
         lineterm="",
     )
     return "\n".join(lines)
+
+
+def _note(text: str) -> str:
+    # What cannot be printed can partly not be stored either.
+    return "".join(c for c in " ".join(text.split()) if c.isprintable())[:LONGEST_NOTE]
 
 
 def _write(content: str, planned: Plan, places: Places) -> None:

@@ -26,7 +26,9 @@ from vulsweb.ssh_folder import NewFile, SshFolder
 
 # ssh takes NAME.pub and NAME-cert.pub for parts of NAME, and `IdentityFile none` for no key.
 _NAME = re.compile(r"(?!.*\.pub$)(?!(?i:none)$)[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
-NAME_RULE = "A name has 1 to 64 letters, digits, dots, dashes and underscores, does not end in .pub and is not none."
+NAME_RULE = (
+    "A name has 1 to 64 letters, digits, dots, dashes and underscores, does not end in .pub and is not none."
+)
 LONGEST = 32 * 1024
 _PEM = "-----BEGIN "
 

@@ -127,7 +127,9 @@ def test_a_pasted_key_takes_the_place_of_all_keys_of_the_host(
     for kind in ("ecdsa", "ed25519"):
         make_key(tmp_path / kind, "-t", kind)
         lines = (tmp_path / kind).with_suffix(".pub").read_text()
-        accept(known_hosts.paste("DB-1", 22, lines, now=NOW, requested_by=admin), folder, admin, changed_too=True)
+        accept(
+            known_hosts.paste("DB-1", 22, lines, now=NOW, requested_by=admin), folder, admin, changed_too=True
+        )
 
     assert [row.key_type for row in known_hosts.accepted()] == ["ssh-ed25519"]
     assert folder.known_hosts.read_text().splitlines()[1:] == [f"db-1 {' '.join(lines.split()[:2])}"]
@@ -136,7 +138,10 @@ def test_a_pasted_key_takes_the_place_of_all_keys_of_the_host(
 def test_a_key_of_another_type_is_a_change_as_well(
     app: Flask, admin: User, folder: SshFolder, tmp_path: Path
 ) -> None:
-    lines = {kind: make_key(tmp_path / kind, "-t", kind).with_suffix(".pub").read_text() for kind in ("ecdsa", "rsa")}
+    lines = {
+        kind: make_key(tmp_path / kind, "-t", kind).with_suffix(".pub").read_text()
+        for kind in ("ecdsa", "rsa")
+    }
     first = known_hosts.paste("db-1", 22, lines["ecdsa"], now=NOW, requested_by=admin)
     accept(first, folder, admin)
 

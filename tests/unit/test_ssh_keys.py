@@ -154,7 +154,22 @@ def test_a_public_key_is_refused(folder: SshFolder, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "..", "../up", "a/b", ".hidden", "-x", "a b", "web.pub", "web-cert.pub", "None", "x" * 65, "ä", "a\n"],
+    [
+        "",
+        ".",
+        "..",
+        "../up",
+        "a/b",
+        ".hidden",
+        "-x",
+        "a b",
+        "web.pub",
+        "web-cert.pub",
+        "None",
+        "x" * 65,
+        "ä",
+        "a\n",
+    ],
 )
 def test_a_name_is_one_plain_word(folder: SshFolder, name: str) -> None:
     with pytest.raises(KeyRefused, match="A name has"):

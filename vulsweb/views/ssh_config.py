@@ -94,7 +94,7 @@ def _save(content: str, note: str, expected: int) -> ResponseReturnValue:
             content,
             places(),
             expected=expected,
-            note=" ".join(note.replace("\x00", "").split()),
+            note=note,
             now=datetime.now(UTC),
             saved_by=current_user,
         )
