@@ -1,8 +1,8 @@
 """The SSH configuration that people keep: versions of it, and the two files that are written from it.
 
 Saving goes: check, version row, both files, COMMIT (by the edge), message to the worker. The files come
-before the commit, because in that order a failure harms least: when a disk is full or a folder closed, nothing
-was saved and the person reads why; should the process die between files and commit, the files are whole and
+before the commit, because in that order a failure harms least: when a disk is full or a folder closed,
+nothing was saved and the person reads why; should the process die between files and commit, the files are whole and
 safe (they were checked), `differs` tells the page that they are not those of the version in force, and saving
 again mends that. The message goes last: a worker must never be handed a sync that it cannot see, and one that
 is lost with Redis is sent again by the sweep.

@@ -11,6 +11,7 @@ from flask_smorest import Blueprint
 from vulsweb import ssh_configs, worker
 from vulsweb.api.ssh_schemas import DryRun, SshConfigIn, SshConfigOut, SshPlan
 from vulsweb.extensions import db
+from vulsweb.models import SshConfigVersion
 from vulsweb.problems import problem
 from vulsweb.ssh_configs import NotWritten, Outdated, Places
 from vulsweb.vuls.config_toml import ConfigTomlError, Plan
@@ -99,7 +100,7 @@ def not_written(error: NotWritten) -> Response:
     return problem(503, "Service Unavailable", str(error))
 
 
-def _told(plan: Plan, version: ssh_configs.SshConfigVersion | None) -> dict[str, Any]:
+def _told(plan: Plan, version: SshConfigVersion | None) -> dict[str, Any]:
     return {
         "added": plan.added,
         "changed": plan.changed,

@@ -91,7 +91,7 @@ class RefusalOut(Schema):
 class SshConfigProblem(Problem):
     """Why a configuration was not saved: `errors` has the lines that cannot stay, or the wrong fields."""
 
-    errors = fields.Raw(
+    errors = fields.Raw(  # type: ignore[assignment]  # either shape
         metadata={
             "anyOf": [
                 {"type": "array", "items": {"$ref": "#/components/schemas/Refusal"}},
