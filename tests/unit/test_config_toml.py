@@ -1,8 +1,12 @@
-"""The servers that config.toml names."""
+"""The servers that config.toml names, and those that we write into it."""
 
 import pytest
+import tomlkit
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from vulsweb.vuls.config_toml import STARTER, ConfigTomlError, parse_servers
+from vulsweb.vuls.config_toml import BEGIN, END, STARTER, ConfigTomlError, Plan, parse_servers, plan
+from vulsweb.vuls.ssh_config import read
 
 
 def test_the_first_config_names_this_machine() -> None:
@@ -52,3 +56,165 @@ def test_a_wrong_file_is_refused_with_the_place(text: str, said: str) -> None:
         parse_servers(text)
 
     assert said in str(refusal.value)
+
+
+HANDWRITTEN = """\
+# Ours since 2019.
+[default]
+user = "vuls"
+
+[servers.printer]  # in the cellar
+host = '192.0.2.9'
+
+# The last word.
+"""
+PATH = "/var/lib/vulsweb/ssh/ssh_config"
+TEXT = """\
+Host web
+  HostName 192.0.2.1
+  User u
+  Port 2222
+Host cf
+  ProxyCommand cloudflared access ssh --hostname %h
+"""
+
+
+def made(existing: str, text: str = TEXT) -> Plan:
+    return plan(existing, read(text, keys=()), ssh_config_path=PATH)
+
+
+def test_each_host_of_the_ssh_configuration_becomes_a_server() -> None:
+    web, cf = parse_servers(made("").new)
+
+    assert web.section == {
+        "host": "web",
+        "port": "2222",
+        "user": "u",
+        "scanMode": ["fast", "offline"],
+        "sshConfigPath": PATH,
+    }
+    # Without a user ssh decides, or [default].
+    assert cf.section == {"host": "cf", "port": "22", "scanMode": ["offline"], "sshConfigPath": PATH}
+
+
+@pytest.mark.parametrize(
+    "existing",
+    [HANDWRITTEN, STARTER, "", "\n\n", "[servers]\n", HANDWRITTEN.replace("\n", "\r\n"), "# no end"],
+)
+def test_what_people_wrote_stays_as_it_is(existing: str) -> None:
+    new = made(existing).new
+
+    assert new.startswith(existing)
+    assert made(new).new == new
+    assert made(new, "").new.rstrip("\n") == existing.rstrip("\n")
+    assert made(existing, "").new == existing
+
+
+def test_what_people_wrote_behind_our_part_stays_too() -> None:
+    theirs = '\n# Mine.\n[servers.nas]\nhost = "192.0.2.7"\n# End.'
+
+    assert made(made(HANDWRITTEN).new + theirs, "Host other").new.endswith(f"{END}\n{theirs}")
+
+
+def test_saving_says_what_it_adds_changes_and_retires() -> None:
+    before = made(HANDWRITTEN, "Host a\nHost b\nHost c")
+    after = made(before.new, "Host a\nHost b\nUser u\nHost d")
+
+    assert before.added == ("a", "b", "c")
+    assert (after.added, after.changed, after.retired, after.unchanged) == (("d",), ("b",), ("c",), ("a",))
+
+
+def test_saving_shows_the_difference() -> None:
+    first = made(HANDWRITTEN, "Host a")
+
+    assert '+user = "u"\n' in made(first.new, "Host a\nUser u").diff
+    assert made(first.new, "Host a").diff == ""
+
+
+def test_a_last_line_without_an_end_is_no_difference() -> None:
+    assert "\n # no end\n+\n+# >>>" in made("# no end").diff
+
+
+def test_a_server_that_people_named_the_same_is_left_alone() -> None:
+    existing = '[servers.web]\nhost = "mine"\n[servers.CF]\nhost = "mine"\n[servers.cf-ssh1]\nhost = "mine"'
+    new = made(existing).new
+    hosts = {server.name: server.host for server in parse_servers(new)}
+
+    assert hosts == {"web": "mine", "CF": "mine", "cf-ssh1": "mine", "web-ssh1": "web", "cf-ssh2": "cf"}
+    # It keeps that name, since its history goes by it.
+    free = made(new.replace('[servers.web]\nhost = "mine"\n', ""))
+    assert free.unchanged == ("web-ssh1", "cf-ssh2")
+
+
+def test_two_hosts_whose_names_differ_in_case_get_files_of_their_own() -> None:
+    assert made("", "Host web\nHost Web").added == ("web", "Web-ssh1")
+
+
+def test_a_name_with_dots_is_one_key() -> None:
+    assert made("", "Host a.example.com").added == ("a.example.com",)
+
+
+def test_what_people_added_to_our_servers_stays_with_them() -> None:
+    tuned = made("").new.replace("[servers.web]\n", '[servers.web]\nignoreCves = ["CVE-2020-1"] # known\n')
+    moved = made(tuned, TEXT.replace("2222", "22"))
+
+    assert 'ignoreCves = ["CVE-2020-1"] # known\n' in moved.new
+    assert moved.changed == ("web",)
+
+
+def test_a_host_that_people_changed_is_put_right() -> None:
+    assert made(made("").new.replace('host = "web"', 'host = "evil"')).changed == ("web",)
+
+
+def test_a_server_that_people_wrote_into_our_part_is_not_ours() -> None:
+    existing = made("").new.replace(END, f'[servers.nas]\nhost = "x"\n{END}')
+    after = made(existing, "Host nas")
+
+    assert after.retired == ("web", "cf")
+    assert {server.name: server.host for server in parse_servers(after.new)} == {
+        "nas-ssh1": "nas",
+        "nas": "x",
+    }
+
+
+@pytest.mark.parametrize(
+    ("existing", "said"),
+    [
+        ("[servers.a", "line 1, column"),
+        ("a = 1\na = 2", "config.toml"),
+        (f"{BEGIN}\n", "the two marker lines"),
+        (f"{END}\n", "the two marker lines"),
+        (f"{END}\n{BEGIN}\n", "the two marker lines"),
+        (f"{BEGIN}\n{BEGIN}\n{END}\n", "the two marker lines"),
+        (f'{BEGIN}\n[servers.a]\nhost = "a"\n{END}\nuser = "x"', "'user = \"x\"' behind the lines"),
+        (f"{BEGIN}\n[cveDict]\n{END}\n", "move [cveDict] out"),
+        ('servers = {a = {host = "a"}}', "write each server as a section"),
+    ],
+)
+def test_a_file_that_cannot_take_them_is_refused(existing: str, said: str) -> None:
+    with pytest.raises(ConfigTomlError) as refusal:
+        made(existing)
+
+    assert said in str(refusal.value)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.sampled_from([*made(HANDWRITTEN).new.splitlines(), "x = 1", '"""', "", "[[a]]"]), max_size=12)
+)
+def test_any_file_is_taken_or_refused(lines: list[str]) -> None:
+    existing = "\n".join(lines)
+    try:
+        after = made(existing)
+    except ConfigTomlError:
+        return
+
+    assert made(after.new).new == after.new
+    ours = {*after.added, *after.changed, *after.unchanged, *after.retired}
+    assert _others(existing, ours) == _others(after.new, ours)
+
+
+def _others(text: str, ours: set[str]) -> dict[str, object]:
+    document = tomlkit.parse(text).unwrap()
+    servers = document.pop("servers", {})
+    return document | {"servers": {name: server for name, server in servers.items() if name not in ours}}

@@ -91,9 +91,9 @@ class Plan:
     @property
     def diff(self) -> str:
         """Return the difference as unified diff; empty when there is none."""
-        old, new = (text.splitlines(keepends=True) for text in (self.old, self.new))
-        lines = difflib.unified_diff(old, new, "config.toml (now)", "config.toml (after saving)")
-        return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
+        old, new = (text.removesuffix("\n").split("\n") for text in (self.old, self.new))
+        lines = difflib.unified_diff(old, new, "config.toml (now)", "config.toml (after saving)", lineterm="")
+        return "".join(f"{line}\n" for line in lines)
 
 
 def with_hosts(existing: str, hosts: Sequence[SshHost], *, ssh_config_path: str) -> str:

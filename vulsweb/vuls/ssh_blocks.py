@@ -11,7 +11,7 @@ from vulsweb.vuls.ssh_lines import Line
 ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # These are collected; of all others ssh takes the first.
 _COLLECTED = ("identityfile", "certificatefile")
-# ssh keeps these two in one place: whichever comes first stands, "none" included.
+# Of these two, whichever comes first stands, "none" included.
 _PROXIES = ("proxycommand", "proxyjump")
 
 
@@ -67,7 +67,9 @@ class Blocks:
                 values = used.setdefault(keyword, [])
                 values.extend(word for word in option.words[:1] if word not in values)
             elif keyword in _PROXIES:
-                if not any(proxy in used for proxy in _PROXIES):
+                # But for one: behind `ProxyJump none` today's ssh takes a ProxyCommand (see `undecided`).
+                jumps = used.get("proxyjump", ["none"])[0].lower() != "none"
+                if "proxycommand" not in used and keyword not in used and not jumps:
                     used[keyword] = list(option.words)
             else:
                 used.setdefault(keyword, list(option.words))
@@ -78,6 +80,11 @@ class Blocks:
         for place in sorted({*self._wide, *self._named.get(alias, ())}):
             if self.all[place].holds_for(alias):
                 yield from self.all[place].options
+
+
+def undecided(used: dict[str, list[str]]) -> bool:
+    """Return whether versions of ssh differ over the way: a ProxyCommand behind `ProxyJump none`."""
+    return "proxyjump" in used and used.get("proxycommand", ["none"])[0].lower() != "none"
 
 
 def _is_wide(pattern: str) -> bool:

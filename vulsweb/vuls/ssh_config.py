@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from vulsweb.vuls import ssh_options
-from vulsweb.vuls.ssh_blocks import ALIAS, Blocks
+from vulsweb.vuls.ssh_blocks import ALIAS, Blocks, undecided
 from vulsweb.vuls.ssh_lines import MOST_REFUSALS, Line, Refusal, parse
 from vulsweb.vuls.ssh_proxy import Connection, Proxy, first_hop, read_proxy_command, read_proxy_jump
 
@@ -121,7 +121,7 @@ def check(content: str, *, keys: Collection[str]) -> list[Refusal]:
         if reason:
             refusals.append(line.refused(reason))
     if not refusals:
-        refusals = _loops(Blocks(lines))
+        refusals = _ways(Blocks(lines))
     return sorted(refusals, key=lambda refusal: refusal.line)[:MOST_REFUSALS]
 
 
@@ -181,11 +181,10 @@ def _checked(content: str, keys: Collection[str]) -> Blocks:
 
 def _proxy(used: dict[str, list[str]]) -> Proxy:
     """Return how the host is reached, from values that were checked."""
-    proxy: Proxy | str = Proxy(Connection.DIRECT)
-    if "proxyjump" in used:
-        proxy = read_proxy_jump(used["proxyjump"][0])
-    elif used.get("proxycommand", ["none"])[0].lower() != "none":
-        proxy = read_proxy_command(used["proxycommand"][0])
+    proxy = read_proxy_jump(used.get("proxyjump", ["none"])[0])
+    command = used.get("proxycommand", ["none"])[0]
+    if command.lower() != "none":
+        proxy = read_proxy_command(command)
     return proxy if isinstance(proxy, Proxy) else Proxy(Connection.DIRECT)
 
 
@@ -206,18 +205,28 @@ def _host(blocks: Blocks, alias: str, line: Line) -> SshHost:
     )
 
 
-def _loops(blocks: Blocks) -> list[Refusal]:
-    """Refuse jump hosts that are reached through themselves: ssh would start itself without end."""
+def _ways(blocks: Blocks) -> list[Refusal]:
+    """Refuse hosts whose way is not clear, or leads through itself: ssh would start itself without end."""
     refusals = []
     for alias, line in blocks.aliases().items():
-        way = [alias]
-        while hop := first_hop(_proxy(blocks.effective(way[-1])).jump):
-            if hop in way:
-                sentence = "Write ProxyJump none in a Host block of its own, above the others."
-                refusals.append(line.refused(f"{hop} would be reached through itself. {sentence}"))
-                break
-            way.append(hop)
+        if reason := _against_way(blocks, alias):
+            refusals.append(line.refused(reason))
     return refusals
+
+
+def _against_way(blocks: Blocks, alias: str) -> str | None:
+    way = [alias]
+    while True:
+        used = blocks.effective(way[-1])
+        if undecided(used):
+            return f"{way[-1]} has both ProxyJump none and a ProxyCommand; put the ProxyCommand above."
+        hop = first_hop(_proxy(used).jump)
+        if hop in way:
+            sentence = "Write ProxyJump none in a Host block of its own, above the others."
+            return f"{hop} would be reached through itself. {sentence}"
+        if not hop:
+            return None
+        way.append(hop)
 
 
 def _end_points(blocks: Blocks) -> list[str]:

@@ -247,7 +247,9 @@ def _ssh(words: list[str]) -> Proxy | str:
     hop = f"{seen['-l']}@{hop}" if "-l" in seen else hop
     hop = f"{hop}:{seen['-p']}" if "-p" in seen else hop
     jump = read_proxy_jump(hop)
-    return jump if isinstance(jump, Proxy) and jump.jump else f"{hop!r} is no name or address of a jump host."
+    if isinstance(jump, Proxy) and _HOP.fullmatch(jump.jump):
+        return jump
+    return f"{hop!r} is no name or address of a jump host."
 
 
 def read_proxy_jump(value: str) -> Proxy | str:

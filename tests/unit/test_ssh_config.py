@@ -1,0 +1,252 @@
+"""The managed ssh_config: its hosts, and the file that ssh is given."""
+
+from pathlib import PurePosixPath
+
+import pytest
+
+from vulsweb.vuls import ssh_config
+from vulsweb.vuls.ssh_config import Connection, SshConfigError, SshHost, check, effective, generated, read
+
+FOLDER = PurePosixPath("/var/lib/vulsweb/ssh")
+SSM = "aws ssm start-session --target %h --document-name AWS-StartSSHSession --parameters portNumber=%p"
+
+# As the documentation of AWS has it.
+DOCUMENTED = (
+    'sh -c "aws ssm start-session --target %h --document-name AWS-StartSSHSession'
+    " --parameters 'portNumber=%p'\""
+)
+
+
+def hosts(content: str, *keys: str) -> dict[str, SshHost]:
+    return {host.alias: host for host in read(content, keys=keys)}
+
+
+def written(content: str, *keys: str, sockets: str = "") -> str:
+    folder = PurePosixPath(sockets) if sockets else None
+    return generated(content, keys=keys, folder=FOLDER, sockets=folder)
+
+
+@pytest.mark.parametrize(("label", "text"), ssh_config.TEMPLATES)
+def test_each_template_can_be_saved_and_says_what_it_is(label: str, text: str) -> None:
+    assert check(text, keys=()) == []
+    assert read(text, keys=())[-1].connection.label == label
+
+
+@pytest.mark.parametrize(
+    ("connection", "modes"),
+    [
+        (Connection.AWS_SSM, ("fast",)),
+        (Connection.GCP_IAP, ("fast",)),
+        (Connection.CLOUDFLARE, ("offline",)),
+        (Connection.JUMP, ("fast", "offline")),
+        (Connection.DIRECT, ("fast", "offline")),
+    ],
+)
+def test_the_connection_chooses_the_scan_modes(connection: Connection, modes: tuple[str, ...]) -> None:
+    assert connection.scan_modes == modes
+
+
+def test_each_name_without_wildcards_is_a_host_in_the_order_of_the_file() -> None:
+    found = hosts("Host b a\nHost web-* !x\nHost c\nHost a\nHost *\nUser u")
+
+    assert [(host.alias, host.line, host.user) for host in found.values()] == [
+        ("b", 1, "u"),
+        ("a", 1, "u"),
+        ("c", 3, "u"),
+    ]
+
+
+def test_a_name_that_its_own_line_negates_is_no_host() -> None:
+    assert list(hosts("Host a b !a")) == ["b"]
+
+
+def test_the_first_value_wins_and_key_files_are_collected() -> None:
+    text = "Host a\nUser first\nIdentityFile k1\nHost *\nUser second\nIdentityFile k2\nIdentityFile k1"
+    (host,) = read(f"{text}\nPort 2222", keys=("k1", "k2"))
+
+    assert (host.user, host.port, host.identity_files) == ("first", 2222, ("k1", "k2"))
+
+
+def test_defaults_that_come_first_win_as_well() -> None:
+    assert hosts("User everyone\nHost a\nUser own")["a"].user == "everyone"
+
+
+def test_the_hostname_is_the_alias_unless_something_else_is_said() -> None:
+    found = hosts("Host a\nHost b\nHostName %h.Example.com\nHost c\nHostName 192.0.2.1")
+
+    assert [host.hostname for host in found.values()] == ["a", "b.example.com", "192.0.2.1"]
+
+
+def test_what_openssh_would_use_is_told_by_keyword() -> None:
+    used = effective('Host a\n\tport = "2222" # said\n  ServerAliveInterval 5', "a")
+
+    assert used == {"port": ["2222"], "serveraliveinterval": ["5"], "hostname": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("options", "known_as"),
+    [
+        ("HostName Web.example.com", "web.example.com"),
+        ("HostName 192.0.2.1\nPort 2222", "[192.0.2.1]:2222"),
+        ("HostName 192.0.2.1\nPort 2222\nHostKeyAlias web", "web"),
+    ],
+)
+def test_a_host_says_by_which_name_its_key_is_known(options: str, known_as: str) -> None:
+    assert hosts(f"Host a\n{options}")["a"].known_as == known_as
+
+
+@pytest.mark.parametrize(
+    ("command", "connection", "made"),
+    [
+        (SSM, Connection.AWS_SSM, SSM),
+        (DOCUMENTED, Connection.AWS_SSM, SSM),
+        (f"/usr/local/bin/{SSM} --region=eu-west-1 --profile p", Connection.AWS_SSM, None),
+        (f"aws --region eu-west-1 {SSM[4:]}", Connection.AWS_SSM, None),
+        (
+            "aws ec2-instance-connect open-tunnel --instance-id %h --remote-port %p",
+            Connection.AWS_SSM,
+            "aws ec2-instance-connect open-tunnel --instance-id %h --remote-port %p",
+        ),
+        ("gcloud compute start-iap-tunnel %h %p --listen-on-stdin --zone=a-b", Connection.GCP_IAP, None),
+        (
+            "gcloud compute ssh %r@web-1 --tunnel-through-iap --zone a-b --project p -- -W localhost:22",
+            Connection.GCP_IAP,
+            "gcloud compute ssh %r@web-1 --tunnel-through-iap --zone a-b --project p -- -W localhost:22",
+        ),
+        ("/usr/local/bin/cloudflared access ssh --hostname %h", Connection.CLOUDFLARE, None),
+        (
+            "cloudflared access ssh --hostname %h --service-token-id a.access --service-token-secret 0f",
+            Connection.CLOUDFLARE,
+            None,
+        ),
+    ],
+)
+def test_each_way_through_a_program_is_known(command: str, connection: Connection, made: str | None) -> None:
+    host = hosts(f"Host a\nProxyCommand {command}")["a"]
+
+    assert host.connection == connection
+    assert host.proxy_command == made or (made is None and "/" not in host.proxy_command)
+
+
+@pytest.mark.parametrize(
+    ("option", "jump"),
+    [
+        ("ProxyJump bastion", "bastion"),
+        ("ProxyJump me@bastion:2222,second", "me@bastion:2222,second"),
+        ("ProxyJump ssh://me@bastion:2222/", "me@bastion:2222"),
+        ("ProxyJump [2001:db8::1]:22", "[2001:db8::1]:22"),
+        ("ProxyCommand ssh -W %h:%p bastion", "bastion"),
+        ("ProxyCommand ssh -q -W [%h]:%p -p 2222 -l me bastion", "me@bastion:2222"),
+        ("ProxyCommand ssh me@bastion -W %h:%p", "me@bastion"),
+    ],
+)
+def test_a_jump_host_is_known_in_each_way_of_writing(option: str, jump: str) -> None:
+    host = hosts(f"Host a\n{option}")["a"]
+
+    assert (host.connection, host.proxy_jump, host.proxy_command) == (Connection.JUMP, jump, "")
+
+
+def test_ssh_as_a_proxy_becomes_a_jump_host_that_keeps_to_this_file() -> None:
+    # The ssh that ProxyCommand starts would read the configuration of whoever scans.
+    text = written("Host a\nProxyCommand ssh -W %h:%p me@bastion")
+
+    assert "ProxyJump me@bastion" in text
+    assert "ProxyCommand" not in text
+
+
+def test_of_proxyjump_and_proxycommand_the_first_stands() -> None:
+    found = hosts(
+        f"Host a\nProxyCommand none\nHost b\nProxyJump x\nHost a b\nProxyCommand {SSM}\nProxyJump y"
+    )
+
+    assert [host.connection for host in found.values()] == [Connection.DIRECT, Connection.JUMP]
+
+
+def test_where_versions_of_ssh_differ_the_file_must_be_clear() -> None:
+    (refusal,) = check(f"Host b\nHost a\nProxyJump none\nProxyCommand {SSM}", keys=())
+
+    assert (refusal.line, refusal.reason.split(";")[0]) == (2, "a has both ProxyJump none and a ProxyCommand")
+
+
+def test_our_rules_stand_above_the_file_and_our_defaults_below() -> None:
+    text = written("User u\nHost a\nConnectTimeout 60")
+
+    places = [text.index(part) for part in ("StrictHostKeyChecking yes", "User u", "60", "ConnectTimeout 15")]
+    assert places == sorted(places)
+    assert f"UserKnownHostsFile {FOLDER}/known_hosts" in text
+
+
+def test_keys_are_files_of_the_managed_folder() -> None:
+    assert f"IdentityFile {FOLDER}/keys/web-key\n" in written("Host a\nIdentityFile web-key", "web-key")
+
+
+def test_the_file_for_ssh_holds_none_of_the_text_that_was_not_understood() -> None:
+    text = written("# Hello ${HOME}\nHost a # there\n\tUSER\t=\t'u'".replace("'", '"'))
+
+    assert "Host a\n    User u\n" in text
+    assert "Hello" not in text
+
+
+def test_a_connection_is_kept_for_the_next_command_where_sockets_may_be() -> None:
+    first = written("Host a\nHost b\nProxyJump a", sockets="/s")
+    other = written("Host a\nHost b\nProxyJump a\nPort 2222", sockets="/s")
+
+    # Not for the jump host: what is behind it can be reached in more than one way.
+    assert first.count("ControlMaster auto") == 1
+    assert "Host b\n    ControlMaster auto\n    ControlPath /s/" in first
+    assert _socket(first) != _socket(other)
+
+
+def test_a_path_that_is_too_long_for_a_socket_keeps_no_connection() -> None:
+    assert "ControlMaster auto" not in written("Host a", sockets="/" + "s" * 70)
+
+
+def _socket(text: str) -> str:
+    return text.split("ControlPath ", 1)[1].split("\n", 1)[0]
+
+
+@pytest.mark.parametrize("folder", ["/with space", "/semi;colon", "relative", "/per%cent", "/~x", "/$HOME"])
+def test_a_folder_that_a_shell_would_change_is_refused(folder: str) -> None:
+    with pytest.raises(SshConfigError, match="choose another"):
+        generated("Host a", keys=(), folder=PurePosixPath(folder))
+
+
+@pytest.mark.parametrize("use", [lambda text: read(text, keys=()), lambda text: written(text)])
+def test_nothing_is_made_of_a_file_that_is_wrong(use: object) -> None:
+    assert callable(use)
+    with pytest.raises(SshConfigError) as refused:
+        use("Host a\nMatch all\nLocalCommand id")
+
+    assert [refusal.line for refusal in refused.value.refusals] == [2, 3]
+    assert "line 2: Match" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Host a\nProxyJump b\nHost b\nProxyJump a",
+        "Host *\nProxyJump bastion\nHost web",
+        "Host a\nProxyCommand ssh -W %h:%p a",
+        "Host a\nProxyJump b,c\nHost b\nProxyJump x\nHost x\nProxyJump b",
+    ],
+)
+def test_a_jump_host_that_is_reached_through_itself_is_refused(text: str) -> None:
+    assert "through itself" in check(text, keys=())[0].reason
+
+
+def test_a_jump_host_of_everyone_needs_only_its_own_block() -> None:
+    text = "Host bastion\nProxyJump none\nHost web\nHost *\nProxyJump bastion"
+
+    assert [host.connection for host in read(text, keys=())] == [Connection.DIRECT, Connection.JUMP]
+
+
+def test_windows_line_ends_are_line_ends() -> None:
+    assert hosts("Host a\r\n  User u\r\n")["a"].user == "u"
+
+
+def test_many_hosts_are_read_in_no_time() -> None:
+    text = (
+        "\n".join(f"Host web-{number}\n  HostName 192.0.2.1" for number in range(5000)) + "\nHost *\nUser u"
+    )
+
+    assert len(read(text, keys=())) == 5000

@@ -1,0 +1,278 @@
+"""Our reading of ssh_config against OpenSSH's own; and whatever is let in can do no harm.
+
+VULSWEB_EXAMPLES says how many files are tried; only files that `check` accepts ever reach ssh.
+"""
+
+import getpass
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import strategies as st
+
+from tests import needs
+from vulsweb.vuls import ssh_config
+from vulsweb.vuls.ssh_options import SPELLED
+
+EXAMPLES = int(os.environ.get("VULSWEB_EXAMPLES", "300"))
+MANY = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+KEYS = ["k1", "k2"]
+ALIASES = ["web1", "web2", "Web1", "db1", "a", "b.example.com"]
+PATTERNS = [*ALIASES, "*", "web*", "w?b?", "*.example.com", "*1", "!web1", "!db*", "!w*", "b*e*m"]
+SSM = "aws ssm start-session --target %h --document-name AWS-StartSSHSession --parameters portNumber=%p"
+VALUES = {
+    "HostName": ["192.0.2.1", "%h.example.net", "Upper.example.com", "2001:db8::1", "%h"],
+    "User": ["alice", "bob", "d_1.x"],
+    "Port": ["22", "2222", "65535"],
+    "IdentityFile": ["k1", "k2", "none"],
+    "ConnectTimeout": ["5", "60"],
+    "ServerAliveInterval": ["0", "7"],
+    "Compression": ["yes", "no"],
+    "HostKeyAlias": ["kept", "other"],
+    "ProxyJump": [
+        "none",
+        "bastion",
+        "u@bastion:2200",
+        "u@first,second:22",
+        "[2001:db8::2]:22",
+        "ssh://u@bastion:22",
+    ],
+    "ProxyCommand": ["none", "NONE", SSM, "cloudflared access ssh --hostname %h"],
+}
+RAW = ("ProxyJump", "ProxyCommand")
+DEFAULTS = {"connecttimeout": "none", "serveraliveinterval": "0", "compression": "no", "port": "22"}
+
+
+@st.composite
+def _spelled(draw: st.DrawFn, keyword: str, values: list[str], *, raw: bool) -> str:
+    """One line in one of the many ways in which it can be written."""
+    keyword = draw(st.sampled_from([keyword, keyword.lower(), keyword.upper()]))
+    between = draw(st.sampled_from([" ", "\t", "=", " = ", "\t=\t", "  \t ", "= "]))
+    if not raw:
+        values = [f'"{value}"' if draw(st.booleans()) else value for value in values]
+    behind = draw(st.sampled_from(["", " ", "\t"] if raw else ["", " ", "\t", " # said", " #"]))
+    return draw(st.sampled_from(["", "  ", "\t"])) + keyword + between + " ".join(values) + behind
+
+
+def _option() -> st.SearchStrategy[str]:
+    return st.sampled_from(sorted(VALUES)).flatmap(
+        lambda keyword: st.sampled_from(VALUES[keyword]).flatmap(
+            lambda value: _spelled(keyword, [value], raw=keyword in RAW)
+        )
+    )
+
+
+def _host() -> st.SearchStrategy[str]:
+    return st.lists(st.sampled_from(PATTERNS), min_size=1, max_size=4).flatmap(
+        lambda patterns: _spelled("Host", patterns, raw=False)
+    )
+
+
+LINE = st.one_of(_option(), _option(), _option(), _host(), st.sampled_from(["", "# Host no", "   ", "\t#x"]))
+FILES = st.lists(LINE, max_size=18).map("\n".join)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if shutil.which("ssh") is None:
+        needs.lacking("ssh is missing: the package is openssh-client.")
+    return tmp_path_factory.mktemp("managed")
+
+
+def _ssh(path: Path, text: str, alias: str) -> dict[str, list[str]]:
+    """Return what the real ssh makes of `text`: the keywords with their lines' values."""
+    path.write_text(text)
+    said = subprocess.run(["ssh", "-G", "-F", str(path), "--", alias], capture_output=True, text=True)
+    assert said.returncode == 0, (said.stderr, text)
+    answers: dict[str, list[str]] = {}
+    for line in said.stdout.splitlines():
+        keyword, _, value = line.partition(" ")
+        answers.setdefault(keyword, []).append(value)
+    return answers
+
+
+def _expected(used: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Return our reading as ssh prints it."""
+    told = (
+        {keyword: [default] for keyword, default in DEFAULTS.items()} | {"user": [getpass.getuser()]} | used
+    )
+    for proxy in ("proxyjump", "proxycommand"):
+        if told.get(proxy, [""])[0].lower() == "none":
+            del told[proxy]
+    if "proxyjump" in told:
+        told["proxyjump"] = [told["proxyjump"][0].removeprefix("ssh://")]
+    return told | {"hostname": [told["hostname"][0].lower()]}
+
+
+@MANY
+@given(content=FILES, alias=st.sampled_from([*ALIASES, "elsewhere"]))
+@example(content="Host *\nUser a\nHost web1\nUser b\nIdentityFile k1\nIdentityFile k1", alias="web1")
+@example(content="ProxyJump none\nProxyCommand none\nProxyJump bastion", alias="web1")
+@example(content=f"ProxyJump none\nProxyCommand {SSM}\nProxyJump bastion", alias="web1")
+@example(content="Host web1 !web1\nPort 2222", alias="web1")
+def test_options_are_found_as_openssh_finds_them(folder: Path, content: str, alias: str) -> None:
+    reasons = [refusal.reason for refusal in ssh_config.check(content, keys=KEYS)]
+    assert all("through itself" in reason or "put the ProxyCommand above" in reason for reason in reasons)
+
+    theirs = _ssh(folder / "theirs", content, alias)
+    ours = _expected(ssh_config.effective(content, alias))
+
+    compared = {name.lower() for name in VALUES} - ({"identityfile"} - ours.keys())
+    assert {name: ours.get(name) for name in compared} == {name: theirs.get(name) for name in compared}
+
+
+@MANY
+@given(content=FILES)
+def test_the_generated_file_means_what_the_written_one_means(folder: Path, content: str) -> None:
+    assume(not ssh_config.check(content, keys=KEYS))
+
+    text = ssh_config.generated(content, keys=KEYS, folder=folder)
+
+    for host in ssh_config.read(content, keys=KEYS):
+        theirs = _ssh(folder / "ssh_config", text, host.alias)
+
+        assert theirs["hostname"] == [host.hostname]
+        assert theirs["user"] == [host.user or getpass.getuser()]
+        assert theirs["port"] == [str(host.port)]
+        assert theirs.get("proxyjump", [""]) == [host.proxy_jump]
+        assert theirs.get("proxycommand", [""]) == [host.proxy_command]
+        keys = [Path(name).name for name in theirs["identityfile"] if name != "none"]
+        assert tuple(keys) == host.identity_files
+
+
+NASTY = [
+    *(
+        "exec /bin/sh",
+        "|sh",
+        ";id",
+        "$(id)",
+        "`id`",
+        "${HOME}",
+        "~/x",
+        "/etc/passwd",
+        "../x",
+        "-oProxyCommand=id",
+    ),
+    *(
+        "%h",
+        "%%",
+        "%d",
+        "%r",
+        "%p",
+        "none",
+        "yes",
+        "no",
+        "ask",
+        "22",
+        "k1",
+        "*",
+        "!*",
+        '"',
+        "'",
+        "\\",
+        "#",
+        "=",
+    ),
+    *(
+        "nc %h %p",
+        "ssh -W %h:%p b",
+        "ssh -oX=y -W %h:%p b",
+        "ssh -W %h:%p -F x b",
+        "a@b:1,c",
+        "web1",
+        "\\\n",
+        "&",
+    ),
+    *(
+        "file:///etc/passwd",
+        "--cli-input-json",
+        "--config",
+        "--ssh-flag=-oProxyCommand=id",
+        "-- -W %h:%p",
+        "--",
+    ),
+    *("\x00", "\r", "\x0b", "\x0c", "\x1b[2J", "\u2028", "\x85", "\ufeff", "é", "\ud800", SSM),
+    *(
+        "aws ssm start-session",
+        "gcloud compute ssh web1",
+        "gcloud compute start-iap-tunnel %h %p --listen-on-stdin",
+    ),
+    *("cloudflared access ssh --hostname", "aws ec2-instance-connect open-tunnel --instance-id %h", "sh -c"),
+]
+DANGEROUS = [
+    *(
+        "Match",
+        "Include",
+        "LocalCommand",
+        "PermitLocalCommand",
+        "KnownHostsCommand",
+        "RemoteCommand",
+        "SetEnv",
+    ),
+    *("PKCS11Provider", "SecurityKeyProvider", "XAuthLocation", "ControlPath", "IdentityAgent", "SendEnv"),
+    *("CertificateFile", "UserKnownHostsFile", "GlobalKnownHostsFile", "RevokedHostKeys", "LocalForward"),
+    *("Tunnel", "Tag", "IgnoreUnknown", "ProxyUseFdpass"),
+]
+WORDS = st.lists(st.one_of(st.sampled_from(NASTY), st.text(max_size=6)), min_size=1, max_size=3)
+NASTY_LINE = st.builds(
+    lambda keyword, between, words: f"{keyword}{between}{' '.join(words)}",
+    st.one_of(st.sampled_from(sorted(SPELLED.values())), st.sampled_from(DANGEROUS), st.text(max_size=8)),
+    st.sampled_from([" ", "=", "\t", "", " = ", "=="]),
+    WORDS,
+)
+ANY_FILE = st.lists(st.one_of(LINE, NASTY_LINE, st.text(max_size=20)), max_size=4).map("\n".join)
+PROGRAMS = ("aws ", "gcloud ", "cloudflared ")
+
+
+@settings(MANY, max_examples=EXAMPLES * 5)
+@given(content=ANY_FILE)
+@example(content="Host a\nProxyCommand ssh -W %h:%p b\nHost b\nProxyJump a")
+@example(content="HostName 2001:db8::1\nHost web1")
+def test_whatever_is_accepted_can_do_no_harm(folder: Path, content: str) -> None:
+    if ssh_config.check(content, keys=KEYS):
+        return
+
+    text = ssh_config.generated(content, keys=KEYS, folder=folder, sockets=Path("/s"))
+
+    for alias in [host.alias for host in ssh_config.read(content, keys=KEYS)] or ["elsewhere"]:
+        harmless(_ssh(folder / "ssh_config", text, alias), folder)
+
+
+def harmless(said: dict[str, list[str]], folder: Path) -> None:
+    """Fail if ssh would run or read anything that is not ours."""
+    first = {keyword: values[0] for keyword, values in said.items()}
+    assert first["stricthostkeychecking"] == "true"
+    assert first["batchmode"] == "yes"
+    assert first["permitlocalcommand"] == "no"
+    assert first["userknownhostsfile"] == str(folder / "known_hosts")
+    assert first["globalknownhostsfile"] == "/dev/null"
+    assert first["forwardagent"] == "no"
+    assert first["identityagent"] == "none"
+    assert first["securitykeyprovider"] == "internal"
+    assert first["hostbasedauthentication"] == "no"
+    assert first.get("controlpath", "/s/").startswith("/s/")
+    for runs in ("localcommand", "remotecommand", "knownhostscommand", "pkcs11provider", "certificatefile"):
+        assert runs not in first
+    for forwards in (
+        "localforward",
+        "remoteforward",
+        "dynamicforward",
+        "sendenv",
+        "setenv",
+        "revokedhostkeys",
+    ):
+        assert forwards not in first
+    for name in said["identityfile"]:
+        assert name in ("none", str(folder / "keys" / "k1"), str(folder / "keys" / "k2"))
+    command = first.get("proxycommand", "aws ")
+    assert command.startswith(PROGRAMS)
+    assert not set(command) & set(";|&$`<>(){}[]*?~#!\\'\"\n")
+    assert not set(first["hostname"] + first["user"]) & set(";|&$`<>(){} '\"\\/")
+    assert not first["hostname"].startswith("-")

@@ -1,0 +1,276 @@
+"""What can never stand in the managed ssh_config, with the line and the sentence that says why."""
+
+import pytest
+
+from vulsweb.vuls.ssh_config import check
+from vulsweb.vuls.ssh_lines import LONGEST_FILE, LONGEST_LINE, MOST_REFUSALS
+
+SSM = "aws ssm start-session --target %h --document-name AWS-StartSSHSession"
+IAP = "gcloud compute start-iap-tunnel %h %p --listen-on-stdin"
+CF = "cloudflared access ssh --hostname %h"
+RUNS = "can run a program"
+ALLOWED = "A ProxyCommand can be aws ssm"
+SHELL = "run by a shell"
+FLAG = "not among those allowed"
+KNOWN = "Host keys are kept by Vuls Web"
+KEY = "There is no key"
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        # Programs.
+        ('Match exec "id"', "Match can run programs"),
+        ("Match host x exec id", "Match can run programs"),
+        ("match all", "Match can run programs"),
+        ("MATCH=all", "Match can run programs"),
+        ("LocalCommand id", RUNS),
+        ("PermitLocalCommand yes", RUNS),
+        ("KnownHostsCommand /bin/sh", RUNS),
+        ("PKCS11Provider /tmp/x.so", RUNS),
+        ("SmartcardDevice /tmp/x.so", RUNS),
+        ("SecurityKeyProvider /tmp/x.so", RUNS),
+        ("XAuthLocation /tmp/x", RUNS),
+        ("EnableSSHKeysign yes", RUNS),
+        ("ProxyUseFdpass yes", RUNS),
+        ("RemoteCommand id", "its own commands"),
+        # Files.
+        ("Include /etc/ssh/ssh_config", "paste what that file says"),
+        ("Include managed", "paste what that file says"),
+        ("IdentityFile ~/.ssh/id_rsa", KEY),
+        ("IdentityFile /keys/web-key", "Write the bare name of the key: IdentityFile web-key."),
+        ("IdentityFile ../keys/web-key", "Write the bare name"),
+        ("IdentityFile ${HOME}/x", KEY),
+        ("IdentityFile %d/x", KEY),
+        ("IdentityFile other-key", KEY),
+        ("IdentityFile web-key other", "takes one value"),
+        ("CertificateFile web-key", "Certificates are not managed"),
+        ("UserKnownHostsFile /dev/null", KNOWN),
+        ("GlobalKnownHostsFile /dev/null", KNOWN),
+        ("NoHostAuthenticationForLocalhost yes", KNOWN),
+        ("RevokedHostKeys /etc/passwd", "outside the managed folder"),
+        ("ControlPath /tmp/x", "where connections are shared"),
+        ("ControlMaster auto", "when connections are shared"),
+        ("IdentityAgent /tmp/agent", "can only be none"),
+        ("IdentityAgent SSH_AUTH_SOCK", "can only be none"),
+        # Host keys.
+        ("StrictHostKeyChecking no", "Host keys are always checked"),
+        ("StrictHostKeyChecking accept-new", "Host keys are always checked"),
+        ("StrictHostKeyChecking=ask", "Host keys are always checked"),
+        ("VerifyHostKeyDNS yes", "can only be no"),
+        ("UpdateHostKeys yes", "can only be no"),
+        ("HostKeyAlias $(id)", "plain name"),
+        # What leaves the machine.
+        ("SendEnv *", "stays on the machine"),
+        ("SetEnv A=b", "leave it out"),
+        ("ForwardAgent yes", "no forwarding"),
+        ("ForwardAgent /tmp/agent", "no forwarding"),
+        ("ForwardX11 yes", "no forwarding"),
+        ("LocalForward 8080 localhost:80", "no forwarding"),
+        ("RemoteForward 8080 localhost:80", "no forwarding"),
+        ("DynamicForward 1080", "no forwarding"),
+        ("Tunnel yes", "no forwarding"),
+        ("PasswordAuthentication yes", "can only be no"),
+        ("GSSAPIAuthentication yes", "can only be no"),
+        ("HostbasedAuthentication yes", "can only be no"),
+        ("BatchMode no", "can only be yes"),
+        # What makes one line mean another.
+        ("IgnoreUnknown *", "misspelt"),
+        ("CanonicalizeHostname yes", "can only be no"),
+        ("Tag x", "not among the options"),
+        ("NoSuchOption x", "not among the options"),
+        ("LogLevel DEBUG3", "quiet or fatal"),
+        ("Ciphers none", "no algorithm"),
+        ("Ciphers ++aes128-cbc", "no algorithm"),
+        ("KexAlgorithms +curve25519-sha256,", "no algorithm"),
+        ("MACs *", "no algorithm"),
+        ("HostKeyAlgorithms +ssh-dss", "no algorithm"),
+        # Names.
+        ("HostName -oProxyCommand=id", "plain host name"),
+        ("HostName a;id", "plain host name"),
+        ("HostName `id`", "plain host name"),
+        ("HostName $(id)", "plain host name"),
+        ("HostName %n", "plain host name"),
+        ("HostName a/24", "plain host name"),
+        ("HostName fe80::1%eth0", "plain host name"),
+        ('HostName "a b"', "plain host name"),
+        ('HostName ""', "plain host name"),
+        ("HostName a b", "takes one value"),
+        ("User -oProxyCommand=id", "plain user name"),
+        ("User a;id", "plain user name"),
+        ("User a'b", "double quotes"),
+        ("User DOMAIN\\u", "without backslashes"),
+        ("User ${USER}", "plain user name"),
+        ("User %u", "plain user name"),
+        ("Port 0", "a port from 1 to 65535"),
+        ("Port 65536", "a port from 1 to 65535"),
+        ("Port ssh", "a port from 1"),
+        ("Port == 22", "takes one value"),
+        ("Port ２２", "ASCII"),
+        ("ConnectTimeout 10m", "whole number of seconds"),
+        ("ProxyJump -oProxyCommand=id", "no jump host"),
+        ("ProxyJump a;id", "no jump host"),
+        ("ProxyJump $(id)", "no jump host"),
+        ("ProxyJump a b", "no jump host"),
+        ("ProxyJump b # comment", "no jump host"),
+        ('ProxyJump "b"', "no jump host"),
+        ("ProxyJump b,", "no jump host"),
+        ("ProxyJump b:0", "no jump host"),
+        ("ProxyJump b:99999", "no jump host"),
+        ("ProxyJump %h", "no jump host"),
+        ("ProxyJump user@-b", "no jump host"),
+        ("ProxyJump SSH://b", "no jump host"),
+        # A shell's signs in a ProxyCommand.
+        *(
+            (f"ProxyCommand {SSM}{sign}", SHELL)
+            for sign in (";id", "|sh", "&", "$X", "`id`", "$(id)", ">x", "<x")
+        ),
+        *((f"ProxyCommand {SSM} {sign}", SHELL) for sign in ("{a,b}", "\\", "*", "?", "~", "#x", "!x", "^x")),
+        ("ProxyCommand 'id", "not closed"),
+        ('ProxyCommand sh -c "\'id"', "not closed"),
+        ("ProxyCommand =", "value is missing"),
+        ("ProxyCommand ''", ALLOWED),
+        # Programs that are not on the list, however they are called.
+        ("ProxyCommand nc %h %p", ALLOWED),
+        ("ProxyCommand /bin/sh", ALLOWED),
+        ("ProxyCommand sh -c id", ALLOWED),
+        ("ProxyCommand sh -c sh -c id", ALLOWED),
+        ("ProxyCommand exec nc %h %p", ALLOWED),
+        (f"ProxyCommand env A=b {SSM}", ALLOWED),
+        (f"ProxyCommand PATH=/tmp {SSM}", ALLOWED),
+        (f"ProxyCommand /tmp/{SSM}", ALLOWED),
+        (f"ProxyCommand ./{SSM}", ALLOWED),
+        (f"ProxyCommand /usr/bin/../../tmp/{SSM}", ALLOWED),
+        ("ProxyCommand python3 gcloud.py compute start-iap-tunnel %h %p", ALLOWED),
+        # Signs with %.
+        (f"ProxyCommand {SSM} --region %u", "only %h, %p, %r and %n"),
+        (f"ProxyCommand {SSM} --region %%h", "only %h, %p, %r and %n"),
+        (f"ProxyCommand {SSM} --region %", "only %h, %p, %r and %n"),
+        # aws.
+        ("ProxyCommand aws", "Words are missing"),
+        ("ProxyCommand aws s3 cp x -", "is not allowed here"),
+        ("ProxyCommand aws ssm send-command", "is not allowed here"),
+        ("ProxyCommand aws ssm start-session --target %h", "needs --document-name"),
+        (f"ProxyCommand {SSM} --document-name AWS-StartPortForwardingSession", "cannot be"),
+        (f"ProxyCommand {SSM} --parameters file:///etc/passwd", "cannot be"),
+        (f"ProxyCommand {SSM} --parameters portNumber=22,host=x", "cannot be"),
+        (f"ProxyCommand {SSM} --target file:///etc/passwd", "cannot be"),
+        (f"ProxyCommand {SSM} --target", "cannot be ''"),
+        (f"ProxyCommand {SSM} --cli-input-json file:///etc/passwd", FLAG),
+        (f"ProxyCommand {SSM} --endpoint-url https://evil.example", FLAG),
+        (f"ProxyCommand {SSM} --ca-bundle /tmp/x", FLAG),
+        (f"ProxyCommand {SSM} --debug", FLAG),
+        (f"ProxyCommand {SSM} --no-verify-ssl", FLAG),
+        (f"ProxyCommand {SSM} --regio eu", FLAG),
+        (f"ProxyCommand {SSM} extra", "one word too many"),
+        (f"ProxyCommand {SSM} -- x", "no `--`"),
+        ("ProxyCommand aws ec2-instance-connect ssh --instance-id %h", "is not allowed here"),
+        ("ProxyCommand aws ec2-instance-connect open-tunnel --instance-id %h --local-port 22", FLAG),
+        # gcloud.
+        ("ProxyCommand gcloud compute start-iap-tunnel %h %p", "needs --listen-on-stdin"),
+        (f"ProxyCommand {IAP} --local-host-port=localhost:22", FLAG),
+        (f"ProxyCommand {IAP} --flags-file=x", FLAG),
+        (f"ProxyCommand {IAP} --access-token-file=x", FLAG),
+        (f"ProxyCommand {IAP} --iap-tunnel-url-override=x", FLAG),
+        (f"ProxyCommand {IAP} --listen-on-stdin=x", "cannot be"),
+        ("ProxyCommand gcloud compute ssh web", "there must be `-- -W %h:%p`"),
+        ("ProxyCommand gcloud compute ssh web --ssh-flag=-v -- -W %h:%p", FLAG),
+        ("ProxyCommand gcloud compute ssh web --command=id -- -W %h:%p", FLAG),
+        ("ProxyCommand gcloud compute ssh web --ssh-key-file=x -- -W %h:%p", FLAG),
+        ("ProxyCommand gcloud compute ssh web -- -W %h:%p -oProxyCommand=id", "there must be"),
+        ("ProxyCommand gcloud compute ssh web -- -oProxyCommand=id -W %h:%p", "there must be"),
+        ("ProxyCommand gcloud compute scp a b", "is not allowed here"),
+        # cloudflared.
+        ("ProxyCommand cloudflared access ssh", "needs --hostname"),
+        ("ProxyCommand cloudflared tunnel run", "is not allowed here"),
+        (f"ProxyCommand {CF} --config /tmp/x", FLAG),
+        (f"ProxyCommand {CF} --logfile /tmp/x", FLAG),
+        (f"ProxyCommand {CF} --url localhost:22", FLAG),
+        (f"ProxyCommand {CF} --hostname -x", "cannot be"),
+        # ssh.
+        ("ProxyCommand ssh bastion nc %h %p", "cannot be used with `ssh -W`"),
+        ("ProxyCommand ssh -W %h:%p -F /tmp/x bastion", "cannot be used with `ssh -W`"),
+        ("ProxyCommand ssh -W %h:%p -i /tmp/x bastion", "cannot be used with `ssh -W`"),
+        ("ProxyCommand ssh -W %h:%p -E /tmp/x bastion", "cannot be used with `ssh -W`"),
+        ("ProxyCommand ssh -W %h:%p -S /tmp/x bastion", "cannot be used with `ssh -W`"),
+        ("ProxyCommand ssh -W %h:%p -J x bastion", "cannot be used with `ssh -W`"),
+        ("ProxyCommand ssh -oProxyCommand=id -W %h:%p bastion", "cannot be used with `ssh -W`"),
+        ("ProxyCommand ssh -W %h:%p bastion id", "cannot be used with `ssh -W`"),
+        ("ProxyCommand ssh -W %h:22 bastion", "only `ssh -W %h:%p JUMPHOST`"),
+        ("ProxyCommand ssh bastion", "only `ssh -W %h:%p JUMPHOST`"),
+        ("ProxyCommand ssh -W %h:%p", "no name or address"),
+        ("ProxyCommand ssh -W %h:%p none", "no name or address"),
+        ("ProxyCommand ssh -W %h:%p -l -oProxyCommand=id bastion", "no name or address"),
+        ("ProxyCommand ssh -W %h:%p a,b", "no name or address"),
+        ("ProxyCommand ssh -W %h:%p %r@bastion", "no name or address"),
+        # Lines that are none.
+        ("HostName", "no option with a value"),
+        ('"HostName" x', "no option with a value"),
+        ("=HostName x", "no option with a value"),
+        ("HostName # only a comment", "value is missing"),
+        ('HostName "x', "pairs of double quotes"),
+        ('HostName "x"y"', "pairs of double quotes"),
+        ("HostName x\\", "without backslashes"),
+        ("HostName x\x00", "U+0000"),
+        ("HostName x\rLocalCommand id", "U+000D"),
+        ("HostName x\x0b", "U+000B"),
+        ("# comment\x1b[2J", "U+001B"),
+        ("# comment\u2028LocalCommand id", "U+2028"),
+        ("# comment\x85LocalCommand id", "U+0085"),
+        ("# \u202ecomment", "U+202E"),
+        ("\ufeffHostName x", "U+FEFF"),
+        ("# comment \udcff", "U+DCFF"),
+        ("HostName bücher.example", "ASCII"),
+        ("H\u043estName x", "ASCII"),
+        ("# " + "x" * LONGEST_LINE, "longer than"),
+    ],
+)
+def test_it_is_refused_with_its_line_and_the_reason(option: str, said: str) -> None:
+    (refusal,) = check(f"Host a\n{option}\nUser u", keys=("web-key",))
+
+    assert refusal.line == 2
+    assert said in refusal.reason
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "-x",
+        "a;id",
+        "a/b",
+        "$(id)",
+        "a,b",
+        "a@b",
+        '""',
+        "[a]",
+        "2001:db8::1",
+        "a" * 101,
+        ".hidden",
+        "**a*b*c*d*",
+    ],
+)
+def test_a_name_that_cannot_be_a_hosts_is_refused(pattern: str) -> None:
+    (refusal,) = check(f"Host ok\nHost {pattern}", keys=())
+
+    assert refusal.line == 2
+
+
+def test_everything_wrong_is_told_in_the_order_of_the_file() -> None:
+    text = "LocalCommand a\nHost a\n\u2028\nPort x\nHost -b"
+
+    assert [refusal.line for refusal in check(text, keys=())] == [1, 3, 4, 5]
+
+
+def test_what_cannot_be_seen_is_not_shown_again() -> None:
+    (refusal,) = check("User \x1b[2Ju", keys=())
+
+    assert refusal.text == "User  [2Ju"
+
+
+def test_a_binary_file_is_refused_in_few_words() -> None:
+    assert len(check("\x00\n" * 10000, keys=())) == MOST_REFUSALS
+    assert "KiB" in check("x" * (LONGEST_FILE + 1), keys=())[0].reason
+
+
+def test_a_key_whose_name_is_no_file_name_cannot_be_used() -> None:
+    assert check("IdentityFile ../x", keys=("../x",))
