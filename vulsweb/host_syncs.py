@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from vulsweb import hosts
 from vulsweb.extensions import db
-from vulsweb.models import HostSync, SyncTrigger, User
+from vulsweb.models import HostSync, Trigger, User
 from vulsweb.vuls.config_toml import ConfigTomlError
 
 # A message that is not taken up within the first was lost with Redis; after the second nobody waits any more.
@@ -18,7 +18,7 @@ ABANDONED = timedelta(minutes=10)
 
 
 def request(
-    trigger: SyncTrigger, *, now: datetime, requested_by: User | None, version_number: int | None = None
+    trigger: Trigger, *, now: datetime, requested_by: User | None, version_number: int | None = None
 ) -> HostSync:
     """Note that the hosts shall be synchronized; after the commit, hand its id to `worker.sync_hosts`."""
     sync = HostSync(

@@ -2,10 +2,10 @@
 
 Saving goes: check, version row, both files, COMMIT (by the edge), message to the worker. The files come
 before the commit, because in that order a failure harms least: when a disk is full or a folder closed,
-nothing was saved and the person reads why; should the process die between files and commit, the files are whole and
-safe (they were checked), `differs` tells the page that they are not those of the version in force, and saving
-again mends that. The message goes last: a worker must never be handed a sync that it cannot see, and one that
-is lost with Redis is sent again by the sweep.
+nothing was saved and the person reads why; should the process die between files and commit, the files are
+whole and safe (they were checked), `differs` tells the page that they are not those of the version in force,
+and saving again mends that. The message goes last: a worker must never be handed a sync that it cannot see,
+and one that is lost with Redis is sent again by the sweep.
 """
 
 import difflib
@@ -20,7 +20,7 @@ from sqlalchemy.orm import joinedload
 
 from vulsweb import host_syncs, ssh_folder, ssh_keys
 from vulsweb.extensions import db
-from vulsweb.models import HostSync, SshConfigVersion, SyncTrigger, User
+from vulsweb.models import HostSync, SshConfigVersion, Trigger, User
 from vulsweb.ssh_folder import NewFile, SshFolder
 from vulsweb.vuls import config_toml, ssh_config
 from vulsweb.vuls.config_toml import Plan
@@ -145,7 +145,7 @@ def save(
     note: str = "",
     now: datetime,
     saved_by: User | None,
-    trigger: SyncTrigger = SyncTrigger.SAVE,
+    trigger: Trigger,
 ) -> Saved:
     """Make `content` the version in force and write both files; the caller commits, then sends the sync.
 

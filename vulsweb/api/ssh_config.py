@@ -11,7 +11,7 @@ from flask_smorest import Blueprint
 from vulsweb import ssh_configs, worker
 from vulsweb.api.ssh_schemas import DryRun, SshConfigIn, SshConfigOut, SshPlan
 from vulsweb.extensions import db
-from vulsweb.models import SshConfigVersion
+from vulsweb.models import SshConfigVersion, Trigger
 from vulsweb.problems import problem
 from vulsweb.ssh_configs import NotWritten, Outdated, Places
 from vulsweb.vuls.config_toml import ConfigTomlError, Plan
@@ -59,6 +59,7 @@ def update(query: dict[str, Any], body: dict[str, Any]) -> Any:
         note=body["note"],
         now=datetime.now(UTC),
         saved_by=current_user,
+        trigger=Trigger.API,
     )
     answer, sync_id = _told(saved.plan, saved.version), saved.sync.id
     db.session.commit()

@@ -7,7 +7,7 @@ from vulsweb.models.idempotency import IdempotencyKey
 from vulsweb.models.known_host import HostKeyOffer, KeySource, KnownHost
 from vulsweb.models.result import Result
 from vulsweb.models.run import LogChunk, Run, RunStatus, Trigger
-from vulsweb.models.ssh_config import HostSync, SshConfigVersion, SyncTrigger
+from vulsweb.models.ssh_config import HostSync, SshConfigVersion
 from vulsweb.models.task import ScheduledTask, TaskType
 from vulsweb.models.user import ApiToken, User
 
@@ -27,7 +27,6 @@ __all__ = [
     "RunStatus",
     "ScheduledTask",
     "SshConfigVersion",
-    "SyncTrigger",
     "TaskType",
     "Trigger",
     "User",

@@ -1,6 +1,5 @@
 """The SSH configuration, version by version, and what became of the hosts after each save."""
 
-import enum
 from datetime import datetime
 from typing import Any
 
@@ -8,6 +7,7 @@ from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from vulsweb.extensions import Base
+from vulsweb.models.run import Trigger
 from vulsweb.models.user import User
 
 
@@ -25,22 +25,13 @@ class SshConfigVersion(Base):
     created_by: Mapped[User | None] = relationship()
 
 
-class SyncTrigger(enum.StrEnum):
-    """Why the hosts were synchronized."""
-
-    SAVE = "save"  # the SSH configuration was saved
-    PERSON = "person"
-    API = "api"
-    START = "start"
-
-
 class HostSync(Base):
     """One synchronization of the hosts with config.toml: asked for, and what it came to."""
 
     __tablename__ = "host_syncs"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    trigger: Mapped[SyncTrigger]
+    trigger: Mapped[Trigger]
     requested_at: Mapped[datetime]
     requested_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     version_number: Mapped[int | None]  # of the SSH configuration that was saved

@@ -10,7 +10,7 @@ from flask_login import current_user, login_required
 
 from vulsweb import host_syncs, known_hosts, ssh_configs, worker
 from vulsweb.extensions import db
-from vulsweb.models import HostSync, SshConfigVersion
+from vulsweb.models import HostSync, SshConfigVersion, Trigger
 from vulsweb.ssh_configs import NotWritten, Outdated, Places
 from vulsweb.views import live
 from vulsweb.vuls.config_toml import ConfigTomlError, Plan
@@ -97,6 +97,7 @@ def _save(content: str, note: str, expected: int) -> ResponseReturnValue:
             note=note,
             now=datetime.now(UTC),
             saved_by=current_user,
+            trigger=Trigger.PERSON,
         )
     except (Outdated, SshConfigError, ConfigTomlError, NotWritten) as error:
         db.session.rollback()
