@@ -24,7 +24,7 @@ import executor
 from vulsweb import access, create_app, tasks, worker
 from vulsweb.extensions import db, limiter
 from vulsweb.local import postgres
-from vulsweb.models import Host, ScheduledTask, User
+from vulsweb.models import Host, Role, ScheduledTask, User
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 PASSWORD = "correct horse battery"
@@ -101,7 +101,7 @@ def app(application: Flask) -> Iterator[Flask]:
 
 @pytest.fixture
 def admin(app: Flask) -> User:
-    user = access.create_user("admin", PASSWORD, NOW)
+    user = access.create_user("admin", PASSWORD, Role.ADMIN, NOW)
     db.session.commit()
     return user
 
@@ -115,7 +115,7 @@ def client(app: Flask) -> FlaskClient:
 def signed_in(app: Flask, admin: User) -> FlaskClient:
     client = app.test_client()
     with client.session_transaction() as session:
-        session["_user_id"] = str(admin.id)
+        session["_user_id"] = admin.get_id()
         session["_fresh"] = True
     return client
 

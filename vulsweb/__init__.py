@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import IntegerConverter, Map
 
-from vulsweb import access, api, cli, config, problems, views, worker
+from vulsweb import access, api, cli, config, doors, problems, views, worker
 from vulsweb.extensions import celery, csrf, db, limiter, login, migrate
 from vulsweb.models import User
 from vulsweb.views import errors
@@ -30,6 +30,7 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     app.url_map.converters["int"] = RowId
     init_extensions(app)
     init_celery(app)
+    app.before_request(doors.check)
     views.register(app)
     api.register(app)
     cli.register(app)
@@ -51,7 +52,7 @@ def init_extensions(app: Flask) -> None:
 @login.user_loader
 def load_user(user_id: str) -> User | None:
     """Return the person whom a session cookie names."""
-    return db.session.get(User, int(user_id)) if user_id.isdecimal() else None
+    return access.user_of_session(user_id)
 
 
 @login.request_loader

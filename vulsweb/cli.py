@@ -11,7 +11,7 @@ from sqlalchemy import select, text
 
 from vulsweb import access, config, hosts, known_hosts, local, system, tasks
 from vulsweb.extensions import db
-from vulsweb.models import ScheduledTask, User
+from vulsweb.models import Role, ScheduledTask, User
 from vulsweb.ssh_folder import SshFolder
 from vulsweb.system import State
 from vulsweb.vuls import config_toml
@@ -42,7 +42,7 @@ def prepare() -> None:
     db.session.execute(text("SELECT pg_advisory_xact_lock(hashtext('vulsweb.prepare'))"))
     if db.session.scalar(select(User.id).limit(1)) is None:
         try:
-            access.create_user("admin", config.admin_password(config.environment()), now)
+            access.create_user("admin", config.admin_password(config.environment()), Role.ADMIN, now)
         except (access.AccessError, config.ConfigError) as error:
             raise click.ClickException(str(error)) from error
         if db.session.scalar(select(ScheduledTask.id).limit(1)) is None:
@@ -83,6 +83,38 @@ def doctor() -> None:
 
 
 @click.group()
+def user() -> None:
+    """People who may sign in."""
+
+
+@user.command("create")
+@click.argument("name")
+@click.option("--role", type=click.Choice(list(Role)), default=Role.VIEWER.value, show_default=True)
+@click.password_option(help="Asked for when it is not given.")
+def create_user(name: str, role: str, password: str) -> None:
+    """Add a person."""
+    try:
+        access.create_user(name, password, Role(role), datetime.now(UTC))
+    except access.AccessError as error:
+        raise click.ClickException(str(error)) from error
+    db.session.commit()
+    click.echo(f"{name} may sign in as {role}.")
+
+
+@user.command("password")
+@click.argument("name")
+@click.password_option(help="Asked for when it is not given.")
+def change_password(name: str, password: str) -> None:
+    """Give a person another password, as when it is lost; it ends their sessions."""
+    try:
+        access.change_password(_person(name), password)
+    except access.AccessError as error:
+        raise click.ClickException(str(error)) from error
+    db.session.commit()
+    click.echo(f"{name} has a new password.")
+
+
+@click.group()
 def token() -> None:
     """Tokens of the REST API."""
 
@@ -92,18 +124,22 @@ def token() -> None:
 @click.option("--user", "user_name", default="admin", show_default=True, help="Whom the token acts as.")
 def create_token(name: str, user_name: str) -> None:
     """Print a new token, alone; it cannot be shown again."""
-    user = db.session.scalars(select(User).where(User.name == user_name)).first()
-    if user is None:
-        raise click.ClickException(f"There is no person named {user_name!r}.")
     try:
-        made = access.create_token(name, user, datetime.now(UTC))
+        made = access.create_token(name, _person(user_name), datetime.now(UTC))
     except access.AccessError as error:
         raise click.ClickException(str(error)) from error
     db.session.commit()
     click.echo(made)
 
 
+def _person(name: str) -> User:
+    person = db.session.scalars(select(User).where(User.name == name)).first()
+    if person is None:
+        raise click.ClickException(f"There is no person named {name!r}.")
+    return person
+
+
 def register(app: Flask) -> None:
     """Add the commands to the application."""
-    for command in (prepare, doctor, token):
+    for command in (prepare, doctor, user, token):
         app.cli.add_command(command)

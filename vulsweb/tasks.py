@@ -155,11 +155,6 @@ def get(task_id: int) -> ScheduledTask | None:
     )
 
 
-def history(task_id: int) -> Select[Run]:
-    """Return the task's runs, newest first."""
-    return select(Run).where(Run.task_id == task_id).order_by(Run.id.desc())
-
-
 def run_count(*task_ids: int) -> int:
     """Return how many runs the tasks' histories hold."""
     return db.session.scalar(select(func.count()).select_from(Run).where(Run.task_id.in_(task_ids))) or 0

@@ -12,7 +12,7 @@ from sqlalchemy import func, select, update
 from tests.conftest import NOW, PASSWORD
 from vulsweb import access, idempotency
 from vulsweb.extensions import db
-from vulsweb.models import IdempotencyKey, Run, ScheduledTask
+from vulsweb.models import IdempotencyKey, Role, Run, ScheduledTask
 
 MakeTask = Callable[..., ScheduledTask]
 KEY = {"Idempotency-Key": "one"}
@@ -80,7 +80,7 @@ def test_the_same_key_for_another_request_is_refused(api: FlaskClient, make_task
 
 
 def test_two_people_may_use_the_same_key(api: FlaskClient) -> None:
-    other = access.create_token("other", access.create_user("other", PASSWORD, NOW), NOW)
+    other = access.create_token("other", access.create_user("other", PASSWORD, Role.OPERATOR, NOW), NOW)
     db.session.commit()
     api.post("/api/scheduled-tasks/", json=UPDATE, headers=KEY)
 

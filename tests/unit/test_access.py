@@ -6,7 +6,7 @@ from flask import Flask
 from tests.conftest import NOW, PASSWORD
 from vulsweb import access
 from vulsweb.extensions import db
-from vulsweb.models import ApiToken, User
+from vulsweb.models import ApiToken, Role, User
 
 
 def test_a_person_comes_in_with_the_right_password_alone(admin: User) -> None:
@@ -21,9 +21,9 @@ def test_a_password_is_kept_as_an_argon2id_hash(admin: User) -> None:
 
 def test_short_passwords_and_taken_names_are_refused(admin: User) -> None:
     with pytest.raises(access.AccessError, match="at least 12"):
-        access.create_user("eve", "short", NOW)
+        access.create_user("eve", "short", Role.VIEWER, NOW)
     with pytest.raises(access.AccessError, match="already"):
-        access.create_user("admin", PASSWORD, NOW)
+        access.create_user("admin", PASSWORD, Role.ADMIN, NOW)
 
 
 def test_a_token_stands_for_its_person_and_only_its_hash_is_kept(app: Flask, admin: User) -> None:
@@ -41,3 +41,46 @@ def test_a_token_needs_a_name_of_its_own(admin: User) -> None:
         access.create_token("ci", admin, NOW)
     with pytest.raises(access.AccessError, match="name"):
         access.create_token(" ", admin, NOW)
+
+
+def test_the_last_admin_stays_one(admin: User) -> None:
+    with pytest.raises(access.AccessError, match="only admin"):
+        access.change_role(admin, Role.OPERATOR)
+    with pytest.raises(access.AccessError, match="only admin"):
+        access.delete_user(admin)
+
+
+def test_an_admin_among_others_may_go(admin: User) -> None:
+    other = access.create_user("other", PASSWORD, Role.ADMIN, NOW)
+
+    access.change_role(admin, Role.VIEWER)
+
+    assert (admin.role, other.role) == (Role.VIEWER, Role.ADMIN)
+
+
+def test_a_session_ends_with_the_password_that_it_began_with(admin: User) -> None:
+    remembered = admin.get_id()
+    assert access.user_of_session(remembered) is admin
+
+    access.change_password(admin, PASSWORD + "!")
+
+    assert access.user_of_session(remembered) is None
+    assert access.user_of_session(f"{admin.id}") is None
+    assert access.user_of_session("x.y") is None
+
+
+def test_a_person_takes_their_tokens_along(admin: User) -> None:
+    other = access.create_user("other", PASSWORD, Role.VIEWER, NOW)
+    token = access.create_token("theirs", other, NOW)
+
+    access.delete_user(other)
+
+    assert access.user_of_token(token) is None
+
+
+def test_only_a_time_zone_is_taken_for_one(admin: User) -> None:
+    access.change_timezone(admin, "Europe/London")
+
+    with pytest.raises(access.AccessError, match="not a time zone"):
+        access.change_timezone(admin, "Mars/Base")
+    assert admin.timezone == "Europe/London"

@@ -19,7 +19,7 @@ LAYERS = [
     {"runs", "host_syncs"},
     {"conclusions", "ssh_configs", "schedules", "history"},
     {"tasks", "system"},
-    {"overview", "worker"},
+    {"overview", "worker", "doors"},
     {"views", "api", "local"},
     {"cli"},
     {"__init__"},

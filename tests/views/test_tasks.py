@@ -48,7 +48,7 @@ def test_the_list_shows_what_each_task_is_and_how_it_went(
     ):
         assert shown in page
     assert f'href="/runs/{run.id}"' in page
-    assert re.search(r'<time datetime="[^"]+\+00:00" title="[^"]+ Europe/London"', page)
+    assert re.search(r'<time datetime="[^"]+\+00:00" title="[^"]+ UTC"', page)
 
 
 def test_a_task_that_never_ran_says_so_and_an_inactive_one_has_no_next_run(
@@ -221,7 +221,6 @@ def test_the_task_page_shows_the_history(
     page = " ".join(signed_in.get(f"/tasks/{task.id}").text.split())
 
     for shown in (
-        "2 runs",
         "Failed",
         "The host does not answer.",
         "2 critical",
@@ -254,3 +253,33 @@ def test_hostile_text_of_a_task_is_shown_as_text(signed_in: FlaskClient, make_ta
         page = signed_in.get(url).text
         assert "alert(" in page, url
         assert HOSTILE not in page, url
+
+
+def test_the_history_of_a_task_is_filtered_by_status_and_period(
+    signed_in: FlaskClient, make_task: MakeTask, make_run: MakeRun
+) -> None:
+    task = make_task()
+    failed, fine = make_run(RunStatus.FAILED, task), make_run(RunStatus.SUCCESS, task)
+    elsewhere = make_run(RunStatus.FAILED)
+
+    page = signed_in.get(f"/tasks/{task.id}?status=failed&from=2026-01-01&to=2026-01-01").text
+    later = signed_in.get(f"/tasks/{task.id}?from=2026-01-02").text
+
+    assert f'href="/runs/{failed.id}"' in page
+    assert f'href="/runs/{fine.id}"' not in page
+    assert f'href="/runs/{elsewhere.id}"' not in page
+    assert "No run matches" in later
+
+
+def test_the_history_of_a_task_is_read_in_stretches(
+    signed_in: FlaskClient, make_task: MakeTask, make_run: MakeRun
+) -> None:
+    task = make_task()
+    made = [make_run(RunStatus.SUCCESS, task) for _ in range(26)]
+
+    first = signed_in.get(f"/tasks/{task.id}").text
+    second = signed_in.get(f"/tasks/{task.id}?before={made[1].id}").text
+
+    assert f"/tasks/{task.id}?before={made[1].id}" in first
+    assert f'href="/runs/{made[0].id}"' not in first
+    assert f'href="/runs/{made[0].id}"' in second

@@ -8,6 +8,8 @@ from flask_smorest import Api
 from vulsweb.api.idempotency import HEADER, LONGEST, REPLAYED
 from vulsweb.api.schemas import Problem
 from vulsweb.api.ssh_schemas import RefusalOut, SshConfigProblem
+from vulsweb.doors import needed
+from vulsweb.models import Role
 
 DESCRIPTION = """Schedule scans and database updates, run them, and read what they found.
 
@@ -17,6 +19,7 @@ details (RFC 9457). Every POST honours `Idempotency-Key`."""
 _PROBLEMS = {
     400: "The request cannot be read, or lacks its CSRF token or a usable `Idempotency-Key`.",
     401: "Nobody is signed in and there is no valid token.",
+    403: "The role of the person, or of the token's person, does not reach.",
     404: "There is nothing at this address.",
     409: "It cannot be done as things stand, or the first request with this key is not answered yet.",
     422: "Some fields are wrong (`errors` names them), or the key was used for another request.",
@@ -48,7 +51,7 @@ class Completion(BasePlugin):
             operation["operationId"] = f"{noun}_{verb}"
             responses = operation["responses"]
             responses.pop("default", None)
-            for status in _problems_of(method, path or "", operation):
+            for status in _problems_of(method, path or "", kwargs["rule"].endpoint, operation):
                 shape = {"$ref": f"#/components/schemas/{_SHAPES.get(f'{noun}_{verb}', 'Problem')}"}
                 content = {"application/problem+json": {"schema": shape}}
                 responses[status] = {"description": _PROBLEMS[status], "content": content}
@@ -76,11 +79,12 @@ def describe(api: Api) -> None:
     )
 
 
-def _problems_of(method: str, path: str, operation: dict[str, Any]) -> list[int]:
+def _problems_of(method: str, path: str, endpoint: str, operation: dict[str, Any]) -> list[int]:
     writes, reads_fields = method != "get", bool(operation.get("parameters") or operation.get("requestBody"))
     said = {
         400: writes,
         401: True,
+        403: needed(endpoint.rpartition(".")[0], method.upper()) is not Role.VIEWER,
         404: "{" in path,
         409: method in ("post", "put"),
         422: reads_fields or method == "post",

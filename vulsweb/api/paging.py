@@ -1,11 +1,12 @@
 """Pages of lists, with links to their neighbours."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from flask import request, url_for
 from sqlalchemy import Select
 
+from vulsweb import history
 from vulsweb.extensions import db
 
 Row = TypeVar("Row")
@@ -21,6 +22,20 @@ def page_of_list(rows: Sequence[Row], page: int, per_page: int) -> dict[str, Any
     """Return one page of `rows`."""
     start = (page - 1) * per_page
     return _page(rows[start : start + per_page], len(rows), page, per_page)
+
+
+def stream(query: Mapping[str, Any], task_id: int | None) -> dict[str, Any]:
+    """Return the runs, of one task or of all, that `query` (a HistoryQuery) asks for."""
+    wanted = history.Filter(
+        task_id=task_id,
+        statuses=query.get("status", ()),
+        trigger=query["trigger"],
+        since=query.get("created_after"),
+        until=query.get("created_before"),
+    )
+    found = history.stretch(wanted, limit=query["per_page"], before=query.get("before_id"))
+    following = address(before_id=found.runs[-1].id) if found.older else None
+    return {"items": found.runs, "per_page": query["per_page"], "links": {"next": following}}
 
 
 def _page(items: Sequence[Any], total: int, page: int, per_page: int) -> dict[str, Any]:

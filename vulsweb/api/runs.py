@@ -6,8 +6,8 @@ from typing import Any
 from flask_smorest import Blueprint
 from werkzeug.exceptions import Conflict, NotFound, UnprocessableEntity
 
-from vulsweb import findings, history, runs
-from vulsweb.api.paging import address, page_of_list
+from vulsweb import findings, runs
+from vulsweb.api.paging import page_of_list, stream
 from vulsweb.api.schemas import FindingPage, LogOut, LogQuery, PageQuery, RunOut, RunQuery, RunStream
 from vulsweb.extensions import db
 from vulsweb.models import Run
@@ -20,16 +20,7 @@ bp = Blueprint("api_runs", __name__, url_prefix="/api/runs", description=__doc__
 @bp.response(200, RunStream)
 def index(query: dict[str, Any]) -> dict[str, Any]:
     """List the runs, newest first."""
-    wanted = history.Filter(
-        task_id=query.get("scheduled_task_id"),
-        statuses=query.get("status", ()),
-        trigger=query["trigger"],
-        since=query.get("created_after"),
-        until=query.get("created_before"),
-    )
-    found = history.stretch(wanted, limit=query["per_page"], before=query.get("before_id"))
-    following = address(before_id=found.runs[-1].id) if found.older else None
-    return {"items": found.runs, "per_page": query["per_page"], "links": {"next": following}}
+    return stream(query, query.get("scheduled_task_id"))
 
 
 @bp.get("/<int:run_id>")

@@ -10,8 +10,8 @@ from flask_smorest import Blueprint
 from werkzeug.exceptions import NotFound
 
 from vulsweb import runs, tasks, worker
-from vulsweb.api.paging import page_of
-from vulsweb.api.schemas import PageQuery, RunOut, RunPage, TaskIn, TaskOut, TaskPage, TaskQuery
+from vulsweb.api.paging import page_of, stream
+from vulsweb.api.schemas import HistoryQuery, RunOut, RunStream, TaskIn, TaskOut, TaskPage, TaskQuery
 from vulsweb.extensions import db
 from vulsweb.models import ScheduledTask, Trigger
 from vulsweb.problems import problem
@@ -90,12 +90,11 @@ def run(task_id: int) -> Any:
 
 
 @bp.get("/<int:task_id>/runs")
-@bp.arguments(PageQuery, location="query")
-@bp.response(200, RunPage)
+@bp.arguments(HistoryQuery, location="query")
+@bp.response(200, RunStream)
 def history(query: dict[str, Any], task_id: int) -> dict[str, Any]:
-    """Get task execution history."""
-    task = _task_or_404(task_id)
-    return page_of(tasks.history(task.id), query["page"], query["per_page"])
+    """Get task execution history, newest first."""
+    return stream(query, _task_or_404(task_id).id)
 
 
 @bp.errorhandler(tasks.InvalidTask)

@@ -221,16 +221,21 @@ class Moment(fields.AwareDateTime):
             raise self.make_error("invalid", input=args[0], obj_type=self.OBJ_TYPE) from error
 
 
-class RunQuery(Schema):
-    """Which runs, from the newest on or from before the run `before_id`."""
+class HistoryQuery(Schema):
+    """Which runs of a task, from the newest on or from before the run `before_id`."""
 
-    scheduled_task_id = fields.Integer(validate=Range(1, LARGEST_ID))
     status = fields.List(fields.Enum(RunStatus, by_value=True))
     trigger = fields.Enum(Trigger, by_value=True, load_default=None)
     created_after = Moment(default_timezone=UTC)
     created_before = Moment(default_timezone=UTC)
     before_id = fields.Integer(validate=Range(1, LARGEST_ID))
     per_page = fields.Integer(load_default=50, validate=Range(1, 500))
+
+
+class RunQuery(HistoryQuery):
+    """Which runs, from the newest on or from before the run `before_id`."""
+
+    scheduled_task_id = fields.Integer(validate=Range(1, LARGEST_ID))
 
 
 class LogQuery(Schema):
@@ -259,12 +264,6 @@ class TaskPage(Page):
     """A page of tasks."""
 
     items = fields.List(fields.Nested(TaskOut), required=True)
-
-
-class RunPage(Page):
-    """A page of runs."""
-
-    items = fields.List(fields.Nested(RunOut), required=True)
 
 
 class FindingPage(Page):

@@ -9,7 +9,7 @@ from vulsweb.models.result import Result
 from vulsweb.models.run import LogChunk, Run, RunStatus, Trigger
 from vulsweb.models.ssh_config import HostSync, SshConfigVersion
 from vulsweb.models.task import ScheduledTask, TaskType
-from vulsweb.models.user import ApiToken, User
+from vulsweb.models.user import ApiToken, Role, User
 
 __all__ = [
     "ApiToken",
@@ -23,6 +23,7 @@ __all__ = [
     "KnownHost",
     "LogChunk",
     "Result",
+    "Role",
     "Run",
     "RunStatus",
     "ScheduledTask",

@@ -1,5 +1,7 @@
 """People and the tokens that programs carry for them."""
 
+import enum
+import hashlib
 from datetime import datetime
 
 from argon2 import PasswordHasher
@@ -15,6 +17,29 @@ _hasher = PasswordHasher()
 _NOBODY = _hasher.hash("nobody has this password")
 
 
+class Role(enum.StrEnum):
+    """What a person may do; each role may do what those before it may."""
+
+    VIEWER = "viewer"  # reads everything but keys and people
+    OPERATOR = "operator"  # keeps tasks, hosts and runs
+    ADMIN = "admin"  # keeps SSH configuration, keys and people
+
+    @property
+    def label(self) -> str:
+        """Return the word that people read."""
+        return self.value.capitalize()
+
+    @property
+    def operates(self) -> bool:
+        """Say whether this role may change tasks, hosts and runs."""
+        return self is not Role.VIEWER
+
+    @property
+    def administers(self) -> bool:
+        """Say whether this role may change what gives access: SSH configuration, keys, people."""
+        return self is Role.ADMIN
+
+
 class User(UserMixin, Base):
     """A person who may sign in."""
 
@@ -23,7 +48,13 @@ class User(UserMixin, Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(80), unique=True)
     password_hash: Mapped[str]
+    role: Mapped[Role] = mapped_column(default=Role.VIEWER)
+    timezone: Mapped[str | None] = mapped_column(String(64))  # None: the one that the browser tells
     created_at: Mapped[datetime]
+
+    def get_id(self) -> str:
+        """Return what a session remembers: a new password ends all sessions that began with the old one."""
+        return f"{self.id}.{hashlib.sha256(self.password_hash.encode()).hexdigest()[:16]}"
 
     def set_password(self, password: str) -> None:
         """Keep only an argon2id hash of `password`."""

@@ -16,6 +16,13 @@
   } catch {}
   theme(kept.theme);
 
+  // Pages are drawn with times in the reader's zone, which only the browser knows.
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (zone) {
+    const secure = location.protocol === "https:" ? "; secure" : "";
+    document.cookie = `zone=${zone}; path=/; max-age=31536000; samesite=lax${secure}`;
+  }
+
   // As vulsweb/views/words.py says it.
   function roughly(seconds) {
     for (const [unit, size, least] of [["days", 86400, 172800], ["h", 3600, 5400], ["min", 60, 60]]) {

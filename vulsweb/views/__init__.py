@@ -2,9 +2,19 @@
 
 from flask import Flask, Response, request
 
-from vulsweb.views import auth, keys, overview, runs, ssh_config, system, tasks, words
+from vulsweb.views import account, auth, keys, overview, people, runs, ssh_config, system, tasks, words
 
-BLUEPRINTS = (auth.bp, overview.bp, tasks.bp, runs.bp, ssh_config.bp, keys.bp, system.bp)
+BLUEPRINTS = (
+    auth.bp,
+    account.bp,
+    people.bp,
+    overview.bp,
+    tasks.bp,
+    runs.bp,
+    ssh_config.bp,
+    keys.bp,
+    system.bp,
+)
 
 # Everything comes from here and nothing is inline, so text of a scanned host can never become script.
 POLICY = "; ".join(

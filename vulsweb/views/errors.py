@@ -8,7 +8,6 @@ from werkzeug.exceptions import HTTPException
 
 _SENTENCES = {
     400: "The browser sent something that this page cannot read.",
-    403: "You may not do this.",
     404: "There is nothing at this address. It may have been deleted.",
     405: "This address does not take that kind of request.",
     413: "That is more than this page takes at once.",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 from werkzeug.datastructures import MultiDict
 
@@ -56,8 +56,8 @@ def of_task(task: ScheduledTask) -> dict[str, Any]:
     }
 
 
-def of_new(query: Mapping[str, str]) -> dict[str, Any]:
-    """Return the values of the form for a new task; the address may choose type and host."""
+def of_new(query: Mapping[str, str], zone: str) -> dict[str, Any]:
+    """Return the values of the form for a new task in `zone`; the address may choose type and host."""
     wanted = query.get("type")
     return dict.fromkeys(TEXT_FIELDS, "") | {
         "task_type": wanted if wanted in set(TaskType) else TaskType.SCAN.value,
@@ -65,7 +65,7 @@ def of_new(query: Mapping[str, str]) -> dict[str, Any]:
         "database_type": "all",
         "host_id": query.get("host", ""),
         "cron_expression": EXAMPLES[0][0],
-        "timezone": "UTC",
+        "timezone": zone,
         "is_active": True,
     }
 
@@ -90,6 +90,11 @@ def ids(values: Iterable[str]) -> list[int]:
     """Return the ids among the values, each once."""
     numbers = (int(value) for value in values if value.isascii() and value.isdecimal() and len(value) <= 10)
     return [number for number in dict.fromkeys(numbers) if number <= LARGEST_ID]
+
+
+def number(query: MultiDict[str, str], name: str) -> int:
+    """Return a whole number of an address, from 0 to the largest id; 0 where it is none."""
+    return min(max(query.get(name, 0, type=int), 0), LARGEST_ID)
 
 
 @dataclass(frozen=True)
@@ -157,6 +162,7 @@ class RunList:
     trigger: Trigger | None
     since: date | None
     until: date | None
+    zone: str
 
     @property
     def address(self) -> dict[str, Any]:
@@ -164,26 +170,27 @@ class RunList:
         named = {"status": self.status, "trigger": self.trigger, "from": self.since, "to": self.until}
         return {name: str(value) for name, value in named.items() if value}
 
-    @property
-    def filter(self) -> history.Filter:
-        """Return what to look for; days are UTC, and the last one belongs to the period."""
+    def filter_of(self, task_id: int | None) -> history.Filter:
+        """Return what to look for in one task's runs or in all; days are the reader's, the last included."""
         active = self.status == "active"
         return history.Filter(
+            task_id=task_id,
             statuses=ACTIVE if active else (RunStatus(self.status),) if self.status else (),
             trigger=self.trigger,
-            since=_midnight(self.since),
-            until=_midnight(self.until and self.until + timedelta(days=1)),
+            since=_midnight(self.since, self.zone),
+            until=_midnight(self.until and self.until + timedelta(days=1), self.zone),
         )
 
 
-def run_list(query: MultiDict[str, str]) -> RunList:
-    """Read a list of runs out of an address; what makes no sense is left out."""
+def run_list(query: MultiDict[str, str], zone: str) -> RunList:
+    """Read a list of runs out of an address, its days in `zone`; what makes no sense is left out."""
     status = query.get("status", "")
     return RunList(
         status=status if status == "active" or status in set(RunStatus) else "",
         trigger=_member(Trigger, query, "trigger"),
         since=_day(query.get("from", "")),
         until=_day(query.get("to", "")),
+        zone=zone,
     )
 
 
@@ -200,5 +207,5 @@ def _day(text: str) -> date | None:
     return day if 2000 <= day.year < 3000 else None
 
 
-def _midnight(day: date | None) -> datetime | None:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC) if day else None
+def _midnight(day: date | None, zone: str) -> datetime | None:
+    return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).astimezone(UTC) if day else None

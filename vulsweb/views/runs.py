@@ -10,8 +10,8 @@ from flask_login import login_required
 from vulsweb import findings, history, runs
 from vulsweb.extensions import db
 from vulsweb.findings import SeenFinding
-from vulsweb.models import Run, RunStatus, Trigger
-from vulsweb.views import forms, live, log_lines
+from vulsweb.models import Run
+from vulsweb.views import forms, live, log_lines, stretches
 from vulsweb.views.log_lines import Position
 from vulsweb.vuls.results import Severity
 
@@ -25,7 +25,7 @@ bp = Blueprint("runs", __name__, url_prefix="/runs")
 @login_required
 def index() -> ResponseReturnValue:
     """List the runs, newest first."""
-    return live.listing("runs/index.html", "runs/_table.html", _listed)
+    return live.listing("runs/index.html", "runs/_table.html", lambda: stretches.read(None, PER_PAGE))
 
 
 @bp.get("/<int:run_id>")
@@ -61,9 +61,9 @@ def status(run_id: int) -> ResponseReturnValue:
 def log(run_id: int) -> ResponseReturnValue:
     """Return the lines that were added to the log since a position; 204 when there are none yet."""
     run = run_or_404(run_id)
-    if run.status.is_active and _number("seen") == run.log_offset:
+    if run.status.is_active and forms.number(request.args, "seen") == run.log_offset:
         return Response(status=204)
-    since = Position(_number("piece"), _number("skip"), _number("line"))
+    since = Position(*(forms.number(request.args, name) for name in ("piece", "skip", "line")))
     read = log_lines.read(runs.log_pieces(run.id, since.piece), since, ended=not run.status.is_active)
     return render_template("runs/_log_lines.html", run=run, log=read)
 
@@ -104,26 +104,9 @@ def run_or_404(run_id: int) -> Run:
     return runs.get(run_id) or abort(404)
 
 
-def _listed() -> dict[str, Any]:
-    wanted = forms.run_list(request.args)
-    place = {name: _number(name) for name in ("before", "after") if request.args.get(name)}
-    return {
-        "wanted": wanted,
-        "place": place,
-        "here": wanted.address | place,
-        "found": history.stretch(wanted.filter, limit=PER_PAGE, **place),
-        "statuses": RunStatus,
-        "triggers": Trigger,
-    }
-
-
 def _state(run: Run) -> str:
     # Not the heartbeat: it changes every two seconds and nobody sees it.
     return live.key(run.status, run.steps, run.reason, run.started_at, run.cancel_requested_at)
-
-
-def _number(name: str) -> int:
-    return min(max(request.args.get(name, 0, type=int), 0), forms.LARGEST_ID)
 
 
 def _found(run: Run) -> dict[str, Any] | None:

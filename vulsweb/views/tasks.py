@@ -12,7 +12,7 @@ from flask_login import current_user, login_required
 from vulsweb import hosts, runs, schedules, tasks, worker
 from vulsweb.extensions import db
 from vulsweb.models import ScheduledTask, TaskType, Trigger
-from vulsweb.views import forms, live, words
+from vulsweb.views import forms, live, stretches, words
 from vulsweb.vuls.databases import DatabaseType
 from vulsweb.vuls.results import ScanType
 
@@ -36,7 +36,7 @@ def index() -> ResponseReturnValue:
 @login_required
 def new() -> ResponseReturnValue:
     """Show the form for a new task."""
-    return _form(None, forms.of_new(request.args), {})
+    return _form(None, forms.of_new(request.args, words.reader_zone()), {})
 
 
 @bp.post("/")
@@ -218,8 +218,7 @@ def _listed() -> dict[str, Any]:
 
 def _history(task_id: int) -> dict[str, Any]:
     task = task_or_404(task_id)
-    page = db.paginate(tasks.history(task.id), per_page=HISTORY_PER_PAGE, max_per_page=HISTORY_PER_PAGE)
-    return {"task": task, "page": page, "active": runs.active_run(task.id)}
+    return {"task": task, "active": runs.active_run(task.id)} | stretches.read(task.id, HISTORY_PER_PAGE)
 
 
 def _run_many(task_ids: Sequence[int], now: datetime) -> None:

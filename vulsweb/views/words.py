@@ -8,11 +8,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from cron_descriptor import FormatError
-from flask import Flask
+from flask import Flask, has_request_context, request
+from flask_login import current_user
 from markupsafe import Markup
 
 from vulsweb import schedules
-from vulsweb.views.forms import new_request_key
+from vulsweb.views.forms import ZONES, new_request_key
 from vulsweb.vuls.databases import DatabaseType
 from vulsweb.vuls.results import Severity
 
@@ -30,13 +31,27 @@ def register(app: Flask) -> None:
         app.add_template_filter(spoken)
     for read in (moment, worst_first):
         app.add_template_filter(read)
-    for function in (expected_steps, new_request_key, now, plural):
+    for function in (expected_steps, may_operate, new_request_key, now, plural, reader_zone):
         app.add_template_global(function)
 
 
 def now() -> datetime:
     """Return the time, for templates."""
     return datetime.now(UTC)
+
+
+def reader_zone() -> str:
+    """Return the time zone of whoever reads: their own choice, else what their browser told, else UTC."""
+    if not has_request_context():
+        return "UTC"
+    chosen: str | None = current_user.timezone if current_user.is_authenticated else None
+    zone = chosen or request.cookies.get("zone", "")
+    return zone if zone in ZONES else "UTC"
+
+
+def may_operate() -> bool:
+    """Say whether the reader's role lets them change tasks, hosts and runs (see doors.py)."""
+    return bool(current_user.is_authenticated and current_user.role.operates)
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:
@@ -66,24 +81,25 @@ def roughly(span: timedelta) -> str:
     return f"{int(seconds)} s"
 
 
-def ago(point: datetime | None, zone: str = "UTC") -> str | Markup:
+def ago(point: datetime | None) -> str | Markup:
     """Return a moment as people say it ("in 12 min", "3 h ago"), with the exact one on hover."""
     if point is None:
         return "\N{EM DASH}"
-    return _time(point, zone, _away(point, past="{} ago", present="now"), relative="ago")
+    return _time(point, reader_zone(), _away(point, past="{} ago", present="now"), relative="ago")
 
 
-def due(point: datetime | None, zone: str = "UTC") -> str | Markup:
+def due(point: datetime | None) -> str | Markup:
     """Return when a task runs next; one whose moment has passed is due until the next tick takes it."""
     if point is None:
         return "\N{EM DASH}"
-    return _time(point, zone, _away(point, past="due now", present="due now"), relative="due")
+    return _time(point, reader_zone(), _away(point, past="due now", present="due now"), relative="due")
 
 
-def when(point: datetime | None, zone: str = "UTC") -> str | Markup:
-    """Return a moment by the clock of `zone`, such as "24 Nov 2026, 02:30"."""
+def when(point: datetime | None, zone: str | None = None) -> str | Markup:
+    """Return a moment by the reader's clock, or that of `zone`, such as "Tue 24 Nov, 02:30"."""
     if point is None:
         return "\N{EM DASH}"
+    zone = zone or reader_zone()
     local = point.astimezone(ZoneInfo(zone))
     year = f" {local.year}" if local.year != now().year else ""
     return _time(point, zone, f"{local:%a} {local.day} {local:%b}{year}, {local:%H:%M}")
