@@ -22,7 +22,7 @@ _CLOSING = ("No scannable servers", "An error occurred on [")
 
 def complaint(output: bytes) -> str | None:
     """Return the tool's last error as one line, or its last line if it named none; None for silence."""
-    lines = [line[:LONGEST_LINE] for line in _plain(output).splitlines() if line.strip()]
+    lines = [line[:LONGEST_LINE] for line in plain(output).splitlines() if line.strip()]
     errors = [error for line in lines if (error := _error(line))]
     telling = [error for error in errors if not any(closing in error for closing in _CLOSING)]
     for choice in (telling, errors, lines):
@@ -31,7 +31,8 @@ def complaint(output: bytes) -> str | None:
     return None
 
 
-def _plain(output: bytes) -> str:
+def plain(output: bytes) -> str:
+    """Return the output as text without escape sequences and control characters."""
     return _CONTROL.sub(" ", _ANSI.sub("", output.decode("utf-8", "replace").replace("\r", "\n")))
 
 

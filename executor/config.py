@@ -21,6 +21,8 @@ class Settings:
     tools_dir: Path | None
     max_jobs: int
     keep_jobs_days: int
+    hosts_at_once: int
+    connect_timeout_seconds: int
     step_timeout_seconds: int
     kill_grace_seconds: int
     https_proxy: str | None
@@ -41,6 +43,8 @@ class Settings:
             "VULSWEB_TOOLS_DIR": self.tools_dir,
             "EXECUTOR_MAX_JOBS": self.max_jobs,
             "EXECUTOR_KEEP_JOBS_DAYS": self.keep_jobs_days,
+            "EXECUTOR_HOSTS_AT_ONCE": self.hosts_at_once,
+            "EXECUTOR_CONNECT_TIMEOUT_SECONDS": self.connect_timeout_seconds,
             "EXECUTOR_STEP_TIMEOUT_SECONDS": self.step_timeout_seconds,
             "EXECUTOR_KILL_GRACE_SECONDS": self.kill_grace_seconds,
             "EXECUTOR_HTTPS_PROXY": self.https_proxy,
@@ -66,6 +70,8 @@ def settings(variables: Mapping[str, str]) -> Settings:
         tools_dir=_optional_path(variables, "VULSWEB_TOOLS_DIR"),
         max_jobs=_number(variables, "EXECUTOR_MAX_JOBS", default=2),
         keep_jobs_days=_number(variables, "EXECUTOR_KEEP_JOBS_DAYS", default=7),
+        hosts_at_once=_number(variables, "EXECUTOR_HOSTS_AT_ONCE", default=8),
+        connect_timeout_seconds=_number(variables, "EXECUTOR_CONNECT_TIMEOUT_SECONDS", default=120),
         step_timeout_seconds=_number(variables, "EXECUTOR_STEP_TIMEOUT_SECONDS", default=4 * 60 * 60),
         kill_grace_seconds=_number(variables, "EXECUTOR_KILL_GRACE_SECONDS", default=5),
         https_proxy=variables.get("EXECUTOR_HTTPS_PROXY") or None,

@@ -64,6 +64,8 @@ class Step:
     message: str | None = None
     done: int | None = None
     total: int | None = None
+    unit: str | None = None  # what is counted
+    expected: int | None = None  # as many as last time, where the tool does not say how many
 
     def end(self, status: StepStatus, message: str | None = None) -> None:
         """Close the step; a message given earlier stays where none is given now."""
@@ -88,6 +90,7 @@ class Job:
     error: str | None = None
     results: list[dict[str, Any]] = field(default_factory=list)
     databases: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tests: list[dict[str, Any]] = field(default_factory=list)
 
     def step(self, name: str) -> Step:
         """Return the step of that name."""

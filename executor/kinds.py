@@ -15,7 +15,8 @@ import tomlkit
 from executor.databases import CATALOGUE, DatabaseName
 from executor.engines import Command
 
-SCAN_TYPES = ("fast", "full")
+CONFIGTEST = "configtest"
+SCAN_TYPES = ("fast", "full", CONFIGTEST)
 SCAN_STEPS = ["configtest", "scan", "report"]
 EVERY_DATABASE = "all"
 
@@ -50,7 +51,7 @@ class Request:
     def steps(self) -> list[str]:
         """Return the names of the job's steps, in order."""
         if self.kind == "scan":
-            return SCAN_STEPS
+            return [CONFIGTEST] if self.body["scan_type"] == CONFIGTEST else SCAN_STEPS
         return list(databases_of(self.body["database"]))
 
 
@@ -66,7 +67,7 @@ def scan_request(body: Any) -> Request:
     if len(set(servers)) != len(servers):
         raise InvalidError("servers", "A server is named twice.")
     if scan_type not in SCAN_TYPES:
-        raise InvalidError("scan_type", "scan_type must be fast or full.")
+        raise InvalidError("scan_type", "scan_type must be fast, full or configtest.")
     return Request(job_id, "scan", {"servers": servers, "scan_type": scan_type})
 
 
@@ -92,8 +93,8 @@ def check_servers(shared: str, servers: Sequence[str]) -> None:
             raise InvalidError("servers", f"There is no server {name!r} in config.toml.")
 
 
-def job_config(shared: str, servers: Sequence[str], scan_type: str, dictionaries: Mapping[str, Path]) -> str:
-    """Return the config.toml of one job, made from the shared one: only the asked servers.
+def server_config(shared: str, server: str, scan_type: str, dictionaries: Mapping[str, Path]) -> str:
+    """Return the config.toml for one server of a job, made from the shared one.
 
     `dictionaries` says for each of Vuls' dictionary sections which file it shall read.
     """
@@ -105,17 +106,23 @@ def job_config(shared: str, servers: Sequence[str], scan_type: str, dictionaries
     }
     for section, path in dictionaries.items():
         made[section] = {"type": "sqlite3", "SQLite3Path": str(path)}
-    made["servers"] = {name: _server(known[name], default, scan_type) for name in servers}
+    made["servers"] = {server: _server(known[server], default, scan_type)}
     return tomlkit.dumps(made)
 
 
-def configtest_command(folder: Path, timeout_seconds: int) -> Command:
-    """Ask Vuls whether the servers can be scanned."""
-    return Command("vuls", ("configtest", *_paths(folder)), timeout_seconds)
+def configtest_command(
+    folder: Path, timeout_seconds: int, connect_seconds: int, *, verbose: bool = False
+) -> Command:
+    """Ask Vuls whether the server in the folder's config.toml can be scanned.
+
+    `verbose` has ssh say why it could not connect, which Vuls else keeps to itself.
+    """
+    words = (f"-timeout={min(connect_seconds, timeout_seconds)}", *(("-vvv",) if verbose else ()))
+    return Command("vuls", ("configtest", *_paths(folder), *words), timeout_seconds)
 
 
-def scan_command(folder: Path, results: Path, timeout_seconds: int) -> Command:
-    """Have Vuls scan every server of the job's config.toml."""
+def scan_command(folder: Path, results: Path, timeout_seconds: int, connect_seconds: int) -> Command:
+    """Have Vuls scan the server in the folder's config.toml."""
     # Vuls gives up first, so that it still writes what it has of the servers that were quick.
     limit = max(1, timeout_seconds * 9 // 10)
     return Command(
@@ -125,6 +132,7 @@ def scan_command(folder: Path, results: Path, timeout_seconds: int) -> Command:
             *_paths(folder),
             f"-results-dir={results}",
             f"-cachedb-path={folder / 'cache.db'}",
+            f"-timeout={min(connect_seconds, limit)}",
             f"-timeout-scan={limit}",
         ),
         timeout_seconds,
@@ -139,14 +147,10 @@ def report_command(folder: Path, results: Path, timeout_seconds: int) -> Command
     return Command("vuls", ("report", *_paths(folder), f"-results-dir={results}", *words), timeout_seconds)
 
 
-def fetch_command(name: DatabaseName, dbpath: Path, proxy: str | None, timeout_seconds: int) -> Command:
+def fetch_command(name: DatabaseName, dbpath: Path, timeout_seconds: int) -> Command:
     """Have the database's tool fetch its feed into the file."""
     database = CATALOGUE[name]
-    arguments = [*database.arguments, "--dbpath", str(dbpath)]
-    if proxy:
-        # Of these tools' downloaders some never look at the environment.
-        arguments += ["--http-proxy", proxy]
-    return Command(database.tool, tuple(arguments), timeout_seconds)
+    return Command(database.tool, (*database.arguments, "--dbpath", str(dbpath)), timeout_seconds)
 
 
 def _fields(body: Any, names: tuple[str, ...]) -> dict[str, Any]:

@@ -1,34 +1,73 @@
-"""The recipe of a scan: configtest, scan, report, judged by the documents they leave."""
+"""The recipe of a scan: configtest, scan, report, judged by the documents they leave.
 
+Each server is a Vuls process of its own: in a common one, two that hang would keep all the others from
+their end, and one that hangs late would take their documents with it.
+"""
+
+import dataclasses
 import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from executor import kinds
+from executor import configtests, kinds
 from executor.databases import SECTIONS
 from executor.engines import Command, Outcome
-from executor.errors import JobError, StepError, ToolMissingError, ToolTimeoutError
+from executor.errors import JobError, StepError, ToolMissingError
 from executor.jobs import JobStatus, Step
 from executor.work import Work, failure_of
 
 BAD_CONFIGURATION = 2
 # What stands in a document that `vuls report` has not seen.
 NEVER_REPORTED = "0001-01-01"
+# A test asks a server three times at most, each time for as long as an answer may take.
+CONFIGTEST_TIMEOUTS = 4
+MOST_SAID = 16 * 1024 * 1024
+
+
+@dataclass
+class Target:
+    """One server of the job: where its tools run, the documents it left, and what went wrong with it."""
+
+    server: str
+    folder: Path
+    found: list[Path] = field(default_factory=list)
+    said: str | None = None
 
 
 def scan(work: Work) -> None:
-    """Scan the job's servers; it completes when each has left a document, whatever that says."""
-    found: list[Path] = []
+    """Scan or test the job's servers."""
+    if work.job.request["scan_type"] == kinds.CONFIGTEST:
+        _test(work)
+    else:
+        _scan(work)
+
+
+def _test(work: Work) -> None:
+    """Test the servers; it completes with an outcome for each, whatever that is."""
+    try:
+        _configtest(work, _targets(work, _shared_config(work)))
+        work.job.end(JobStatus.COMPLETED)
+    except JobError as failure:
+        work.job.end(JobStatus.FAILED, str(failure))
+
+
+def _scan(work: Work) -> None:
+    """Scan the servers; it completes when each has left a document, whatever that says."""
+    targets: list[Target] = []
     try:
         # Read once: another config.toml in the middle of a job would be another job.
         shared = _shared_config(work)
-        _write_config(work, shared, {})
-        _configtest(work)
-        found = _scan(work)
-        _report(work, shared, found)
-        error = work.job.step("scan").message if _missing(work, found) else None
+        targets = _targets(work, shared)
+        _configtest(work, targets)
+        _scan_each(work, targets)
+        _report(work, shared, targets)
+        error = work.job.step("scan").message if _missing(targets) else None
     except JobError as failure:
         error = str(failure)
+    found = dict.fromkeys(path for target in targets for path in target.found)
     work.job.results = [_publish(work, number, path) for number, path in enumerate(found)]
     work.job.end(JobStatus.FAILED if error else JobStatus.COMPLETED, error)
 
@@ -44,57 +83,142 @@ def _shared_config(work: Work) -> str:
     return shared
 
 
-def _configtest(work: Work) -> None:
-    with work.step("configtest"):
-        command = kinds.configtest_command(work.folder, work.settings.step_timeout_seconds)
-        outcome = _vuls(work, command)
-        # It fails only when no server can be scanned at all. The scan is tried even then: it is
-        # the one that leaves documents with the reasons.
-        if outcome.exit_code != 0:
-            raise StepError(failure_of(command, outcome))
+def _targets(work: Work, shared: str) -> list[Target]:
+    targets = []
+    for number, server in enumerate(work.job.request["servers"]):
+        # Not the server's name: it may hold what a path cannot.
+        target = Target(server, work.folder / "servers" / str(number))
+        target.folder.mkdir(parents=True, mode=0o700)
+        _write_config(work, shared, target, {})
+        targets.append(target)
+    return targets
 
 
-def _scan(work: Work) -> list[Path]:
-    found: list[Path] = []
+def _configtest(work: Work, targets: list[Target]) -> None:
+    with work.step("configtest") as step:
+        _each(work, step, targets, _configtest_one)
+        # It fails only where a server cannot be scanned at all. The scan is tried even then: it is the one
+        # that leaves documents with the reasons.
+        if failed := [target for target in targets if target.said]:
+            raise StepError(_together(targets, failed))
+
+
+def _configtest_one(work: Work, target: Target) -> None:
+    settings, is_test = work.settings, work.job.request["scan_type"] == kinds.CONFIGTEST
+    limit = min(settings.step_timeout_seconds, CONFIGTEST_TIMEOUTS * settings.connect_timeout_seconds)
+    command = kinds.configtest_command(
+        target.folder, limit, settings.connect_timeout_seconds, verbose=is_test
+    )
+    said = bytearray()
+    outcome = _vuls(work, target, command, read=said.extend if is_test else None)
+    if not is_test:
+        return
+    if outcome is None:
+        tests = [configtests.ConfigTest(target.server, configtests.Outcome.TIMEOUT, target.said)]
+    else:
+        refused = outcome.exit_code == BAD_CONFIGURATION
+        tests = configtests.read(target.server, bytes(said[-MOST_SAID:]), refused=refused)
+    work.job.tests += [dataclasses.asdict(test) for test in tests]
+
+
+def _scan_each(work: Work, targets: list[Target]) -> None:
     with work.step("scan") as step:
-        results = work.folder / "results"
-        results.mkdir(mode=0o700)
-        command = kinds.scan_command(work.folder, results, work.settings.step_timeout_seconds)
-        outcome = _vuls(work, command)
-        found = _documents(results, work.job.request["servers"])
-        # It ends with 1 when any server had a problem, and has written the documents all the same.
-        if outcome.exit_code != 0:
-            step.message = failure_of(command, outcome)
-        if not found:
+        _each(work, step, targets, _scan_one)
+        failed = [target for target in targets if target.said]
+        if failed:
+            step.message = _together(targets, failed)
+        missing = _missing(targets)
+        if len(missing) == len(targets):
             raise JobError(step.message or "Vuls ended well but left no result.")
-        if missing := _missing(work, found):
-            raise StepError(f"Vuls left no result for {', '.join(missing)}. {step.message or ''}".strip())
-    return found
+        if missing:
+            names = ", ".join(target.server for target in missing)
+            raise StepError(f"Vuls left no result for {names}. {_together(targets, missing)}".strip())
 
 
-def _report(work: Work, shared: str, found: list[Path]) -> None:
+def _scan_one(work: Work, target: Target) -> None:
+    settings = work.settings
+    results = target.folder / "results"
+    results.mkdir(mode=0o700)
+    command = kinds.scan_command(
+        target.folder, results, settings.step_timeout_seconds, settings.connect_timeout_seconds
+    )
+    # It ends with 1 when the server had a problem, and has written the document all the same.
+    _vuls(work, target, command)
+    every = sorted(results.glob("*/*.json"))
+    target.found = [path for path in every if _belongs(path.stem, target.server)]
+
+
+def _each(work: Work, step: Step, targets: list[Target], one: Callable[[Work, Target], None]) -> None:
+    step.unit, step.done, step.total = "hosts", 0, len(targets)
+    work.save()
+    with ThreadPoolExecutor(min(work.settings.hosts_at_once, len(targets))) as pool:
+        waiting = [pool.submit(one, work, target) for target in targets]
+        try:
+            for future in as_completed(waiting):
+                future.result()
+                step.done += 1
+                work.save_soon()
+        finally:
+            # Those that run see for themselves that the job is to stop.
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _vuls(
+    work: Work, target: Target, command: Command, read: Callable[[bytes], None] | None = None
+) -> Outcome | None:
+    """Run Vuls for one server; what goes wrong is the server's alone. None where it did not end by itself."""
+    target.said = None
+    label = target.server if len(work.job.request["servers"]) > 1 else None
+    try:
+        outcome = work.run(command, folder=target.folder, label=label, read=read)
+    except ToolMissingError as failure:
+        raise JobError(str(failure)) from failure
+    except StepError as failure:
+        target.said = str(failure)
+        return None
+    if outcome.exit_code != 0:
+        target.said = failure_of(command, outcome)
+    if outcome.exit_code == BAD_CONFIGURATION and label is None:
+        raise JobError(target.said or "Vuls refuses the configuration.")
+    return outcome
+
+
+def _together(targets: list[Target], failed: list[Target]) -> str:
+    """Return what the servers' failures come to, naming each server where there are several."""
+    if len(targets) == 1:
+        return failed[0].said or ""
+    first = failed[0]
+    said = first.said or ""
+    sentence = said if first.server in said else f"{first.server}: {said}"
+    return sentence if len(failed) == 1 else f"{sentence} And {len(failed) - 1} more of {len(targets)}."
+
+
+def _report(work: Work, shared: str, targets: list[Target]) -> None:
     with work.step("report") as step, work.databases.reading(work.check) as live:
         work.job.databases = work.databases.present()
-        _write_config(work, shared, live)
-        waiting = [path for path in found if not _read(path).get("errors")]
-        step.done, step.total = 0, len(waiting)
+        for target in targets:
+            _write_config(work, shared, target, live)
+        waiting = [
+            (target, path) for target in targets for path in target.found if not _read(path).get("errors")
+        ]
+        step.unit, step.done, step.total = "documents", 0, len(waiting)
         # One at a time: a server whose database is missing would take the others' findings with it.
-        for number, path in enumerate(waiting):
-            _report_one(work, step, number, path)
+        for target, path in waiting:
+            _report_one(work, step, target, path)
             step.done += 1
-            work.save()
+            work.save_soon()
         if step.message:
             raise StepError(step.message)
 
 
-def _report_one(work: Work, step: Step, number: int, path: Path) -> None:
+def _report_one(work: Work, step: Step, target: Target, path: Path) -> None:
     # Vuls looks for the documents in a folder named by a time, and rewrites them there.
-    alone = work.folder / "report" / str(number) / path.parent.name
+    alone = target.folder / "report" / str(step.done) / path.parent.name
     alone.mkdir(parents=True, mode=0o700)
     moved = path.rename(alone / path.name)
-    command = kinds.report_command(work.folder, alone.parent, work.settings.step_timeout_seconds)
+    command = kinds.report_command(target.folder, alone.parent, work.settings.step_timeout_seconds)
     try:
-        said = failure_of(command, work.run(command))
+        said = failure_of(command, work.run(command, folder=target.folder))
     except StepError as failure:
         said = str(failure)
     finally:
@@ -103,30 +227,14 @@ def _report_one(work: Work, step: Step, number: int, path: Path) -> None:
         step.message = f"{path.stem}: {said}"
 
 
-def _vuls(work: Work, command: Command) -> Outcome:
-    try:
-        outcome = work.run(command)
-    except (ToolMissingError, ToolTimeoutError) as failure:
-        raise JobError(str(failure)) from failure
-    if outcome.exit_code == BAD_CONFIGURATION:
-        raise JobError(failure_of(command, outcome))
-    return outcome
-
-
-def _write_config(work: Work, shared: str, live: dict[str, Path]) -> None:
-    scratch = work.folder / "scratch"
+def _write_config(work: Work, shared: str, target: Target, live: dict[str, Path]) -> None:
+    scratch = target.folder / "scratch"
     scratch.mkdir(mode=0o700, exist_ok=True)
     # Vuls creates an empty database where it finds none: that must never be among the live ones.
     dictionaries = {section: scratch / f"{section}.sqlite3" for section in kinds.SMALL_DICTIONARIES}
     dictionaries |= {section: scratch / file for section, file in SECTIONS.items()} | live
-    request = work.job.request
-    text = kinds.job_config(shared, request["servers"], request["scan_type"], dictionaries)
-    (work.folder / "config.toml").write_text(text, encoding="utf-8")
-
-
-def _documents(results: Path, servers: list[str]) -> list[Path]:
-    every = sorted(results.glob("*/*.json"))
-    return list(dict.fromkeys(path for server in servers for path in every if _belongs(path.stem, server)))
+    text = kinds.server_config(shared, target.server, work.job.request["scan_type"], dictionaries)
+    (target.folder / "config.toml").write_text(text, encoding="utf-8")
 
 
 def _belongs(document: str, server: str) -> bool:
@@ -134,9 +242,8 @@ def _belongs(document: str, server: str) -> bool:
     return document == server or document.endswith(f"@{server}") or document.startswith(f"{server}(")
 
 
-def _missing(work: Work, found: list[Path]) -> list[str]:
-    servers = work.job.request["servers"]
-    return [name for name in servers if not any(_belongs(path.stem, name) for path in found)]
+def _missing(targets: list[Target]) -> list[Target]:
+    return [target for target in targets if not target.found]
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from executor import kinds
 from executor.errors import StepError
-from executor.jobs import JobStatus, StepStatus
+from executor.jobs import JobStatus, Step, StepStatus
+from executor.progress import FetchProgress
 from executor.work import Work, failure_of
 
 
@@ -13,7 +14,9 @@ def update(work: Work) -> None:
     """Fetch every database of the job; one that fails does not stop the others."""
     for name in kinds.databases_of(work.job.request["database"]):
         with work.step(name) as step:
-            work.databases.update(name, functools.partial(_fetch, work, name), work.check)
+            step.unit = "rows"
+            step.expected = (work.databases.describe(name) or {}).get("rows")
+            work.databases.update(name, functools.partial(_fetch, work, step), work.check)
         if step.status is StepStatus.COMPLETED and (description := work.databases.describe(name)):
             work.job.databases[name] = description
     failed = [step for step in work.job.steps if step.status is StepStatus.FAILED]
@@ -23,9 +26,16 @@ def update(work: Work) -> None:
         work.job.end(JobStatus.FAILED, failed[-1].message)
 
 
-def _fetch(work: Work, name: str, path: Path) -> None:
-    settings = work.settings
-    command = kinds.fetch_command(name, path, settings.https_proxy, settings.step_timeout_seconds)
-    outcome = work.run(command)
+def _fetch(work: Work, step: Step, path: Path) -> None:
+    settings, progress = work.settings, FetchProgress()
+
+    def read(data: bytes) -> None:
+        progress.feed(data)
+        if (progress.done, progress.total) != (step.done or 0, step.total):
+            step.done, step.total = progress.done, progress.total
+            work.save_soon()
+
+    command = kinds.fetch_command(step.name, path, settings.step_timeout_seconds)
+    outcome = work.run(command, folder=work.folder, read=read)
     if outcome.exit_code != 0:
         raise StepError(failure_of(command, outcome))

@@ -2,7 +2,10 @@
 
 import contextlib
 import shutil
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Self
 
 from executor.complaints import complaint
 from executor.config import Settings
@@ -11,6 +14,10 @@ from executor.engines import Command, Outcome
 from executor.engines.local import LocalEngine
 from executor.errors import JobError, StepError
 from executor.jobs import Job, JobStatus, JobStore, Step, StepStatus, now
+
+# How often progress alone is put on disk, which waits for the disk each time.
+SAVE_EVERY_SECONDS = 1.0
+LONGEST_LINE = 64 * 1024
 
 
 class Work:
@@ -24,6 +31,7 @@ class Work:
         self.engine = LocalEngine(settings)
         self.databases = DatabaseFolder(settings.databases_dir)
         self.folder = store.work_folder(job.id)
+        self._saved_at = 0.0
 
     @contextlib.contextmanager
     def begun(self) -> Iterator[None]:
@@ -56,10 +64,28 @@ class Work:
             step.end(StepStatus.COMPLETED)
         self.save()
 
-    def run(self, command: Command) -> Outcome:
-        """Run a command in the job's folder, its output going to the job's log."""
-        self.say(str(command))
-        return self.engine.run(command, folder=self.folder, write=self.log, check=self.check)
+    def run(
+        self,
+        command: Command,
+        *,
+        folder: Path,
+        label: str | None = None,
+        read: Callable[[bytes], None] | None = None,
+    ) -> Outcome:
+        """Run a command in a folder of the job's, its output going to the job's log.
+
+        Where several run at once, `label` stands before each line of the log. `read` is handed the output
+        too, as it comes.
+        """
+        self.say(f"{label}: {command}" if label else str(command))
+        with _Lines(self.log, label) as log:
+
+            def write(data: bytes) -> None:
+                log.write(data)
+                if read:
+                    read(data)
+
+            return self.engine.run(command, folder=folder, write=write, check=self.check)
 
     def log(self, data: bytes) -> None:
         """Add a tool's output to the job's log."""
@@ -72,6 +98,39 @@ class Work:
     def save(self) -> None:
         """Put the job as it is now on disk."""
         self.store.save(self.job)
+        self._saved_at = time.monotonic()
+
+    def save_soon(self) -> None:
+        """Put the job on disk unless that was done a moment ago: the next save will."""
+        if time.monotonic() - self._saved_at >= SAVE_EVERY_SECONDS:
+            self.save()
+
+
+class _Lines:
+    """Hands output on as it comes or, where it has a label, in whole lines that begin with it."""
+
+    def __init__(self, write: Callable[[bytes], None], label: str | None) -> None:
+        self._write = write
+        self._label = f"[{label}] ".encode(errors="replace") if label else b""
+        self._rest = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._rest:
+            self._write(self._label + self._rest + b"\n")
+
+    def write(self, data: bytes) -> None:
+        """Take the next piece, wherever it was cut."""
+        if not self._label:
+            self._write(data)
+            return
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > LONGEST_LINE:
+            lines, self._rest = [*lines, self._rest], b""
+        if lines:
+            self._write(b"".join(self._label + line + b"\n" for line in lines))
 
 
 def failure_of(command: Command, outcome: Outcome) -> str:

@@ -21,10 +21,15 @@ from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
 import executor
+from tests.dockerd import docker_engine
+from tests.images import server_images, ssh_target, tool_images
 from vulsweb import access, create_app, tasks, worker
 from vulsweb.extensions import db, limiter
 from vulsweb.local import postgres
 from vulsweb.models import Host, Role, ScheduledTask, User
+
+# Fixtures that stand beside what they are about.
+__all__ = ["docker_engine", "server_images", "ssh_target", "tool_images"]
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 PASSWORD = "correct horse battery"

@@ -27,14 +27,23 @@ def with_running_stack(environ: Mapping[str, str]) -> Mapping[str, str]:
     So that `vulsweb token create NAME` beside `vulsweb run` needs no settings.
     """
     told = Path(environ.get("VULSWEB_DATA_DIR") or "data", STACK_FILE)
-    if "DATABASE_URL" in environ or not told.is_file():
+    if not environ.keys().isdisjoint(("DATABASE_URL", "DATABASE_URL_FILE")) or not told.is_file():
         return environ
     return {**json.loads(told.read_text()), **environ}
 
 
+def given(environ: Mapping[str, str], name: str) -> str:
+    """Return the variable `name`, or what stands in the file that `name_FILE` names; empty when unset."""
+    path = environ.get(f"{name}_FILE")
+    try:
+        return (Path(path).read_text() if path else environ.get(name, "")).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{name}_FILE cannot be read: {error}.") from error
+
+
 def required(environ: Mapping[str, str], name: str) -> str:
     """Return a setting that has no default; raise ConfigError when it is missing or empty."""
-    value = environ.get(name, "").strip()
+    value = given(environ, name)
     if not value:
         raise ConfigError(f"{name} is not set.")
     return value
@@ -46,15 +55,8 @@ def with_driver(url: str) -> str:
 
 
 def secret(environ: Mapping[str, str], name: str) -> str:
-    """Return a secret from the variable `name` or the file that `name_FILE` names.
-
-    There is never a default, and anything shorter than 32 characters is refused.
-    """
-    path = environ.get(f"{name}_FILE")
-    try:
-        value = Path(path).read_text().strip() if path else environ.get(name, "")
-    except OSError as error:
-        raise ConfigError(f"{name}_FILE cannot be read: {error}.") from error
+    """Return a secret; there is never a default, and anything shorter than 32 characters is refused."""
+    value = given(environ, name)
     if len(value) < MINIMUM_SECRET_LENGTH:
         raise ConfigError(
             f"{name} must have at least {MINIMUM_SECRET_LENGTH} characters; set {name} or {name}_FILE."
@@ -105,9 +107,5 @@ def from_environment(environ: Mapping[str, str] | None = None) -> dict[str, obje
 
 
 def admin_password(environ: Mapping[str, str]) -> str:
-    """Return the first start's password for `admin`, given outright or by file."""
-    path = environ.get("VULSWEB_ADMIN_PASSWORD_FILE")
-    try:
-        return Path(path).read_text().strip() if path else required(environ, "VULSWEB_ADMIN_PASSWORD")
-    except OSError as error:
-        raise ConfigError(f"VULSWEB_ADMIN_PASSWORD_FILE cannot be read: {error}.") from error
+    """Return the first start's password for `admin`."""
+    return required(environ, "VULSWEB_ADMIN_PASSWORD")

@@ -1,6 +1,5 @@
 """Engines run one tool command; callers name a tool and its arguments, never how it is run."""
 
-import re
 from dataclasses import dataclass
 
 
@@ -13,8 +12,7 @@ class Command:
     timeout_seconds: int
 
     def __str__(self) -> str:
-        # For logs, so without the name and password that a proxy's address may hold.
-        return re.sub(r"://[^/@\s]*@", "://", " ".join((self.tool, *self.arguments)))
+        return " ".join((self.tool, *self.arguments))
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from executor.errors import ToolMissingError, ToolTimeoutError
 
 TOOLS = ("vuls", "go-cve-dictionary", "goval-dictionary", "gost")
 CHUNK = 64 * 1024
+GUARD = "tool.lock"
 POLL_SECONDS = 0.1
 # How long to wait for the last words of a tool whose descendants keep its output open.
 DRAIN_SECONDS = 1.0
@@ -48,15 +49,13 @@ class LocalEngine:
             return self._follow(process, command, write, check)
 
     def end_leftover(self, folder: Path) -> None:
-        """End what a runner that died left running in `folder`."""
-        path = _guard(folder)
-        if not path.exists():
-            return
-        with locks.attempt(path) as free:
-            number = path.read_text()
-            if not free and number.isdigit():
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(int(number), signal.SIGKILL)
+        """End what a runner that died left running in `folder` and the folders in it."""
+        for path in folder.rglob(GUARD):
+            with locks.attempt(path) as free:
+                number = path.read_text()
+                if not free and number.isdigit():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(int(number), signal.SIGKILL)
 
     def find(self, tool: str) -> Path | None:
         """Return the tool's path, or None where it is not installed."""
@@ -80,6 +79,9 @@ class LocalEngine:
         }
         if self.settings.https_proxy:
             variables |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), self.settings.https_proxy)
+            # The fetching tools' own option of that name, which some of their downloaders want: on a
+            # command line everyone on the machine would read the password in it.
+            variables["HTTP-PROXY"] = self.settings.https_proxy
             variables["NO_PROXY"] = "localhost,127.0.0.1,::1"
         if self.settings.ca_bundle:
             # git: some versions of gost clone a repository.
@@ -188,7 +190,7 @@ class _Output:
 
 
 def _guard(folder: Path) -> Path:
-    return folder / "tool.lock"
+    return folder / GUARD
 
 
 def _has_exited(process: subprocess.Popen[bytes]) -> bool:

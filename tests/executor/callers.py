@@ -55,5 +55,5 @@ class Caller:
     def log(self, job_id: str) -> str:
         return str(self("GET", f"/jobs/{job_id}/logs")[1]["text"])
 
-    def finished(self, job_id: str) -> dict[str, Any]:
-        return until(lambda: job if (job := self.job(job_id))["ended_at"] else None)
+    def finished(self, job_id: str, seconds: float = 20) -> dict[str, Any]:
+        return until(lambda: job if (job := self.job(job_id))["ended_at"] else None, seconds)

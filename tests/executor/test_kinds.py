@@ -85,14 +85,14 @@ def test_all_stands_for_the_nine_databases() -> None:
     )
 
 
-def test_a_jobs_config_holds_the_asked_servers_and_no_others_secrets() -> None:
-    text = kinds.job_config(SHARED, ["plain", "odd name"], "fast", {"gost": Path("/live/gost.sqlite3")})
+def test_a_servers_config_holds_nothing_of_the_others() -> None:
+    text = kinds.server_config(SHARED, "odd name", "fast", {"gost": Path("/live/gost.sqlite3")})
 
     assert tomllib.loads(text) == {
         "version": "v2",
         "default": {"user": "scanner"},
         "gost": {"type": "sqlite3", "SQLite3Path": "/live/gost.sqlite3"},
-        "servers": {"plain": {"host": "a"}, "odd name": {"host": "c", "SCANMODE": ["Offline"]}},
+        "servers": {"odd name": {"host": "c", "SCANMODE": ["Offline"]}},
     }
 
 
@@ -101,7 +101,7 @@ def test_a_jobs_config_holds_the_asked_servers_and_no_others_secrets() -> None:
     [("plain", ["deep"]), ("both", ["fast-root", "offline"]), ("odd name", ["fast-root", "offline"])],
 )
 def test_a_full_scan_never_asks_for_deep_and_offline_together(server: str, modes: list[str]) -> None:
-    text = kinds.job_config(SHARED, [server], "full", {})
+    text = kinds.server_config(SHARED, server, "full", {})
 
     made = tomllib.loads(text)["servers"][server]
     assert made["scanMode"] == modes
@@ -111,7 +111,7 @@ def test_a_full_scan_never_asks_for_deep_and_offline_together(server: str, modes
 def test_a_full_scan_heeds_modes_that_come_from_the_default() -> None:
     shared = '[default]\nscanMode = ["offline"]\n[servers.a]\nhost = "a"\n'
 
-    text = kinds.job_config(shared, ["a"], "full", {})
+    text = kinds.server_config(shared, "a", "full", {})
 
     assert tomllib.loads(text)["servers"]["a"]["scanMode"] == ["fast-root", "offline"]
 
@@ -124,23 +124,16 @@ def test_a_server_that_is_not_in_the_config_is_refused(shared: str) -> None:
     assert refused.value.field == "servers"
 
 
-@pytest.mark.parametrize("name", ["nvd", "debian", "gost_debian"])
-def test_every_fetching_tool_is_handed_the_proxy(name: str) -> None:
-    fetch = kinds.fetch_command(name, Path("/s/file"), "http://proxy:1", 60)
-    direct = kinds.fetch_command(name, Path("/s/file"), None, 60)
-
-    assert fetch.arguments == (*direct.arguments, "--http-proxy", "http://proxy:1")
-
-
-def test_a_command_is_shown_without_the_proxys_password() -> None:
-    command = kinds.fetch_command("nvd", Path("/s"), "http://me:secret@proxy:1", 60)
-
-    assert "secret" not in str(command)
-    assert str(command).endswith("--http-proxy http://proxy:1")
-
-
 def test_vuls_gives_up_before_the_executor_does() -> None:
-    command = kinds.scan_command(Path("/w"), Path("/w/results"), 1000)
+    command = kinds.scan_command(Path("/w"), Path("/w/results"), 1000, 120)
 
-    assert "-timeout-scan=900" in command.arguments
+    assert {"-timeout=120", "-timeout-scan=900"} <= set(command.arguments)
     assert command.timeout_seconds == 1000
+
+
+def test_a_connection_test_has_one_step_and_ssh_say_why() -> None:
+    request = kinds.scan_request({**SCAN, "scan_type": "configtest"})
+
+    assert request.steps == ["configtest"]
+    assert "-vvv" in kinds.configtest_command(Path("/w"), 60, 20, verbose=True).arguments
+    assert "-vvv" not in kinds.configtest_command(Path("/w"), 60, 20).arguments

@@ -91,7 +91,9 @@ def test_the_proxy_and_the_authority_are_passed_on_where_set(variables: dict[str
 
     environment = engine.environment()
 
-    assert environment["HTTPS_PROXY"] == environment["HTTP_PROXY"] == "http://p:1"
+    assert (
+        environment["HTTPS_PROXY"] == environment["HTTP_PROXY"] == environment["HTTP-PROXY"] == "http://p:1"
+    )
     assert environment["SSL_CERT_FILE"] == "/ca.pem"
     assert "127.0.0.1" in environment["NO_PROXY"]
 

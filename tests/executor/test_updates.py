@@ -51,7 +51,7 @@ def test_a_failing_fetch_keeps_the_last_good_database_for_reports(
     assert scan["databases"]["gost_debian"]["rows"] == 10
     live, log = data / "databases" / "gost.sqlite3", call.log(scan["id"])
     assert f'SQLite3Path = "{live}"' in log
-    assert f'SQLite3Path = "{data}/jobs/{scan["id"]}/work/scratch/oval.sqlite3"' in log
+    assert f'SQLite3Path = "{data}/jobs/{scan["id"]}/work/servers/0/scratch/oval.sqlite3"' in log
 
 
 def test_cancelling_a_fetch_leaves_nothing_behind(

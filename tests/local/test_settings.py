@@ -31,6 +31,7 @@ def test_the_executors_proxy_and_all_secrets_are_kept_from_the_other_programs() 
         "SECRET_KEY": "s",
         "DATABASE_URL": "postgresql://",
         "REDIS_URL": "redis://",
+        "SECRET_KEY_FILE": "/secret",
         "VULSWEB_ADMIN_PASSWORD": "p",
         "VULSWEB_HTTPS": "yes",
     }
@@ -39,3 +40,17 @@ def test_the_executors_proxy_and_all_secrets_are_kept_from_the_other_programs() 
 
     assert found.shared == {"VULSWEB_HTTPS": "yes"}
     assert set(found.executor) == {"EXECUTOR_HTTPS_PROXY", "EXECUTOR_CA_BUNDLE"}
+
+
+def test_servers_of_ones_own_may_be_named_in_files(tmp_path: Path) -> None:
+    (tmp_path / "database").write_text("postgresql://me:password@db.example/vulsweb\n")
+
+    found = settings.read({"DATABASE_URL_FILE": str(tmp_path / "database")})
+
+    assert found.database_url == "postgresql+psycopg2://me:password@db.example/vulsweb"
+    assert found.shared == {}
+
+
+def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match="REDIS_URL_FILE cannot be read"):
+        settings.read({"REDIS_URL_FILE": str(tmp_path / "none")})

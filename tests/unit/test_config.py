@@ -52,6 +52,18 @@ def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
     assert config.from_environment(given)["SECRET_KEY"] == "f" * 40
 
 
+@pytest.mark.parametrize(
+    ("name", "setting"), [("DATABASE_URL", "SQLALCHEMY_DATABASE_URI"), ("REDIS_URL", "REDIS_URL")]
+)
+def test_an_address_with_a_password_may_come_from_a_file(name: str, setting: str, tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("scheme://:password@server/0\n")
+    given = {key: value for key, value in COMPLETE.items() if key != name}
+
+    settings = config.from_environment(given | {f"{name}_FILE": str(tmp_path / "url")})
+
+    assert settings[setting] == "scheme://:password@server/0"
+
+
 def test_a_secret_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(config.ConfigError, match="SECRET_KEY_FILE cannot be read"):
         config.from_environment(COMPLETE | {"SECRET_KEY_FILE": str(tmp_path / "none")})
@@ -64,9 +76,11 @@ def test_a_command_finds_the_stack_that_runs_on_its_data_folder(tmp_path: Path) 
 
     found = config.with_running_stack(here)
     named = config.with_running_stack(here | {"DATABASE_URL": "mine"})
+    filed = config.with_running_stack(here | {"DATABASE_URL_FILE": "mine"})
 
     assert (found["DATABASE_URL"], found["REDIS_URL"]) == ("told", "mine")
     assert named["DATABASE_URL"] == "mine"
+    assert "DATABASE_URL" not in filed
 
 
 def test_without_a_stack_the_environment_is_all_there_is(tmp_path: Path) -> None:

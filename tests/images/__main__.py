@@ -1,0 +1,13 @@
+"""Build all images of the tests, in the engine that they would use."""
+
+from tests import images
+from tests.dockerd import engine
+
+with engine() as found:
+    images.build_servers(found)
+    for name in (
+        *images.build_tools(found).values(),
+        images.build_ssh_target(found),
+        images.build_python(found),
+    ):
+        print(name, flush=True)
