@@ -176,6 +176,14 @@ def test_our_rules_stand_above_the_file_and_our_defaults_below() -> None:
     assert f"UserKnownHostsFile {FOLDER}/known_hosts" in text
 
 
+def test_what_is_true_anyway_is_accepted_and_not_told_to_ssh() -> None:
+    text = written("Host a\nStrictHostKeyChecking YES\nCheckHostIP yes\nGSSAPIAuthentication no\nUser u")
+
+    assert "YES" not in text
+    assert "CheckHostIP no" in text
+    assert "GSSAPI" not in text
+
+
 def test_keys_are_files_of_the_managed_folder() -> None:
     assert f"IdentityFile {FOLDER}/keys/web-key\n" in written("Host a\nIdentityFile web-key", "web-key")
 

@@ -231,7 +231,7 @@ ANY_FILE = st.lists(st.one_of(LINE, NASTY_LINE, st.text(max_size=20)), max_size=
 PROGRAMS = ("aws ", "gcloud ", "cloudflared ")
 
 
-@settings(MANY, max_examples=EXAMPLES * 5)
+@settings(MANY, max_examples=EXAMPLES * 3)
 @given(content=ANY_FILE)
 @example(content="Host a\nProxyCommand ssh -W %h:%p b\nHost b\nProxyJump a")
 @example(content="HostName 2001:db8::1\nHost web1")

@@ -140,6 +140,7 @@ KEY = "There is no key"
         (f"ProxyCommand PATH=/tmp {SSM}", ALLOWED),
         (f"ProxyCommand /tmp/{SSM}", ALLOWED),
         (f"ProxyCommand ./{SSM}", ALLOWED),
+        ("ProxyCommand aws/bin/ ssm start-session --target %h", ALLOWED),
         (f"ProxyCommand /usr/bin/../../tmp/{SSM}", ALLOWED),
         ("ProxyCommand python3 gcloud.py compute start-iap-tunnel %h %p", ALLOWED),
         # Signs with %.
@@ -274,3 +275,11 @@ def test_a_binary_file_is_refused_in_few_words() -> None:
 
 def test_a_key_whose_name_is_no_file_name_cannot_be_used() -> None:
     assert check("IdentityFile ../x", keys=("../x",))
+
+
+def test_more_patterns_than_anybody_needs_are_refused() -> None:
+    text = "Host *a*b*c*d*\n" * 201 + "\n".join(f"Host abc{number}" for number in range(5000))
+
+    (refusal,) = check(text.replace("d*", "d"), keys=())
+
+    assert (refusal.line, "more than 200 names" in refusal.reason) == (201, True)

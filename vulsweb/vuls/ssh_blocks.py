@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from vulsweb.vuls.ssh_lines import Line
 
@@ -41,6 +42,7 @@ class Blocks:
             else:
                 self.all[-1].options.append(line)
         self._wide: list[int] = []
+        self._found: dict[str, dict[str, list[str]]] = {}
         self._named: dict[str, list[int]] = {}
         for place, block in enumerate(self.all):
             if any(_is_wide(pattern) for pattern in block.patterns if not pattern.startswith("!")):
@@ -60,6 +62,11 @@ class Blocks:
 
     def effective(self, alias: str) -> dict[str, list[str]]:
         """Return what ssh would use for `alias`: the keywords in lower case with their values."""
+        if alias not in self._found:
+            self._found[alias] = self._effective(alias)
+        return self._found[alias]
+
+    def _effective(self, alias: str) -> dict[str, list[str]]:
         used: dict[str, list[str]] = {}
         for option in self._options(alias):
             keyword = option.keyword
@@ -92,18 +99,5 @@ def _is_wide(pattern: str) -> bool:
 
 
 def _matches(name: str, pattern: str) -> bool:
-    """Return whether `pattern` matches, with * and ?; in a time that grows with both, never explodes."""
-    at, star, mark = 0, -1, 0
-    position = 0
-    while at < len(name):
-        if position < len(pattern) and pattern[position] == "*":
-            star, mark = position, at
-            position += 1
-        elif position < len(pattern) and pattern[position] in ("?", name[at]):
-            at, position = at + 1, position + 1
-        elif star >= 0:
-            mark += 1
-            at, position = mark, star + 1
-        else:
-            return False
-    return not pattern[position:].strip("*")
+    # Without classes in brackets, which ssh does not know.
+    return fnmatchcase(name, pattern.replace("[", "[[]"))

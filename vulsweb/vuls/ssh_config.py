@@ -76,6 +76,8 @@ Host web-1
 )
 
 _PATTERN = re.compile(r"!?[A-Za-z0-9*?](?:[A-Za-z0-9*?._:-]){0,252}")
+# Each is tried with each host; without a limit a file could be made that takes minutes to read.
+_MOST_PATTERNS = 200
 # Vuls puts these paths into shell commands as they are, and ssh expands % and ~ in them.
 _FOLDER = re.compile(r"/[A-Za-z0-9._+@/-]*")
 # A socket's path ends at 104 characters; ssh appends 17 while it makes one, we 17 for the name.
@@ -120,8 +122,7 @@ def check(content: str, *, keys: Collection[str]) -> list[Refusal]:
         reason = _against_pattern(line) if line.keyword == "host" else ssh_options.against(line, keys)
         if reason:
             refusals.append(line.refused(reason))
-    if not refusals:
-        refusals = _ways(Blocks(lines))
+    refusals = refusals or _too_many(lines) or _ways(Blocks(lines))
     return sorted(refusals, key=lambda refusal: refusal.line)[:MOST_REFUSALS]
 
 
@@ -158,8 +159,8 @@ def generated(
         parts += [_shared(blocks, alias, sockets) for alias in _end_points(blocks)]
     parts.append(_stanza(("*",), _first(folder)))
     for block in blocks.all:
-        if block.options:
-            parts.append(_stanza(block.patterns, [_written(option, folder) for option in block.options]))
+        if told := [option for option in block.options if option.keyword not in ssh_options.IDLE]:
+            parts.append(_stanza(block.patterns, [_written(option, folder) for option in told]))
     parts.append(_stanza(("*",), _LAST))
     return "\n".join(parts)
 
@@ -171,6 +172,16 @@ def _against_pattern(line: Line) -> str | None:
         if not word.startswith("!") and not any(sign in word for sign in "*?") and not ALIAS.fullmatch(word):
             return f"{word!r} cannot be the name of a scanned host; take letters, digits and . _ -."
     return None
+
+
+def _too_many(lines: list[Line]) -> list[Refusal]:
+    left = _MOST_PATTERNS
+    for line in lines:
+        if line.keyword == "host":
+            left -= sum("*" in word or "?" in word for word in line.words)
+        if left < 0:
+            return [line.refused(f"These are more than {_MOST_PATTERNS} names with * or ?; write fewer.")]
+    return []
 
 
 def _checked(content: str, keys: Collection[str]) -> Blocks:
@@ -248,15 +259,19 @@ def _shared(blocks: Blocks, alias: str, sockets: PurePath) -> str:
 
 
 def _first(folder: PurePath) -> list[str]:
-    """Return what nothing in the file can change, since the first value wins."""
+    """Return what nothing in the file can change, since the first value wins.
+
+    Options that some ssh lack (GSSAPI, PKCS#11, KnownHostsCommand) are not named: they are off by themselves.
+    """
     return [
         "StrictHostKeyChecking yes",
         f"UserKnownHostsFile {folder / KNOWN_HOSTS}",
         # Not "none", which Vuls takes for a file.
         "GlobalKnownHostsFile /dev/null",
-        "KnownHostsCommand none",
         "NoHostAuthenticationForLocalhost no",
+        # These two would write to known_hosts, which is a person's to do.
         "UpdateHostKeys no",
+        "CheckHostIP no",
         "VerifyHostKeyDNS no",
         "CanonicalizeHostname no",
         "BatchMode yes",
@@ -264,12 +279,9 @@ def _first(folder: PurePath) -> list[str]:
         "PasswordAuthentication no",
         "KbdInteractiveAuthentication no",
         "HostbasedAuthentication no",
-        "GSSAPIAuthentication no",
         "IdentitiesOnly yes",
         "IdentityAgent none",
         "AddKeysToAgent no",
-        "PKCS11Provider none",
-        "SecurityKeyProvider internal",
         "PermitLocalCommand no",
         "LocalCommand none",
         "RemoteCommand none",

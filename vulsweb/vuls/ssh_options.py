@@ -78,16 +78,13 @@ _OPTIONS: dict[str, Check] = {
     ),
     "Port": _number(1, 65535, "a port"),
     "HostKeyAlias": _pattern(KEY_NAME, "Write a plain name: letters, digits and . _ -."),
-    "IdentitiesOnly": _YES_NO,
     "AddressFamily": _one_of("any", "inet", "inet6"),
-    "CheckHostIP": _YES_NO,
     "Compression": _YES_NO,
     "ConnectionAttempts": _number(1, 10, "a number"),
     "ConnectTimeout": _number(1, 300, "a whole number of seconds"),
     "ServerAliveInterval": _number(0, 3600, "a whole number of seconds"),
     "ServerAliveCountMax": _number(1, 100, "a number"),
     "TCPKeepAlive": _YES_NO,
-    "HashKnownHosts": _YES_NO,
     "LogLevel": _one_of("quiet", "fatal", "error", "info", "verbose"),
     "Ciphers": _algorithms(_CIPHERS),
     "MACs": _algorithms(_MACS),
@@ -95,9 +92,14 @@ _OPTIONS: dict[str, Check] = {
     "HostKeyAlgorithms": _algorithms(_SIGNATURES),
     "PubkeyAcceptedAlgorithms": _algorithms(_SIGNATURES),
     "PubkeyAcceptedKeyTypes": _algorithms(_SIGNATURES),
-    # What stands in many files and does not matter as long as it says what is true here anyway.
+}
+# What stands in many files and is fine as long as it says what is true here anyway; ssh is not told again.
+_IDLE: dict[str, Check] = {
     "StrictHostKeyChecking": _one_of("yes"),
     "BatchMode": _one_of("yes"),
+    "IdentitiesOnly": _YES_NO,
+    "CheckHostIP": _YES_NO,
+    "HashKnownHosts": _YES_NO,
     "PubkeyAuthentication": _one_of("yes"),
     "PreferredAuthentications": _one_of("publickey"),
     "PasswordAuthentication": _NO,
@@ -122,8 +124,11 @@ _OPTIONS: dict[str, Check] = {
     "VerifyHostKeyDNS": _NO,
     "VisualHostKey": _NO,
 }
-SPELLED = {name.lower(): name for name in (*_OPTIONS, "IdentityFile", "ProxyJump", "ProxyCommand", "Host")}
-_CHECKS = {name.lower(): check for name, check in _OPTIONS.items()}
+SPELLED = {
+    name.lower(): name for name in (*_OPTIONS, *_IDLE, "IdentityFile", "ProxyJump", "ProxyCommand", "Host")
+}
+IDLE = frozenset(name.lower() for name in _IDLE)
+_CHECKS = {name.lower(): check for name, check in (_OPTIONS | _IDLE).items()}
 
 _RUNS = "It can run a program on the machine that scans, so it is not allowed here; leave it out."
 _READS = "It names a file outside the managed folder, so it is not allowed here; leave it out."

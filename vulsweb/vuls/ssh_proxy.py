@@ -150,7 +150,7 @@ _ALLOWED = ", ".join([*(form.shown for forms in _FORMS.values() for form in form
 # Everything that the forms need, and nothing that a shell acts upon but quotes, which are taken off.
 _SAFE = re.compile(r"[A-Za-z0-9 \t_@%+=:,./'\"\[\]-]*")
 _TOKEN = re.compile(r"%[hprn]")
-_FOLDERS = re.compile(r"/(?:usr/|usr/local/|snap/|opt/homebrew/)?bin/")
+_FOLDERS = re.compile(r"\A/(?:usr/|usr/local/|snap/|opt/homebrew/)?bin/")
 
 
 def read_proxy_command(value: str) -> Proxy | str:
