@@ -48,7 +48,10 @@ def prepare() -> None:
         if db.session.scalar(select(ScheduledTask.id).limit(1)) is None:
             tasks.create(MONTHLY_UPDATE, now)
     _sync_hosts(now)
-    known_hosts.restore(SshFolder(current_app.config["SSH_FOLDER"]))
+    try:
+        known_hosts.restore(SshFolder(current_app.config["SSH_FOLDER"]))
+    except OSError as error:
+        raise click.ClickException(f"The folder of keys and known hosts cannot be used: {error}.") from error
     db.session.commit()
 
 

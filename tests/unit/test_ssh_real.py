@@ -26,8 +26,8 @@ class Network:
     servers: dict[str, Server]
     admin: User
 
-    def ssh(self, alias: str, *command: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
-        words = ["ssh", "-F", str(self.places.folder.config), alias, *command]
+    def ssh(self, *words: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+        words = ("ssh", "-F", str(self.places.folder.config), *words)
         return subprocess.run(
             words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False
         )
@@ -109,3 +109,20 @@ def test_a_host_that_hangs_holds_up_no_other(network: Network) -> None:
         network.ssh("hanging", "true", seconds=3)
 
     assert network.ssh("direct", "true").returncode == 0
+
+
+def test_the_commands_of_a_scan_share_one_connection(network: Network) -> None:
+    network.accept("direct")
+    version = ssh_configs.latest()
+    assert version is not None
+    sharing = replace(network.places, share_connections=True)
+    ssh_configs.save(
+        version.content, sharing, expected=1, now=NOW, saved_by=network.admin, trigger=Trigger.PERSON
+    )
+    db.session.commit()
+
+    said = [network.ssh("direct", "echo", str(number)).stdout for number in range(3)]
+    network.ssh("-O", "exit", "direct")
+
+    assert said == ["0\n", "1\n", "2\n"]
+    assert network.servers["direct"].log.count("Accepted publickey") == 1

@@ -87,6 +87,13 @@ def test_a_refused_key_is_in_no_answer(
     assert broken.splitlines()[1] not in answer.text + caplog.text
 
 
+def test_more_than_a_key_is_not_even_read(signed_in: FlaskClient, folder: SshFolder) -> None:
+    answer = signed_in.post("/keys/", data=b"x" * 2**21, content_type="multipart/form-data; boundary=b")
+
+    assert answer.status_code == 413
+    assert not folder.keys.exists()
+
+
 def whole_database() -> str:
     tables = [table.name for table in db.metadata.sorted_tables]
     return "".join(str(db.session.execute(text(f"TABLE {name}")).all()) for name in tables)
