@@ -11,6 +11,7 @@ import pytest
 from flask import Flask
 
 from tests.conftest import NOW
+from tests.needs import tool
 from tests.sshd import Server, hanging, jump_host, sshd
 from vulsweb import known_hosts, ssh_configs, ssh_keys
 from vulsweb.extensions import db
@@ -126,3 +127,23 @@ def test_the_commands_of_a_scan_share_one_connection(network: Network) -> None:
 
     assert said == ["0\n", "1\n", "2\n"]
     assert network.servers["direct"].log.count("Accepted publickey") == 1
+
+
+def test_vuls_itself_gets_in_by_the_files_that_a_save_wrote(network: Network, tmp_path: Path) -> None:
+    network.accept("direct", "jump", "behind")
+    config, log = network.places.vuls_config, tmp_path / "log"
+    words = [tool("vuls"), "configtest", f"-config={config}", f"-log-dir={log}", "direct", "behind"]
+
+    done = subprocess.run(
+        words,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=tmp_path,
+        check=False,
+    )
+
+    said = done.stdout + done.stderr
+    for name in ("direct", "behind"):
+        assert f"Detected: {name}: " in said, said
