@@ -27,6 +27,7 @@ from vulsweb import access, create_app, tasks, worker
 from vulsweb.extensions import db, limiter
 from vulsweb.local import postgres
 from vulsweb.models import Host, Role, ScheduledTask, User
+from vulsweb.vuls.connections import HostConnection
 
 # Fixtures that stand beside what they are about.
 __all__ = ["docker_engine", "server_images", "ssh_target", "tool_images"]
@@ -145,7 +146,9 @@ def make_host(app: Flask) -> Callable[..., Host]:
     def make(name: str = "web-1", **fields: Any) -> Host:
         given: dict[str, Any] = {
             "name": name,
+            "entry": name,
             "hostname": name,
+            "connection": HostConnection.DIRECT,
             "scan_modes": ["fast"],
             "vuls_config": {"host": name},
             "created_at": NOW,

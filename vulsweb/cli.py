@@ -63,9 +63,31 @@ def _sync_hosts(now: datetime) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(config_toml.STARTER)
     try:
-        hosts.sync(path.read_text(), now)
+        outcome = hosts.sync_file(path, now)
     except config_toml.ConfigTomlError as error:
         click.echo(f"Hosts were not synchronized: {error}", err=True)
+        return
+    for wrong in outcome.errors:
+        click.echo(f"A host was left as it was: {wrong}", err=True)
+
+
+@click.group("hosts")
+def hosts_group() -> None:
+    """Hosts, as config.toml names them."""
+
+
+@hosts_group.command("sync")
+def sync_hosts() -> None:
+    """Bring the hosts in step with config.toml; exit code 1 when something in it cannot be used."""
+    try:
+        outcome = hosts.sync_file(current_app.config["VULS_CONFIG"], datetime.now(UTC))
+    except config_toml.ConfigTomlError as error:
+        raise click.ClickException(str(error)) from error
+    db.session.commit()
+    click.echo(outcome.summary)
+    for wrong in outcome.errors:
+        click.echo(wrong, err=True)
+    sys.exit(bool(outcome.errors))
 
 
 @click.command()
@@ -144,5 +166,5 @@ def _person(name: str) -> User:
 
 def register(app: Flask) -> None:
     """Add the commands to the application."""
-    for command in (prepare, doctor, user, token):
+    for command in (prepare, doctor, hosts_group, user, token):
         app.cli.add_command(command)

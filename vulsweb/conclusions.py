@@ -4,21 +4,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
-
-from vulsweb import findings, runs
+from vulsweb import runs, scan_lines
 from vulsweb.executor_client import Job
-from vulsweb.extensions import db
-from vulsweb.models import Host, Run, RunStatus
-from vulsweb.vuls import results
+from vulsweb.models import Run, RunStatus
+from vulsweb.scan_lines import Line
 from vulsweb.vuls.results import Outcome, Severity
+
+# How many hosts a run's reason quotes; the others' lines stand on its page.
+MESSAGES = 3
 
 
 def conclude(run: Run, job: Job, documents: Iterable[tuple[str, bytes]], now: datetime) -> None:
     """End a run whose job has ended: store what it left behind and say what it came to."""
     runs.note(run, job, now)
     if job.status == "cancelled":
-        runs.end(run, RunStatus.CANCELLED, "Cancelled.", now)
+        runs.end(run, RunStatus.CANCELLED, run.cancel_reason or "Cancelled.", now)
     elif "servers" in run.request:
         _conclude_scan(run, job, documents, now)
     else:
@@ -26,62 +26,30 @@ def conclude(run: Run, job: Job, documents: Iterable[tuple[str, bytes]], now: da
 
 
 def _conclude_scan(run: Run, job: Job, documents: Iterable[tuple[str, bytes]], now: datetime) -> None:
-    hosts = [_store_host(run, job, server, document, now) for server, document in documents]
-    left = {str(host["name"]) for host in hosts}
-    hosts += [
-        _host_line(server, Outcome.FAILED, f"{server}: {job.error or 'the scan left no result.'}")
-        for server in run.request["servers"]
-        if server not in left
-    ]
+    lines = scan_lines.of_documents(run, job, documents, now)
+    lines += scan_lines.of_the_silent(run, job, lines)
+    scan_lines.store(run, lines, now)
     run.result_data = {
         "severity_counts": {
-            severity.value: sum(host["severity_counts"].get(severity.value, 0) for host in hosts)
+            severity.value: sum(line.severity_counts.get(severity.value, 0) for line in lines)
             for severity in Severity
         },
-        "opened": sum(host["opened"] for host in hosts),
-        "fixed": sum(host["fixed"] for host in hosts),
-        "hosts": hosts,
+        "opened": sum(line.opened for line in lines),
+        "fixed": sum(line.fixed for line in lines),
+        "host_counts": {each.value: sum(line.outcome is each for line in lines) for each in Outcome},
     }
-    reason = " ".join(host["message"] for host in hosts if host["message"])
-    runs.end(run, _worst({Outcome(host["outcome"]) for host in hosts}), reason or None, now)
+    runs.end(run, _worst({line.outcome for line in lines}), _why_not_all(lines), now)
 
 
-def _store_host(run: Run, job: Job, server: str, document: bytes, now: datetime) -> dict[str, Any]:
-    host = db.session.scalars(select(Host).where(Host.name == server)).first()
-    if host is None:
-        return _host_line(
-            server, Outcome.FAILED, f"{server}: a result came back for a host that we do not know."
-        )
-    try:
-        result = results.parse(document)
-    except results.ResultsError as error:
-        return _host_line(server, Outcome.FAILED, f"{server}: the result cannot be read. {error}")
-    outcome, message = results.judge(result, job.databases)
-    line = _host_line(server, outcome, f"{server}: {message}" if message else None)
-    if outcome is Outcome.FAILED:
-        return line
-    change = findings.store(
-        run_id=run.id,
-        host=host,
-        document=document,
-        result=result,
-        complete=outcome is Outcome.SUCCESS,
-        now=now,
+def _why_not_all(lines: Sequence[Line]) -> str | None:
+    said = [line.message for line in lines if line.outcome is not Outcome.SUCCESS and line.message]
+    if len(said) <= MESSAGES:
+        return " ".join(said) or None
+    failed = sum(line.outcome is Outcome.FAILED for line in lines)
+    return (
+        f"Of {len(lines):,} hosts {failed:,} failed and {len(said) - failed:,} are partial."
+        f" {' '.join(said[:MESSAGES])}"
     )
-    figures = {"severity_counts": result.severity_counts, "packages": result.package_count}
-    return line | figures | {"opened": change.opened, "fixed": change.fixed}
-
-
-def _host_line(server: str, outcome: Outcome, message: str | None) -> dict[str, Any]:
-    return {
-        "name": server,
-        "outcome": outcome.value,
-        "message": message,
-        "severity_counts": {},
-        "packages": 0,
-        "opened": 0,
-        "fixed": 0,
-    }
 
 
 def _worst(outcomes: set[Outcome]) -> RunStatus:

@@ -12,6 +12,8 @@ import requests
 CONNECT_SECONDS = 3
 READ_SECONDS = 30
 IDS_A_REQUEST = 100
+# What is asked of the executor out of a run's request, which also keeps what is ours alone.
+ASKED = ("servers", "scan_type", "database")
 
 
 class ExecutorError(Exception):
@@ -45,6 +47,7 @@ class Job:
     error: str | None
     results: list[dict[str, Any]]
     databases: dict[str, dict[str, Any]]
+    tests: list[dict[str, Any]]  # of a connection test: one for each server
 
     @property
     def ended(self) -> bool:
@@ -82,7 +85,7 @@ class ExecutorClient:
 
     def submit(self, job_id: str, request: Mapping[str, Any]) -> Job:
         """Ask for a run's job; safe to repeat, since the executor keys jobs by `job_id`."""
-        body = {"job_id": job_id, **request}
+        body = {"job_id": job_id, **{name: request[name] for name in ASKED if name in request}}
         path = "/scan" if "servers" in request else "/database/update"
         return _job(self._json("POST", path, json=body))
 
@@ -160,6 +163,7 @@ def _job(document: Mapping[str, Any]) -> Job:
             error=document["error"],
             results=document["results"],
             databases=document["databases"] or {},
+            tests=document.get("tests") or [],
         )
     except KeyError as error:
         raise ExecutorUnavailable(f"The executor's description of a job lacks {error}.") from error

@@ -38,8 +38,8 @@ def claim(sync_id: int) -> HostSync | None:
 def do(sync: HostSync, config: Path, now: datetime) -> None:
     """Synchronize the hosts with the file as it is now, and note what it came to."""
     try:
-        outcome = hosts.sync(config.read_text(encoding="utf-8"), now)
-    except (ConfigTomlError, OSError, UnicodeDecodeError) as error:
+        outcome = hosts.sync_file(config, now)
+    except ConfigTomlError as error:
         sync.error = str(error)
     else:
         sync.outcome = asdict(outcome)

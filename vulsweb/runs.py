@@ -2,31 +2,50 @@
 
 import uuid
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, update
 from sqlalchemy.orm import aliased, joinedload
 
+from vulsweb import overlap, targets
 from vulsweb.executor_client import Job
 from vulsweb.extensions import db
-from vulsweb.models import LogChunk, Run, RunStatus, ScheduledTask, TaskType, Trigger, User
-from vulsweb.models.run import ACTIVE
+from vulsweb.models import LogChunk, Overlap, Run, RunStatus, ScheduledTask, TaskType, Trigger, User
+from vulsweb.models.run import ACTIVE, GOING
+from vulsweb.overlap import Plan, Standing
 
 # A message that was lost on its way, or a worker that died while it asked the executor, shows by this.
 STALE = timedelta(seconds=60)
 # A form sent again after this long is meant, as on a page that was left open.
 SAME_REQUEST = timedelta(minutes=5)
 REASON_LENGTH = 2000
+BEFORE_IT_BEGAN = "Cancelled before it began."
 _FOR_PAGES = (joinedload(Run.task).joinedload(ScheduledTask.host), joinedload(Run.requested_by))
 
 
+class Paused(Exception):
+    """The task waits for its host to come back; the message says so."""
+
+
 class AlreadyActive(Exception):
-    """The task has a run that is not over yet: `run`."""
+    """The task has a run, `run`, in whose way its overlap rule lets no other come."""
 
     def __init__(self, run: Run) -> None:
-        super().__init__(f"{run.task.name} is already {run.status.value}.")
+        waits = run.task.overlap is Overlap.WAIT
+        rule = "Only one run of it may wait." if waits else "By its overlap rule no run is added meanwhile."
+        super().__init__(f"{run.task.name} is already {run.status.value}. {rule}")
         self.run = run
+
+
+@dataclass(frozen=True)
+class Started:
+    """What came of asking for many runs."""
+
+    run_ids: Sequence[int]  # for the workers, those that wait among them
+    waiting: int
+    skipped: int
 
 
 def start(
@@ -37,46 +56,63 @@ def start(
     requested_by: User | None = None,
     request_key: str | None = None,
 ) -> Run:
-    """Queue a run of `task` now; raise AlreadyActive while an earlier one is not over.
+    """Queue a run of `task` now, as its overlap rule says.
+
+    Raise AlreadyActive where that is to skip, and Paused while the task waits for its host.
 
     The same `request_key` within minutes is the same request: it gets the run that it has made.
     """
-    # Serialises with other starts of this task, the tick's among them.
-    db.session.execute(select(ScheduledTask.id).where(ScheduledTask.id == task.id).with_for_update())
+    # Serialises with other starts of this task, the tick's among them, and with claims.
+    lock = select(ScheduledTask).where(ScheduledTask.id == task.id).with_for_update()
+    db.session.scalars(lock.execution_options(populate_existing=True)).one()
     if request_key and (made := _made_by(task.id, request_key, now)):
         return made
-    if active := active_run(task.id):
-        raise AlreadyActive(active)
+    if task.paused_reason:
+        raise Paused(task.paused_reason)
+    plan = overlap.plan(task.overlap, overlap.standings([task.id]).get(task.id, Standing()))
+    if plan.skipped_for is not None:
+        raise AlreadyActive(db.session.get_one(Run, plan.skipped_for, populate_existing=True))
     run = _new_run(task, trigger, now, requested_by)
     run.request_key = request_key
-    db.session.add(run)
-    db.session.flush()
-    task.last_run_id = run.id
+    _queue([(run, plan)], now)
     return run
 
 
 def start_many(
     task_ids: Collection[int], *, trigger: Trigger, now: datetime, requested_by: User | None = None
-) -> tuple[Sequence[int], int]:
-    """Queue a run of each task; return the runs' ids, and how many tasks had one that is not over."""
+) -> Started:
+    """Queue a run of each task, as its overlap rule says."""
     tasks = db.session.scalars(
         select(ScheduledTask)
-        .where(ScheduledTask.id.in_(task_ids))
+        .where(ScheduledTask.id.in_(task_ids), ScheduledTask.paused_at.is_(None))
         .options(joinedload(ScheduledTask.host))
         # In one order everywhere, so that two of these never wait for each other.
         .order_by(ScheduledTask.id)
         .with_for_update(of=ScheduledTask)
         .execution_options(populate_existing=True)
     ).all()
-    busy = set(
-        db.session.scalars(select(Run.task_id).where(Run.task_id.in_(task_ids), Run.status.in_(ACTIVE)))
-    )
-    made = [_new_run(task, trigger, now, requested_by) for task in tasks if task.id not in busy]
-    db.session.add_all(made)
+    standings = overlap.standings([task.id for task in tasks])
+    plans = [(task, overlap.plan(task.overlap, standings.get(task.id, Standing()))) for task in tasks]
+    made = [
+        (_new_run(task, trigger, now, requested_by), plan) for task, plan in plans if plan.skipped_for is None
+    ]
+    _queue(made, now)
+    waiting = sum(plan.waits for _, plan in made)
+    return Started([run.id for run, _ in made], waiting, skipped=len(plans) - len(made))
+
+
+def _queue(made: Sequence[tuple[Run, Plan]], now: datetime) -> None:
+    for (run, _), run_id in zip(made, overlap.new_run_ids(len(made)), strict=True):
+        run.id = run_id
+    overlap.make_way({old: run.id for run, plan in made for old in plan.replaces}, now)
+    for run, plan in made:
+        run.reason = plan.reason
+        db.session.add(run)
     db.session.flush()
-    for run in made:
-        run.task.last_run_id = run.id
-    return [run.id for run in made], len(busy)
+    for run, plan in made:
+        # While a run waits, what its task does is what the earlier one does; claim sees to the rest.
+        if not plan.waits:
+            run.task.last_run_id = run.id
 
 
 def _made_by(task_id: int, request_key: str, now: datetime) -> Run | None:
@@ -110,16 +146,22 @@ def new_job_id() -> str:
 def request_of(task: ScheduledTask) -> dict[str, Any]:
     """Return what the executor is asked for when `task` runs."""
     if task.task_type is TaskType.SCAN:
-        assert task.host is not None  # noqa: S101 - the table's CHECK constraint says so
-        assert task.scan_type is not None  # noqa: S101
-        return {"servers": [task.host.name], "scan_type": task.scan_type.value}
+        assert task.scan_type is not None  # noqa: S101 - the table's CHECK constraint says so
+        scan = {"scan_type": task.scan_type.value}
+        if task.host_tag is not None:
+            # Which hosts that is will be seen when the run begins: targets.begin.
+            return scan | {"servers": [], "tag": task.host_tag}
+        assert task.host is not None  # noqa: S101
+        return scan | {"servers": [task.host.entry]}
     assert task.database_type is not None  # noqa: S101
     return {"database": task.database_type.value}
 
 
 def active_run(task_id: int) -> Run | None:
-    """Return the task's run that is not over yet, if there is one."""
-    return db.session.scalars(select(Run).where(Run.task_id == task_id, Run.status.in_(ACTIVE))).first()
+    """Return the task's run that is not over yet, if there is one: of two, the one that the other awaits."""
+    return db.session.scalars(
+        select(Run).where(Run.task_id == task_id, Run.status.in_(ACTIVE)).order_by(Run.id)
+    ).first()
 
 
 def get(run_id: int) -> Run | None:
@@ -134,20 +176,44 @@ def query(statuses: Collection[RunStatus] = ()) -> Select[Run]:
 
 
 def claim(run_id: int, now: datetime) -> Run | None:
-    """Take a run to ask the executor for it; None means that another worker has it or it is over.
+    """Take a run to ask the executor for it; None: another worker has it, it waits for one, or it is over.
 
     A claim older than a minute has been left by a worker that died: the next one may take it, since the
     executor answers a repeated request with the same job.
     """
+    # As for a start, so that nobody decides by what we are about to change.
+    lock = select(ScheduledTask).join(Run, Run.task_id == ScheduledTask.id).where(Run.id == run_id)
+    task = db.session.scalars(
+        lock.with_for_update(of=ScheduledTask).execution_options(populate_existing=True)
+    ).one_or_none()
     abandoned = and_(Run.status == RunStatus.STARTING, Run.heartbeat_at < now - STALE)
-    won = db.session.scalar(
+    won = task and db.session.scalar(
         update(Run)
-        .where(Run.id == run_id, or_(Run.status == RunStatus.QUEUED, abandoned))
-        .values(status=RunStatus.STARTING, started_at=func.coalesce(Run.started_at, now), heartbeat_at=now)
+        .where(Run.id == run_id, or_(_ready(), abandoned))
+        .values(
+            status=RunStatus.STARTING,
+            started_at=func.coalesce(Run.started_at, now),
+            heartbeat_at=now,
+            reason=None,
+        )
         .returning(Run.id)
         .execution_options(synchronize_session=False)
     )
-    return db.session.get(Run, run_id, populate_existing=True) if won else None
+    if not task or not won:
+        return None
+    task.last_run_id = run_id
+    return db.session.get(Run, run_id, populate_existing=True)
+
+
+def ready(task_ids: Collection[int]) -> Sequence[int]:
+    """Return the queued runs of the tasks that no earlier run holds up: after an end, what waited for it."""
+    return db.session.scalars(select(Run.id).where(Run.task_id.in_(task_ids), _ready())).all()
+
+
+def _ready() -> ColumnElement[bool]:
+    earlier = aliased(Run)
+    holds_up = select(earlier.id).where(earlier.task_id == Run.task_id, earlier.status.in_(GOING)).exists()
+    return and_(Run.status == RunStatus.QUEUED, ~holds_up)
 
 
 def accept(run: Run, job: Job, now: datetime) -> None:
@@ -220,14 +286,23 @@ def end(run: Run, status: RunStatus, reason: str | None, now: datetime) -> None:
     run.status = status
     run.reason = reason[:REASON_LENGTH] if reason else None
     run.completed_at = now
+    if status in (RunStatus.FAILED, RunStatus.TIMEOUT) and run.result_data is None:
+        targets.note_failure(run, now)
 
 
-def cancel(run: Run, now: datetime) -> None:
-    """Stop the run: at once while nobody works on it, else by way of the executor."""
+def cancel(run: Run, now: datetime) -> bool:
+    """Stop the run, at once while nobody works on it, else by way of the executor; False if it is over."""
+    # Locked and read again, or a worker could take the queued run between our look and our word.
+    db.session.flush()
+    lock = select(Run).where(Run.id == run.id).with_for_update(of=Run)
+    run = db.session.scalars(lock.execution_options(populate_existing=True)).one()
     if run.status is RunStatus.QUEUED:
-        end(run, RunStatus.CANCELLED, "Cancelled before it began.", now)
+        end(run, RunStatus.CANCELLED, BEFORE_IT_BEGAN, now)
     elif run.status.is_active:
         run.cancel_requested_at = run.cancel_requested_at or now
+    else:
+        return False
+    return True
 
 
 def to_launch_again(now: datetime) -> Sequence[int]:
@@ -236,7 +311,7 @@ def to_launch_again(now: datetime) -> Sequence[int]:
         select(Run.id)
         .where(
             or_(
-                and_(Run.status == RunStatus.QUEUED, Run.created_at < now - STALE),
+                and_(_ready(), Run.created_at < now - STALE),
                 and_(Run.status == RunStatus.STARTING, Run.heartbeat_at < now - STALE),
             )
         )
@@ -253,10 +328,21 @@ def silent(now: datetime) -> Sequence[tuple[int, str]]:
 
 
 def overdue(now: datetime, timeout: timedelta) -> Sequence[Run]:
-    """Return the active runs that began (or were queued) longer ago than `timeout`."""
+    """Return the runs that began, or that a worker could have taken, longer ago than `timeout`.
+
+    One that waits for another is never overdue; its time begins when the other has ended.
+    """
+    earlier = aliased(Run)
+    last_end = (
+        select(func.max(earlier.completed_at))
+        .where(earlier.task_id == Run.task_id, earlier.status != RunStatus.SKIPPED)
+        .scalar_subquery()
+    )
+    begun = and_(Run.status.in_(GOING), func.coalesce(Run.started_at, Run.created_at) < now - timeout)
+    left = and_(_ready(), func.greatest(Run.created_at, last_end) < now - timeout)
     return db.session.scalars(
         select(Run)
-        .where(Run.status.in_(ACTIVE), func.coalesce(Run.started_at, Run.created_at) < now - timeout)
+        .where(or_(begun, and_(Run.created_at < now - timeout, left)))
         .with_for_update(skip_locked=True, of=Run)
     ).all()
 

@@ -12,16 +12,16 @@ from sqlalchemy import delete as delete_from
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload, selectinload
 
-from vulsweb import schedules
+from vulsweb import schedules, targets
 from vulsweb.extensions import db
-from vulsweb.models import Host, Run, RunStatus, ScheduledTask, TaskType
+from vulsweb.models import Host, Overlap, Run, RunStatus, ScheduledTask, TaskType
 from vulsweb.models.run import ACTIVE
 from vulsweb.vuls.databases import DatabaseType
 from vulsweb.vuls.results import ScanType
 
 NAME_LENGTH = 120
 DESCRIPTION_LENGTH = 2000
-_Choice = TypeVar("_Choice", TaskType, ScanType, DatabaseType)
+_Choice = TypeVar("_Choice", TaskType, ScanType, DatabaseType, Overlap)
 
 
 class InvalidTask(Exception):
@@ -130,7 +130,7 @@ def query(wanted: Filter, sort: Sort = Sort.NAME, *, descending: bool = False) -
         chosen = chosen.where(ScheduledTask.last_run.has(Run.status.in_(wanted.result.statuses)))
     if wanted.text:
         chosen = chosen.outerjoin(ScheduledTask.host)
-        columns = (ScheduledTask.name, ScheduledTask.description, Host.name)
+        columns = (ScheduledTask.name, ScheduledTask.description, ScheduledTask.host_tag, Host.name)
         chosen = chosen.where(or_(*(column.icontains(wanted.text, autoescape=True) for column in columns)))
     return chosen
 
@@ -144,6 +144,22 @@ def _order(sort: Sort, *, descending: bool) -> tuple[ColumnElement[Any], ...]:
     }[sort]
     first = (column.desc() if descending else column.asc()).nulls_last()
     return first, ScheduledTask.id.desc() if descending else ScheduledTask.id.asc()
+
+
+def of_host(host: Host) -> Select[ScheduledTask]:
+    """Return the tasks that scan the host, for itself or by one of its tags, by name."""
+    return (
+        select(ScheduledTask)
+        .where(or_(ScheduledTask.host_id == host.id, ScheduledTask.host_tag.in_(host.tags)))
+        .options(selectinload(ScheduledTask.host), selectinload(ScheduledTask.last_run))
+        .order_by(*_order(Sort.NAME, descending=False))
+    )
+
+
+def paused(task_ids: Collection[int]) -> int:
+    """Return how many of the tasks wait for their host to come back."""
+    chosen = ScheduledTask.id.in_(task_ids) & ScheduledTask.paused_at.is_not(None)
+    return db.session.scalar(select(func.count()).select_from(ScheduledTask).where(chosen)) or 0
 
 
 def get(task_id: int) -> ScheduledTask | None:
@@ -220,7 +236,9 @@ def switch(task_ids: Collection[int], *, active: bool, now: datetime) -> tuple[i
 
 
 def _next_run(task: ScheduledTask, now: datetime) -> datetime | None:
-    return schedules.next_slot(task.cron_expression, task.timezone, now) if task.active else None
+    if not task.active or task.paused_at is not None:
+        return None
+    return schedules.next_slot(task.cron_expression, task.timezone, now)
 
 
 def _flush() -> None:
@@ -244,13 +262,18 @@ def _apply(task: ScheduledTask, values: Mapping[str, Any], now: datetime) -> Non
         "scan_type": None,
         "database_type": None,
         "host": None,
+        "host_tag": None,
         "cron_expression": _cron(values, errors),
         "timezone": _timezone(values, errors),
         "active": _active(values, errors),
+        "overlap": _choice(Overlap, {"overlap": Overlap.SKIP, **values}, "overlap", errors),
     }
     if task_type is TaskType.SCAN:
         fields["scan_type"] = _choice(ScanType, values, "scan_type", errors)
-        fields["host"] = _host(values, task.host, errors)
+        if values.get("target") == "tag" or values.get("host_tag"):
+            fields["host_tag"] = _host_tag(values, errors)
+        else:
+            fields["host"] = _host(values, task.host, errors)
     if task_type is TaskType.DB_UPDATE:
         fields["database_type"] = _choice(DatabaseType, values, "database_type", errors)
     if errors:
@@ -258,6 +281,8 @@ def _apply(task: ScheduledTask, values: Mapping[str, Any], now: datetime) -> Non
     for name, value in fields.items():
         setattr(task, name, value)
     task.updated_at = now
+    if task.host is None or task.host.retired_at is None:
+        task.paused_at = task.paused_reason = None
     task.next_run_at = _next_run(task, now)
 
 
@@ -302,13 +327,26 @@ def _choice(
 
 
 def _host(values: Mapping[str, Any], present: Host | None, errors: dict[str, str]) -> Host | None:
-    host_id = str(values.get("host_id") or "")
-    host = db.session.get(Host, int(host_id)) if host_id.isdecimal() and len(host_id) < 10 else None
+    host_id, name = str(values.get("host_id") or ""), _line(values.get("host_name"))
+    if host_id:
+        host = db.session.get(Host, int(host_id)) if host_id.isdecimal() and len(host_id) < 10 else None
+    else:
+        host = db.session.scalars(select(Host).where(Host.name == name.replace("\x00", ""))).first()
     if host is None:
         errors["host_id"] = "Choose one of the configured hosts."
     elif host.retired_at is not None and host is not present:
         errors["host_id"] = f"{host.name} is no longer in config.toml. Choose another host."
     return host
+
+
+def _host_tag(values: Mapping[str, Any], errors: dict[str, str]) -> str | None:
+    if values.get("host_id"):
+        errors["host_tag"] = "Choose one host or a tag, not both."
+    try:
+        return targets.tag(_line(values.get("host_tag")))
+    except ValueError as error:
+        errors["host_tag"] = str(error)
+        return None
 
 
 def _cron(values: Mapping[str, Any], errors: dict[str, str]) -> str:

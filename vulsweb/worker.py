@@ -10,10 +10,20 @@ from celery.schedules import crontab
 from flask import current_app
 from kombu.exceptions import OperationalError
 
-from vulsweb import conclusions, host_keys, host_syncs, idempotency, known_hosts, runs, schedules
+from vulsweb import (
+    conclusions,
+    connection_tests,
+    host_keys,
+    host_syncs,
+    idempotency,
+    known_hosts,
+    runs,
+    schedules,
+    targets,
+)
 from vulsweb.executor_client import ExecutorClient, ExecutorError, ExecutorUnavailable, Job, JobUnknown
 from vulsweb.extensions import db
-from vulsweb.models import HostKeyOffer, Run, RunStatus
+from vulsweb.models import ConnectionTest, HostKeyOffer, Run, RunStatus
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +40,11 @@ BEAT = {
         "schedule": FOLLOW_SECONDS,
         "options": {"expires": FOLLOW_SECONDS},
     },
+    "follow_tests": {
+        "task": "vulsweb.follow_tests",
+        "schedule": FOLLOW_SECONDS,
+        "options": {"expires": FOLLOW_SECONDS},
+    },
     "sweep": {"task": "vulsweb.sweep", "schedule": 60, "options": {"expires": 60}},
     # At night, after most scans began and before anybody looks.
     "prune": {"task": "vulsweb.prune", "schedule": crontab(hour="3", minute="30")},
@@ -40,7 +55,7 @@ BEAT = {
 def tick() -> int:
     """Queue every task that has come due and return how many; beat calls this once a minute."""
     count = 0
-    while run_ids := schedules.start_due_tasks(now=datetime.now(UTC)):
+    while (run_ids := schedules.start_due_tasks(now=datetime.now(UTC))) is not None:
         db.session.commit()  # a worker must never be handed an id it cannot see
         send(run_ids)
         count += len(run_ids)
@@ -75,6 +90,21 @@ def follow_runs() -> None:
         log.warning("follow_runs: %s", error)
 
 
+@shared_task(name="vulsweb.follow_tests")
+def follow_tests() -> None:
+    """Ask the executor for each connection test that is not over, and keep what came of it."""
+    for test in connection_tests.active():
+        now = datetime.now(UTC)
+        if connection_tests.expire(test, now):
+            continue
+        try:
+            with executor() as client:
+                _follow_test(client, test, now)
+        except ExecutorError as error:
+            connection_tests.fail(test, str(error), now)
+    db.session.commit()
+
+
 @shared_task(name="vulsweb.sweep")
 def sweep() -> None:
     """Rescue stranded runs: send again, stop what is overdue, fail what the executor has lost."""
@@ -84,9 +114,7 @@ def sweep() -> None:
         send_sync(sync_id)
     try:
         with executor() as client:
-            for run_id, job_id in _end_overdue(now):
-                log.warning("run %d: past its deadline", run_id)
-                _stop(client, job_id)
+            _end_overdue(client, now)
             silent = runs.silent(now)
             known = client.jobs(job_id for _, job_id in silent)
             for run_id, job_id in silent:
@@ -103,6 +131,7 @@ def prune() -> int:
     now = datetime.now(UTC)
     idempotency.prune_keys(now)
     before = now - current_app.config["KEEP_RUNS"]
+    connection_tests.prune(before)
     count = 0
     while gone := runs.prune(before, RUNS_A_BATCH):
         db.session.commit()
@@ -186,6 +215,14 @@ def send(run_ids: Sequence[int]) -> bool:
     return True
 
 
+def look_at_tests() -> None:
+    """Have a connection test begin at once; should Redis be away, beat sees to it when it is back."""
+    try:
+        follow_tests.delay()
+    except OperationalError as error:
+        log.warning("connection tests wait: Redis does not answer: %s", error)
+
+
 def executor() -> ExecutorClient:
     """Return a client of the configured executor."""
     return ExecutorClient(current_app.config["EXECUTOR_URL"], current_app.config["EXECUTOR_API_KEY"])
@@ -196,14 +233,19 @@ def _launch(client: ExecutorClient, run_id: int) -> None:
     db.session.commit()
     if run is None:
         return
-    if run.cancel_requested_at is not None:
-        runs.end(run, RunStatus.CANCELLED, "Cancelled before it began.", datetime.now(UTC))
-    else:
+    if run.cancel_requested_at is None:
         _submit(client, run)
-    db.session.commit()
+    else:
+        _withdraw(client, run)
+    _commit(run)
 
 
 def _submit(client: ExecutorClient, run: Run) -> None:
+    if refusal := targets.begin(run):
+        runs.end(run, RunStatus.FAILED, refusal, datetime.now(UTC))
+        return
+    # Should this worker die now, the next one asks for the same hosts.
+    db.session.commit()
     try:
         job = client.submit(run.job_id, run.request)
     except ExecutorUnavailable as error:
@@ -214,6 +256,29 @@ def _submit(client: ExecutorClient, run: Run) -> None:
         runs.end(run, RunStatus.FAILED, str(error), datetime.now(UTC))
     else:
         runs.accept(run, job, datetime.now(UTC))
+
+
+def _withdraw(client: ExecutorClient, run: Run) -> None:
+    """End a run that is to stop, or have the job stopped that a worker which died had asked for."""
+    try:
+        job = client.jobs([run.job_id]).get(run.job_id)
+    except ExecutorError as error:
+        log.warning("run %d: %s", run.id, error)
+        runs.hold(run, f"{error} Cancelling again within two minutes.")
+        return
+    if job is None:
+        runs.end(run, RunStatus.CANCELLED, run.cancel_reason or runs.BEFORE_IT_BEGAN, datetime.now(UTC))
+    else:
+        runs.accept(run, job, datetime.now(UTC))
+
+
+def _commit(run: Run) -> None:
+    """Commit what was done to the run and, if it is over, send what waited for it."""
+    task_id, over = run.task_id, not run.status.is_active
+    db.session.commit()
+    if over:
+        # Only now: a run is queued by somebody who then sends it too, so one of us two sees the other.
+        send(runs.ready([task_id]))
 
 
 def _follow_apart(client: ExecutorClient, run_id: int, job: Job) -> None:
@@ -245,16 +310,33 @@ def _follow(client: ExecutorClient, run_id: int, job: Job) -> None:
         log.info("run %d: %s", run.id, run.status.value)
     else:
         runs.note(run, job, datetime.now(UTC))
-    db.session.commit()
+    _commit(run)
 
 
-def _end_overdue(now: datetime) -> list[tuple[int, str]]:
+def _follow_test(client: ExecutorClient, test: ConnectionTest, now: datetime) -> None:
+    # Asking again for the same job is how one looks at it: the executor keys jobs by their id.
+    job = client.submit(test.job_id, {"servers": [test.host.entry], "scan_type": "configtest"})
+    connection_tests.accept(test)
+    if job.ended:
+        log_text, offset = "", 0
+        while offset < job.log_size:
+            piece = client.log(job.id, offset)
+            if piece.next_offset <= offset:
+                break
+            log_text, offset = log_text + piece.text, piece.next_offset
+        connection_tests.conclude(test, job, log_text, now)
+
+
+def _end_overdue(client: ExecutorClient, now: datetime) -> None:
     ended = runs.overdue(now, current_app.config["RUN_TIMEOUT"])
     for run in ended:
         runs.end(run, RunStatus.TIMEOUT, "It took longer than a run may take, and was stopped.", now)
-    stopped = [(run.id, run.job_id) for run in ended]
+    jobs, task_ids = {run.id: run.job_id for run in ended}, [run.task_id for run in ended]
     db.session.commit()
-    return stopped
+    for run_id, job_id in jobs.items():
+        log.warning("run %d: past its deadline", run_id)
+        _stop(client, job_id)
+    send(runs.ready(task_ids))
 
 
 def _stop(client: ExecutorClient, job_id: str) -> None:
@@ -264,6 +346,8 @@ def _stop(client: ExecutorClient, job_id: str) -> None:
 
 def _fail(run_id: int, reason: str) -> None:
     run = runs.lock_active(run_id)
-    if run is not None:
-        runs.end(run, RunStatus.FAILED, reason, datetime.now(UTC))
-    db.session.commit()
+    if run is None:
+        db.session.rollback()
+        return
+    runs.end(run, RunStatus.FAILED, reason, datetime.now(UTC))
+    _commit(run)

@@ -1,7 +1,7 @@
 """The SSH configuration, host keys, and what syncs of the hosts came to
 
 Revision ID: 0008
-Revises: 0005
+Revises: 0010
 Create Date: 2026-11-24 22:20:00
 
 """
@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 
 # revision identifiers, used by Alembic.
 revision = '0008'
-down_revision = "0005"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 

@@ -45,7 +45,7 @@ def finished(make_run: MakeRun, make_task: Callable[..., ScheduledTask]) -> Run:
     store(run, {f"CVE-2026-{number}": cve(number / 2) for number in range(1, 20)})
     add_log(run, "[Jan 1]  INFO [a] one\n[Jan 1]  WARN [a] two\n[Jan 1] ERROR [a] three\n")
     for status in RunStatus:
-        make_run(status, reason=None if status.is_active else "A reason, in words.")
+        make_run(status, reason=None if status.is_active else "Run 1 was still going.")
     make_task(is_active=False)
     make_task(task_type="db_update", database_type="all")
     return run
@@ -112,6 +112,7 @@ def test_axe_finds_nothing(
         f"/tasks/{finished.task_id}/delete",
         f"/runs/{finished.id}",
         f"/runs/{finished.id + 3}",
+        f"/runs/{finished.id + len(RunStatus)}",
         "/runs/",
         "/account/",
         "/people/",

@@ -1,15 +1,17 @@
 """Hosts follow config.toml."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from tests.conftest import NOW
-from vulsweb import hosts
+from tests.conftest import NOW, at
+from vulsweb import hosts, runs, tasks
 from vulsweb.extensions import db
-from vulsweb.models import Host
+from vulsweb.models import Host, ScheduledTask, Trigger
 from vulsweb.vuls.config_toml import ConfigTomlError
 
 TWO = '[servers.a]\nhost = "192.0.2.1"\n[servers.b]\nhost = "192.0.2.2"\nscanMode = ["fast", "offline"]\n'
@@ -60,3 +62,160 @@ def test_a_file_that_does_not_parse_changes_nothing(app: Flask) -> None:
         hosts.sync("[servers.a\n", LATER)
 
     assert [host.name for host in hosts.scannable()] == ["a", "b"]
+
+
+def host(name: str) -> Host:
+    return db.session.scalars(select(Host).where(Host.name == name)).one()
+
+
+def test_an_entry_that_is_wrong_is_named_and_leaves_its_hosts_as_they_were(app: Flask) -> None:
+    hosts.sync(TWO, NOW)
+
+    outcome = hosts.sync(TWO.replace('"192.0.2.1"', "7") + '[servers.c]\nhost = "192.0.2.3"', LATER)
+
+    assert (outcome.created, outcome.unchanged, outcome.retired) == (["c"], ["b"], [])
+    assert [error.split(":")[0] for error in outcome.errors] == ["[servers.a]"]
+    assert (host("a").hostname, host("a").retired_at) == ("192.0.2.1", None)
+    assert "host must be text" in str(host("a").problem)
+
+
+def test_an_entry_that_is_mended_has_no_problem_any_more(app: Flask) -> None:
+    hosts.sync(TWO, NOW)
+    hosts.sync(TWO.replace('"192.0.2.1"', "7"), LATER)
+
+    assert hosts.sync(TWO, LATER).updated == ["a"]
+    assert host("a").problem is None
+
+
+def test_tags_and_notes_outlive_a_sync_and_a_retirement(app: Flask) -> None:
+    hosts.sync(TWO, NOW)
+    host("b").tags, host("b").notes = ["web"], "Rack 7"
+    db.session.commit()
+
+    hosts.sync("", LATER)
+    hosts.sync(TWO, LATER)
+
+    assert (host("b").tags, host("b").notes) == (["web"], "Rack 7")
+
+
+def test_a_network_that_shrinks_retires_the_addresses_that_went(app: Flask) -> None:
+    hosts.sync('[servers.net]\nhost = "192.0.2.0/29"', NOW)
+
+    outcome = hosts.sync('[servers.net]\nhost = "192.0.2.0/30"', LATER)
+
+    assert outcome.retired == [f"net(192.0.2.{number})" for number in (3, 4, 5, 6)]
+    assert outcome.updated == ["net(192.0.2.1)", "net(192.0.2.2)"]
+
+
+def test_hosts_in_thousands_are_taken_in_with_few_statements(app: Flask) -> None:
+    text = "".join(f'[servers.h{number}]\nhost = "192.0.2.1"\n' for number in range(hosts.BATCH + 1))
+
+    created = hosts.sync(text, NOW).created
+    unchanged = hosts.sync(text, LATER).unchanged
+
+    assert len(created) == len(unchanged) == hosts.BATCH + 1
+    assert host("h7").synced_at == LATER
+
+
+def test_a_retired_host_pauses_its_tasks_and_a_return_lets_exactly_those_go_on(
+    app: Flask, make_task: Callable[..., ScheduledTask]
+) -> None:
+    hosts.sync(TWO, NOW)
+    nightly = make_task(host_id=host("b").id)
+    switched_off = make_task(host_id=host("b").id, is_active=False)
+    other = make_task(host_id=host("a").id)
+    update = make_task(task_type="db_update", database_type="all")
+
+    hosts.sync(TWO.split("[servers.b]")[0], at("2026-01-02 12:00"))
+    paused = [(task.paused_at is not None, task.next_run_at is not None) for task in (nightly, switched_off)]
+    running = [(task.paused_at is None, task.next_run_at is not None) for task in (other, update)]
+    why, wanted = nightly.paused_reason, nightly.active
+    hosts.sync(TWO, at("2026-01-05 12:00"))
+
+    assert paused == [(True, False), (True, False)]
+    assert running == [(True, True), (True, True)]
+    assert why == "b is no longer in config.toml. The task goes on by itself when the host is back."
+    assert wanted
+    assert (nightly.paused_at, nightly.next_run_at) == (None, at("2026-01-06 02:00"))
+    assert (switched_off.paused_at, switched_off.active, switched_off.next_run_at) == (None, False, None)
+
+
+def test_a_paused_task_is_not_run_whoever_asks(app: Flask, make_task: Callable[..., ScheduledTask]) -> None:
+    hosts.sync(TWO, NOW)
+    task = make_task(host_id=host("b").id)
+    hosts.sync("", LATER)
+
+    with pytest.raises(runs.Paused, match=r"b is no longer in config\.toml"):
+        runs.start(task, trigger=Trigger.PERSON, now=LATER)
+    assert tasks.paused([task.id]) == 1
+
+
+def test_switching_or_changing_a_paused_task_does_not_wake_it(
+    app: Flask, make_task: Callable[..., ScheduledTask]
+) -> None:
+    hosts.sync(TWO, NOW)
+    task = make_task(host_id=host("b").id)
+    hosts.sync("", LATER)
+
+    tasks.switch([task.id], active=False, now=LATER)
+    tasks.switch([task.id], active=True, now=LATER)
+
+    assert (task.active, task.next_run_at, task.paused_at) == (True, None, LATER)
+
+
+def test_a_paused_task_goes_on_with_another_host(
+    app: Flask, make_task: Callable[..., ScheduledTask], make_host: Callable[..., Host]
+) -> None:
+    hosts.sync(TWO, NOW)
+    task = make_task(name="Nightly", host_id=host("b").id)
+    hosts.sync("", LATER)
+    values = {
+        "name": "Nightly",
+        "task_type": "scan",
+        "scan_type": "fast",
+        "cron_expression": "0 2 * * *",
+        "host_id": make_host("spare").id,
+    }
+
+    tasks.change(task, values, LATER)
+
+    assert (task.paused_at, task.next_run_at) == (None, at("2026-01-02 02:00"))
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        (None, "There is no config.toml yet."),
+        (b'[servers.a]\nhost = "\xff"', "config.toml, line 2, column 9: this is not UTF-8 text."),
+        (b"[servers.a", "config.toml, line 1, column 11"),
+    ],
+)
+def test_a_file_that_cannot_be_read_changes_nothing(
+    app: Flask, tmp_path: Path, left: bytes | None, said: str
+) -> None:
+    hosts.sync(TWO, NOW)
+    path = tmp_path / "config.toml"
+    if left is not None:
+        path.write_bytes(left)
+
+    with pytest.raises(ConfigTomlError) as refusal:
+        hosts.sync_file(path, LATER)
+
+    assert said in str(refusal.value)
+    assert [each.name for each in hosts.scannable()] == ["a", "b"]
+
+
+def test_only_an_ssh_config_that_we_wrote_says_how_a_host_is_reached(app: Flask, tmp_path: Path) -> None:
+    ours, other = tmp_path / "ours", tmp_path / "other"
+    ours.write_text("# Written by Vuls Web\nHost db\n    HostName 192.0.2.7\n    ProxyJump bastion\n")
+    other.write_text("Host web\n    HostName 192.0.2.8\n")
+    text = "".join(
+        f'[servers.{name}]\nhost = "{name}"\nsshConfigPath = "{path}"\n'
+        for name, path in (("db", ours), ("web", other), ("gone", tmp_path / "gone"))
+    )
+
+    hosts.sync(text, NOW)
+
+    assert (host("db").connection, host("db").hostname) == ("jump_host", "192.0.2.7")
+    assert (host("web").connection, host("web").hostname) == ("custom", "web")
+    assert host("gone").connection == "custom"

@@ -132,7 +132,7 @@ def test_the_commands_of_a_scan_share_one_connection(network: Network) -> None:
 def test_vuls_itself_gets_in_by_the_files_that_a_save_wrote(network: Network, tmp_path: Path) -> None:
     network.accept("direct", "jump", "behind")
     config, log = network.places.vuls_config, tmp_path / "log"
-    words = [tool("vuls"), "configtest", f"-config={config}", f"-log-dir={log}", "direct", "behind"]
+    words = [str(tool("vuls")), "configtest", f"-config={config}", f"-log-dir={log}", "direct", "behind"]
 
     done = subprocess.run(
         words,

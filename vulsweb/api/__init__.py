@@ -1,6 +1,7 @@
 """The REST API, one file a noun; its OpenAPI document comes from this code."""
 
 from flask import Flask, request
+from flask.json.provider import DefaultJSONProvider
 from flask_login import current_user
 from flask_smorest import Api
 from werkzeug.exceptions import Unauthorized
@@ -9,6 +10,12 @@ from vulsweb.api import docs, document, hosts, idempotency, keys, runs, schedule
 from vulsweb.extensions import csrf
 
 BLUEPRINTS = (scheduled_tasks.bp, runs.bp, hosts.bp, ssh_config.bp, keys.bp, system.bp)
+
+
+class OrderedJson(DefaultJSONProvider):
+    """JSON with fields as the schemas have them, and severities worst first."""
+
+    sort_keys = False
 
 
 class ProblemApi(Api):
@@ -20,6 +27,7 @@ class ProblemApi(Api):
 
 def register(app: Flask) -> None:
     """Add the API to the application."""
+    app.json = OrderedJson(app)
     app.config.update(
         API_TITLE="Vuls Web",
         API_VERSION="1",

@@ -1,20 +1,89 @@
-"""`/api/hosts`: the machines that can be scanned."""
+"""`/api/hosts`: the machines that can be scanned, and what people say of them."""
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
+from flask import Response, current_app
 from flask_smorest import Blueprint
-from sqlalchemy import select
+from werkzeug.exceptions import NotFound
 
+from vulsweb import hosts, inventory
+from vulsweb.api.host_schemas import Counted, HostIn, HostOut, HostPage, HostQuery, SyncOut
 from vulsweb.api.paging import page_of
-from vulsweb.api.schemas import HostPage, PageQuery
+from vulsweb.extensions import db
+from vulsweb.inventory import Filter, Show
 from vulsweb.models import Host
+from vulsweb.problems import problem
+from vulsweb.vuls.config_toml import ConfigTomlError
+from vulsweb.vuls.results import Severity
 
 bp = Blueprint("api_hosts", __name__, url_prefix="/api/hosts", description=__doc__)
 
+EXAMPLE = {"tags": ["web", "production"], "notes": "Rack 7; ask operations before a full scan."}
+
 
 @bp.get("")
-@bp.arguments(PageQuery, location="query")
+@bp.arguments(HostQuery, location="query")
 @bp.response(200, HostPage)
 def index(query: dict[str, Any]) -> dict[str, Any]:
     """List the hosts, by name; a host that vanished from config.toml has `retired_at` set."""
-    return page_of(select(Host).order_by(Host.name), query["page"], query["per_page"])
+    show = {True: Show.RETIRED, False: Show.ALL, None: None}[query["retired"]]
+    wanted = Filter(show, query["search"], query["tag"], query["connection"])
+    page = page_of(inventory.query(wanted), query["page"], query["per_page"])
+    return page | {"items": _counted(page["items"])}
+
+
+@bp.post("/sync-from-vuls-config")
+@bp.response(200, SyncOut)
+def sync() -> hosts.SyncOutcome:
+    """Bring the hosts in step with config.toml now; a file that does not parse changes nothing."""
+    outcome = hosts.sync_file(current_app.config["VULS_CONFIG"], datetime.now(UTC))
+    db.session.commit()
+    return outcome
+
+
+@bp.get("/<int:host_id>")
+@bp.response(200, HostOut)
+def show(host_id: int) -> Counted:
+    """Get one host."""
+    return _counted([_host_or_404(host_id)])[0]
+
+
+@bp.patch("/<int:host_id>")
+@bp.arguments(HostIn, example=EXAMPLE)
+@bp.response(200, HostOut)
+def describe(body: dict[str, Any], host_id: int) -> Counted:
+    """Change a host's tags or notes; nothing else of it is changed here."""
+    host = _host_or_404(host_id)
+    inventory.describe(host, body)
+    db.session.commit()
+    return _counted([host])[0]
+
+
+@bp.errorhandler(inventory.InvalidHost)
+def invalid(error: inventory.InvalidHost) -> Response:
+    """Answer for fields that cannot be kept as asked."""
+    db.session.rollback()
+    errors = {field: [sentence] for field, sentence in error.errors.items()}
+    return problem(422, "Unprocessable Entity", "Some fields are wrong.", errors)
+
+
+@bp.errorhandler(ConfigTomlError)
+def unreadable(error: ConfigTomlError) -> Response:
+    """Answer for a config.toml that cannot be read."""
+    db.session.rollback()
+    return problem(422, "Unprocessable Entity", str(error))
+
+
+def _host_or_404(host_id: int) -> Host:
+    host = inventory.get(host_id)
+    if host is None:
+        raise NotFound(f"There is no host {host_id}.")
+    return host
+
+
+def _counted(found: Sequence[Host]) -> list[Counted]:
+    """Return each host with its open findings, all counted at once."""
+    counts = inventory.open_counts([host.id for host in found])
+    return [Counted(host, {each.value: counts[host.id].get(each, 0) for each in Severity}) for host in found]

@@ -6,8 +6,9 @@ from typing import Any
 from flask_smorest import Blueprint
 from werkzeug.exceptions import Conflict, NotFound, UnprocessableEntity
 
-from vulsweb import findings, runs
-from vulsweb.api.paging import page_of_list, stream
+from vulsweb import findings, runs, scan_lines
+from vulsweb.api.host_schemas import RunHostPage
+from vulsweb.api.paging import page_of, page_of_list, stream
 from vulsweb.api.schemas import FindingPage, LogOut, LogQuery, PageQuery, RunOut, RunQuery, RunStream
 from vulsweb.extensions import db
 from vulsweb.models import Run
@@ -52,15 +53,22 @@ def found(query: dict[str, Any], run_id: int) -> dict[str, Any]:
     return page_of_list(rows, query["page"], query["per_page"])
 
 
+@bp.get("/<int:run_id>/hosts")
+@bp.arguments(PageQuery, location="query")
+@bp.response(200, RunHostPage)
+def hosts(query: dict[str, Any], run_id: int) -> dict[str, Any]:
+    """Get what the run came to on each of its hosts, the worst first."""
+    run = _run_or_404(run_id)
+    return page_of(scan_lines.of_run(run.id), query["page"], query["per_page"])
+
+
 @bp.post("/<int:run_id>/cancel")
 @bp.response(202, RunOut)
 def cancel(run_id: int) -> Run:
     """Stop a run that is not over; one that the executor works on ends within seconds."""
-    # Locked, or a worker could take the queued run between our look and our word.
-    run = _run_or_404(run_id, lock=True)
-    if not run.status.is_active:
+    run = _run_or_404(run_id)
+    if not runs.cancel(run, datetime.now(UTC)):
         raise Conflict(f"Run {run.id} is over already: {run.status.value}.")
-    runs.cancel(run, datetime.now(UTC))
     db.session.commit()
     return run
 
@@ -79,8 +87,8 @@ def logs(query: dict[str, Any], run_id: int) -> dict[str, Any]:
     return {"offset": query["offset"], "next_offset": next_offset, "text": text, "ended": ended}
 
 
-def _run_or_404(run_id: int, *, lock: bool = False) -> Run:
-    run = db.session.get(Run, run_id, with_for_update=lock or None)
+def _run_or_404(run_id: int) -> Run:
+    run = db.session.get(Run, run_id)
     if run is None:
         raise NotFound(f"There is no run {run_id}.")
     return run

@@ -115,6 +115,13 @@ def already_active(error: runs.AlreadyActive) -> Response:
     return problem(409, "Conflict", detail)
 
 
+@bp.errorhandler(runs.Paused)
+def paused(error: runs.Paused) -> Response:
+    """Answer for a task that waits for its host to come back."""
+    db.session.rollback()
+    return problem(409, "Conflict", str(error))
+
+
 def _task_or_404(task_id: int) -> ScheduledTask:
     task = tasks.get(task_id)
     if task is None:

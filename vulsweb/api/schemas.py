@@ -6,12 +6,16 @@ from typing import Any
 from marshmallow import RAISE, Schema, fields, pre_dump
 from marshmallow.validate import ContainsNoneOf, Range
 
-from vulsweb.models import Run, RunStatus, ScheduledTask, TaskType, Trigger
+from vulsweb.models import Overlap, Run, RunStatus, ScheduledTask, TaskType, Trigger
 from vulsweb.system import State
 from vulsweb.vuls.databases import DatabaseType
-from vulsweb.vuls.results import ScanType, Severity
+from vulsweb.vuls.results import ScanType, Severity, worst_first
 
 LARGEST_ID = 2**31 - 1
+OVERLAP_RULES = (
+    "While an earlier run of the task is not over, a new one is skipped (`skip`), waits for it (`wait`; one"
+    " waits at most), or has it stopped and starts then (`replace`)."
+)
 
 
 class Strict(Schema):
@@ -38,8 +42,12 @@ class TaskIn(Strict):
     task_type = fields.Enum(TaskType, by_value=True, required=True)
     config = fields.Nested(TaskConfig, required=True)
     host_id = fields.Integer(strict=True, load_default=None, allow_none=True)
+    host_tag = fields.String(load_default=None, allow_none=True)
     cron_expression = fields.String(required=True)
     timezone = fields.String(load_default="UTC")
+    overlap = fields.Enum(
+        Overlap, by_value=True, load_default=Overlap.SKIP, metadata={"description": OVERLAP_RULES}
+    )
     is_active = fields.Boolean(load_default=True, truthy={True}, falsy={False})
 
 
@@ -53,10 +61,14 @@ class TaskOut(Schema):
     config = fields.Nested(TaskConfig, required=True)
     host_id = fields.Integer(required=True, allow_none=True)
     host_name = fields.String(required=True, allow_none=True)
+    host_tag = fields.String(required=True, allow_none=True)
     cron_expression = fields.String(required=True)
     timezone = fields.String(required=True)
+    overlap = fields.Enum(Overlap, by_value=True, required=True, metadata={"description": OVERLAP_RULES})
     is_active = fields.Boolean(required=True)
     next_run_at = fields.AwareDateTime(required=True, allow_none=True)
+    paused_at = fields.AwareDateTime(required=True, allow_none=True)
+    paused_reason = fields.String(required=True, allow_none=True)
     last_run_at = fields.AwareDateTime(required=True, allow_none=True)
     last_status = fields.Enum(RunStatus, by_value=True, required=True, allow_none=True)
     last_error = fields.String(required=True, allow_none=True)
@@ -76,10 +88,14 @@ class TaskOut(Schema):
             "config": {kind: getattr(task, kind)},
             "host_id": task.host_id,
             "host_name": task.host.name if task.host else None,
+            "host_tag": task.host_tag,
             "cron_expression": task.cron_expression,
             "timezone": task.timezone,
+            "overlap": task.overlap,
             "is_active": task.active,
             "next_run_at": task.next_run_at,
+            "paused_at": task.paused_at,
+            "paused_reason": task.paused_reason,
             "last_run_at": (last.started_at or last.created_at) if last else None,
             "last_status": last.status if last else None,
             "last_error": last.reason if last else None,
@@ -117,10 +133,22 @@ class RunOut(Schema):
             "completed_at": run.completed_at,
             "duration_seconds": run.duration.total_seconds() if run.duration else None,
             "steps": run.steps,
-            "result_data": run.result_data,
+            "result_data": _ordered(run.result_data),
             "error_message": run.reason,
             "created_at": run.created_at,
         }
+
+
+def _ordered(result_data: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return what a run came to with severities worst first, in the whole and for each host."""
+    if not result_data or "severity_counts" not in result_data:
+        return result_data
+    hosts = [host | _ordered_counts(host) for host in result_data.get("hosts", [])]
+    return result_data | _ordered_counts(result_data) | {"hosts": hosts}
+
+
+def _ordered_counts(part: dict[str, Any]) -> dict[str, Any]:
+    return {"severity_counts": worst_first(part["severity_counts"])}
 
 
 class PackageOut(Schema):
@@ -143,17 +171,6 @@ class FindingOut(Schema):
     title = fields.String(required=True)
     packages = fields.List(fields.Nested(PackageOut), required=True)
     new = fields.Boolean(required=True)
-
-
-class HostOut(Schema):
-    """A machine that is scanned."""
-
-    id = fields.Integer(required=True)
-    name = fields.String(required=True)
-    hostname = fields.String(required=True)
-    scan_modes = fields.List(fields.String(), required=True)
-    synced_at = fields.AwareDateTime(required=True)
-    retired_at = fields.AwareDateTime(required=True, allow_none=True)
 
 
 class PartOut(Schema):
@@ -270,12 +287,6 @@ class FindingPage(Page):
     """A page of findings."""
 
     items = fields.List(fields.Nested(FindingOut), required=True)
-
-
-class HostPage(Page):
-    """A page of hosts."""
-
-    items = fields.List(fields.Nested(HostOut), required=True)
 
 
 class NextLink(Schema):

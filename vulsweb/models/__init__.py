@@ -1,5 +1,6 @@
 """The tables, one noun a file."""
 
+from vulsweb.models.connection_test import ConnectionTest
 from vulsweb.models.finding import Finding
 from vulsweb.models.heartbeat import Heartbeat
 from vulsweb.models.host import Host
@@ -7,12 +8,14 @@ from vulsweb.models.idempotency import IdempotencyKey
 from vulsweb.models.known_host import HostKeyOffer, KeySource, KnownHost
 from vulsweb.models.result import Result
 from vulsweb.models.run import LogChunk, Run, RunStatus, Trigger
+from vulsweb.models.run_host import RunHost
 from vulsweb.models.ssh_config import HostSync, SshConfigVersion
-from vulsweb.models.task import ScheduledTask, TaskType
+from vulsweb.models.task import Overlap, ScheduledTask, TaskType
 from vulsweb.models.user import ApiToken, Role, User
 
 __all__ = [
     "ApiToken",
+    "ConnectionTest",
     "Finding",
     "Heartbeat",
     "Host",
@@ -22,9 +25,11 @@ __all__ = [
     "KeySource",
     "KnownHost",
     "LogChunk",
+    "Overlap",
     "Result",
     "Role",
     "Run",
+    "RunHost",
     "RunStatus",
     "ScheduledTask",
     "SshConfigVersion",

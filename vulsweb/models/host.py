@@ -1,25 +1,53 @@
 """Hosts: the machines that are scanned."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Optional
 
-from sqlalchemy import String
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import ForeignKey, Index, String, Text, func
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from vulsweb.extensions import Base
+from vulsweb.vuls.connections import HostConnection
+from vulsweb.vuls.results import Outcome
 
 
 class Host(Base):
-    """A machine that is scanned, as config.toml describes it."""
+    """A machine that is scanned, as config.toml describes it, or a container that a scan found on one."""
 
     __tablename__ = "hosts"
 
     id: Mapped[int] = mapped_column(primary_key=True)
+    # Where Vuls files its result: an entry of [servers], `entry(address)` or `container@host`.
     name: Mapped[str] = mapped_column(String(253), unique=True)
+    # The name of its [servers] section, which is what a scan asks for.
+    entry: Mapped[str] = mapped_column(String(200), index=True)
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("hosts.id"), index=True)  # of a container
     hostname: Mapped[str] = mapped_column(String(253))
+    connection: Mapped[HostConnection]
     scan_modes: Mapped[list[str]]
     vuls_config: Mapped[dict[str, Any]]
+    tags: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list)
+    notes: Mapped[str] = mapped_column(default="")
     created_at: Mapped[datetime]
     synced_at: Mapped[datetime]
     # Set while the host is absent from config.toml; its history stays.
     retired_at: Mapped[datetime | None]
+    # Why its section cannot be used; until that is mended the host stays as it was.
+    problem: Mapped[str | None]
+    # What the latest scan came to, kept here so that a list of all hosts reads no history.
+    last_run_id: Mapped[int | None] = mapped_column(
+        ForeignKey("runs.id", ondelete="SET NULL", use_alter=True), index=True
+    )
+    last_scan_at: Mapped[datetime | None]
+    last_outcome: Mapped[Outcome | None]
+
+    parent: Mapped[Optional["Host"]] = relationship(remote_side="Host.id")
+
+    __table_args__ = (
+        # For hosts of a tag, when a run begins and in the list.
+        Index("ix_hosts_tags", "tags", postgresql_using="gin"),
+        # For the list, in either order.
+        Index("ix_hosts_lower_name", func.lower(name)),
+        Index("ix_hosts_last_scan_at", "last_scan_at"),
+    )

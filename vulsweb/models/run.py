@@ -22,7 +22,7 @@ class RunStatus(enum.StrEnum):
     PARTIAL = "partial"  # some of it; run.reason says what is missing
     FAILED = "failed"  # run.reason says why
     TIMEOUT = "timeout"  # past its deadline
-    CANCELLED = "cancelled"  # a person stopped it
+    CANCELLED = "cancelled"  # a person stopped it, or a later run that replaces it
     SKIPPED = "skipped"  # never started; run.reason says why
 
     @property
@@ -36,9 +36,14 @@ class RunStatus(enum.StrEnum):
         return "Timed out" if self is RunStatus.TIMEOUT else self.value.capitalize()
 
 
-ACTIVE = (RunStatus.QUEUED, RunStatus.STARTING, RunStatus.RUNNING)
+# A slot is seen within a minute while beat and a worker live.
+LATE = timedelta(minutes=3)
+GOING = (RunStatus.STARTING, RunStatus.RUNNING)
+ACTIVE = (RunStatus.QUEUED, *GOING)
 DONE = (RunStatus.SUCCESS, RunStatus.PARTIAL)
 _DONE_SQL = text("status IN ('success', 'partial')")
+_QUEUED_SQL = text("status = 'queued'")
+_GOING_SQL = text("status IN ('starting', 'running')")
 _ACTIVE_SQL = text("status IN ('queued', 'starting', 'running')")
 
 
@@ -71,6 +76,7 @@ class Run(Base):
     completed_at: Mapped[datetime | None]
     heartbeat_at: Mapped[datetime | None]  # when the executor last spoke of the job
     cancel_requested_at: Mapped[datetime | None]
+    cancel_reason: Mapped[str | None]  # what `reason` is to say once the run has been stopped
     # What is asked of the executor, as it stood when the run was made; later edits leave it alone.
     request: Mapped[dict[str, Any]]
     job_id: Mapped[str] = mapped_column(String(32), unique=True)
@@ -87,8 +93,10 @@ class Run(Base):
     __table_args__ = (
         # One run a slot, whoever ticks.
         UniqueConstraint("task_id", "scheduled_for"),
-        # One active run a task: a second click, or a slot that comes due meanwhile, finds this one.
-        Index("uq_runs_active_task", "task_id", unique=True, postgresql_where=_ACTIVE_SQL),
+        # Whatever a task's overlap rule, one run of it is queued and one is with the executor, at most:
+        # so a second click or tick makes no second run, and no two runs of a task ever go at once.
+        Index("uq_runs_queued_task", "task_id", unique=True, postgresql_where=_QUEUED_SQL),
+        Index("uq_runs_going_task", "task_id", unique=True, postgresql_where=_GOING_SQL),
         # One run a form, however often it is sent.
         Index(
             "uq_runs_request_key",
@@ -104,9 +112,15 @@ class Run(Base):
         # For history.stretch: the few runs of a state or trigger among very many, newest first.
         Index("ix_runs_status_id", "status", "id"),
         Index("ix_runs_trigger_id", "trigger", "id"),
-        # For follow_runs and sweep.
-        Index("ix_runs_active", "status", postgresql_where=_ACTIVE_SQL),
+        # For the runs that are not over: of some tasks (overlap.standings), and of all.
+        Index("ix_runs_active", "task_id", postgresql_where=_ACTIVE_SQL),
     )
+
+    @property
+    def late(self) -> timedelta | None:
+        """Return how long after its slot the run was made, if nobody can have been there to make it."""
+        late = self.created_at - self.scheduled_for if self.scheduled_for else timedelta()
+        return late if late > LATE and self.status is not RunStatus.SKIPPED else None
 
     @property
     def duration(self) -> timedelta | None:

@@ -2,7 +2,20 @@
 
 from flask import Flask, Response, request
 
-from vulsweb.views import account, auth, keys, overview, people, runs, ssh_config, system, tasks, words
+from vulsweb.views import (
+    account,
+    auth,
+    connection_tests,
+    hosts,
+    keys,
+    overview,
+    people,
+    runs,
+    ssh_config,
+    system,
+    tasks,
+    words,
+)
 
 BLUEPRINTS = (
     auth.bp,
@@ -11,6 +24,8 @@ BLUEPRINTS = (
     overview.bp,
     tasks.bp,
     runs.bp,
+    hosts.bp,
+    connection_tests.bp,
     ssh_config.bp,
     keys.bp,
     system.bp,

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from werkzeug.datastructures import MultiDict
 
 from vulsweb import history, tasks
-from vulsweb.models import RunStatus, ScheduledTask, TaskType, Trigger
+from vulsweb.models import Overlap, RunStatus, ScheduledTask, TaskType, Trigger
 from vulsweb.models.run import ACTIVE
 
 TEXT_FIELDS = (
@@ -20,9 +20,13 @@ TEXT_FIELDS = (
     "task_type",
     "scan_type",
     "database_type",
+    "target",
     "host_id",
+    "host_name",
+    "host_tag",
     "cron_expression",
     "timezone",
+    "overlap",
 )
 # Read once: looking for them goes through the file system.
 ZONES = tuple(sorted(available_timezones()))
@@ -38,7 +42,11 @@ EXAMPLES = (
 
 def posted(form: Mapping[str, str]) -> dict[str, Any]:
     """Return the values of a form that was sent; a box that is not ticked is not sent."""
-    return {field: form.get(field, "") for field in TEXT_FIELDS} | {"is_active": "is_active" in form}
+    values: dict[str, Any] = {field: form.get(field, "") for field in TEXT_FIELDS}
+    # The fields of the target that was not chosen are sent, too.
+    other = ("host_id", "host_name") if values["target"] == "tag" else ("host_tag",)
+    always = {"overlap": values["overlap"] or Overlap.SKIP.value, "is_active": "is_active" in form}
+    return values | dict.fromkeys(other, "") | always
 
 
 def of_task(task: ScheduledTask) -> dict[str, Any]:
@@ -49,23 +57,30 @@ def of_task(task: ScheduledTask) -> dict[str, Any]:
         "task_type": task.task_type.value,
         "scan_type": task.scan_type or "",
         "database_type": task.database_type or "",
+        "target": "tag" if task.host_tag else "host",
         "host_id": str(task.host_id or ""),
+        "host_name": task.host.name if task.host else "",
+        "host_tag": task.host_tag or "",
         "cron_expression": task.cron_expression,
         "timezone": task.timezone,
+        "overlap": task.overlap.value,
         "is_active": task.active,
     }
 
 
 def of_new(query: Mapping[str, str], zone: str) -> dict[str, Any]:
-    """Return the values of the form for a new task in `zone`; the address may choose type and host."""
+    """Return the values of the form for a new task in `zone`; the address may choose type and host or tag."""
     wanted = query.get("type")
     return dict.fromkeys(TEXT_FIELDS, "") | {
         "task_type": wanted if wanted in set(TaskType) else TaskType.SCAN.value,
         "scan_type": "fast",
         "database_type": "all",
+        "target": "tag" if query.get("tag") else "host",
         "host_id": query.get("host", ""),
+        "host_tag": query.get("tag", ""),
         "cron_expression": EXAMPLES[0][0],
         "timezone": zone,
+        "overlap": Overlap.SKIP.value,
         "is_active": True,
     }
 

@@ -6,8 +6,9 @@ from typing import Any
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import login_required
+from flask_sqlalchemy.pagination import Pagination
 
-from vulsweb import findings, history, runs
+from vulsweb import findings, history, runs, scan_lines
 from vulsweb.extensions import db
 from vulsweb.findings import SeenFinding
 from vulsweb.models import Run
@@ -17,6 +18,7 @@ from vulsweb.vuls.results import Severity
 
 PER_PAGE = 50
 FINDINGS_PER_PAGE = 100
+HOSTS_PER_PAGE = 25
 
 bp = Blueprint("runs", __name__, url_prefix="/runs")
 
@@ -40,6 +42,7 @@ def show(run_id: int) -> ResponseReturnValue:
         seen=_state(run),
         log=log,
         found=_found(run),
+        covered=_covered(run),
         usual=history.usual_duration(run.task_id),
     )
 
@@ -49,8 +52,8 @@ def show(run_id: int) -> ResponseReturnValue:
 def status(run_id: int) -> ResponseReturnValue:
     """Return the run's state and steps while they change; tell the page when the run is over."""
     run = run_or_404(run_id)
-    usual = history.usual_duration(run.task_id)
-    answer = live.fragment("runs/_status.html", _state(run), run=run, usual=usual)
+    shown = {"usual": history.usual_duration(run.task_id), "covered": _covered(run)}
+    answer = live.fragment("runs/_status.html", _state(run), run=run, **shown)
     if not run.status.is_active:
         answer.headers["HX-Trigger-After-Swap"] = "run-over"
     return answer
@@ -91,11 +94,9 @@ def found(run_id: int) -> ResponseReturnValue:
 def cancel(run_id: int) -> ResponseReturnValue:
     """Stop a run that is not over."""
     run = run_or_404(run_id)
-    if run.status.is_active:
-        runs.cancel(run, datetime.now(UTC))
-        db.session.commit()
-    else:
+    if not runs.cancel(run, datetime.now(UTC)):
         flash("This run was over already.", "warning")
+    db.session.commit()
     return redirect(url_for("runs.show", run_id=run.id), code=303)
 
 
@@ -123,12 +124,21 @@ def _found(run: Run) -> dict[str, Any] | None:
         "chosen": len(chosen),
         "rows": chosen[(page - 1) * FINDINGS_PER_PAGE : page * FINDINGS_PER_PAGE],
         "counts": {each: sum(seen.finding.severity is each for seen in everything) for each in Severity},
+        "hosts": len({seen.host.id for seen in everything}),
         "new": sum(seen.new for seen in everything),
         "severity": severity,
         "only_new": only_new,
         "page": page,
         "pages": pages,
     }
+
+
+def _covered(run: Run) -> Pagination:
+    """Return a page of what the run came to on each of its hosts."""
+    # Its own argument: `page` is that of the findings.
+    page = min(max(request.args.get("hosts", 1, type=int), 1), forms.LARGEST_ID)
+    lines = scan_lines.of_run(run.id)
+    return db.paginate(lines, page=page, per_page=HOSTS_PER_PAGE, error_out=False)
 
 
 def _wanted(seen: SeenFinding, severity: Severity | None, *, only_new: bool) -> bool:

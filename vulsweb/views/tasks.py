@@ -9,9 +9,9 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
-from vulsweb import hosts, runs, schedules, tasks, worker
+from vulsweb import hosts, runs, schedules, targets, tasks, worker
 from vulsweb.extensions import db
-from vulsweb.models import ScheduledTask, TaskType, Trigger
+from vulsweb.models import Overlap, ScheduledTask, TaskType, Trigger
 from vulsweb.views import forms, live, stretches, words
 from vulsweb.vuls.databases import DatabaseType
 from vulsweb.vuls.results import ScanType
@@ -20,6 +20,8 @@ PER_PAGE = 50
 HISTORY_PER_PAGE = 25
 PREVIEW_SLOTS = 5
 BULK_LIMIT = 500
+# Of more hosts than these one is chosen by typing.
+SELECT_LIMIT = 200
 NO_REDIS = "Queued; it will start within two minutes, as soon as Redis answers again."
 
 bp = Blueprint("tasks", __name__, url_prefix="/tasks")
@@ -158,6 +160,10 @@ def run(task_id: int) -> ResponseReturnValue:
     except runs.AlreadyActive as error:
         flash(str(error), "warning")
         return _to_run(error.run.id)
+    except runs.Paused as error:
+        db.session.rollback()
+        flash(str(error), "warning")
+        return redirect(url_for("tasks.show", task_id=task_id), code=303)
     db.session.commit()
     # Sent twice when the form was: only one worker can claim it.
     if not worker.send([started.id]):
@@ -175,8 +181,9 @@ def _to_run(run_id: int) -> ResponseReturnValue:
 
 
 def _form(task: ScheduledTask | None, values: dict[str, Any], errors: dict[str, str]) -> str:
-    choices = list(hosts.scannable())
-    if task is not None and task.host is not None and task.host not in choices:
+    many = hosts.in_service() > SELECT_LIMIT
+    choices = [] if many else list(hosts.scannable())
+    if not many and task is not None and task.host is not None and task.host not in choices:
         choices.append(task.host)
     return render_template(
         "tasks/form.html",
@@ -184,9 +191,12 @@ def _form(task: ScheduledTask | None, values: dict[str, Any], errors: dict[str, 
         values=values,
         errors=errors,
         hosts=choices,
+        many_hosts=many,
+        tag_sizes=targets.tag_sizes(),
         task_types=TaskType,
         scan_types=ScanType,
         database_types=DatabaseType,
+        overlaps=Overlap,
         examples=forms.EXAMPLES,
         zones=forms.ZONES,
         preview=_preview(values),
@@ -208,8 +218,10 @@ def _preview(values: Any) -> dict[str, Any]:
 def _listed() -> dict[str, Any]:
     wanted = forms.task_list(request.args)
     found = tasks.query(wanted.filter, wanted.sort, descending=wanted.descending)
+    page = db.paginate(found, per_page=PER_PAGE, max_per_page=PER_PAGE)
     return {
-        "page": db.paginate(found, per_page=PER_PAGE, max_per_page=PER_PAGE),
+        "page": page,
+        "tag_sizes": _tag_sizes(*page.items),
         "wanted": wanted,
         "results": tasks.LastResult,
         "statistics": tasks.statistics(),
@@ -218,15 +230,27 @@ def _listed() -> dict[str, Any]:
 
 def _history(task_id: int) -> dict[str, Any]:
     task = task_or_404(task_id)
-    return {"task": task, "active": runs.active_run(task.id)} | stretches.read(task.id, HISTORY_PER_PAGE)
+    active, sizes = runs.active_run(task.id), _tag_sizes(task)
+    shown = {"task": task, "active": active, "tag_sizes": sizes}
+    return shown | stretches.read(task.id, HISTORY_PER_PAGE)
+
+
+def _tag_sizes(*shown: ScheduledTask) -> dict[str, int]:
+    tags = {task.host_tag for task in shown if task.host_tag}
+    return targets.tag_sizes(tags) if tags else {}
 
 
 def _run_many(task_ids: Sequence[int], now: datetime) -> None:
-    started, busy = runs.start_many(task_ids, trigger=Trigger.PERSON, now=now, requested_by=current_user)
+    started = runs.start_many(task_ids, trigger=Trigger.PERSON, now=now, requested_by=current_user)
     db.session.commit()
-    already = words.plural(busy, "was running already", "were running already")
-    flash(_told(words.plural(len(started), "run") + " queued", busy and already), "success")
-    if not worker.send(started):
+    queued = words.plural(len(started.run_ids) - started.waiting, "run") + " queued"
+    waiting = words.plural(started.waiting, "waits for an earlier run", "wait for earlier runs")
+    skipped = words.plural(started.skipped, "was running already", "were running already")
+    flash(_told(queued, started.waiting and waiting, started.skipped and skipped), "success")
+    if paused := tasks.paused(task_ids):
+        waits = words.plural(paused, "task waits", "tasks wait")
+        flash(f"{waits} for a host that is no longer in config.toml.", "warning")
+    if not worker.send(started.run_ids):
         flash(NO_REDIS, "warning")
 
 
@@ -248,11 +272,11 @@ def _delete_many(task_ids: Sequence[int], _: datetime) -> None:
     deleted, going = tasks.delete_many(task_ids)
     db.session.commit()
     worker.stop(going)
-    flash(_told(words.plural(deleted, "task") + " deleted", ""), "success")
+    flash(_told(words.plural(deleted, "task") + " deleted"), "success")
 
 
-def _told(done: str, rest: str | int) -> str:
-    return f"{done}; {rest}." if rest else f"{done}."
+def _told(done: str, *rest: str | int) -> str:
+    return "; ".join([done, *(str(each) for each in rest if each)]) + "."
 
 
 _BULK = {"run": _run_many, "activate": _activate, "deactivate": _deactivate, "delete": _delete_many}

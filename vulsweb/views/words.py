@@ -8,16 +8,18 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from cron_descriptor import FormatError
-from flask import Flask, has_request_context, request
+from flask import Flask, has_request_context, request, url_for
 from flask_login import current_user
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from vulsweb import schedules
+from vulsweb.models import Run, RunStatus
 from vulsweb.views.forms import ZONES, new_request_key
+from vulsweb.vuls import results
 from vulsweb.vuls.databases import DatabaseType
-from vulsweb.vuls.results import Severity
 
 _EVERY_DAY = re.compile(r"At \d\d:\d\d")
+_RUN_NUMBER = re.compile(r"\b[Rr]un ([0-9]{1,9})\b", re.ASCII)
 _STEP_NAMES = {
     "configtest": "Check configuration and connection",
     "scan": "Read the installed packages",
@@ -27,9 +29,21 @@ _STEP_NAMES = {
 
 def register(app: Flask) -> None:
     """Give the templates these words."""
-    for spoken in (ago, bytes_in_words, clean, due, duration, in_words, roughly, step_name, when):
+    for spoken in (
+        ago,
+        bytes_in_words,
+        clean,
+        clean_lines,
+        due,
+        duration,
+        in_words,
+        roughly,
+        step_name,
+        told,
+        when,
+    ):
         app.add_template_filter(spoken)
-    for read in (moment, worst_first):
+    for read in (moment, results.worst_first):
         app.add_template_filter(read)
     for function in (expected_steps, may_operate, new_request_key, now, plural, reader_zone):
         app.add_template_global(function)
@@ -133,6 +147,25 @@ def clean(text: object) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text))
 
 
+def told(run: Run) -> str | Markup:
+    """Return why a run is as it is; where we wrote that ourselves, with links to the runs that it names."""
+    text = clean(run.reason)
+    if run.status not in (RunStatus.QUEUED, RunStatus.SKIPPED, RunStatus.CANCELLED):
+        return text
+    return Markup(  # noqa: S704 - escaped before the links come in
+        _RUN_NUMBER.sub(lambda found: _link_to_run(int(found[1]), found[0]), str(escape(text)))
+    )
+
+
+def _link_to_run(run_id: int, text: str) -> str:
+    return f'<a href="{url_for("runs.show", run_id=run_id)}">{text}</a>'
+
+
+def clean_lines(text: object) -> str:
+    """Return text as `clean` does, with its line breaks."""
+    return "\n".join(clean(line) for line in str(text).splitlines())
+
+
 def step_name(name: str) -> str:
     """Return what a step of the executor's does, in words."""
     if name in _STEP_NAMES:
@@ -146,11 +179,6 @@ def expected_steps(request: Mapping[str, Any]) -> list[dict[str, Any]]:
     if names == [DatabaseType.ALL]:
         names = [database for database in DatabaseType if database is not DatabaseType.ALL]
     return [{"name": name, "status": "waiting"} for name in names]
-
-
-def worst_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Return counts by severity in the order of severities; JSON from the database has lost it."""
-    return [(severity.value, counts.get(severity, 0)) for severity in Severity]
 
 
 def bytes_in_words(size: int | None) -> str:

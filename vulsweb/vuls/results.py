@@ -41,12 +41,22 @@ class Severity(enum.StrEnum):
         return list(Severity).index(self)
 
 
+def worst_first(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return counts by severity in the order of severities, which JSON from the database has lost."""
+    return {severity.value: counts[severity] for severity in Severity if severity in counts}
+
+
 class Outcome(enum.StrEnum):
     """What a scan of one host came to."""
 
     SUCCESS = "success"
     PARTIAL = "partial"
     FAILED = "failed"
+
+    @property
+    def label(self) -> str:
+        """Return the word that people read."""
+        return self.value.capitalize()
 
 
 class ResultsError(Exception):

@@ -1,0 +1,109 @@
+"""The examples of docs/api.md, run as they stand there by the real curl."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.serving import make_server
+
+from tests.conftest import NOW
+from tests.needs import lacking
+from vulsweb import runs
+from vulsweb.extensions import db
+from vulsweb.models import Run, RunStatus, ScheduledTask, Trigger
+
+MakeTask = Callable[..., ScheduledTask]
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+
+
+def examples() -> list[str]:
+    """Return each command that begins with curl, over as many lines as it takes."""
+    found = []
+    for block in re.findall(r"```bash\n(.*?)```", DOCUMENT, re.DOTALL):
+        lines = iter(block.splitlines())
+        for line in lines:
+            command = line
+            while command.count("'") % 2:
+                command += "\n" + next(lines)
+            if command.startswith("curl "):
+                found.append(command)
+    return found
+
+
+@pytest.fixture
+def address(app: Flask, make_task: MakeTask, sent: list[int]) -> Iterator[str]:
+    """The application, listening, with what the examples speak of: host 1, task 1 and the active run 7."""
+    idle, busy = make_task(name="Idle"), make_task(name="Busy")
+    for number in range(1, 8):
+        run = Run(
+            task=busy if number == 7 else idle,
+            status=RunStatus.RUNNING if number == 7 else RunStatus.SUCCESS,
+            trigger=Trigger.API,
+            created_at=NOW,
+            request={},
+            job_id=runs.new_job_id(),
+        )
+        db.session.add(run)
+        db.session.flush()
+    db.session.commit()
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("command", examples())
+def test_an_example_does_what_it_says(address: str, token: str, tmp_path: Path, command: str) -> None:
+    curl = shutil.which("curl") or lacking("curl is missing: apt-get install curl")
+    promised = re.search(r"# (\d{3})\b", command)
+    talking = command.replace("curl ", "curl --silent --show-error --output answer -w '%{http_code}' ", 1)
+
+    done = subprocess.run(
+        ["/bin/sh", "-c", talking],
+        env={"base": address, "auth": f"Authorization: Bearer {token}", "PATH": str(Path(curl).parent)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    status = int(done.stdout)
+    assert 200 <= status < 300, (tmp_path / "answer").read_text()
+    assert promised is None or status == int(promised[1])
+
+
+def test_every_call_and_every_filter_of_tasks_and_runs_has_an_example(client: FlaskClient) -> None:
+    paths = client.get("/api/openapi.json").get_json()["paths"]
+    shown = [asked(command) for command in examples()]
+
+    for path, calls in paths.items():
+        if path.startswith(("/api/scheduled-tasks", "/api/runs")):
+            pattern = re.sub(r"\{[^}]*\}", "[0-9]+", path)
+            for method in {"get", "post", "put", "delete"} & set(calls):
+                wanted = {p["name"] for p in calls[method].get("parameters", []) if p["in"] == "query"}
+                named = [
+                    names
+                    for verb, where, names in shown
+                    if (verb, True) == (method, bool(re.fullmatch(pattern, where)))
+                ]
+                assert named, f"{method} {path}"
+                assert wanted == set().union(*named), f"{method} {path}"
+
+
+def asked(command: str) -> tuple[str, str, set[str]]:
+    """Return the method, the path and the names in the query of an example."""
+    words = shlex.split(command, comments=True)
+    url = urlsplit(next(word for word in words if word.startswith("$base")).removeprefix("$base"))
+    said = words[words.index("-X") + 1] if "-X" in words else "POST" if "-d" in words else "GET"
+    return said.lower(), url.path, set(parse_qs(url.query))

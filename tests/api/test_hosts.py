@@ -1,0 +1,224 @@
+"""`/api/hosts`: lists, one host, tags and notes, sync."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from tests.api.conftest import CountQueries
+from tests.conftest import NOW
+from vulsweb.extensions import db
+from vulsweb.models import Finding, Host, RunHost, ScheduledTask, Trigger
+from vulsweb.runs import start
+from vulsweb.vuls.connections import HostConnection
+from vulsweb.vuls.results import Outcome, Severity
+
+MakeHost = Callable[..., Host]
+MakeTask = Callable[..., ScheduledTask]
+
+
+def add_finding(host: Host, severity: Severity) -> None:
+    finding = {"cve_id": f"CVE-{severity}", "severity": severity, "title": "t", "packages": []}
+    db.session.add(Finding(host_id=host.id, first_seen_at=NOW, last_seen_at=NOW, **finding))
+    db.session.commit()
+
+
+def test_a_host_says_all_that_is_known_of_it(api: FlaskClient, make_host: MakeHost) -> None:
+    host = make_host(
+        "web-1", hostname="192.0.2.1", tags=["web"], notes="Rack 7", connection=HostConnection.JUMP
+    )
+    add_finding(host, Severity.HIGH)
+
+    told = api.get(f"/api/hosts/{host.id}").get_json()
+
+    assert told == {
+        "id": host.id,
+        "name": "web-1",
+        "hostname": "192.0.2.1",
+        "connection": "jump_host",
+        "scan_modes": ["fast"],
+        "vuls_config": {"host": "web-1"},
+        "tags": ["web"],
+        "notes": "Rack 7",
+        "problem": None,
+        "last_scan_at": None,
+        "last_status": None,
+        "open_findings": {"critical": 0, "high": 1, "medium": 0, "low": 0, "unknown": 0},
+        "synced_at": "2026-01-01T12:00:00+00:00",
+        "retired_at": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", ["a", "b", "gone"]),
+        ("?retired=false", ["a", "b"]),
+        ("?retired=true", ["gone"]),
+        ("?tag=web", ["a", "gone"]),
+        ("?tag=web&retired=false", ["a"]),
+        ("?connection=local", ["b"]),
+        ("?search=RACK", ["b"]),
+        ("?search=%25", []),
+    ],
+)
+def test_the_list_is_filtered(api: FlaskClient, make_host: MakeHost, query: str, expected: list[str]) -> None:
+    make_host("a", tags=["web"])
+    make_host("b", notes="Rack 7", connection=HostConnection.LOCAL)
+    make_host("gone", tags=["web"], retired_at=NOW)
+
+    page = api.get(f"/api/hosts{query}").get_json()
+
+    assert [host["name"] for host in page["items"]] == expected
+    assert page["total"] == len(expected)
+
+
+def test_pages_lead_on_and_keep_the_filter(api: FlaskClient, make_host: MakeHost) -> None:
+    for name in "abc":
+        make_host(name, tags=["web"])
+
+    first = api.get("/api/hosts?tag=web&per_page=2").get_json()
+    second = api.get(first["links"]["next"]).get_json()
+
+    assert [host["name"] for host in first["items"] + second["items"]] == ["a", "b", "c"]
+    assert second["links"]["next"] is None
+
+
+def test_a_list_costs_the_same_however_long(
+    api: FlaskClient, make_host: MakeHost, queries: CountQueries
+) -> None:
+    make_host("a")
+    with queries() as few:
+        api.get("/api/hosts")
+    for number in range(30):
+        add_finding(make_host(f"h{number}"), Severity.LOW)
+    with queries() as many:
+        api.get("/api/hosts")
+
+    assert len(few) == len(many) <= 5
+
+
+def test_tags_and_notes_can_be_changed_each_alone(api: FlaskClient, make_host: MakeHost) -> None:
+    host = make_host("a", tags=["old"], notes="old")
+
+    tagged = api.patch(f"/api/hosts/{host.id}", json={"tags": ["Web Tier", "web-tier"]}).get_json()
+    noted = api.patch(f"/api/hosts/{host.id}", json={"notes": "new"}).get_json()
+
+    assert (tagged["tags"], tagged["notes"]) == (["web-tier"], "old")
+    assert (noted["tags"], noted["notes"]) == (["web-tier"], "new")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"tags": "web"}, "tags"),
+        ({"tags": ["a/b"]}, "tags"),
+        ({"tags": ["x"] * 21}, "tags"),
+        ({"notes": 7}, "notes"),
+        ({"notes": "\x00"}, "notes"),
+        ({"notes": "x" * 4001}, "notes"),
+        ({"hostname": "192.0.2.9"}, "hostname"),
+        ({"name": "b", "tags": ["web"]}, "name"),
+    ],
+)
+def test_anything_else_is_refused_and_nothing_is_kept(
+    api: FlaskClient, make_host: MakeHost, body: dict[str, Any], field: str
+) -> None:
+    host = make_host("a", tags=["old"])
+
+    answer = api.patch(f"/api/hosts/{host.id}", json=body)
+
+    assert answer.status_code == 422
+    assert any(name.startswith(field) for name in answer.get_json()["errors"])
+    db.session.refresh(host)
+    assert (host.tags, host.notes, host.hostname) == (["old"], "", "a")
+
+
+@pytest.mark.parametrize("method", ["get", "patch"])
+def test_a_host_that_is_not_there_is_404(api: FlaskClient, method: str) -> None:
+    assert api.open("/api/hosts/99", method=method.upper(), json={}).status_code == 404
+
+
+def test_a_sync_says_what_became_of_each_host(app: Flask, api: FlaskClient, make_host: MakeHost) -> None:
+    make_host("same", vuls_config={"host": "same"})
+    make_host("other", vuls_config={"host": "elsewhere"})
+    make_host("gone")
+    names = "".join(f'[servers.{name}]\nhost = "{name}"\n' for name in ("same", "other", "new"))
+    app.config["VULS_CONFIG"].write_text(names + "[servers.bad]\nhost = 7\n")
+
+    told = api.post("/api/hosts/sync-from-vuls-config").get_json()
+
+    assert told == {
+        "created": ["new"],
+        "updated": ["other"],
+        "retired": ["gone"],
+        "unchanged": ["same"],
+        "errors": ['[servers.bad]: host must be text, in quotes, such as host = "7".'],
+    }
+
+
+def test_a_file_that_does_not_parse_is_422_with_its_place(
+    app: Flask, api: FlaskClient, make_host: MakeHost
+) -> None:
+    make_host("a")
+    app.config["VULS_CONFIG"].write_text('[servers.a]\nhost = "x\n')
+
+    answer = api.post("/api/hosts/sync-from-vuls-config")
+
+    assert answer.status_code == 422
+    assert answer.content_type == "application/problem+json"
+    assert answer.get_json()["detail"].startswith("config.toml, line 2, column ")
+    assert api.get("/api/hosts").get_json()["items"][0]["retired_at"] is None
+
+
+def test_a_task_for_a_tag_is_made_and_found(api: FlaskClient, sent: list[int]) -> None:
+    body = {
+        "name": "web",
+        "task_type": "scan",
+        "config": {"scan_type": "fast"},
+        "host_tag": "Web",
+        "cron_expression": "0 2 * * *",
+    }
+
+    made = api.post("/api/scheduled-tasks/", json=body).get_json()
+    found = api.get("/api/scheduled-tasks/?search=web").get_json()["items"]
+
+    assert (made["host_tag"], made["host_id"], made["host_name"]) == ("web", None, None)
+    assert [task["id"] for task in found] == [made["id"]]
+
+
+def test_a_paused_task_says_why_and_is_409_when_run(
+    app: Flask, api: FlaskClient, make_host: MakeHost, make_task: MakeTask, sent: list[int]
+) -> None:
+    task = make_task(host_id=make_host("a").id)
+    app.config["VULS_CONFIG"].write_text("")
+    api.post("/api/hosts/sync-from-vuls-config")
+
+    told = api.get(f"/api/scheduled-tasks/{task.id}").get_json()
+    answer = api.post(f"/api/scheduled-tasks/{task.id}/run")
+
+    assert (told["is_active"], told["next_run_at"]) == (True, None)
+    assert told["paused_at"]
+    assert answer.status_code == 409
+    assert answer.get_json()["detail"] == told["paused_reason"]
+    assert sent == []
+
+
+def test_a_runs_hosts_are_listed_the_worst_first(
+    api: FlaskClient, make_task: MakeTask, make_host: MakeHost
+) -> None:
+    run = start(make_task(), trigger=Trigger.API, now=NOW)
+    for name, outcome in (("a", Outcome.SUCCESS), ("b", Outcome.FAILED), ("c", Outcome.PARTIAL), ("d", None)):
+        db.session.add(RunHost(run_id=run.id, name=name, host_id=make_host(name).id, outcome=outcome))
+    db.session.commit()
+
+    items = api.get(f"/api/runs/{run.id}/hosts").get_json()["items"]
+
+    assert [(item["name"], item["outcome"]) for item in items] == [
+        ("d", None),
+        ("b", "failed"),
+        ("c", "partial"),
+        ("a", "success"),
+    ]

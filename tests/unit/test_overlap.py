@@ -1,0 +1,370 @@
+"""What becomes of a run while an earlier run of its task is not over; with real sessions at once."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from tests.conftest import NOW
+from tests.unit.test_runs import job, race
+from vulsweb import conclusions, overlap, runs, schedules
+from vulsweb.extensions import db
+from vulsweb.models import Overlap, Run, RunStatus, ScheduledTask, Trigger
+from vulsweb.overlap import Plan, Standing
+
+MakeTask = Callable[..., ScheduledTask]
+LATER = NOW + timedelta(minutes=5)
+TIMEOUT = timedelta(hours=6)
+
+
+@pytest.mark.parametrize(
+    ("rule", "standing", "expected"),
+    [
+        ("skip", Standing(), Plan()),
+        ("wait", Standing(), Plan()),
+        ("replace", Standing(), Plan()),
+        ("skip", Standing(going=7), Plan(skipped_for=7, reason="Run 7 was still going.")),
+        ("skip", Standing(queued=8), Plan(skipped_for=8, reason="Run 8 was waiting already.")),
+        ("wait", Standing(going=7), Plan(waits=True, reason="Waits for run 7 to end.")),
+        ("wait", Standing(7, queued=8), Plan(skipped_for=8, reason="Run 8 was waiting already.")),
+        ("wait", Standing(queued=8), Plan(skipped_for=8, reason="Run 8 was waiting already.")),
+        (
+            "replace",
+            Standing(going=7),
+            Plan(waits=True, reason="Waits until run 7 has stopped.", replaces=(7,)),
+        ),
+        (
+            "replace",
+            Standing(7, queued=8),
+            Plan(waits=True, reason="Waits until run 7 has stopped.", replaces=(7, 8)),
+        ),
+        ("replace", Standing(queued=8), Plan(replaces=(8,))),
+    ],
+)
+def test_the_rule_says_what_becomes_of_a_run(rule: str, standing: Standing, expected: Plan) -> None:
+    assert overlap.plan(Overlap(rule), standing) == expected
+
+
+def start(task: ScheduledTask) -> Run:
+    run = runs.start(task, trigger=Trigger.PERSON, now=NOW)
+    db.session.commit()
+    return run
+
+
+def start_going(task: ScheduledTask) -> Run:
+    """Start a run that the executor then works on."""
+    run = start(task)
+    claimed = runs.claim(run.id, NOW)
+    assert claimed is not None
+    runs.accept(claimed, job("running"), NOW)
+    db.session.commit()
+    return claimed
+
+
+def states(task: ScheduledTask) -> list[tuple[RunStatus, str | None]]:
+    rows = db.session.execute(select(Run.status, Run.reason).where(Run.task_id == task.id).order_by(Run.id))
+    return [(status, reason) for status, reason in rows]
+
+
+def test_a_run_that_waits_starts_when_the_earlier_one_is_over(make_task: MakeTask) -> None:
+    task = make_task(overlap="wait")
+    going = start_going(task)
+    waiting = start(task)
+
+    early = runs.claim(waiting.id, NOW)
+    ready_early = runs.ready([task.id])
+    runs.end(going, RunStatus.FAILED, "No route.", LATER)
+    db.session.commit()
+    ready = runs.ready([task.id])
+    claimed = runs.claim(waiting.id, LATER)
+
+    assert (early, ready_early, ready) == (None, [], [waiting.id])
+    assert claimed is not None
+    assert (claimed.status, claimed.reason) == (RunStatus.STARTING, None)
+
+
+def test_while_a_run_waits_the_tasks_last_run_is_the_one_that_goes(make_task: MakeTask) -> None:
+    task = make_task(overlap="wait")
+    going = start_going(task)
+    waiting = start(task)
+
+    before = task.last_run_id
+    runs.end(going, RunStatus.FAILED, "No route.", LATER)
+    db.session.commit()
+    between = task.last_run_id
+    runs.claim(waiting.id, LATER)
+    db.session.commit()
+
+    assert (before, between, task.last_run_id) == (going.id, going.id, waiting.id)
+
+
+def test_a_second_run_that_would_wait_is_refused(make_task: MakeTask) -> None:
+    task = make_task(name="Nightly", overlap="wait")
+    start_going(task)
+    waiting = start(task)
+
+    with pytest.raises(
+        runs.AlreadyActive, match=r"Nightly is already queued\. Only one run of it"
+    ) as refusal:
+        runs.start(task, trigger=Trigger.PERSON, now=NOW)
+
+    assert refusal.value.run == waiting
+
+
+def test_a_run_that_waits_can_be_cancelled_and_leaves_the_earlier_one_alone(make_task: MakeTask) -> None:
+    task = make_task(overlap="wait")
+    going = start_going(task)
+    waiting = start(task)
+
+    assert runs.cancel(waiting, LATER)
+    db.session.commit()
+
+    assert states(task)[1] == (RunStatus.CANCELLED, "Cancelled before it began.")
+    assert (going.status, going.cancel_requested_at) == (RunStatus.RUNNING, None)
+    assert task.last_run_id == going.id
+
+
+def test_a_run_that_is_replaced_is_asked_to_stop_and_names_its_successor(make_task: MakeTask) -> None:
+    task = make_task(overlap="replace")
+    going = start_going(task)
+    later = start(task)
+
+    claimed = runs.claim(later.id, LATER)
+    conclusions.conclude(going, job("cancelled"), [], LATER)
+    db.session.commit()
+
+    assert claimed is None
+    assert going.cancel_requested_at == NOW
+    assert (going.status, going.reason) == (RunStatus.CANCELLED, f"Replaced by run {later.id}.")
+    assert runs.ready([task.id]) == [later.id]
+
+
+def test_a_queued_run_is_replaced_at_once(make_task: MakeTask) -> None:
+    task = make_task(overlap="replace")
+    start(task)
+    later = start(task)
+
+    assert states(task) == [
+        (RunStatus.CANCELLED, f"Replaced by run {later.id}."),
+        (RunStatus.QUEUED, None),
+    ]
+    assert task.last_run_id == later.id
+
+
+def test_who_waits_to_replace_is_replaced_too(make_task: MakeTask) -> None:
+    task = make_task(overlap="replace")
+    going, second, third = start_going(task), start(task), start(task)
+
+    assert states(task)[1:] == [
+        (RunStatus.CANCELLED, f"Replaced by run {third.id}."),
+        (RunStatus.QUEUED, f"Waits until run {going.id} has stopped."),
+    ]
+    assert going.cancel_reason == f"Replaced by run {second.id}."
+
+
+def test_a_run_that_a_person_cancelled_does_not_say_that_it_was_replaced(make_task: MakeTask) -> None:
+    task = make_task(overlap="replace")
+    going = start_going(task)
+    runs.cancel(going, NOW)
+    db.session.commit()
+    start(task)
+
+    conclusions.conclude(going, job("cancelled"), [], LATER)
+
+    assert going.reason == "Cancelled."
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("skip", [(RunStatus.RUNNING, None), (RunStatus.SKIPPED, "Run 1 was still going.")]),
+        ("wait", [(RunStatus.RUNNING, None), (RunStatus.QUEUED, "Waits for run 1 to end.")]),
+        ("replace", [(RunStatus.RUNNING, None), (RunStatus.QUEUED, "Waits until run 1 has stopped.")]),
+    ],
+)
+def test_a_slot_that_comes_while_a_run_goes_obeys_the_rule(
+    make_task: MakeTask, rule: str, expected: list[tuple[RunStatus, str | None]]
+) -> None:
+    task = make_task(overlap=rule, cron_expression="* * * * *", next_run_at=NOW)
+    going = start_going(task)
+
+    to_send = schedules.start_due_tasks(now=NOW)
+    db.session.commit()
+
+    assert states(task) == expected
+    assert to_send == list(runs_of(task, RunStatus.QUEUED))
+    assert (task.last_run_id, task.next_run_at) == (going.id, NOW + timedelta(minutes=1))
+    assert going.cancel_reason == ("Replaced by run 2." if rule == "replace" else None)
+
+
+def runs_of(task: ScheduledTask, status: RunStatus) -> list[int]:
+    return list(db.session.scalars(select(Run.id).where(Run.task_id == task.id, Run.status == status)))
+
+
+def test_slots_that_are_skipped_do_not_hide_how_the_last_run_went(make_task: MakeTask) -> None:
+    task = make_task(cron_expression="* * * * *", next_run_at=NOW)
+    failed = start_going(task)
+    schedules.start_due_tasks(now=NOW)
+    schedules.start_due_tasks(now=NOW + timedelta(minutes=1))
+    runs.end(failed, RunStatus.FAILED, "No route.", LATER)
+    db.session.commit()
+
+    assert [status.value for status, _ in states(task)] == ["failed", "skipped", "skipped"]
+    assert task.last_run == failed
+
+
+def test_a_bulk_run_counts_what_starts_waits_and_is_skipped(make_task: MakeTask) -> None:
+    made = {rule: make_task(overlap=rule) for rule in Overlap}
+    for task in made.values():
+        start_going(task)
+    idle = make_task()
+
+    started = runs.start_many([task.id for task in (*made.values(), idle)], trigger=Trigger.API, now=NOW)
+    db.session.commit()
+
+    assert (len(started.run_ids), started.waiting, started.skipped) == (3, 2, 1)
+    assert runs_of(idle, RunStatus.QUEUED)[0] in started.run_ids
+
+
+def test_a_run_that_waits_is_neither_overdue_nor_sent_again(make_task: MakeTask) -> None:
+    task = make_task(overlap="wait")
+    going = start_going(task)
+    waiting = start(task)
+    seven, eight = NOW + timedelta(hours=7), NOW + timedelta(hours=8)
+
+    overdue = [run.id for run in runs.overdue(seven, TIMEOUT)]
+    sent = list(runs.to_launch_again(seven))
+    runs.end(going, RunStatus.TIMEOUT, None, seven)
+    db.session.commit()
+
+    assert (overdue, sent) == ([going.id], [])
+    assert list(runs.to_launch_again(seven)) == [waiting.id]
+    assert list(runs.overdue(eight, TIMEOUT)) == []
+    assert list(runs.overdue(seven + TIMEOUT + timedelta(seconds=1), TIMEOUT)) == [waiting]
+
+
+def test_skipped_slots_do_not_put_off_the_deadline_of_a_run_that_nobody_takes(make_task: MakeTask) -> None:
+    task = make_task(cron_expression="0 * * * *", next_run_at=NOW + timedelta(hours=5))
+    left = start(task)
+    schedules.start_due_tasks(now=NOW + timedelta(hours=5))
+    db.session.commit()
+
+    assert list(runs.overdue(NOW + timedelta(hours=7), TIMEOUT)) == [left]
+
+
+@pytest.mark.parametrize("statuses", [("queued", "queued"), ("starting", "running"), ("running", "running")])
+def test_the_database_itself_refuses_two_runs_in_one_place(
+    make_task: MakeTask, statuses: tuple[str, str]
+) -> None:
+    task = make_task()
+    for status in statuses:
+        run = Run(task=task, trigger=Trigger.API, created_at=NOW, request={}, job_id=runs.new_job_id())
+        run.status = RunStatus(status)
+        db.session.add(run)
+
+    with pytest.raises(IntegrityError, match=r"uq_runs_(queued|going)_task"):
+        db.session.flush()
+    db.session.rollback()
+
+
+def test_of_four_clicks_at_once_one_waits(app: Flask, make_task: MakeTask) -> None:
+    task = make_task(overlap="wait")
+    start_going(task)
+    task_id = task.id
+
+    answers = race(app, lambda: click(task_id))
+
+    assert sum(isinstance(answer, int) for answer in answers) == 1
+    assert [status.value for status, _ in states(task)] == ["running", "queued"]
+
+
+def click(task_id: int) -> int:
+    return runs.start(db.session.get_one(ScheduledTask, task_id), trigger=Trigger.PERSON, now=NOW).id
+
+
+def test_of_four_clicks_at_once_that_replace_one_is_left(app: Flask, make_task: MakeTask) -> None:
+    task = make_task(overlap="replace")
+    going = start_going(task)
+    task_id = task.id
+
+    answers = race(app, lambda: click(task_id))
+
+    assert len({answer for answer in answers if isinstance(answer, int)}) == 4
+    assert [status.value for status, _ in states(task)].count("cancelled") == 3
+    assert len(runs_of(task, RunStatus.QUEUED)) == 1
+    db.session.refresh(going)
+    assert going.cancel_requested_at is not None
+
+
+@pytest.mark.parametrize("rule", list(Overlap))
+def test_ticks_and_clicks_at_once_leave_one_run_in_each_place(
+    app: Flask, make_task: MakeTask, rule: Overlap
+) -> None:
+    task = make_task(overlap=rule.value, cron_expression="* * * * *", next_run_at=NOW)
+    start_going(task)
+    task_id, turns = task.id, iter(range(4))
+
+    race(app, lambda: click(task_id) if next(turns) % 2 else schedules.start_due_tasks(now=NOW))
+
+    slots = db.session.scalars(select(Run.scheduled_for).where(Run.scheduled_for.is_not(None))).all()
+    assert slots == [NOW]
+    assert len(runs_of(task, RunStatus.RUNNING)) == 1
+    assert len(runs_of(task, RunStatus.QUEUED)) == (0 if rule is Overlap.SKIP else 1)
+
+
+def test_four_workers_at_once_start_what_waited_once(app: Flask, make_task: MakeTask) -> None:
+    task = make_task(overlap="wait")
+    going = start_going(task)
+    waiting_id = start(task).id
+    too_early = race(app, lambda: runs.claim(waiting_id, NOW) is not None)
+    runs.end(going, RunStatus.SUCCESS, None, LATER)
+    db.session.commit()
+
+    in_time = race(app, lambda: runs.claim(waiting_id, LATER) is not None)
+
+    assert too_early == [False] * 4
+    assert sorted(in_time) == [False, False, False, True]
+
+
+def test_an_end_and_a_start_at_the_same_moment_never_leave_a_run_asleep(
+    app: Flask, make_task: MakeTask
+) -> None:
+    """As the worker and the edge do it: commit, then claim what is ready or was just queued."""
+    for _ in range(15):
+        task = make_task(overlap="wait")
+        task_id, going_id, turns = task.id, start_going(task).id, iter(range(2))
+
+        def end_or_start(task_id: int = task_id, going_id: int = going_id) -> None:
+            if next(turns):  # noqa: B023 - called within the round
+                runs.end(db.session.get_one(Run, going_id), RunStatus.SUCCESS, None, LATER)
+                db.session.commit()
+                found = list(runs.ready([task_id]))
+            else:
+                found = [click(task_id)]
+                db.session.commit()
+            for run_id in found:
+                runs.claim(run_id, LATER)
+
+        race(app, end_or_start, times=2)
+
+        assert [status.value for status, _ in states(task)] == ["success", "starting"]
+
+
+def test_a_cancel_and_a_claim_at_once_agree(app: Flask, make_task: MakeTask) -> None:
+    for _ in range(10):
+        run_id, turns = start(make_task()).id, iter(range(2))
+
+        def cancel_or_claim(run_id: int = run_id) -> bool:
+            if next(turns):  # noqa: B023 - called within the round
+                return runs.cancel(db.session.get_one(Run, run_id), NOW)
+            return runs.claim(run_id, NOW) is not None
+
+        race(app, cancel_or_claim, times=2)
+
+        run = db.session.get_one(Run, run_id)
+        cancelled_in_time = run.status is RunStatus.CANCELLED and run.started_at is None
+        asked_to_stop = run.status is RunStatus.STARTING and run.cancel_requested_at is not None
+        assert cancelled_in_time or asked_to_stop

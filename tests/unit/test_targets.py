@@ -1,0 +1,140 @@
+"""Which hosts a run is about, seen when it begins; and what a tag is."""
+
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from tests.conftest import NOW
+from vulsweb import runs, targets, tasks
+from vulsweb.extensions import db
+from vulsweb.models import Host, Run, RunHost, ScheduledTask, Trigger
+
+MakeHost = Callable[..., Host]
+MakeTask = Callable[..., ScheduledTask]
+
+
+@pytest.fixture
+def web(app: Flask, make_task: MakeTask) -> ScheduledTask:
+    """A scan of every host with the tag web."""
+    return make_task(host_tag="web", host_id="")
+
+
+def start(task: ScheduledTask) -> Run:
+    return runs.start(task, trigger=Trigger.PERSON, now=NOW)
+
+
+def lines(run: Run) -> list[str]:
+    return sorted(db.session.scalars(select(RunHost.name).where(RunHost.run_id == run.id)))
+
+
+def test_a_run_scans_the_hosts_that_have_the_tag_when_it_begins(
+    web: ScheduledTask, make_host: MakeHost
+) -> None:
+    make_host("b", tags=["web", "old"])
+    make_host("a", tags=["web"])
+    make_host("other", tags=["webs"])
+    make_host("gone", tags=["web"], retired_at=NOW)
+    run = start(web)
+    make_host("late", tags=["web"])
+
+    assert targets.begin(run) is None
+
+    assert run.request == {"servers": ["a", "b", "late"], "tag": "web", "scan_type": "fast", "left_out": {}}
+    assert lines(run) == ["a", "b", "late"]
+
+
+def test_a_second_worker_asks_for_what_the_first_has_settled(web: ScheduledTask, make_host: MakeHost) -> None:
+    make_host("a", tags=["web"])
+    run = start(web)
+    targets.begin(run)
+    make_host("late", tags=["web"])
+
+    assert targets.begin(run) is None
+
+    assert run.request["servers"] == ["a"]
+
+
+def test_a_networks_entry_is_asked_for_once_and_every_address_has_a_line(
+    web: ScheduledTask, make_host: MakeHost
+) -> None:
+    make_host("net(192.0.2.1)", entry="net", tags=["web"])
+    make_host("net(192.0.2.2)", entry="net", tags=[])
+    run = start(web)
+
+    targets.begin(run)
+
+    assert run.request["servers"] == ["net"]
+    assert lines(run) == ["net(192.0.2.1)", "net(192.0.2.2)"]
+
+
+def test_a_host_whose_section_is_wrong_does_not_spoil_the_others_scan(
+    web: ScheduledTask, make_host: MakeHost
+) -> None:
+    make_host("bad", tags=["web"], problem="[servers.bad]: host is missing.")
+    make_host("good", tags=["web"])
+    run = start(web)
+
+    assert targets.begin(run) is None
+
+    assert run.request["servers"] == ["good"]
+    assert run.request["left_out"] == {"bad": "[servers.bad]: host is missing."}
+
+
+def test_a_tag_without_hosts_keeps_the_run_from_beginning(web: ScheduledTask) -> None:
+    assert str(targets.begin(start(web))).startswith("No host has the tag 'web'")
+
+
+def test_more_hosts_than_the_executor_takes_names_of_are_refused(
+    web: ScheduledTask, make_host: MakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(targets, "MOST_NAME_BYTES", 8)
+    make_host("a-name", tags=["web"])
+
+    assert "Divide them between several tags." in str(targets.begin(start(web)))
+
+
+def test_a_task_is_for_one_host_or_for_a_tag(app: Flask, make_host: MakeHost) -> None:
+    values = {"name": "n", "task_type": "scan", "scan_type": "fast", "cron_expression": "0 2 * * *"}
+    host = make_host("a")
+
+    with pytest.raises(tasks.InvalidTask) as both:
+        tasks.create(values | {"host_id": host.id, "host_tag": "web"}, NOW)
+    with pytest.raises(tasks.InvalidTask) as neither:
+        tasks.create(values, NOW)
+    with pytest.raises(tasks.InvalidTask) as empty:
+        tasks.create(values | {"target": "tag", "host_tag": ""}, NOW)
+
+    assert both.value.errors == {"host_tag": "Choose one host or a tag, not both."}
+    assert neither.value.errors == {"host_id": "Choose one of the configured hosts."}
+    assert empty.value.errors == {"host_tag": "A tag cannot be empty."}
+
+
+@pytest.mark.parametrize(
+    ("typed", "tag"),
+    [
+        ("web", "web"),
+        (" Web  Tier ", "web-tier"),
+        ("ÜBER", "über"),
+        ("team:a/".rstrip("/"), "team:a"),
+        ("7", "7"),
+    ],
+)
+def test_a_tag_has_one_form(typed: str, tag: str) -> None:
+    assert targets.tag(typed) == tag
+
+
+@pytest.mark.parametrize("typed", ["", "  ", "-web", "a/b", "a,b", "x" * 33, "a\x00", "\u202eweb", "<b>"])
+def test_what_is_no_tag_is_refused(typed: str) -> None:
+    with pytest.raises(ValueError, match="tag"):
+        targets.tag(typed)
+
+
+def test_tags_are_counted_over_hosts_in_service(app: Flask, make_host: MakeHost) -> None:
+    make_host("a", tags=["web", "db"])
+    make_host("b", tags=["web"])
+    make_host("gone", tags=["web", "old"], retired_at=NOW)
+
+    assert targets.tag_sizes() == {"db": 1, "web": 2}
+    assert targets.tag_sizes(["web", "none"]) == {"web": 2}

@@ -1,0 +1,60 @@
+"""`/hosts/ID/test`: asks Vuls whether it can scan a host, and says what to mend."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Blueprint, Response, abort, redirect, render_template, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import login_required
+
+from vulsweb import connection_tests, worker
+from vulsweb.extensions import db
+from vulsweb.models import Host
+from vulsweb.views import live, log_lines
+
+bp = Blueprint("connection_tests", __name__, url_prefix="/hosts/<int:host_id>/test")
+
+
+@bp.post("")
+@login_required
+def start(host_id: int) -> ResponseReturnValue:
+    """Test the connection to a host now, and go to see what comes of it."""
+    host = host_or_404(host_id)
+    if host.retired_at is not None:
+        abort(409, f"{host.name} is no longer in config.toml.")
+    connection_tests.start(host, datetime.now(UTC))
+    db.session.commit()
+    worker.look_at_tests()
+    return redirect(url_for("connection_tests.show", host_id=host.id), code=303)
+
+
+@bp.get("")
+@login_required
+def show(host_id: int) -> ResponseReturnValue:
+    """Show the newest test of a host."""
+    return render_template("connection_tests/show.html", **_tested(host_or_404(host_id)))
+
+
+@bp.get("/status")
+@login_required
+def status(host_id: int) -> Response:
+    """Return the newest test of a host while it goes on."""
+    found = _tested(host_or_404(host_id))
+    seen = found.pop("seen")
+    return live.fragment("connection_tests/_status.html", seen, **found)
+
+
+def host_or_404(host_id: int) -> Host:
+    """Return the host, or end the request with a 404."""
+    return db.session.get(Host, host_id) or abort(404)
+
+
+def _tested(host: Host) -> dict[str, Any]:
+    test = connection_tests.latest(host.id)
+    return {
+        "host": host,
+        "test": test,
+        "explanations": connection_tests.explanations(test) if test else [],
+        "log": "\n".join(log_lines.tidy(line) for line in test.log.split("\n")) if test else "",
+        "seen": live.key(test and (test.id, test.status, test.reason)),
+    }
