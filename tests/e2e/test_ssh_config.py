@@ -54,8 +54,8 @@ def test_a_person_writes_the_configuration_and_the_hosts_appear(
     page.screenshot(path=pictures / "ssh-config.png", full_page=True)
 
     accept_the_key(page, started, server)
-    page.goto(f"{started.url}/tasks/new?type=scan")
-    expect(page.get_by_label("Target host").get_by_text("loopback")).to_have_count(1)
+    page.goto(f"{started.url}/hosts/")
+    expect(page.get_by_role("row", name="loopback")).to_be_visible()
 
 
 def accept_the_key(page: Page, started: Stack, server: Server) -> None:
