@@ -1,7 +1,7 @@
 """How pages say things: moments, durations, cron lines, and text that comes from elsewhere."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -29,12 +29,24 @@ _STEP_NAMES = {
 
 def register(app: Flask) -> None:
     """Give the templates these words."""
-    for spoken in (ago, bytes_in_words, clean, clean_lines, due, duration, in_words, roughly, step_name):
-        app.add_template_filter(spoken)
-    for told_of in (told, when):
-        app.add_template_filter(told_of)
-    for read in (clock, moment, results.worst_first):
-        app.add_template_filter(read)
+    spoken: tuple[Callable[..., Any], ...] = (
+        ago,
+        bytes_in_words,
+        clean,
+        clean_lines,
+        clock,
+        due,
+        duration,
+        in_words,
+        moment,
+        results.worst_first,
+        roughly,
+        step_name,
+        told,
+        when,
+    )
+    for word in spoken:
+        app.add_template_filter(word)
     for function in (expected_steps, may_operate, new_request_key, now, plural, reader_zone):
         app.add_template_global(function)
 
