@@ -11,7 +11,7 @@ pip := .venv/bin/pip --disable-pip-version-check
 tied := exec setpriv --pdeathsig TERM
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test e2e lint format tools lock
+.PHONY: help run demo test e2e bench up down upgrade backup restore rotate lint format tools lock
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,27 @@ test: .venv/installed-dev ## Run all tests against real servers (ARGS="-k cron" 
 
 e2e: .venv/installed-dev ## Run only the tests that use the whole stack and a browser
 	@.venv/bin/python -m pytest tests/e2e $(ARGS)
+
+bench: .venv/installed-dev ## Measure what must stay fast, at full size (BENCH_SCALE=0.1 for a tenth)
+	@.venv/bin/python -m tests.bench
+
+up: ## Start the production stack with Docker Compose, or bring it up to date
+	@deploy/up
+
+down: ## Stop the production stack; its data stay
+	@deploy/compose down
+
+upgrade: ## Back up, then replace the running production stack by what stands here now
+	@deploy/upgrade
+
+backup: ## Back up the production stack (FILE=... for another place)
+	@deploy/backup $(FILE)
+
+restore: ## Put a backup back: make restore FILE=... (REPLACE=yes over what is there)
+	@deploy/restore "$(FILE)" $(if $(filter yes,$(REPLACE)),--replace)
+
+rotate: ## Replace the key between Vuls Web and its executor
+	@deploy/rotate-executor-key
 
 lint: .venv/installed-dev ## Check style, types and templates
 	.venv/bin/ruff check .
@@ -50,6 +71,7 @@ compile := .venv/bin/pip-compile --quiet --no-header --strip-extras --generate-h
 lock: .venv/installed-dev ## Choose new versions of all packages, within setup.cfg
 	$(compile) --upgrade --extra local --extra test --extra dev -o requirements-dev.lock setup.cfg
 	$(compile) --upgrade --extra local -c requirements-dev.lock -o requirements.lock setup.cfg
+	$(compile) --upgrade -c requirements-dev.lock -o executor/requirements.lock executor/requirements.in
 
 # Only where Go is the one way to get a scanner; without one, Vuls Web starts all the same.
 define tools-if-needed

@@ -1,6 +1,5 @@
 """The executor: a small application that turns a closed list of operations into real commands."""
 
-import hmac
 import json
 import shutil
 from collections.abc import Mapping
@@ -8,13 +7,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Flask, Response, current_app, request, send_file
+from flask import Blueprint, Flask, Response, current_app, g, request, send_file
 from werkzeug.exceptions import BadRequest, Conflict, HTTPException, NotFound, Unauthorized
 
 from executor import config, kinds
+from executor.audit import Audit
 from executor.databases import DatabaseFolder
 from executor.dispatch import Dispatcher
-from executor.jobs import Job, JobStore, new_job
+from executor.jobs import Job, JobStatus, JobStore, new_job
+from executor.keys import Keys
 
 LARGEST_BODY_BYTES = 256 * 1024
 MOST_IDS = 500
@@ -27,11 +28,12 @@ class Executor:
     """What the routes share: the settings, the jobs on disk and who runs them."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
-        self.keys = config.api_keys(variables)
+        self.keys = Keys(variables)
         self.settings = config.settings(variables)
         try:
-            self.store = JobStore(self.settings.data_dir)
+            self.store = JobStore(self.settings.data_dir, self.settings.work_dir)
             self.databases = DatabaseFolder(self.settings.databases_dir)
+            self.audit = Audit(self.settings.data_dir)
         except OSError as error:
             raise config.ConfigError(f"EXECUTOR_DATA_DIR cannot be used: {error}.") from error
         self.dispatcher = Dispatcher(self.settings, self.store)
@@ -46,6 +48,7 @@ def create_app(overrides: Mapping[str, str] | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY_BYTES
     executor = app.extensions["executor"] = Executor(config.environment(overrides))
     app.before_request(_check_key)
+    app.after_request(_audited)
     app.register_blueprint(bp)
     app.register_error_handler(kinds.InvalidError, _invalid)
     app.register_error_handler(HTTPException, _http_error)
@@ -61,7 +64,7 @@ def health() -> dict[str, Any]:
         return {"status": "ok"}
     return {
         "status": "ok",
-        "engine": "local",
+        "engine": "docker" if _executor().settings.docker else "local",
         "tools": _executor().dispatcher.engine.tools(),
         "databases": _executor().databases.present(),
         "disk": _disk(_executor().settings.data_dir),
@@ -89,7 +92,9 @@ def list_jobs() -> dict[str, Any]:
     if len(ids) > MOST_IDS:
         raise kinds.InvalidError("ids", f"At most {MOST_IDS} jobs can be asked for at once.")
     known = (_find(job_id) for job_id in dict.fromkeys(ids))
-    return {"jobs": [_shown(job) for job in _looked_after([job for job in known if job])]}
+    jobs = _looked_after([job for job in known if job])
+    positions = _positions(jobs)
+    return {"jobs": [_shown(job, positions) for job in jobs]}
 
 
 @bp.get("/jobs/<job_id>")
@@ -136,10 +141,18 @@ def _check_key() -> None:
     given = request.headers.get("X-API-Key")
     if given is None and request.endpoint == "executor.health":
         return
-    # Every key is compared, so that the time says nothing about which one was close.
-    matches = [hmac.compare_digest((given or "").encode(), key) for key in _executor().keys]
-    if not any(matches):
+    g.key = _executor().keys.match(given)
+    if g.key is None:
         raise Unauthorized("The key in X-API-Key is missing or wrong.")
+
+
+def _audited(response: Response) -> Response:
+    key = g.get("key")
+    # Only what a view has read: a stranger's body never is, nor one that is too large.
+    was_read = key and request.method == "POST" and response.status_code not in (404, 405, 413)
+    body = request.get_data() if was_read else b""
+    _executor().audit.note(key, request.method, request.full_path.rstrip("?"), body, response.status_code)
+    return response
 
 
 def _submit(wanted: kinds.Request) -> tuple[dict[str, Any], int]:
@@ -205,15 +218,22 @@ def _looked_after(jobs: list[Job]) -> list[Job]:
     """Return the jobs as they really are, and see to it that those which wait get their turn."""
     dispatcher = _executor().dispatcher
     settled = [dispatcher.settle(job) for job in jobs]
-    for kind in {job.kind for job in settled if not job.status.has_ended and job.started_at is None}:
+    for kind in {job.kind for job in settled if dispatcher.needs_runner(job)}:
         dispatcher.dispatch(kind)
     return settled
 
 
-def _shown(job: Job) -> dict[str, Any]:
+def _positions(jobs: list[Job]) -> dict[str, int]:
+    kinds_waiting = {job.kind for job in jobs if job.status is JobStatus.QUEUED}
+    found = [_executor().store.positions(kind) for kind in kinds_waiting]
+    return {job_id: place for places in found for job_id, place in places.items()}
+
+
+def _shown(job: Job, positions: Mapping[str, int] | None = None) -> dict[str, Any]:
     hidden = ("request", "sequence")
     shown = {key: value for key, value in asdict(job).items() if key not in hidden}
-    return {**shown, "log_size": _executor().store.log_size(job.id)}
+    places = _positions([job]) if positions is None else positions
+    return {**shown, "position": places.get(job.id), "log_size": _executor().store.log_size(job.id)}
 
 
 def _problem(status: int, title: str, detail: str, field: str | None = None) -> Response:

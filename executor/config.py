@@ -1,11 +1,22 @@
 """Settings from the environment; the only file here that reads it."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 SHORTEST_KEY = 32
+ENGINES = ("local", "docker")
+# The versions that executor/tools/build builds too; a test holds both together.
+IMAGES = {
+    "vuls": "vuls/vuls:v0.26.0",
+    "go-cve-dictionary": "vuls/go-cve-dictionary:v0.11.0",
+    "goval-dictionary": "vuls/goval-dictionary:v0.11.0",
+    "gost": "vuls/gost:v0.4.4",
+}
+# How the Docker SDK finds its engine.
+_DOCKER_VARIABLES = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 
 
 class ConfigError(Exception):
@@ -13,10 +24,43 @@ class ConfigError(Exception):
 
 
 @dataclass(frozen=True)
+class DockerSettings:
+    """How the tools' containers are made; a volume is mounted where the executor itself has it."""
+
+    images: Mapping[str, str]
+    jobs_volume: str
+    databases_volume: str
+    ssh_volume: str | None
+    ssh_dir: Path | None
+    network: str
+    user: str
+    memory: str
+    cpus: float
+    variables: Mapping[str, str]
+
+    def for_runner(self) -> dict[str, object]:
+        """Return what a runner needs to come to the same settings."""
+        return {
+            **{image_variable(tool): image for tool, image in self.images.items()},
+            "EXECUTOR_JOBS_VOLUME": self.jobs_volume,
+            "EXECUTOR_DATABASES_VOLUME": self.databases_volume,
+            "EXECUTOR_SSH_VOLUME": self.ssh_volume,
+            "EXECUTOR_SSH_DIR": self.ssh_dir,
+            "EXECUTOR_DOCKER_NETWORK": self.network,
+            "EXECUTOR_DOCKER_USER": self.user,
+            "EXECUTOR_DOCKER_MEMORY": self.memory,
+            "EXECUTOR_DOCKER_CPUS": self.cpus,
+            **self.variables,
+        }
+
+
+@dataclass(frozen=True)
 class Settings:
     """What the executor and its runners need to know. Holds no secret: runners are handed all of it."""
 
     data_dir: Path
+    work_dir: Path | None
+    databases_dir: Path
     vuls_config: Path
     tools_dir: Path | None
     max_jobs: int
@@ -29,16 +73,15 @@ class Settings:
     ca_bundle: Path | None
     home: Path
     search_path: str
-
-    @property
-    def databases_dir(self) -> Path:
-        """Return the folder of the vulnerability databases."""
-        return self.data_dir / "databases"
+    docker: DockerSettings | None
 
     def for_runner(self) -> dict[str, str]:
         """Return the whole environment of a runner. The API keys are never in it."""
-        named = {
+        named: dict[str, object] = {
+            "EXECUTOR_ENGINE": "docker" if self.docker else "local",
             "EXECUTOR_DATA_DIR": self.data_dir,
+            "EXECUTOR_WORK_DIR": self.work_dir,
+            "EXECUTOR_DATABASES_DIR": self.databases_dir,
             "EXECUTOR_VULS_CONFIG": self.vuls_config,
             "VULSWEB_TOOLS_DIR": self.tools_dir,
             "EXECUTOR_MAX_JOBS": self.max_jobs,
@@ -53,6 +96,7 @@ class Settings:
             "PATH": self.search_path,
             # The same code as this process, wherever it was started.
             "PYTHONPATH": Path(__file__).parent.parent,
+            **(self.docker.for_runner() if self.docker else {}),
         }
         return {name: str(value) for name, value in named.items() if value is not None}
 
@@ -64,8 +108,14 @@ def environment(overrides: Mapping[str, str] | None = None) -> dict[str, str]:
 
 def settings(variables: Mapping[str, str]) -> Settings:
     """Read the settings; raise ConfigError for the first that is missing or wrong."""
+    engine = variables.get("EXECUTOR_ENGINE") or ENGINES[0]
+    if engine not in ENGINES:
+        raise ConfigError(f"EXECUTOR_ENGINE is {engine!r}; write {' or '.join(ENGINES)}.")
+    data_dir = _path(variables, "EXECUTOR_DATA_DIR")
     return Settings(
-        data_dir=_path(variables, "EXECUTOR_DATA_DIR"),
+        data_dir=data_dir,
+        work_dir=_optional_path(variables, "EXECUTOR_WORK_DIR"),
+        databases_dir=_optional_path(variables, "EXECUTOR_DATABASES_DIR") or data_dir / "databases",
         vuls_config=_path(variables, "EXECUTOR_VULS_CONFIG"),
         tools_dir=_optional_path(variables, "VULSWEB_TOOLS_DIR"),
         max_jobs=_number(variables, "EXECUTOR_MAX_JOBS", default=2),
@@ -79,6 +129,45 @@ def settings(variables: Mapping[str, str]) -> Settings:
         # ssh takes the account's home for its keys and known_hosts, so Vuls must look there too.
         home=Path(variables.get("HOME") or Path.home()).absolute(),
         search_path=variables.get("PATH") or os.defpath,
+        docker=_docker_settings(variables) if engine == "docker" else None,
+    )
+
+
+def image_variable(tool: str) -> str:
+    """Return the name of the setting that says which image has the tool."""
+    return f"EXECUTOR_{tool.upper().replace('-', '_')}_IMAGE"
+
+
+def _docker_settings(variables: Mapping[str, str]) -> DockerSettings:
+    # Without these a container would have to be handed a path of the host.
+    for name in ("EXECUTOR_WORK_DIR", "EXECUTOR_DATABASES_DIR"):
+        _path(variables, name)
+    ssh_volume, ssh_dir = variables.get("EXECUTOR_SSH_VOLUME"), _optional_path(variables, "EXECUTOR_SSH_DIR")
+    if bool(ssh_volume) != bool(ssh_dir):
+        raise ConfigError("EXECUTOR_SSH_VOLUME and EXECUTOR_SSH_DIR go together: a volume and where it is.")
+    ours = f"{os.geteuid()}:{os.getegid()}" if os.geteuid() else "65534:65534"
+    cpus = variables.get("EXECUTOR_DOCKER_CPUS") or "1"
+    if not re.fullmatch(r"\d{1,4}(\.\d{1,3})?", cpus) or not float(cpus):
+        raise ConfigError(f"EXECUTOR_DOCKER_CPUS is {cpus!r}; write a number such as 1 or 0.5.")
+    memory = variables.get("EXECUTOR_DOCKER_MEMORY") or "2g"
+    if not re.fullmatch(r"[1-9]\d{0,11}[kmg]", memory):
+        raise ConfigError(f"EXECUTOR_DOCKER_MEMORY is {memory!r}; write a size such as 512m or 2g.")
+    user = variables.get("EXECUTOR_DOCKER_USER") or ours
+    if not re.fullmatch(r"\d{1,9}:\d{1,9}", user):
+        raise ConfigError(
+            f"EXECUTOR_DOCKER_USER is {user!r}; write the numbers of a user and a group: 1000:1000."
+        )
+    return DockerSettings(
+        images={tool: variables.get(image_variable(tool)) or image for tool, image in IMAGES.items()},
+        jobs_volume=_required(variables, "EXECUTOR_JOBS_VOLUME"),
+        databases_volume=_required(variables, "EXECUTOR_DATABASES_VOLUME"),
+        ssh_volume=ssh_volume or None,
+        ssh_dir=ssh_dir,
+        network=variables.get("EXECUTOR_DOCKER_NETWORK") or "vulsweb-tools",
+        user=user,
+        memory=memory,
+        cpus=float(cpus),
+        variables={name: variables[name] for name in _DOCKER_VARIABLES if variables.get(name)},
     )
 
 
@@ -104,11 +193,15 @@ def api_keys(variables: Mapping[str, str]) -> tuple[bytes, ...]:
     return keys
 
 
-def _path(variables: Mapping[str, str], name: str) -> Path:
-    path = _optional_path(variables, name)
-    if path is None:
+def _required(variables: Mapping[str, str], name: str) -> str:
+    value = variables.get(name)
+    if not value:
         raise ConfigError(f"{name} is not set.")
-    return path
+    return value
+
+
+def _path(variables: Mapping[str, str], name: str) -> Path:
+    return Path(_required(variables, name)).absolute()
 
 
 def _optional_path(variables: Mapping[str, str], name: str) -> Path | None:

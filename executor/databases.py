@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from executor import locks
-from executor.errors import StepError
+from executor.errors import ShutDownError, StepError
 
 DatabaseName = str
 
@@ -103,22 +103,56 @@ class DatabaseFolder:
                 stack.enter_context(locks.held(self._lock(file, "swap"), check, shared=True))
             yield {section: self.live(file) for section, file in SECTIONS.items() if self.live(file).exists()}
 
-    def update(self, name: DatabaseName, fetch: Callable[[Path], None], check: Check) -> None:
+    def update(
+        self,
+        name: DatabaseName,
+        fetch: Callable[[Path], None],
+        check: Check,
+        *,
+        workspace: Path | None = None,
+        resumes: Callable[[Path], bool] = lambda _: False,
+    ) -> None:
         """Have `fetch` fill a copy of the live file and put it in place if it is sound.
 
-        Whatever fails, the live file stays as it was.
+        Whatever fails, the live file stays as it was. The copy is made in `workspace`, which may be on
+        another disk; where `resumes` says that an earlier fetch goes on, it is the one that is there.
         """
         file = CATALOGUE[name].file
-        staged = self.staging / file
+        staged = (workspace or self.staging) / file
         with locks.held(self._lock(file, "fetch"), check):
             try:
-                self._copy(file, staged)
+                if not resumes(staged):
+                    self._copy(file, staged)
+                elif not staged.exists():
+                    # All was done but to say so.
+                    return
                 fetch(staged)
                 self._verify(name, staged)
-                with locks.held(self._lock(file, "swap"), check):
-                    staged.replace(self.live(file))
-            finally:
+                self._put_in_place(file, staged, check)
+            except ShutDownError:
+                # It will be resumed: what is there stays.
+                raise
+            except BaseException:
                 _remove(staged)
+                raise
+            _remove(staged)
+
+    def _put_in_place(self, file: str, staged: Path, check: Check) -> None:
+        # Beside the live file, since a reader must never meet half a file; and the staged one stays until
+        # that is done, so that who is killed in between can do it again.
+        beside = self.staging / f"{file}.new"
+        beside.unlink(missing_ok=True)
+        try:
+            try:
+                beside.hardlink_to(staged)
+            except OSError:
+                # On another disk, or on one without links.
+                shutil.copyfile(staged, beside)
+                _sync(beside)
+            with locks.held(self._lock(file, "swap"), check):
+                beside.replace(self.live(file))
+        finally:
+            beside.unlink(missing_ok=True)
 
     def _lock(self, file: str, purpose: str) -> Path:
         return self.folder / "locks" / f"{file}.{purpose}"

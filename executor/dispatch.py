@@ -12,7 +12,8 @@ import threading
 
 from executor import locks
 from executor.config import Settings
-from executor.engines.local import LocalEngine
+from executor.engines import Engine
+from executor.engines.choice import engine
 from executor.jobs import Job, JobStatus, JobStore
 
 log = logging.getLogger(__name__)
@@ -33,9 +34,18 @@ def take_slot(settings: Settings, kind: str) -> int | None:
     return None
 
 
-def waiting(store: JobStore, kind: str) -> list[str]:
-    """Return the jobs that still wait for a runner, the oldest first."""
-    return [job.id for job in store.open_jobs(kind) if job.status is JobStatus.QUEUED]
+def is_to_be_run(job: Job, engine: Engine) -> bool:
+    """Say whether a job that nobody owns is one to run: a new one, or one to take up again."""
+    return job.status is JobStatus.QUEUED or (job.status is JobStatus.RUNNING and engine.adopts)
+
+
+def waiting(store: JobStore, kind: str, engine: Engine) -> list[str]:
+    """Return the jobs that wait for a runner, the oldest first; some may have one that is quicker."""
+    return [
+        job.id
+        for job in store.open_jobs(kind)
+        if is_to_be_run(job, engine) and not (job.status is JobStatus.RUNNING and store.is_owned(job.id))
+    ]
 
 
 class Dispatcher:
@@ -44,13 +54,14 @@ class Dispatcher:
     def __init__(self, settings: Settings, store: JobStore) -> None:
         self.settings = settings
         self.store = store
-        self.engine = LocalEngine(settings)
+        self.engine = engine(settings)
 
     def recover(self) -> None:
         """Take up what an earlier process left behind."""
         self.store.prune(self.settings.keep_jobs_days)
         for job in self.store.open_jobs():
             self.settle(job)
+        self.engine.sweep(self.store.is_open)
         for kind in ("scan", "database_update"):
             self.dispatch(kind)
 
@@ -60,7 +71,7 @@ class Dispatcher:
         if slot is None:
             # Whoever holds the slots looks for the next job when done.
             return
-        for _ in waiting(self.store, kind):
+        for _ in waiting(self.store, kind, self.engine):
             if slot is None:
                 return
             self._start_runner(kind, slot)
@@ -68,18 +79,24 @@ class Dispatcher:
         if slot is not None:
             os.close(slot)
 
+    def needs_runner(self, job: Job) -> bool:
+        """Say whether the job waits for someone to run it, or to take it up again."""
+        if job.status is JobStatus.QUEUED:
+            return True
+        return is_to_be_run(job, self.engine) and not self.store.is_owned(job.id)
+
     def settle(self, job: Job) -> Job:
-        """Return the job as it really is: one that nobody runs any more is lost."""
+        """Return the job as it really is: one that nobody runs any more is lost, or taken up again."""
         if job.status is JobStatus.QUEUED:
             self.store.enlist(job)
-        if job.status is not JobStatus.RUNNING:
+        if job.status is not JobStatus.RUNNING or self.engine.adopts:
             return job
         with self.store.owned(job.id) as mine:
             # Read anew: it may have ended between the look and the lock.
             if mine is None or mine.status is not JobStatus.RUNNING:
                 return mine or job
             log.warning("job %s: its runner died", mine.id)
-            self.engine.end_leftover(self.store.work_folder(mine.id))
+            self.engine.end_leftover(mine.id, self.store.work_folder(mine.id))
             shutil.rmtree(self.store.work_folder(mine.id), ignore_errors=True)
             mine.end(JobStatus.LOST, LOST)
             self.store.save(mine)
@@ -93,7 +110,10 @@ class Dispatcher:
                 mine.end(JobStatus.CANCELLED)
                 self.store.save(mine)
                 return mine
-        return self.settle(self.store.load(job.id) or job)
+        job = self.settle(self.store.load(job.id) or job)
+        if self.needs_runner(job):
+            self.dispatch(job.kind)
+        return job
 
     def _start_runner(self, kind: str, slot: int) -> None:
         # The runner inherits the locked slot: there is no moment in which it belongs to nobody.

@@ -24,6 +24,8 @@ LOG_LIMIT_BYTES = 10 * 1024 * 1024
 LOG_CUT = b"\n[The log is cut here: it reached its limit.]\n"
 LOG_REPLY_BYTES = 256 * 1024
 PRUNE_EVERY_SECONDS = 60 * 60
+# More than ever run at once.
+MOST_RUNNING = 64
 
 
 class JobStatus(enum.StrEnum):
@@ -120,9 +122,10 @@ def new_job(job_id: str, kind: str, request: dict[str, Any], steps: list[str]) -
 class JobStore:
     """The jobs under one folder: `jobs/` holds them all, `open/` names those that have not ended."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, work_dir: Path | None = None) -> None:
         self.jobs_dir = data_dir / "jobs"
         self.open_dir = data_dir / "open"
+        self.work_dir = work_dir
         for folder in (self.jobs_dir, self.open_dir):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -132,7 +135,7 @@ class JobStore:
 
     def work_folder(self, job_id: str) -> Path:
         """Return where a job's tools run; it goes when the job ends."""
-        return self.folder(job_id) / "work"
+        return self.work_dir / job_id if self.work_dir else self.folder(job_id) / "work"
 
     def result(self, job_id: str, number: int) -> Path:
         """Return the file of a job's n-th result document."""
@@ -195,6 +198,23 @@ class JobStore:
                 found.append(job)
         return found
 
+    def is_open(self, job_id: str) -> bool:
+        """Say whether there is such a job and it has not ended."""
+        job = self.load(job_id) if job_id else None
+        return job is not None and not job.status.has_ended
+
+    def positions(self, kind: str) -> dict[str, int]:
+        """Return the place in the queue, from 1, of each job of a kind that waits."""
+        ids = [entry.name.split("-")[2] for entry in sorted(self.open_dir.glob(f"*-{kind}-*"))]
+        # Jobs get their turn in order, so those that run stand at the front.
+        running = [job_id for job_id in ids[:MOST_RUNNING] if not self._is_waiting(job_id)]
+        waiting = [job_id for job_id in ids if job_id not in running]
+        return {job_id: number for number, job_id in enumerate(waiting, 1)}
+
+    def _is_waiting(self, job_id: str) -> bool:
+        job = self.load(job_id)
+        return job is not None and job.status is JobStatus.QUEUED
+
     @contextlib.contextmanager
     def owned(self, job_id: str) -> Iterator[Job | None]:
         """Become the owner of a job that nobody owns and yield it; None if someone does."""
@@ -209,6 +229,14 @@ class JobStore:
             yield self.load(job_id)
         finally:
             os.close(owner)
+
+    def is_owned(self, job_id: str) -> bool:
+        """Say whether someone owns the job at this moment."""
+        try:
+            with locks.attempt(self.folder(job_id) / "owner.lock") as free:
+                return not free
+        except FileNotFoundError:
+            return False
 
     def ask_to_cancel(self, job_id: str) -> None:
         """Leave the mark that a job's runner looks for many times a second."""
@@ -232,6 +260,10 @@ class JobStore:
             if room <= 0:
                 return
             log.write(data if len(data) < room else data[:room] + LOG_CUT)
+
+    def whole_log(self, job_id: str) -> bytes:
+        """Return all of a job's log, which has a limit."""
+        return (self.folder(job_id) / "log").read_bytes()
 
     def read_log(
         self, job_id: str, offset: int, *, ended: bool, limit: int = LOG_REPLY_BYTES

@@ -93,6 +93,14 @@ def check_servers(shared: str, servers: Sequence[str]) -> None:
             raise InvalidError("servers", f"There is no server {name!r} in config.toml.")
 
 
+def is_own_machine(shared: str, server: str) -> bool:
+    """Say whether a server is the machine that Vuls runs on, as Vuls decides it."""
+    document = _parsed(shared)
+    own, default = _servers(document).get(server, {}), _section(document, "default")
+    values = {key.lower(): value for key, value in (default | own).items()}
+    return values.get("port") == "local" and values.get("host") in ("127.0.0.1", "localhost")
+
+
 def server_config(shared: str, server: str, scan_type: str, dictionaries: Mapping[str, Path]) -> str:
     """Return the config.toml for one server of a job, made from the shared one.
 

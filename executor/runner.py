@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 from executor import config, dispatch
+from executor.engines.choice import engine
 from executor.errors import CancelledError, ShutDownError
 from executor.jobs import Job, JobStatus, JobStore
 from executor.scans import scan
@@ -30,7 +31,8 @@ class Runner:
     def __init__(self, settings: config.Settings, kind: str) -> None:
         self.settings = settings
         self.kind = kind
-        self.store = JobStore(settings.data_dir)
+        self.store = JobStore(settings.data_dir, settings.work_dir)
+        self.engine = engine(settings)
         self.is_told_to_end = False
 
     def run(self, slot: int | None) -> None:
@@ -42,7 +44,7 @@ class Runner:
             finally:
                 os.close(slot)
             # A job that came just before the slot was given back found none free.
-            if self.is_told_to_end or not dispatch.waiting(self.store, self.kind):
+            if self.is_told_to_end or not dispatch.waiting(self.store, self.kind, self.engine):
                 return
             slot = dispatch.take_slot(self.settings, self.kind)
 
@@ -56,13 +58,14 @@ class Runner:
                 return False
             self._run(job)
         self.store.prune(self.settings.keep_jobs_days)
+        self.engine.sweep(self.store.is_open)
         return True
 
     @contextlib.contextmanager
     def _next_job(self) -> Iterator[Job | None]:
-        for job_id in dispatch.waiting(self.store, self.kind):
+        for job_id in dispatch.waiting(self.store, self.kind, self.engine):
             with self.store.owned(job_id) as job:
-                if job is not None and job.status is JobStatus.QUEUED:
+                if job is not None and dispatch.is_to_be_run(job, self.engine):
                     yield job
                     return
         yield None
@@ -81,7 +84,9 @@ class Runner:
         except CancelledError:
             job.end(JobStatus.CANCELLED)
         except ShutDownError:
-            job.end(JobStatus.LOST, dispatch.LOST)
+            # Where the engine adopts, the next runner takes the job up as it is.
+            if not self.engine.adopts:
+                job.end(JobStatus.LOST, dispatch.LOST)
         except Exception:
             log.exception("job %s: the executor failed", job.id)
             job.end(JobStatus.FAILED, "The executor itself failed on this job; its runner.log says more.")

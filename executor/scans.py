@@ -6,6 +6,7 @@ their end, and one that hangs late would take their documents with it.
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -35,14 +36,19 @@ class Target:
     folder: Path
     found: list[Path] = field(default_factory=list)
     said: str | None = None
+    refusal: str | None = None  # why it cannot be scanned from here at all
 
 
 def scan(work: Work) -> None:
     """Scan or test the job's servers."""
-    if work.job.request["scan_type"] == kinds.CONFIGTEST:
+    if _is_test(work):
         _test(work)
     else:
         _scan(work)
+
+
+def _is_test(work: Work) -> bool:
+    return bool(work.job.request["scan_type"] == kinds.CONFIGTEST)
 
 
 def _test(work: Work) -> None:
@@ -88,8 +94,13 @@ def _targets(work: Work, shared: str) -> list[Target]:
     for number, server in enumerate(work.job.request["servers"]):
         # Not the server's name: it may hold what a path cannot.
         target = Target(server, work.folder / "servers" / str(number))
-        target.folder.mkdir(parents=True, mode=0o700)
+        target.folder.mkdir(parents=True, mode=0o700, exist_ok=True)
         _write_config(work, shared, target, {})
+        if work.settings.docker and kinds.is_own_machine(shared, server):
+            # Else it would find the packages of Vuls' own image and call them the machine's.
+            target.refusal = (
+                f"{server} is the executor's own machine, which Vuls cannot see from a container."
+            )
         targets.append(target)
     return targets
 
@@ -104,7 +115,7 @@ def _configtest(work: Work, targets: list[Target]) -> None:
 
 
 def _configtest_one(work: Work, target: Target) -> None:
-    settings, is_test = work.settings, work.job.request["scan_type"] == kinds.CONFIGTEST
+    settings, is_test = work.settings, _is_test(work)
     limit = min(settings.step_timeout_seconds, CONFIGTEST_TIMEOUTS * settings.connect_timeout_seconds)
     command = kinds.configtest_command(
         target.folder, limit, settings.connect_timeout_seconds, verbose=is_test
@@ -114,7 +125,8 @@ def _configtest_one(work: Work, target: Target) -> None:
     if not is_test:
         return
     if outcome is None:
-        tests = [configtests.ConfigTest(target.server, configtests.Outcome.TIMEOUT, target.said)]
+        told = configtests.Outcome.CONFIGURATION if target.refusal else configtests.Outcome.TIMEOUT
+        tests = [configtests.ConfigTest(target.server, told, target.said)]
     else:
         refused = outcome.exit_code == BAD_CONFIGURATION
         tests = configtests.read(target.server, bytes(said[-MOST_SAID:]), refused=refused)
@@ -138,7 +150,7 @@ def _scan_each(work: Work, targets: list[Target]) -> None:
 def _scan_one(work: Work, target: Target) -> None:
     settings = work.settings
     results = target.folder / "results"
-    results.mkdir(mode=0o700)
+    results.mkdir(mode=0o700, exist_ok=True)
     command = kinds.scan_command(
         target.folder, results, settings.step_timeout_seconds, settings.connect_timeout_seconds
     )
@@ -167,8 +179,13 @@ def _vuls(
     work: Work, target: Target, command: Command, read: Callable[[bytes], None] | None = None
 ) -> Outcome | None:
     """Run Vuls for one server; what goes wrong is the server's alone. None where it did not end by itself."""
-    target.said = None
+    target.said = target.refusal
     label = target.server if len(work.job.request["servers"]) > 1 else None
+    is_hopeless = label is None and not _is_test(work)
+    if target.refusal:
+        if is_hopeless:
+            raise JobError(target.refusal)
+        return None
     try:
         outcome = work.run(command, folder=target.folder, label=label, read=read)
     except ToolMissingError as failure:
@@ -178,7 +195,7 @@ def _vuls(
         return None
     if outcome.exit_code != 0:
         target.said = failure_of(command, outcome)
-    if outcome.exit_code == BAD_CONFIGURATION and label is None:
+    if outcome.exit_code == BAD_CONFIGURATION and is_hopeless:
         raise JobError(target.said or "Vuls refuses the configuration.")
     return outcome
 
@@ -198,31 +215,33 @@ def _report(work: Work, shared: str, targets: list[Target]) -> None:
         work.job.databases = work.databases.present()
         for target in targets:
             _write_config(work, shared, target, live)
-        waiting = [
-            (target, path) for target in targets for path in target.found if not _read(path).get("errors")
-        ]
+        every = [(target, path) for target in targets for path in target.found]
+        waiting = [(number, *one) for number, one in enumerate(every) if not _read(one[1]).get("errors")]
         step.unit, step.done, step.total = "documents", 0, len(waiting)
         # One at a time: a server whose database is missing would take the others' findings with it.
-        for target, path in waiting:
-            _report_one(work, step, target, path)
+        for number, target, path in waiting:
+            _report_one(work, step, number, target, path)
             step.done += 1
             work.save_soon()
         if step.message:
             raise StepError(step.message)
 
 
-def _report_one(work: Work, step: Step, target: Target, path: Path) -> None:
+def _report_one(work: Work, step: Step, number: int, target: Target, path: Path) -> None:
     # Vuls looks for the documents in a folder named by a time, and rewrites them there.
-    alone = target.folder / "report" / str(step.done) / path.parent.name
-    alone.mkdir(parents=True, mode=0o700)
-    moved = path.rename(alone / path.name)
+    alone = target.folder / "report" / str(number) / path.parent.name
+    alone.mkdir(parents=True, mode=0o700, exist_ok=True)
+    copy = alone / path.name
     command = kinds.report_command(target.folder, alone.parent, work.settings.step_timeout_seconds)
     try:
+        if not work.is_underway(command):
+            shutil.copyfile(path, copy)
         said = failure_of(command, work.run(command, folder=target.folder))
     except StepError as failure:
         said = str(failure)
-    finally:
-        moved.rename(path)
+    # It is not there where a runner that died got further.
+    if copy.exists():
+        copy.replace(path)
     if str(_read(path).get("reportedAt", NEVER_REPORTED)).startswith(NEVER_REPORTED):
         step.message = f"{path.stem}: {said}"
 
@@ -234,7 +253,11 @@ def _write_config(work: Work, shared: str, target: Target, live: dict[str, Path]
     dictionaries = {section: scratch / f"{section}.sqlite3" for section in kinds.SMALL_DICTIONARIES}
     dictionaries |= {section: scratch / file for section, file in SECTIONS.items()} | live
     text = kinds.server_config(shared, target.server, work.job.request["scan_type"], dictionaries)
-    (target.folder / "config.toml").write_text(text, encoding="utf-8")
+    config = target.folder / "config.toml"
+    # Never into what a tool may have put in its place.
+    config.unlink(missing_ok=True)
+    with config.open("x", encoding="utf-8") as file:
+        file.write(text)
 
 
 def _belongs(document: str, server: str) -> bool:
@@ -257,7 +280,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _publish(work: Work, number: int, path: Path) -> dict[str, Any]:
     public = work.store.result(work.job.id, number)
-    path.replace(public)
+    # It may come from another disk.
+    shutil.move(path, public)
     return {
         "server": path.stem,
         "url": f"/jobs/{work.job.id}/results/{number}",

@@ -13,10 +13,13 @@ from executor.work import Work, failure_of
 def update(work: Work) -> None:
     """Fetch every database of the job; one that fails does not stop the others."""
     for name in kinds.databases_of(work.job.request["database"]):
+        if work.job.step(name).ended_at:
+            # Under a runner that died.
+            continue
         with work.step(name) as step:
             step.unit = "rows"
             step.expected = (work.databases.describe(name) or {}).get("rows")
-            work.databases.update(name, functools.partial(_fetch, work, step), work.check)
+            _update_one(work, step)
         if step.status is StepStatus.COMPLETED and (description := work.databases.describe(name)):
             work.job.databases[name] = description
     failed = [step for step in work.job.steps if step.status is StepStatus.FAILED]
@@ -24,6 +27,14 @@ def update(work: Work) -> None:
         work.job.end(JobStatus.COMPLETED)
     else:
         work.job.end(JobStatus.FAILED, failed[-1].message)
+
+
+def _update_one(work: Work, step: Step) -> None:
+    def resumes(path: Path) -> bool:
+        return work.is_underway(kinds.fetch_command(step.name, path, work.settings.step_timeout_seconds))
+
+    fetch = functools.partial(_fetch, work, step)
+    work.databases.update(step.name, fetch, work.check, workspace=work.folder, resumes=resumes)
 
 
 def _fetch(work: Work, step: Step, path: Path) -> None:

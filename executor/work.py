@@ -11,9 +11,10 @@ from executor.complaints import complaint
 from executor.config import Settings
 from executor.databases import DatabaseFolder
 from executor.engines import Command, Outcome
-from executor.engines.local import LocalEngine
-from executor.errors import JobError, StepError
+from executor.engines.choice import engine
+from executor.errors import JobError, ShutDownError, StepError
 from executor.jobs import Job, JobStatus, JobStore, Step, StepStatus, now
+from executor.journal import Journal
 
 # How often progress alone is put on disk, which waits for the disk each time.
 SAVE_EVERY_SECONDS = 1.0
@@ -28,28 +29,46 @@ class Work:
         self.store = store
         self.job = job
         self.check = check
-        self.engine = LocalEngine(settings)
+        self.engine = engine(settings)
+        self.journal = Journal(store.folder(job.id) / "commands")
         self.databases = DatabaseFolder(settings.databases_dir)
         self.folder = store.work_folder(job.id)
         self._saved_at = 0.0
 
     @contextlib.contextmanager
     def begun(self) -> Iterator[None]:
-        """Mark the job as running and give it a folder to work in, which goes when it ends."""
-        self.job.status, self.job.started_at = JobStatus.RUNNING, now()
+        """Mark the job as running and give it a folder to work in, which goes when it ends.
+
+        Where the runner is told to end and the engine adopts, all stays as it is for the next one.
+        """
+        self.job.status, self.job.started_at = JobStatus.RUNNING, self.job.started_at or now()
         self.save()
-        self.folder.mkdir(mode=0o700, exist_ok=True)
+        self.folder.mkdir(parents=True, mode=0o700, exist_ok=True)
         try:
             yield
-        finally:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        except ShutDownError:
+            if not self.engine.adopts:
+                self._clear()
+            raise
+        except BaseException:
+            self._clear()
+            raise
+        self._clear()
+
+    def _clear(self) -> None:
+        if self.engine.adopts:
+            self.engine.end_leftover(self.job.id, self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.journal.clear()
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[Step]:
         """Open a step and close it; a StepError inside is its failure, and only JobError goes on."""
         self.check()
         step = self.job.step(name)
-        step.status, step.started_at = StepStatus.RUNNING, now()
+        # One that was begun by a runner that died goes on.
+        step.status, step.started_at = StepStatus.RUNNING, step.started_at or now()
+        step.message = None
         self.save()
         try:
             yield step
@@ -75,17 +94,46 @@ class Work:
         """Run a command in a folder of the job's, its output going to the job's log.
 
         Where several run at once, `label` stands before each line of the log. `read` is handed the output
-        too, as it comes.
+        too, as it comes. A command that ended under a runner that died is not run again; one that still
+        runs is adopted, and the log goes on where it broke off.
         """
-        self.say(f"{label}: {command}" if label else str(command))
-        with _Lines(self.log, label) as log:
+        if self.engine.adopts and (ended := self.journal.find(command)):
+            if read:
+                read(ended.tail)
+            return ended
+        announced = f"{label}: {command}" if label else str(command)
+        skip = 0
+        if self.engine.adopts and self.engine.is_underway(self.job.id, command):
+            skip = self._logged_since(announced, label)
+        else:
+            self.say(announced)
+        with _Lines(self.log, label, skip) as log:
 
             def write(data: bytes) -> None:
                 log.write(data)
                 if read:
                     read(data)
 
-            return self.engine.run(command, folder=folder, write=write, check=self.check)
+            outcome = self.engine.run(
+                command, job_id=self.job.id, folder=folder, write=write, say=self.say, check=self.check
+            )
+        if self.engine.adopts:
+            self.journal.keep(command, outcome)
+            self.engine.forget(self.job.id, command)
+        return outcome
+
+    def is_underway(self, command: Command) -> bool:
+        """Say whether an earlier runner began the command, or ended it and got no further."""
+        return self.engine.adopts and (
+            self.journal.find(command) is not None or self.engine.is_underway(self.job.id, command)
+        )
+
+    def _logged_since(self, announced: str, label: str | None) -> int:
+        """Return how much of a command's output is in the log: lines where it has a label, else bytes."""
+        _, _, output = self.store.whole_log(self.job.id).rpartition(_own_line(announced))
+        if label is None:
+            return len(output)
+        return sum(line.startswith(_prefix(label)) for line in output.split(b"\n"))
 
     def log(self, data: bytes) -> None:
         """Add a tool's output to the job's log."""
@@ -93,7 +141,7 @@ class Work:
 
     def say(self, sentence: str) -> None:
         """Write a line of the executor's own to the job's log."""
-        self.log(f"[executor] {sentence}\n".encode(errors="replace"))
+        self.log(_own_line(sentence))
 
     def save(self) -> None:
         """Put the job as it is now on disk."""
@@ -106,12 +154,24 @@ class Work:
             self.save()
 
 
-class _Lines:
-    """Hands output on as it comes or, where it has a label, in whole lines that begin with it."""
+def _own_line(sentence: str) -> bytes:
+    return f"[executor] {sentence}\n".encode(errors="replace")
 
-    def __init__(self, write: Callable[[bytes], None], label: str | None) -> None:
+
+def _prefix(label: str) -> bytes:
+    return f"[{label}] ".encode(errors="replace")
+
+
+class _Lines:
+    """Hands output on as it comes or, where it has a label, in whole lines that begin with it.
+
+    The first `skip` bytes, or lines where it has a label, are in the log already.
+    """
+
+    def __init__(self, write: Callable[[bytes], None], label: str | None, skip: int = 0) -> None:
         self._write = write
-        self._label = f"[{label}] ".encode(errors="replace") if label else b""
+        self._label = _prefix(label) if label else b""
+        self._skip = skip
         self._rest = b""
 
     def __enter__(self) -> Self:
@@ -124,17 +184,22 @@ class _Lines:
     def write(self, data: bytes) -> None:
         """Take the next piece, wherever it was cut."""
         if not self._label:
-            self._write(data)
+            known, self._skip = data[: self._skip], max(0, self._skip - len(data))
+            if len(known) < len(data):
+                self._write(data[len(known) :])
             return
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > LONGEST_LINE:
             lines, self._rest = [*lines, self._rest], b""
-        if lines:
-            self._write(b"".join(self._label + line + b"\n" for line in lines))
+        fresh, self._skip = lines[self._skip :], max(0, self._skip - len(lines))
+        if fresh:
+            self._write(b"".join(self._label + line + b"\n" for line in fresh))
 
 
 def failure_of(command: Command, outcome: Outcome) -> str:
     """Say in one sentence why a command failed."""
+    if outcome.because:
+        return f"{command.tool} did not come to its end: {outcome.because}."
     if outcome.exit_code < 0:
         return f"{command.tool} was ended by signal {-outcome.exit_code}."
     return complaint(outcome.tail) or f"{command.tool} ended with exit code {outcome.exit_code} and no word."

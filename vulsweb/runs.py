@@ -56,10 +56,9 @@ def start(
     requested_by: User | None = None,
     request_key: str | None = None,
 ) -> Run:
-    """Queue a run of `task` now, as its overlap rule says.
+    """Queue a run of `task` now, as its overlap rule says; raise AlreadyActive where that is to skip.
 
-    Raise AlreadyActive where that is to skip, and Paused while the task waits for its host.
-
+    Raise Paused while its host is out of service.
     The same `request_key` within minutes is the same request: it gets the run that it has made.
     """
     # Serialises with other starts of this task, the tick's among them, and with claims.

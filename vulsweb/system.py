@@ -186,14 +186,19 @@ def _ask_workers() -> tuple[str, ...]:
 def _ask_executor(url: str, key: str, now: datetime) -> _Health:
     with ExecutorClient(url, key, ANSWER_SECONDS) as client:
         told = client.health()
-    tools, databases = told.get("tools") or {}, told.get("databases") or {}
+    tools = told.get("tools") or {}
     return _Health(
         str(told.get("engine")),
         tuple(Tool(name, bool(tool), (tool or {}).get("version")) for name, tool in sorted(tools.items())),
-        tuple(
-            _database(name, databases.get(name), now) for name in DatabaseType if name is not DatabaseType.ALL
-        ),
+        databases(told.get("databases") or {}, now),
         told.get("disk") or {},
+    )
+
+
+def databases(told: Mapping[str, Any], now: datetime) -> tuple[Database, ...]:
+    """Return all databases that there can be, as the executor tells of them."""
+    return tuple(
+        _database(name, told.get(name), now) for name in DatabaseType if name is not DatabaseType.ALL
     )
 
 

@@ -14,13 +14,11 @@ from pathlib import Path
 
 from executor import locks
 from executor.config import Settings
-from executor.engines import Command, Outcome
+from executor.engines import POLL_SECONDS, TAIL_BYTES, TOOLS, Command, Outcome
 from executor.errors import ToolMissingError, ToolTimeoutError
 
-TOOLS = ("vuls", "go-cve-dictionary", "goval-dictionary", "gost")
 CHUNK = 64 * 1024
 GUARD = "tool.lock"
-POLL_SECONDS = 0.1
 # How long to wait for the last words of a tool whose descendants keep its output open.
 DRAIN_SECONDS = 1.0
 
@@ -28,11 +26,21 @@ DRAIN_SECONDS = 1.0
 class LocalEngine:
     """Runs commands with the tools found in the tools folder, else on the search path."""
 
+    # A process whose parent died cannot be listened to any more.
+    adopts = False
+
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
     def run(
-        self, command: Command, *, folder: Path, write: Callable[[bytes], None], check: Callable[[], None]
+        self,
+        command: Command,
+        *,
+        job_id: str,  # noqa: ARG002 (its processes are known by their folder)
+        folder: Path,
+        write: Callable[[bytes], None],
+        say: Callable[[str], None],  # noqa: ARG002 (it has nothing to tell)
+        check: Callable[[], None],
     ) -> Outcome:
         """Run one command in `folder` to its end, handing its output to `write` as it comes.
 
@@ -48,7 +56,18 @@ class LocalEngine:
         with self._start(program, command, folder) as process:
             return self._follow(process, command, write, check)
 
-    def end_leftover(self, folder: Path) -> None:
+    def is_underway(self, job_id: str, command: Command) -> bool:  # noqa: ARG002
+        """Say no: nothing is adopted."""
+        return False
+
+    def forget(self, job_id: str, command: Command) -> None:
+        """Do nothing: a process that ended is gone."""
+
+    def sweep(self, is_open: Callable[[str], bool]) -> tuple[str, ...]:  # noqa: ARG002
+        """Do nothing: what a dead runner left is ended by whoever finds its job."""
+        return ()
+
+    def end_leftover(self, job_id: str, folder: Path) -> None:  # noqa: ARG002
         """End what a runner that died left running in `folder` and the folders in it."""
         for path in folder.rglob(GUARD):
             with locks.attempt(path) as free:
@@ -177,7 +196,7 @@ class _Output:
             return False
         data = os.read(self.descriptor, CHUNK)
         self.ended = not data
-        self.tail = (self.tail + data)[-CHUNK:]
+        self.tail = (self.tail + data)[-TAIL_BYTES:]
         self.write(data)
         return bool(data)
 

@@ -1,7 +1,7 @@
 """Hosts with tags, notes and their last scan; tasks for a tag, and their pauses; runs host by host
 
 Revision ID: 0006
-Revises: 0004
+Revises: 0007
 Create Date: 2026-11-24 22:12:00
 
 """

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 
 # revision identifiers, used by Alembic.
 revision = '0010'
-down_revision = "0007"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 

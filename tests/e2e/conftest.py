@@ -54,7 +54,7 @@ def started(stack: Stack) -> Iterator[Stack]:
 
 @pytest.fixture
 def program(started: Stack) -> Program:
-    return Program(started, started.command("token", "create", "tests").strip())
+    return Program(started.url, started.command("token", "create", "tests").strip())
 
 
 @pytest.fixture(scope="session")

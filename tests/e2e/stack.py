@@ -107,8 +107,8 @@ def running(stack: Stack) -> Iterator[Stack]:
 class Program:
     """A program with a token."""
 
-    def __init__(self, stack: Stack, token: str) -> None:
-        self.url = stack.url
+    def __init__(self, url: str, token: str) -> None:
+        self.url = url
         self.session = requests.Session()
         self.session.headers["Authorization"] = f"Bearer {token}"
 

@@ -15,7 +15,8 @@ from tests.sshd import make_key
 from tests.views.conftest import MakeRun, add_log, cve, store
 from vulsweb import known_hosts, ssh_configs, ssh_keys
 from vulsweb.extensions import db
-from vulsweb.models import Run, RunStatus, ScheduledTask, Trigger, User
+from vulsweb.models import Host, Run, RunHost, RunStatus, ScheduledTask, Trigger, User
+from vulsweb.vuls.results import Outcome
 from vulsweb.vuls.ssh_config import TEMPLATES
 
 AXE = (Path(__file__).parent / "vendor" / "axe-core-4.14.1.min.js").read_text()
@@ -39,8 +40,10 @@ def url(app: Flask, admin: User) -> Iterator[str]:
 
 
 @pytest.fixture
-def finished(make_run: MakeRun, make_task: Callable[..., ScheduledTask]) -> Run:
-    """A finished scan with findings, among runs and tasks in every state."""
+def finished(
+    make_run: MakeRun, make_task: Callable[..., ScheduledTask], make_host: Callable[..., Host]
+) -> Run:
+    """A finished scan with findings, among hosts, runs and tasks in every state."""
     run = make_run(RunStatus.SUCCESS, make_task(name="Nightly web tier", description="All front ends."))
     store(run, {f"CVE-2026-{number}": cve(number / 2) for number in range(1, 20)})
     add_log(run, "[Jan 1]  INFO [a] one\n[Jan 1]  WARN [a] two\n[Jan 1] ERROR [a] three\n")
@@ -48,6 +51,14 @@ def finished(make_run: MakeRun, make_task: Callable[..., ScheduledTask]) -> Run:
         make_run(status, reason=None if status.is_active else "Run 1 was still going.")
     make_task(is_active=False)
     make_task(task_type="db_update", database_type="all")
+    host = run.task.host
+    assert host is not None
+    host.tags, host.notes, host.last_outcome, host.last_scan_at = ["web"], "Rack 7", Outcome.SUCCESS, NOW
+    make_host("gone", retired_at=NOW, problem="Its host is missing.")
+    tagged = make_run(RunStatus.PARTIAL, make_task(host_id="", host_tag="web"), reason="gone: no.")
+    for name, outcome in ((host.name, Outcome.SUCCESS), ("gone", Outcome.FAILED)):
+        db.session.add(RunHost(run_id=tagged.id, name=name, host_id=host.id, outcome=outcome))
+    db.session.commit()
     return run
 
 
@@ -112,8 +123,22 @@ def test_axe_finds_nothing(
         f"/tasks/{finished.task_id}/delete",
         f"/runs/{finished.id}",
         f"/runs/{finished.id + 3}",
+        f"/runs/{finished.id}?q=INFO",
+        f"/runs/{finished.id}?line=2",
+        "/findings/",
+        "/findings/?severity=low&severity=high&host=host-*",
+        "/findings/?search=nothing+like+it",
+        "/findings/?status=fixed",
+        "/findings/CVE-2026-19",
         f"/runs/{finished.id + len(RunStatus)}",
         "/runs/",
+        f"/runs/{finished.id + 10}",
+        "/hosts/",
+        "/hosts/?search=nothing+like+it",
+        f"/hosts/{finished.task.host_id}",
+        f"/hosts/{finished.task.host_id}/test",
+        "/hosts/?show=retired",
+        "/tasks/new?type=scan&tag=web",
         "/account/",
         "/people/",
         "/people/1/delete",
@@ -122,6 +147,9 @@ def test_axe_finds_nothing(
     ):
         page.goto(url + path)
         found[path] = violations(page)
+    page.goto(f"{url}/hosts/")
+    page.locator("input[name=ids]").first.check()
+    found["/hosts/ with a selection"] = violations(page)
     page.goto(f"{url}/tasks/")
     page.locator("input[name=ids]").first.check()
     found["/tasks/ with a selection"] = violations(page)

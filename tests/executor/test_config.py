@@ -5,6 +5,14 @@ import pytest
 from executor import config, create_app
 from tests.executor.callers import KEY
 
+DOCKER = {
+    "EXECUTOR_ENGINE": "docker",
+    "EXECUTOR_WORK_DIR": "/data/jobs",
+    "EXECUTOR_DATABASES_DIR": "/data/databases",
+    "EXECUTOR_JOBS_VOLUME": "jobs",
+    "EXECUTOR_DATABASES_VOLUME": "databases",
+}
+
 
 @pytest.mark.parametrize(
     ("changed", "word"),
@@ -20,6 +28,13 @@ from tests.executor.callers import KEY
         ({"EXECUTOR_MAX_JOBS": "0"}, "EXECUTOR_MAX_JOBS is '0'"),
         ({"EXECUTOR_MAX_JOBS": "two"}, "EXECUTOR_MAX_JOBS is 'two'"),
         ({"EXECUTOR_KEEP_JOBS_DAYS": "-1"}, "EXECUTOR_KEEP_JOBS_DAYS is '-1'"),
+        ({"EXECUTOR_ENGINE": "podman"}, "EXECUTOR_ENGINE is 'podman'; write local or docker"),
+        ({**DOCKER, "EXECUTOR_WORK_DIR": ""}, "EXECUTOR_WORK_DIR is not set"),
+        ({**DOCKER, "EXECUTOR_JOBS_VOLUME": ""}, "EXECUTOR_JOBS_VOLUME is not set"),
+        ({**DOCKER, "EXECUTOR_SSH_VOLUME": "ssh"}, "go together"),
+        ({**DOCKER, "EXECUTOR_DOCKER_MEMORY": "much"}, "write a size such as 512m"),
+        ({**DOCKER, "EXECUTOR_DOCKER_CPUS": "0"}, "write a number such as 1 or 0.5"),
+        ({**DOCKER, "EXECUTOR_DOCKER_USER": "root"}, "the numbers of a user and a group"),
     ],
 )
 def test_it_refuses_to_start_with_a_sentence(
@@ -53,3 +68,22 @@ def test_relative_paths_become_absolute_as_vuls_needs_them(variables: dict[str, 
     settings = config.settings({**variables, "EXECUTOR_DATA_DIR": "data"})
 
     assert settings.data_dir == Path.cwd() / "data"
+
+
+def test_a_runner_comes_to_the_same_settings(variables: dict[str, str]) -> None:
+    given = {**variables, **DOCKER, "EXECUTOR_DOCKER_CPUS": "0.5", "DOCKER_HOST": "tcp://proxy:2375"}
+
+    settings = config.settings(given)
+
+    assert config.settings(settings.for_runner()) == settings
+
+
+def test_the_images_have_the_versions_of_the_tools_that_are_built() -> None:
+    tools = Path(config.__file__).parent / "tools"
+    build, module = (tools / "build").read_text(), (tools / "vuls" / "go.mod").read_text()
+
+    for tool, image in config.IMAGES.items():
+        version = image.rpartition(":")[2]
+        assert f"{tool} {version}" in (
+            module.replace("github.com/future-architect/", "") if tool == "vuls" else build
+        )

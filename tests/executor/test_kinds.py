@@ -137,3 +137,16 @@ def test_a_connection_test_has_one_step_and_ssh_say_why() -> None:
     assert request.steps == ["configtest"]
     assert "-vvv" in kinds.configtest_command(Path("/w"), 60, 20, verbose=True).arguments
     assert "-vvv" not in kinds.configtest_command(Path("/w"), 60, 20).arguments
+
+
+@pytest.mark.parametrize(
+    ("own", "is_own"),
+    [
+        ('host = "localhost"\nport = "local"', True),
+        ('host = "127.0.0.1"\nPort = "local"', True),
+        ('host = "10.0.0.1"\nport = "local"', False),
+        ('host = "localhost"', False),
+    ],
+)
+def test_the_executors_own_machine_is_told_as_vuls_tells_it(own: str, is_own: bool) -> None:
+    assert kinds.is_own_machine(f"[servers.a]\n{own}\n", "a") == is_own

@@ -38,7 +38,9 @@ def run(engine: LocalEngine, fakes: FakeTools, tmp_path: Path, said: list[bytes]
     ) -> Outcome:
         fakes.write("vuls", text)
         command = Command("vuls", ("scan", "a b", "$(x)"), timeout_seconds)
-        return engine.run(command, folder=folder, write=said.append, check=check)
+        return engine.run(
+            command, job_id="job", folder=folder, write=said.append, say=lambda _: None, check=check
+        )
 
     return run_script
 
@@ -163,7 +165,14 @@ def test_a_missing_tool_is_named_with_what_to_do(engine: LocalEngine, tmp_path: 
     command = Command("vuls", ("scan",), 5)
 
     with pytest.raises(ToolMissingError, match=r"vuls was not found.*`make tools`.*VULSWEB_TOOLS_DIR"):
-        engine.run(command, folder=tmp_path, write=lambda _: None, check=lambda: None)
+        engine.run(
+            command,
+            job_id="job",
+            folder=tmp_path,
+            write=lambda _: None,
+            say=lambda _: None,
+            check=lambda: None,
+        )
 
 
 def test_a_tool_that_cannot_be_started_is_named(run: Run) -> None:
@@ -175,7 +184,7 @@ def test_a_number_of_a_tool_that_has_ended_is_never_signalled(engine: LocalEngin
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as innocent:
         (tmp_path / "tool.lock").write_text(str(innocent.pid))
 
-        engine.end_leftover(tmp_path)
+        engine.end_leftover("job", tmp_path)
 
         time.sleep(0.1)
         assert innocent.poll() is None

@@ -14,6 +14,8 @@ from flask import Flask
 from executor.databases import CATALOGUE, DatabaseFolder
 from tests.executor.callers import Caller
 from tests.executor.conftest import caller_of
+from tests.mirror.documents import shipped_documents
+from tests.mirror.server import mirror
 
 # A proxy where nobody listens: every feed fails, at once.
 NOWHERE = "http://127.0.0.1:9"
@@ -32,7 +34,7 @@ def document(call: Caller, job: dict[str, Any], server: str) -> dict[str, Any]:
 
 
 def test_this_machine_is_scanned_beside_one_that_cannot_be_reached(call: Caller, data: Path) -> None:
-    job = call.finished(call.submit_scan("localhost", "web1"))
+    job = call.finished(call.submit_scan("localhost", "web1"), seconds=90)
 
     assert job["status"] == "completed", call.log(job["id"])
     assert document(call, job, "localhost")["errors"] == []
@@ -59,7 +61,7 @@ def test_a_configuration_that_vuls_refuses_ends_the_job_with_vuls_sentence(
     config = Path(variables["EXECUTOR_VULS_CONFIG"])
     config.write_text(config.read_text().replace('scanMode = ["fast"]', 'scanMode = ["fast", "deep"]'))
 
-    job = call.finished(call.submit_scan("localhost"))
+    job = call.finished(call.submit_scan("localhost"), seconds=90)
 
     assert job["status"] == "failed"
     assert "Specify only one of offline, fast, fast-root or deep" in job["error"]
@@ -67,7 +69,7 @@ def test_a_configuration_that_vuls_refuses_ends_the_job_with_vuls_sentence(
 
 
 def test_a_full_scan_asks_vuls_for_deep(call: Caller) -> None:
-    job = call.finished(call.submit_scan("localhost", scan_type="full"))
+    job = call.finished(call.submit_scan("localhost", scan_type="full"), seconds=90)
 
     assert document(call, job, "localhost")["scanMode"].startswith("deep")
 
@@ -81,6 +83,27 @@ def test_a_feed_that_does_not_answer_fails_with_the_tools_sentence(
     assert job["status"] == "failed"
     assert "Failed to fetch" in job["error"]
     assert list((data / "databases").glob("*.sqlite3")) == []
+
+
+@pytest.mark.parametrize("name", ["gost_debian", "nvd"])
+def test_a_real_fetch_says_how_many_rows_are_in(
+    variables: dict[str, str], tools_dir: Path, start: Callable[[], Flask], name: str
+) -> None:
+    variables["VULSWEB_TOOLS_DIR"] = str(tools_dir)
+    with mirror(shipped_documents()) as feeds:
+        variables["EXECUTOR_HTTPS_PROXY"] = feeds.proxy_url
+        variables["EXECUTOR_CA_BUNDLE"] = str(feeds.ca_file)
+        call = caller_of(start())
+        first = call.finished(call.submit_update(name), seconds=60)
+        second = call.finished(call.submit_update(name), seconds=60)
+
+    rows = first["databases"][name]["rows"]
+    # Only gost says beforehand how many there will be.
+    total = rows if name == "gost_debian" else None
+    assert [(step["done"], step["total"], step["unit"]) for step in first["steps"]] == [(rows, total, "rows")]
+    assert (first["steps"][0]["expected"], second["steps"][0]["expected"]) == (None, rows)
+    assert (second["steps"][0]["done"], second["databases"][name]["rows"]) == (rows, rows)
+    assert "http-proxy" not in call.log(first["id"])
 
 
 @pytest.mark.parametrize("name", ["alpine", "gost_debian"])
@@ -115,7 +138,7 @@ def test_the_report_finds_what_is_in_the_live_database(call: Caller, data: Path,
     DatabaseFolder(data / "databases").update("gost_debian", fetch, lambda: None)
     before = (data / "databases" / "gost.sqlite3").read_bytes()
 
-    job = call.finished(call.submit_scan("localhost"))
+    job = call.finished(call.submit_scan("localhost"), seconds=90)
 
     found = document(call, job, "localhost")["scannedCves"]
     assert set(found) == {"CVE-2026-0001"}

@@ -203,3 +203,37 @@ def test_cancelling_an_ended_job_changes_nothing(call: Caller, fakes: FakeTools)
 
     assert call("DELETE", f"/jobs/{job['id']}") == (200, job)
     assert call.job(job["id"]) == job
+
+
+def test_a_connection_test_of_a_refused_configuration_completes_with_that_outcome(
+    call: Caller, fakes: FakeTools
+) -> None:
+    fakes.vuls(configtest="print('level=error msg=\"Specify only one of offline, fast\"')\nsys.exit(2)")
+
+    job = call.finished(call.submit_scan(scan_type="configtest"))
+
+    assert (job["status"], steps(job)) == ("completed", {"configtest": "failed"})
+    assert [(test["server"], test["outcome"], test["line"]) for test in job["tests"]] == [
+        ("localhost", "configuration", "Specify only one of offline, fast")
+    ]
+
+
+def test_a_badly_configured_server_leaves_the_others_theirs(call: Caller, fakes: FakeTools) -> None:
+    refuse = "print('level=error msg=\"Specify only one of offline, fast\"'); sys.exit(2)"
+    fakes.vuls(**{name: f'if servers == ["web1"]: {refuse}\n{then}' for name, then in
+                  (("configtest", "pass"), ("scan", "leave(*servers)"))})  # fmt: skip
+
+    job = call.finished(call.submit_scan("web1", "localhost"))
+
+    assert [result["server"] for result in job["results"]] == ["localhost"]
+    assert job["error"] == "Vuls left no result for web1. web1: Specify only one of offline, fast"
+
+
+def test_lines_of_several_servers_are_told_apart_in_the_log(call: Caller, fakes: FakeTools) -> None:
+    fakes.vuls(scan='os.write(1, b"whole\\nha")\ntime.sleep(0.2)\nos.write(1, b"lf")\nleave(*servers)')
+
+    log = call.log(call.finished(call.submit_scan("web1", "web2"))["id"])
+
+    for server in ("web1", "web2"):
+        assert f"[{server}] whole\n" in log
+        assert f"[{server}] half\n" in log

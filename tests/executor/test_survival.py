@@ -162,3 +162,21 @@ def test_ended_runners_leave_no_zombie(call: Caller, fakes: FakeTools) -> None:
         return [pid for pid in children if not is_alive(int(pid))]
 
     until(lambda: not zombies())
+
+
+def test_a_waiting_job_knows_its_place(
+    variables: dict[str, str], start: Callable[[], Flask], fakes: FakeTools, tool: Callable[[], int]
+) -> None:
+    variables["EXECUTOR_MAX_JOBS"] = "1"
+    fakes.vuls(scan=SLEEP)
+    call = caller_of(start())
+    running = call.submit_scan("localhost")
+    tool()
+    first, second = call.submit_scan("web1"), call.submit_scan("web2")
+
+    places = [call.job(job_id)["position"] for job_id in (running, first, second)]
+    call("DELETE", f"/jobs/{first}")
+    _, together = call("GET", f"/jobs?ids={running},{first},{second}")
+
+    assert places == [None, 1, 2]
+    assert [job["position"] for job in together["jobs"]] == [None, None, 1]

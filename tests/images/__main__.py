@@ -5,6 +5,8 @@ from tests.dockerd import engine
 
 with engine() as found:
     images.build_servers(found)
+    images.build_ours(found)
+    images.build_mirror(found)
     for name in (
         *images.build_tools(found).values(),
         images.build_ssh_target(found),

@@ -55,12 +55,15 @@ def serve(server: Mirror) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser("python -m tests.mirror", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen; for a container of its own")
+    parser.add_argument("--port", type=int, default=0, help="the port; without it, any that is free")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="what to run; nothing: serve until Ctrl-C")
-    words = parser.parse_args().command
+    given = parser.parse_args()
+    words = given.command
     command = words[1:] if words[:1] == ["--"] else words
     # The server's threads inherit the mask: a signal that one of them took would not wake up this one.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    with mirror(shipped_documents()) as server:
+    with mirror(shipped_documents(), (given.host, given.port)) as server:
         if command:
             return run(command, server)
         serve(server)

@@ -1,4 +1,4 @@
-"""What Vuls should find on this machine, worked out from dpkg alone.
+"""What Vuls should find on a Debian machine, worked out from dpkg alone.
 
 Vuls reads the same document by way of gost's database and compares versions with a Go library;
 here `dpkg --compare-versions` decides, so the two agree only if both are right.
@@ -34,12 +34,17 @@ class InstalledSource:
     packages: frozenset[str]
 
 
-def installed_sources() -> dict[str, InstalledSource]:
-    """Ask dpkg which sources the installed packages were built from."""
-    listing = subprocess.run(["dpkg-query", "-W", "-f", QUERY], check=True, stdout=subprocess.PIPE, text=True)
+def listing_of_this_machine() -> str:
+    """Ask dpkg for what is installed here."""
+    words = ["dpkg-query", "-W", "-f", QUERY]
+    return subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def installed_sources(listing: str) -> dict[str, InstalledSource]:
+    """Return the sources that the installed packages were built from."""
     versions: dict[str, str] = {}
     packages: dict[str, set[str]] = defaultdict(set)
-    for package, status, source, version in (line.split("\t") for line in listing.stdout.splitlines()):
+    for package, status, source, version in (line.split("\t") for line in listing.splitlines()):
         if status == "installed":
             # Of two versions of one source, as after half an upgrade, Vuls keeps the last one listed.
             versions[source] = version
@@ -58,18 +63,21 @@ def affects(release: Release, installed: InstalledSource) -> bool:
     return release["status"] == "resolved" and older(installed.version, release["fixed_version"])
 
 
-def installed_rows(document: Tracker) -> Iterator[tuple[str, InstalledSource, Release]]:
-    sources = installed_sources()
+def installed_rows(document: Tracker, listing: str) -> Iterator[tuple[str, InstalledSource, Release]]:
+    sources = installed_sources(listing)
     for source, entries in document.items():
         for cve, entry in entries.items():
             if source in sources and RELEASE in entry["releases"]:
                 yield cve, sources[source], entry["releases"][RELEASE]
 
 
-def expected_findings(document: Tracker) -> dict[str, Expected]:
-    """Work out every CVE that a scan of this machine must report, and nothing else."""
+def expected_findings(document: Tracker, listing: str | None = None) -> dict[str, Expected]:
+    """Work out every CVE that a scan must report, and nothing else.
+
+    `listing` is what dpkg-query says with QUERY on the machine that is scanned; without it, this one.
+    """
     rows: dict[str, list[tuple[InstalledSource, Release]]] = defaultdict(list)
-    for cve, installed, release in installed_rows(document):
+    for cve, installed, release in installed_rows(document, listing or listing_of_this_machine()):
         if affects(release, installed):
             rows[cve].append((installed, release))
     return {
@@ -84,5 +92,6 @@ def expected_findings(document: Tracker) -> dict[str, Expected]:
 
 def already_fixed(document: Tracker) -> set[str]:
     """Work out the CVEs that must not be reported, because what is installed has the fix."""
-    settled = {cve for cve, installed, release in installed_rows(document) if not affects(release, installed)}
+    rows = installed_rows(document, listing_of_this_machine())
+    settled = {cve for cve, installed, release in rows if not affects(release, installed)}
     return settled - expected_findings(document).keys()

@@ -38,8 +38,8 @@ class Mirror(ThreadingHTTPServer):
     # Closing waits for every handler, so that no thread or socket outlives the mirror.
     daemon_threads = False
 
-    def __init__(self, documents: Mapping[str, bytes], folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, documents: Mapping[str, bytes], folder: Path, address: tuple[str, int]) -> None:
+        super().__init__(address, _Handler)
         self.documents = documents
         self.requests: list[Request] = []
         # The hosts of every tunnel, and of those whose client broke off the handshake, as it does
@@ -193,9 +193,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def mirror(documents: Mapping[str, bytes]) -> Iterator[Mirror]:
+def mirror(documents: Mapping[str, bytes], address: tuple[str, int] = ("127.0.0.1", 0)) -> Iterator[Mirror]:
     """Serve `documents`, which maps whole URLs to bodies, until the block ends; all else is 404."""
-    with tempfile.TemporaryDirectory(prefix="mirror-") as folder, Mirror(documents, Path(folder)) as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="mirror-") as folder,
+        Mirror(documents, Path(folder), address) as server,
+    ):
         # Polling is only for how soon shutdown() is noticed.
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()

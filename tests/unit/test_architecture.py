@@ -15,7 +15,7 @@ LAYERS = [
     {"vuls"},
     {"models"},
     {"executor_client", "access", "idempotency", "problems", "ssh_keys", "host_keys"},
-    {"findings", "changes", "targets", "overlap", "known_hosts"},
+    {"findings", "finding_lists", "logs", "changes", "targets", "overlap", "known_hosts"},
     {"runs"},
     {"schedules", "history", "connection_tests"},
     {"pauses"},
@@ -77,6 +77,17 @@ def test_the_two_applications_never_meet_in_code() -> None:
 
     assert not ours
     assert not theirs
+
+
+def test_one_file_speaks_to_docker() -> None:
+    speakers = [
+        path.relative_to(ROOT)
+        for folder in (PACKAGE, ROOT / "executor")
+        for path in python_files(folder)
+        if any(name.split(".")[0] == "docker" for name in _modules(path))
+    ]
+
+    assert speakers == [Path("executor/engines/docker.py")]
 
 
 def test_what_vuls_says_is_read_without_flask_or_a_database() -> None:

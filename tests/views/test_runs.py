@@ -28,11 +28,6 @@ def asked_again(html: str, place: str) -> str:
     return found[1].replace("&amp;", "&")
 
 
-def lines(html: str) -> list[str]:
-    """Return the log lines of a page or fragment."""
-    return re.findall(r'<li class="[a-z]*" value="\d+">\s*<span>(.*?)</span>', html, re.DOTALL)
-
-
 def flat(text: str) -> str:
     return " ".join(text.split())
 
@@ -189,93 +184,6 @@ def test_cancel_leaves_a_run_that_is_over_alone(signed_in: FlaskClient, make_run
     db.session.refresh(run)
     assert run.status is RunStatus.SUCCESS
     assert "This run was over already." in signed_in.get(answer.location).text
-
-
-def test_the_log_grows_by_what_is_new_alone(signed_in: FlaskClient, make_run: MakeRun) -> None:
-    run = make_run(RunStatus.RUNNING)
-    add_log(run, "one\ntwo\nthr")
-    page = signed_in.get(f"/runs/{run.id}").text
-    first = asked_again(page, "log-tail")
-
-    silent = signed_in.get(first, headers=LIVE)
-    add_log(run, "ee\nfo")
-    grown = signed_in.get(first, headers=LIVE)
-    add_log(run, "ur\nfive")
-    run.status, run.completed_at = RunStatus.SUCCESS, NOW
-    db.session.commit()
-    last = signed_in.get(asked_again(grown.text, "log-tail"), headers=LIVE)
-
-    assert lines(page) == ["one", "two"]
-    assert silent.status_code == 204
-    assert lines(grown.text) == ["three"]
-    assert 'value="3"' in grown.text
-    assert lines(last.text) == ["four", "five"]
-    assert 'value="4"' in last.text
-    assert "hx-get" not in last.text
-
-
-def test_the_log_asks_on_after_a_first_look_at_nothing(signed_in: FlaskClient, make_run: MakeRun) -> None:
-    run = make_run(RunStatus.RUNNING)
-    address = asked_again(signed_in.get(f"/runs/{run.id}").text, "log-tail")
-    add_log(run, "first\n")
-
-    answer = signed_in.get(address, headers=LIVE)
-
-    assert lines(answer.text) == ["first"]
-    assert 'value="1"' in answer.text
-
-
-def test_the_log_shows_what_a_terminal_would_leave(signed_in: FlaskClient, make_run: MakeRun) -> None:
-    run = make_run(RunStatus.SUCCESS)
-    add_log(run, "\x1b[31mred\x1b[0m \x1b]0;title\x07plain\n1%\r50%\r100%\r\n\u202edesrever\ttab\n")
-
-    page = signed_in.get(f"/runs/{run.id}").text
-
-    assert lines(page) == ["red plain", "100%", "\N{REPLACEMENT CHARACTER}desrever\ttab"]
-
-
-def test_lines_that_warn_stand_out(signed_in: FlaskClient, make_run: MakeRun) -> None:
-    run = make_run(RunStatus.SUCCESS)
-    add_log(run, "[Jan 1]  WARN [a] x\n[Jan 1] ERROR [a] y\n[Jan 1]  INFO [a] z\n")
-
-    page = signed_in.get(f"/runs/{run.id}").text
-
-    assert re.findall(r'<li class="([a-z]*)" value=', page) == ["warning", "error", ""]
-
-
-def test_a_very_long_log_shows_its_end_and_says_so(signed_in: FlaskClient, make_run: MakeRun) -> None:
-    run = make_run(RunStatus.SUCCESS)
-    add_log(run, "".join(f"line {number}\n" for number in range(1, 2501)))
-
-    page = signed_in.get(f"/runs/{run.id}").text
-
-    assert len(lines(page)) == 2000
-    assert 'value="501"' in page
-    assert "500 earlier lines" in page
-
-
-@pytest.mark.parametrize(
-    "query", ["piece=-1&skip=-5", f"piece={10**30}", "piece=x&line=y", "seen=9999999999999"]
-)
-def test_a_made_up_position_in_the_log_does_no_harm(
-    signed_in: FlaskClient, make_run: MakeRun, query: str
-) -> None:
-    run = make_run(RunStatus.RUNNING)
-    add_log(run, "one\n")
-
-    assert signed_in.get(f"/runs/{run.id}/log?{query}").status_code == 200
-
-
-def test_the_whole_log_can_be_taken_away_as_it_was(signed_in: FlaskClient, make_run: MakeRun) -> None:
-    run = make_run(RunStatus.SUCCESS)
-    add_log(run, "one\n\x1b[31mtwo")
-    add_log(run, "\nthree")
-
-    answer = signed_in.get(f"/runs/{run.id}/log.txt")
-
-    assert answer.text == "one\n\x1b[31mtwo\nthree"
-    assert answer.mimetype == "text/plain"
-    assert answer.headers["Content-Disposition"] == f'attachment; filename="run-{run.id}.log"'
 
 
 def test_the_end_shows_what_was_found_worst_first(signed_in: FlaskClient, make_run: MakeRun) -> None:

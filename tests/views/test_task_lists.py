@@ -55,6 +55,25 @@ def test_the_list_goes_by_what_the_address_says(
     assert names(page) == expected
 
 
+def test_the_counts_come_with_the_list_that_has_changed(signed_in: FlaskClient, make_task: MakeTask) -> None:
+    make_task()
+    page = signed_in.get("/tasks/").text
+    make_task(task_type="db_update", database_type="nvd", is_active=False)
+
+    part = signed_in.get(live_address(page), headers=LIVE).text
+
+    assert counts(page) == ["1", "1", "1", "0"]
+    assert counts(part) == ["2", "1", "1", "1"]
+    assert part.lstrip().startswith('<div id="task-table"')
+    assert re.search(r'<nav id="task-counts"[^>]*hx-swap-oob="true"', part)
+    assert "hx-swap-oob" not in page
+
+
+def counts(page: str) -> list[str]:
+    nav = page[page.index('<nav id="task-counts"') :].partition("</nav>")[0]
+    return re.findall(r"<b>([\d,]+)</b>", nav)
+
+
 def test_a_column_head_turns_its_order_round_and_keeps_the_filter(
     signed_in: FlaskClient, make_task: MakeTask
 ) -> None:

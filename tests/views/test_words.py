@@ -5,9 +5,9 @@ from itertools import pairwise
 
 import pytest
 
+from vulsweb.logs import Position
 from vulsweb.models import LogChunk
 from vulsweb.views import log_lines, words
-from vulsweb.views.log_lines import Position
 
 SOME_LOG = "one\ntwo\r\n\nthr\u00e9e \U0001f40b\nfour"
 

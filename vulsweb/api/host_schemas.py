@@ -7,8 +7,10 @@ from marshmallow import Schema, fields, pre_dump
 from marshmallow.validate import ContainsNoneOf, Length
 
 from vulsweb.api.schemas import Page, PageQuery, Strict
+from vulsweb.connection_tests import explanations
 from vulsweb.inventory import MOST_TAGS, NOTES_LENGTH
-from vulsweb.models import Host
+from vulsweb.models import ConnectionTest, Host, RunStatus
+from vulsweb.vuls import configtest
 from vulsweb.vuls.connections import HostConnection
 from vulsweb.vuls.results import Outcome, Severity
 
@@ -88,6 +90,37 @@ class HostIn(Strict):
 
     tags = fields.List(fields.String(), validate=Length(max=MOST_TAGS))
     notes = fields.String(validate=Length(max=NOTES_LENGTH))
+
+
+class ExplanationOut(Schema):
+    """What a connection test found of one server, and what to do about it."""
+
+    server = fields.String(required=True)
+    outcome = fields.Enum(configtest.Outcome, by_value=True, required=True)
+    says = fields.String(required=True)
+    advice = fields.String(required=True)
+    lines = fields.List(fields.String(), required=True)
+    detail = fields.String(required=True)
+
+
+class ConnectionTestOut(Schema):
+    """A test of whether Vuls can scan a host; `success` means that it can."""
+
+    id = fields.Integer(required=True)
+    host_id = fields.Integer(required=True)
+    status = fields.Enum(RunStatus, by_value=True, required=True)
+    error_message = fields.String(required=True, allow_none=True)
+    servers = fields.List(fields.Nested(ExplanationOut), required=True)
+    created_at = fields.AwareDateTime(required=True)
+    completed_at = fields.AwareDateTime(required=True, allow_none=True)
+
+    @pre_dump
+    def from_test(self, test: ConnectionTest, **_: Any) -> dict[str, Any]:
+        """Lay a test out as the API shows it."""
+        named = {
+            name: getattr(test, name) for name in ("id", "host_id", "status", "created_at", "completed_at")
+        }
+        return named | {"error_message": test.reason, "servers": explanations(test)}
 
 
 class SyncOut(Schema):

@@ -6,14 +6,14 @@ from typing import Any
 
 from flask import Response, current_app
 from flask_smorest import Blueprint
-from werkzeug.exceptions import NotFound
+from werkzeug.exceptions import Conflict, NotFound
 
-from vulsweb import hosts, inventory
-from vulsweb.api.host_schemas import Counted, HostIn, HostOut, HostPage, HostQuery, SyncOut
+from vulsweb import connection_tests, hosts, inventory, worker
+from vulsweb.api.host_schemas import ConnectionTestOut, Counted, HostIn, HostOut, HostPage, HostQuery, SyncOut
 from vulsweb.api.paging import page_of
 from vulsweb.extensions import db
 from vulsweb.inventory import Filter, Show
-from vulsweb.models import Host
+from vulsweb.models import ConnectionTest, Host
 from vulsweb.problems import problem
 from vulsweb.vuls.config_toml import ConfigTomlError
 from vulsweb.vuls.results import Severity
@@ -59,6 +59,29 @@ def describe(body: dict[str, Any], host_id: int) -> Counted:
     inventory.describe(host, body)
     db.session.commit()
     return _counted([host])[0]
+
+
+@bp.post("/<int:host_id>/connection-test")
+@bp.response(202, ConnectionTestOut)
+def test_connection(host_id: int) -> ConnectionTest:
+    """Ask Vuls whether it can scan the host; while a test of it goes on, that one is the answer."""
+    host = _host_or_404(host_id)
+    if host.retired_at is not None:
+        raise Conflict(f"{host.name} is no longer in config.toml.")
+    test = connection_tests.start(host, datetime.now(UTC))
+    db.session.commit()
+    worker.look_at_tests()
+    return test
+
+
+@bp.get("/<int:host_id>/connection-test")
+@bp.response(200, ConnectionTestOut)
+def show_connection_test(host_id: int) -> ConnectionTest:
+    """Get the host's newest connection test: what it found, and what to do."""
+    test = connection_tests.latest(_host_or_404(host_id).id)
+    if test is None:
+        raise NotFound(f"The connection to host {host_id} has not been tested yet.")
+    return test
 
 
 @bp.errorhandler(inventory.InvalidHost)

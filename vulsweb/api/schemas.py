@@ -4,8 +4,9 @@ from datetime import UTC
 from typing import Any
 
 from marshmallow import RAISE, Schema, fields, pre_dump
-from marshmallow.validate import ContainsNoneOf, Range
+from marshmallow.validate import ContainsNoneOf, OneOf, Range
 
+from vulsweb.finding_lists import Sort
 from vulsweb.models import Overlap, Run, RunStatus, ScheduledTask, TaskType, Trigger
 from vulsweb.system import State
 from vulsweb.vuls.databases import DatabaseType
@@ -173,6 +174,22 @@ class FindingOut(Schema):
     new = fields.Boolean(required=True)
 
 
+class KnownFindingOut(Schema):
+    """One CVE on one host, over time."""
+
+    id = fields.Integer(required=True)
+    cve_id = fields.String(required=True)
+    host_id = fields.Integer(required=True)
+    host_name = fields.String(required=True, attribute="host.name")
+    severity = fields.Enum(Severity, by_value=True, required=True)
+    score = fields.Float(required=True, allow_none=True)
+    title = fields.String(required=True)
+    packages = fields.List(fields.Nested(PackageOut), required=True)
+    first_seen_at = fields.AwareDateTime(required=True)
+    last_seen_at = fields.AwareDateTime(required=True)
+    fixed_at = fields.AwareDateTime(required=True, allow_none=True)
+
+
 class PartOut(Schema):
     """One part of the system."""
 
@@ -249,6 +266,20 @@ class HistoryQuery(Schema):
     per_page = fields.Integer(load_default=50, validate=Range(1, 500))
 
 
+class FindingQuery(Schema):
+    """Which findings, in which order: the first of them, or those next to the finding `after_id`."""
+
+    status = fields.String(load_default="open", validate=OneOf(["open", "fixed"]))
+    severity = fields.List(fields.Enum(Severity, by_value=True))
+    host_id = fields.Integer(load_default=None, validate=Range(1, LARGEST_ID))
+    first_seen_after = Moment(default_timezone=UTC)
+    cve_id = fields.String(load_default="", validate=ContainsNoneOf("\x00"))
+    search = fields.String(load_default="", validate=ContainsNoneOf("\x00"))
+    sort = fields.Enum(Sort, by_value=True, load_default=Sort.SEVERITY)
+    after_id = fields.Integer(validate=Range(1, LARGEST_ID))
+    per_page = fields.Integer(load_default=50, validate=Range(1, 500))
+
+
 class RunQuery(HistoryQuery):
     """Which runs, from the newest on or from before the run `before_id`."""
 
@@ -299,6 +330,14 @@ class RunStream(Schema):
     """Some runs, newest first. There is no `total`: counting a million runs would cost more than the page."""
 
     items = fields.List(fields.Nested(RunOut), required=True)
+    per_page = fields.Integer(required=True)
+    links = fields.Nested(NextLink, required=True)
+
+
+class FindingStream(Schema):
+    """Some findings in their order; without a `total`, as of runs."""
+
+    items = fields.List(fields.Nested(KnownFindingOut), required=True)
     per_page = fields.Integer(required=True)
     links = fields.Nested(NextLink, required=True)
 

@@ -3,12 +3,32 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import Computed, Double, ForeignKey, Index, TextClause, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from vulsweb.extensions import Base
 from vulsweb.models.host import Host
 from vulsweb.vuls.results import Severity
+
+_ORDER = (
+    "CASE severity WHEN 'critical' THEN 0 WHEN 'high' THEN 100 WHEN 'medium' THEN 200"
+    " WHEN 'low' THEN 300 ELSE 400 END - coalesce(score, 0)"
+)
+_WORDS = "lower(cve_id || ' ' || title || ' ' || jsonb_path_query_array(packages, '$[*].name')::text)"
+
+_OPEN = text("fixed_at IS NULL")
+
+
+def _in_order(state: str, where: TextClause) -> list[Index]:
+    orders = {
+        "severity": ("severity_order", "id"),
+        "first_seen": ("first_seen_at", "id"),
+        "host": ("host_id", "severity_order", "id"),
+    }
+    return [
+        Index(f"ix_findings_{state}_{name}", *columns, postgresql_where=where)
+        for name, columns in orders.items()
+    ]
 
 
 class Finding(Base):
@@ -27,11 +47,25 @@ class Finding(Base):
     first_run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id", ondelete="SET NULL"), index=True)
     last_seen_at: Mapped[datetime]
     fixed_at: Mapped[datetime | None]
+    # The worst first: by severity, then by score. Not lower than 0, nor below the next severity.
+    severity_order: Mapped[float] = mapped_column(Double, Computed(_ORDER, persisted=True), deferred=True)
+    # What a search looks through, in small letters.
+    words: Mapped[str] = mapped_column(Computed(_WORDS, persisted=True), deferred=True)
 
     host: Mapped[Host] = relationship()
 
     __table_args__ = (
         UniqueConstraint("host_id", "cve_id"),
         # For the counts of open findings by severity.
-        Index("ix_findings_open", "severity", "host_id", postgresql_where=text("fixed_at IS NULL")),
+        Index("ix_findings_open", "severity", "host_id", postgresql_where=_OPEN),
+        # For finding_lists.stretch, in each of its orders; most findings are fixed some day.
+        *_in_order("open", _OPEN),
+        *_in_order("fixed", text("fixed_at IS NOT NULL")),
+        # For its search; not there where PostgreSQL lacks pg_trgm.
+        Index(
+            "ix_findings_words",
+            "words",
+            postgresql_using="gin",
+            postgresql_ops={"words": "gin_trgm_ops"},
+        ),
     )

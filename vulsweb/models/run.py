@@ -4,7 +4,7 @@ import enum
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import Computed, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from vulsweb.extensions import Base
@@ -138,3 +138,7 @@ class LogChunk(Base):
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
     start: Mapped[int] = mapped_column(primary_key=True)
     text: Mapped[str]
+    # So that a line of a long log is found without reading the log.
+    newlines: Mapped[int] = mapped_column(
+        Computed("length(text) - length(replace(text, E'\\n', ''))", persisted=True)
+    )

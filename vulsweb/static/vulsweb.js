@@ -1,5 +1,5 @@
-// What HTMX does not do: the theme, busy buttons, times that move on, following the log, lost connections,
-// selections that outlive a swap, silence in a hidden tab.
+// What HTMX does not do: the theme, busy buttons, times that move on, following the log and pausing it, keys,
+// lost connections, selections that outlive a swap, silence in a hidden tab.
 (() => {
   "use strict";
   const root = document.documentElement;
@@ -53,10 +53,25 @@
   }
   setInterval(moveOn, 1000);
 
+  // So many lines the browser keeps of a log that goes on; earlier ones are on pages of their own.
+  const MOST_LINES = 2000;
   function followLog() {
     const log = document.getElementById("log"), follow = document.getElementById("follow");
-    if (log && follow && follow.checked) log.scrollTop = log.scrollHeight;
+    if (!log || !follow || !follow.checked || !document.getElementById("log-tail")) return;
+    while (log.children.length > MOST_LINES) log.firstElementChild.remove();
+    log.scrollTop = log.scrollHeight;
   }
+  // Pausing leaves the lines as they are: the tail then asks how many have come, and goes on where it was.
+  const paused = () => document.getElementById("pause")?.getAttribute("aria-pressed") === "true";
+  function pause() {
+    const button = document.getElementById("pause");
+    if (!button || !document.getElementById("log-tail")) return;
+    button.setAttribute("aria-pressed", String(!paused()));
+    if (!paused()) ask(document.getElementById("log-tail"));
+  }
+  document.addEventListener("htmx:configRequest", ({ target, detail }) => {
+    if (target.id === "log-tail" && paused()) detail.parameters.paused = "yes";
+  });
 
   // The list of tasks is drawn anew while somebody selects.
   const picks = () => [...document.querySelectorAll("input[name=ids][form=bulk]")];
@@ -83,33 +98,40 @@
   });
   document.addEventListener("visibilitychange", () => {
     if (document.hidden || !window.htmx) return;
-    for (const source of document.querySelectorAll("[hx-trigger*='every ']")) {
-      window.htmx.ajax("GET", source.getAttribute("hx-get"), { source });
-    }
+    for (const source of document.querySelectorAll("[hx-trigger*='every ']")) ask(source);
   });
+  function ask(source) {
+    window.htmx.ajax("GET", source.getAttribute("hx-get"), { source });
+  }
 
   document.addEventListener("DOMContentLoaded", () => {
     tellPicked();
     const chosen = kept.theme || "system";
     for (const input of document.querySelectorAll("#theme input")) input.checked = input.value === chosen;
-    document.getElementById("log")?.addEventListener("scroll", ({ target }) => {
-      const follow = document.getElementById("follow");
-      if (follow) follow.checked = target.scrollTop + target.clientHeight > target.scrollHeight - 24;
-    });
+    for (const input of document.querySelectorAll("#slash")) input.checked = kept.slash !== "off";
     followLog();
   });
+  // A scroll does not bubble, but is seen on its way down.
+  document.addEventListener("scroll", ({ target }) => {
+    const follow = document.getElementById("follow");
+    if (follow && target.id === "log") {
+      follow.checked = target.scrollTop + target.clientHeight > target.scrollHeight - 24;
+    }
+  }, true);
 
   document.addEventListener("change", ({ target }) => {
     if (target.name === "theme") {
       kept.theme = target.value;
       theme(target.value);
     }
+    if (target.id === "slash") kept.slash = target.checked ? "on" : "off";
     if (target.id === "follow") followLog();
     if (target.id === "pick-all") for (const box of picks()) box.checked = target.checked;
     if (target.id === "pick-all" || target.name === "ids") tellPicked();
   });
 
   document.addEventListener("click", ({ target }) => {
+    if (target.closest("#pause")) pause();
     const chip = target.closest("[data-fill]");
     if (!chip) return;
     const field = document.getElementById(chip.dataset.fill);
@@ -133,7 +155,11 @@
 
   document.addEventListener("keydown", (event) => {
     const { target, key } = event;
-    if (key !== "/" || event.ctrlKey || event.metaKey || target.closest("input, textarea, select")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    // Letters count only where the log has the focus, so that nobody who speaks or types elsewhere meets them.
+    if (target.id === "log" && key === "p") pause();
+    if (target.id === "log" && key === "f") document.getElementById("follow")?.click();
+    if (key !== "/" || kept.slash === "off" || target.closest("input, textarea, select")) return;
     const field = document.querySelector("input[type=search]");
     if (field) {
       event.preventDefault();

@@ -10,7 +10,7 @@ from flask_login import login_required
 from vulsweb import connection_tests, worker
 from vulsweb.extensions import db
 from vulsweb.models import Host
-from vulsweb.views import live, log_lines
+from vulsweb.views import ansi, live
 
 bp = Blueprint("connection_tests", __name__, url_prefix="/hosts/<int:host_id>/test")
 
@@ -55,6 +55,6 @@ def _tested(host: Host) -> dict[str, Any]:
         "host": host,
         "test": test,
         "explanations": connection_tests.explanations(test) if test else [],
-        "log": "\n".join(log_lines.tidy(line) for line in test.log.split("\n")) if test else "",
+        "log": "\n".join(ansi.readable(line) for line in test.log.split("\n")) if test else "",
         "seen": live.key(test and (test.id, test.status, test.reason)),
     }

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from werkzeug.datastructures import MultiDict
 
-from vulsweb import history, tasks
+from vulsweb import finding_lists, history, tasks
 from vulsweb.models import Overlap, RunStatus, ScheduledTask, TaskType, Trigger
 from vulsweb.models.run import ACTIVE
 
@@ -42,11 +42,11 @@ EXAMPLES = (
 
 def posted(form: Mapping[str, str]) -> dict[str, Any]:
     """Return the values of a form that was sent; a box that is not ticked is not sent."""
-    values: dict[str, Any] = {field: form.get(field, "") for field in TEXT_FIELDS}
+    values = {field: form.get(field, "") for field in TEXT_FIELDS}
     # The fields of the target that was not chosen are sent, too.
     other = ("host_id", "host_name") if values["target"] == "tag" else ("host_tag",)
-    always = {"overlap": values["overlap"] or Overlap.SKIP.value, "is_active": "is_active" in form}
-    return values | dict.fromkeys(other, "") | always
+    values |= dict.fromkeys(other, "")
+    return values | {"overlap": values["overlap"] or Overlap.SKIP.value, "is_active": "is_active" in form}
 
 
 def of_task(task: ScheduledTask) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def of_new(query: Mapping[str, str], zone: str) -> dict[str, Any]:
 
 LARGEST_ID = 2**31 - 1
 _KEY = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
-_Choice = TypeVar("_Choice", TaskType, tasks.LastResult, Trigger, RunStatus)
+_Choice = TypeVar("_Choice", TaskType, tasks.LastResult, Trigger, RunStatus, finding_lists.Sort)
 
 
 def new_request_key() -> str:
@@ -99,6 +99,11 @@ def request_key(form: Mapping[str, str]) -> str | None:
     """Return the value that `new_request_key` put into the form, or None when it is not one."""
     key = form.get("request_key", "")
     return key if _KEY.fullmatch(key) else None
+
+
+def place(query: MultiDict[str, str]) -> dict[str, int]:
+    """Return where in a list the address stands: before or after a row's id, or at its beginning."""
+    return {name: number(query, name) for name in ("before", "after") if query.get(name)}
 
 
 def ids(values: Iterable[str]) -> list[int]:
@@ -159,10 +164,10 @@ def task_list(query: MultiDict[str, str]) -> TaskList:
     known = name in set(tasks.Sort)
     return TaskList(
         tasks.Filter(
-            task_type=_member(TaskType, query, "type"),
+            task_type=member(TaskType, query, "type"),
             active={"active": True, "inactive": False}.get(query.get("status", "")),
             text=query.get("search", "").replace("\x00", "").strip(),
-            result=_member(tasks.LastResult, query, "result"),
+            result=member(tasks.LastResult, query, "result"),
         ),
         sort=tasks.Sort(name) if known else tasks.Sort.NAME,
         descending=known and order != name,
@@ -178,22 +183,26 @@ class RunList:
     since: date | None
     until: date | None
     zone: str
+    # Exact to the second, where an address asks for the runs that a picture counts.
+    begin: datetime | None = None
 
     @property
     def address(self) -> dict[str, Any]:
         """Return the filter as it stands in addresses."""
         named = {"status": self.status, "trigger": self.trigger, "from": self.since, "to": self.until}
-        return {name: str(value) for name, value in named.items() if value}
+        begin = {"since": self.begin.isoformat()} if self.begin else {}
+        return {name: str(value) for name, value in named.items() if value} | begin
 
     def filter_of(self, task_id: int | None) -> history.Filter:
         """Return what to look for in one task's runs or in all; days are the reader's, the last included."""
         active = self.status == "active"
+        begins = [*([midnight(self.since, self.zone)] if self.since else []), *filter(None, [self.begin])]
         return history.Filter(
             task_id=task_id,
             statuses=ACTIVE if active else (RunStatus(self.status),) if self.status else (),
             trigger=self.trigger,
-            since=_midnight(self.since, self.zone),
-            until=_midnight(self.until and self.until + timedelta(days=1), self.zone),
+            since=max(begins, default=None),
+            until=midnight(self.until + timedelta(days=1), self.zone) if self.until else None,
         )
 
 
@@ -202,25 +211,37 @@ def run_list(query: MultiDict[str, str], zone: str) -> RunList:
     status = query.get("status", "")
     return RunList(
         status=status if status == "active" or status in set(RunStatus) else "",
-        trigger=_member(Trigger, query, "trigger"),
-        since=_day(query.get("from", "")),
-        until=_day(query.get("to", "")),
+        trigger=member(Trigger, query, "trigger"),
+        since=day(query.get("from", "")),
+        until=day(query.get("to", "")),
         zone=zone,
+        begin=_moment(query.get("since", "")),
     )
 
 
-def _member(members: type[_Choice], query: Mapping[str, str], name: str) -> _Choice | None:
+def member(members: type[_Choice], query: Mapping[str, str], name: str) -> _Choice | None:
+    """Return the one that the address names, or None when there is no such one."""
     value = query.get(name, "")
     return members(value) if value in set(members) else None
 
 
-def _day(text: str) -> date | None:
+def day(text: str) -> date | None:
+    """Return the day that a field or an address names, or None when it is not one."""
     try:
-        day = date.fromisoformat(text)
+        named = date.fromisoformat(text)
     except ValueError:
         return None
-    return day if 2000 <= day.year < 3000 else None
+    return named if 2000 <= named.year < 3000 else None
 
 
-def _midnight(day: date | None, zone: str) -> datetime | None:
-    return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).astimezone(UTC) if day else None
+def _moment(text: str) -> datetime | None:
+    try:
+        named = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return named.astimezone(UTC) if named.tzinfo and 2000 <= named.year < 3000 else None
+
+
+def midnight(day: date, zone: str) -> datetime:
+    """Return the moment at which a day begins in a zone."""
+    return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).astimezone(UTC)

@@ -1,16 +1,27 @@
 """`/`: the first screen."""
 
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from flask import Blueprint, render_template
+from flask import Blueprint, Response, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_login import login_required
 
-from vulsweb import findings, overview, tasks, worker
+from vulsweb import changes, findings, overview, system, tasks, worker
 from vulsweb.executor_client import ExecutorError
-from vulsweb.views import live
+from vulsweb.models import RunStatus
+from vulsweb.models.run import ACTIVE
+from vulsweb.views import forms, live, words
 
 ROWS = 6
+# The parts of a bar from its foot on: what a person must look at stands where it is compared best.
+BARS = (
+    ("failed", (RunStatus.FAILED, RunStatus.TIMEOUT)),
+    ("partial", (RunStatus.PARTIAL,)),
+    ("success", (RunStatus.SUCCESS,)),
+    ("other", (*ACTIVE, RunStatus.CANCELLED, RunStatus.SKIPPED)),
+)
 
 bp = Blueprint("overview", __name__)
 
@@ -18,17 +29,33 @@ bp = Blueprint("overview", __name__)
 @bp.get("/")
 @login_required
 def index() -> ResponseReturnValue:
-    """Show what runs, what went wrong and what comes next."""
-    shown = _shown()
-    return render_template("overview/index.html", seen=_state(shown), **shown)
+    """Show what runs, what went wrong, what is bad and what comes next."""
+    now = datetime.now(UTC)
+    return render_template("overview/index.html", **_state(now), **_shown(now))
 
 
 @bp.get("/overview/live")
 @login_required
 def live_part() -> ResponseReturnValue:
-    """Return the overview's figures and lists while they change."""
-    shown = _shown()
-    return live.fragment("overview/_live.html", _state(shown), **shown)
+    """Return the overview's figures and lists when something about them has changed."""
+    now = datetime.now(UTC)
+    state = _state(now)
+    if request.args.get("seen") == state["seen"]:
+        return Response(status=204)
+    return render_template("overview/_live.html", **state, **_shown(now))
+
+
+@bp.get("/overview/databases")
+@login_required
+def databases() -> str:
+    """Say how old the vulnerability databases are, as far as the executor answers."""
+    try:
+        with worker.executor() as client:
+            told = client.health().get("databases") or {}
+    except ExecutorError:
+        return render_template("overview/_databases.html", databases=None)
+    found = [each for each in system.databases(told, datetime.now(UTC)) if each.rows]
+    return render_template("overview/_databases.html", databases=found)
 
 
 @bp.get("/system-notice")
@@ -46,21 +73,35 @@ def system_notice() -> str:
     return render_template("overview/_notice.html", missing=missing, databases=databases, update=update)
 
 
-def _shown() -> dict[str, Any]:
+def _state(now: datetime) -> dict[str, Any]:
+    """Return what is running, and a name for all that is shown: nothing else is asked while it is the same.
+
+    The name first, then what it stands for; what is about to be committed is looked at again.
+    """
+    version, settled = changes.version(), changes.settled()
+    running = overview.running(ROWS)
+    # With each hour the bars move on, and with a day what counts as new.
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    seen = live.key(version, hour, _yesterday(now), [run.steps for run in running])
+    return {"running": running, "seen": seen if settled else ""}
+
+
+def _shown(now: datetime) -> dict[str, Any]:
+    hours, yesterday = overview.hours(now), _yesterday(now)
     return {
         "statistics": tasks.statistics(),
         "severities": findings.open_counts(),
-        "running": overview.running(ROWS),
+        "hosts": overview.host_counts(),
+        "new": overview.new_since(forms.midnight(yesterday, words.reader_zone())),
+        "since": yesterday,
+        "hours": hours,
+        "outcomes": overview.outcomes(hours),
+        "bars": BARS,
+        "worst": overview.worst_hosts(ROWS),
         "troubled": overview.troubled(ROWS),
         "next_up": overview.next_up(ROWS),
     }
 
 
-def _state(shown: dict[str, Any]) -> str:
-    return live.key(
-        shown["statistics"],
-        sorted(shown["severities"].items()),
-        [(run.id, run.status, run.steps) for run in shown["running"]],
-        [run.id for run in shown["troubled"]],
-        [(task.id, task.name, task.next_run_at) for task in shown["next_up"]],
-    )
+def _yesterday(now: datetime) -> date:
+    return now.astimezone(ZoneInfo(words.reader_zone())).date() - timedelta(days=1)

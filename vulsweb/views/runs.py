@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import login_required
 from flask_sqlalchemy.pagination import Pagination
@@ -12,8 +12,7 @@ from vulsweb import findings, history, runs, scan_lines
 from vulsweb.extensions import db
 from vulsweb.findings import SeenFinding
 from vulsweb.models import Run
-from vulsweb.views import forms, live, log_lines, stretches
-from vulsweb.views.log_lines import Position
+from vulsweb.views import forms, live, log_card, stretches
 from vulsweb.vuls.results import Severity
 
 PER_PAGE = 50
@@ -35,12 +34,11 @@ def index() -> ResponseReturnValue:
 def show(run_id: int) -> ResponseReturnValue:
     """Show a run: its state, steps, log and, at its end, what it found."""
     run = run_or_404(run_id)
-    log = log_lines.read(runs.log_pieces(run.id, 0), Position(), ended=not run.status.is_active)
     return render_template(
         "runs/show.html",
         run=run,
         seen=_state(run),
-        log=log,
+        log=log_card.shown(run, request.args),
         found=_found(run),
         covered=_covered(run),
         usual=history.usual_duration(run.task_id),
@@ -57,28 +55,6 @@ def status(run_id: int) -> ResponseReturnValue:
     if not run.status.is_active:
         answer.headers["HX-Trigger-After-Swap"] = "run-over"
     return answer
-
-
-@bp.get("/<int:run_id>/log")
-@login_required
-def log(run_id: int) -> ResponseReturnValue:
-    """Return the lines that were added to the log since a position; 204 when there are none yet."""
-    run = run_or_404(run_id)
-    if run.status.is_active and forms.number(request.args, "seen") == run.log_offset:
-        return Response(status=204)
-    since = Position(*(forms.number(request.args, name) for name in ("piece", "skip", "line")))
-    read = log_lines.read(runs.log_pieces(run.id, since.piece), since, ended=not run.status.is_active)
-    return render_template("runs/_log_lines.html", run=run, log=read)
-
-
-@bp.get("/<int:run_id>/log.txt")
-@login_required
-def log_file(run_id: int) -> ResponseReturnValue:
-    """Return the whole log as it was written."""
-    run = run_or_404(run_id)
-    text, _ = runs.log_from(run.id, 0)
-    headers = {"Content-Disposition": f'attachment; filename="run-{run.id}.log"'}
-    return Response(text, mimetype="text/plain", headers=headers)
 
 
 @bp.get("/<int:run_id>/findings")

@@ -12,7 +12,7 @@ from vulsweb.views import forms, words
 def read(task_id: int | None, limit: int) -> dict[str, Any]:
     """Return the runs, of one task or of all, that the address asks for, and what draws them."""
     wanted = forms.run_list(request.args, words.reader_zone())
-    place = {name: forms.number(request.args, name) for name in ("before", "after") if request.args.get(name)}
+    place = forms.place(request.args)
     return {
         "wanted": wanted,
         "place": place,

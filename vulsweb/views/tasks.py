@@ -31,7 +31,7 @@ bp = Blueprint("tasks", __name__, url_prefix="/tasks")
 @login_required
 def index() -> ResponseReturnValue:
     """List the tasks that the filter leaves in."""
-    return live.listing("tasks/index.html", "tasks/_table.html", _listed)
+    return live.listing("tasks/index.html", "tasks/_live.html", _listed)
 
 
 @bp.get("/new")
@@ -230,8 +230,7 @@ def _listed() -> dict[str, Any]:
 
 def _history(task_id: int) -> dict[str, Any]:
     task = task_or_404(task_id)
-    active, sizes = runs.active_run(task.id), _tag_sizes(task)
-    shown = {"task": task, "active": active, "tag_sizes": sizes}
+    shown = {"task": task, "active": runs.active_run(task.id), "tag_sizes": _tag_sizes(task)}
     return shown | stretches.read(task.id, HISTORY_PER_PAGE)
 
 

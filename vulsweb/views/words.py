@@ -1,7 +1,7 @@
 """How pages say things: moments, durations, cron lines, and text that comes from elsewhere."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -29,22 +29,24 @@ _STEP_NAMES = {
 
 def register(app: Flask) -> None:
     """Give the templates these words."""
-    for spoken in (
+    spoken: tuple[Callable[..., Any], ...] = (
         ago,
         bytes_in_words,
         clean,
         clean_lines,
+        clock,
         due,
         duration,
         in_words,
+        moment,
+        results.worst_first,
         roughly,
         step_name,
         told,
         when,
-    ):
-        app.add_template_filter(spoken)
-    for read in (moment, results.worst_first):
-        app.add_template_filter(read)
+    )
+    for word in spoken:
+        app.add_template_filter(word)
     for function in (expected_steps, may_operate, new_request_key, now, plural, reader_zone):
         app.add_template_global(function)
 
@@ -119,6 +121,11 @@ def when(point: datetime | None, zone: str | None = None) -> str | Markup:
     return _time(point, zone, f"{local:%a} {local.day} {local:%b}{year}, {local:%H:%M}")
 
 
+def clock(point: datetime) -> str:
+    """Return the time of day by the reader's clock, such as "02:30"."""
+    return f"{point.astimezone(ZoneInfo(reader_zone())):%H:%M}"
+
+
 def moment(text: object) -> datetime | None:
     """Return the moment that the executor wrote, or None when it is not one."""
     try:
@@ -147,6 +154,11 @@ def clean(text: object) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text))
 
 
+def clean_lines(text: object) -> str:
+    """Return text as `clean` does, with its line breaks."""
+    return "\n".join(clean(line) for line in str(text).splitlines())
+
+
 def told(run: Run) -> str | Markup:
     """Return why a run is as it is; where we wrote that ourselves, with links to the runs that it names."""
     text = clean(run.reason)
@@ -159,11 +171,6 @@ def told(run: Run) -> str | Markup:
 
 def _link_to_run(run_id: int, text: str) -> str:
     return f'<a href="{url_for("runs.show", run_id=run_id)}">{text}</a>'
-
-
-def clean_lines(text: object) -> str:
-    """Return text as `clean` does, with its line breaks."""
-    return "\n".join(clean(line) for line in str(text).splitlines())
 
 
 def step_name(name: str) -> str:

@@ -1,0 +1,54 @@
+"""`make bench`: fills a scratch database and prints what takes how long."""
+
+import os
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+
+from flask_migrate import upgrade
+
+from tests.bench.measures import measured, table
+from tests.bench.rows import Size, fill
+from tests.conftest import SeparateClient
+from vulsweb import create_app
+from vulsweb.extensions import db
+from vulsweb.local import postgres
+
+REPEATS = 5
+
+
+def main() -> None:
+    """Measure at the size that BENCH_SCALE says; 1 is what must stay fast."""
+    size = Size.of(float(os.environ.get("BENCH_SCALE", "1")))
+    with tempfile.TemporaryDirectory(prefix="vulsweb-bench-") as name:
+        Path(name).chmod(0o755)  # PostgreSQL's own user must get through
+        with postgres(Path(name) / "postgres", durable=False) as url:
+            _measure(url, size)
+
+
+def _measure(url: str, size: Size) -> None:
+    nowhere = "127.0.0.1:1"
+    app = create_app(
+        {
+            "SECRET_KEY": "bench bench bench bench bench bench",
+            "SQLALCHEMY_DATABASE_URI": url,
+            "REDIS_URL": f"redis://{nowhere}/0",
+            "RATELIMIT_STORAGE_URI": "memory://",
+            "EXECUTOR_URL": f"http://{nowhere}",
+            "EXECUTOR_API_KEY": "bench bench bench bench bench bench",
+            "RUN_TIMEOUT": timedelta(hours=6),
+            "KEEP_RUNS": timedelta(days=30),
+        }
+    )
+    app.test_client_class = SeparateClient
+    with app.app_context():
+        upgrade()
+        print("Filling the database; this takes some minutes at full size ...", flush=True)
+        fill(size)
+        print(table(list(measured(app, size, REPEATS)), size))
+        db.session.remove()
+        db.engine.dispose()
+
+
+if __name__ == "__main__":
+    main()

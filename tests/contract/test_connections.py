@@ -1,0 +1,88 @@
+"""A connection test through the real executor and the real Vuls, and what becomes of it in words."""
+
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.serving import make_server
+
+import executor
+from tests.conftest import NOW
+from tests.needs import tool
+from vulsweb import connection_tests, hosts, worker
+from vulsweb.extensions import db
+from vulsweb.models import ConnectionTest, Host, RunStatus
+
+CONFIG = """
+[servers.here]
+host = "localhost"
+port = "local"
+
+[servers.nobody]
+host = "127.0.0.9"
+port = "9"
+user = "vuls"
+"""
+
+
+@pytest.fixture
+def both(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Host]]:
+    """The machine itself and an address at which nobody listens, known to a real executor."""
+    (tmp_path / "config.toml").write_text(CONFIG)
+    made = executor.create_app(
+        {
+            "EXECUTOR_API_KEY": app.config["EXECUTOR_API_KEY"],
+            "EXECUTOR_DATA_DIR": str(tmp_path / "executor"),
+            "EXECUTOR_VULS_CONFIG": str(tmp_path / "config.toml"),
+            "VULSWEB_TOOLS_DIR": str(tool("vuls").parent),
+        }
+    )
+    server = make_server("127.0.0.1", 0, made, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    monkeypatch.setitem(app.config, "EXECUTOR_URL", f"http://127.0.0.1:{server.server_port}")
+    hosts.sync(CONFIG, NOW)
+    db.session.commit()
+    yield {host.name: host for host in db.session.query(Host)}
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def outcome_of(host: Host) -> ConnectionTest:
+    test = connection_tests.start(host, datetime.now(UTC))
+    db.session.commit()
+    deadline = time.monotonic() + 60
+    while test.status.is_active:
+        assert time.monotonic() < deadline
+        worker.follow_tests()
+        db.session.refresh(test)
+        time.sleep(0.1)
+    return test
+
+
+def test_this_machine_can_be_scanned(both: dict[str, Host]) -> None:
+    test = outcome_of(both["here"])
+
+    (found,) = connection_tests.explanations(test)
+    assert test.status is RunStatus.SUCCESS
+    assert found.says.startswith("It can be scanned: debian")
+    assert "configtest" in test.log
+
+
+def test_a_host_that_does_not_answer_is_said_to_be_out_of_reach(
+    both: dict[str, Host], signed_in: FlaskClient
+) -> None:
+    test = outcome_of(both["nobody"])
+
+    (found,) = connection_tests.explanations(test)
+    answer = signed_in.get(f"/api/hosts/{test.host_id}/connection-test").get_json()
+    assert test.status is RunStatus.FAILED
+    assert found.says == "The host cannot be reached."
+    assert answer["status"] == "failed"
+    assert answer["servers"][0]["outcome"] == "unreachable"

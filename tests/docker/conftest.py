@@ -1,0 +1,94 @@
+"""Executors on a real Docker, and hosts for them to scan."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.docker.place import FAKE, Place
+from tests.dockerd import Engine
+from tests.executor.callers import until
+from tests.executor.conftest import Server
+from tests.executor.processes import runners
+
+
+@pytest.fixture
+def place(docker_engine: Engine, tmp_path: Path, tool_images: dict[str, str]) -> Iterator[Place]:
+    made = Place(docker_engine, tmp_path, tool_images)
+    yield made
+    made.end()
+
+
+@pytest.fixture(scope="session")
+def fake_image(
+    docker_engine: Engine, tool_images: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """An image whose tool does what `Place.behave` says."""
+    folder = tmp_path_factory.mktemp("fake")
+    (folder / "Dockerfile").write_text(FAKE)
+    # It runs in a job's folder, or two below.
+    (folder / "tool").write_text(
+        "#!/bin/sh\nfor up in .. ../../..; do if [ -f $up/behave ]; then . $up/behave; fi; done\n"
+    )
+    (folder / "tool").chmod(0o755)
+    docker_engine.docker("build", "--tag=vulsweb-tests/fake", str(folder))
+    return "vulsweb-tests/fake"
+
+
+@pytest.fixture
+def server(place: Place) -> Iterator[Server]:
+    made = Server(place.variables)
+    yield made
+    made.signal(signal.SIGKILL)
+    for runner in runners(place.data):
+        os.kill(runner, signal.SIGKILL)
+
+
+@pytest.fixture
+def target(place: Place, server: Server, ssh_target: str) -> str:
+    """A host to scan, in the tools' network, known by its key."""
+    engine = place.engine
+    key = place.ssh / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    os.chown(key, 65534, 65534)
+    if not engine.docker("network", "ls", "--quiet", f"--filter=name={place.name}"):
+        engine.docker("network", "create", place.name)
+    name = f"{place.name}-target"
+    public = Path(f"{key}.pub").read_text().strip()
+    engine.docker(
+        "run",
+        "--detach",
+        f"--name={name}",
+        f"--network={place.name}",
+        f"--env=AUTHORIZED_KEY={public}",
+        ssh_target,
+    )
+    read = ["exec", name, "cat", "/etc/ssh/ssh_host_ed25519_key.pub"]
+    host_key = until(lambda: _said(engine, read)).split()[:2]
+    (place.ssh / "known_hosts").write_text(f"{name} {' '.join(host_key)}\n")
+    (place.ssh / "config").write_text(
+        f"Host target\n HostName {name}\n User vuls\n IdentityFile {key}\n IdentitiesOnly yes\n"
+        f" UserKnownHostsFile {place.ssh}/known_hosts\n StrictHostKeyChecking yes\n"
+        " ConnectTimeout 10\n BatchMode yes\n"
+    )
+    place.config.write_text(f'[servers.target]\nhost = "target"\nsshConfigPath = "{place.ssh}/config"\n')
+    return name
+
+
+@pytest.fixture
+def fake(place: Place, server: Server, fake_image: str) -> Server:
+    """An executor whose tools are fakes, not started yet."""
+    for tool in ("VULS", "GOST"):
+        place.variables[f"EXECUTOR_{tool}_IMAGE"] = fake_image
+    place.config.write_text('[servers.target]\nhost = "target"\n[servers.other]\nhost = "other"\n')
+    return server
+
+
+def _said(engine: Engine, words: list[str]) -> str | None:
+    try:
+        return engine.docker(*words)
+    except RuntimeError:
+        return None

@@ -1,0 +1,253 @@
+"""The production stack from `make up` to nothing left."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests import images
+from tests.docker.stack import SERVER, ComposeStack, compose_stack
+from tests.dockerd import Engine
+from tests.e2e.stack import Program, wait_for
+from tests.mirror.documents import debian_tracker
+from tests.mirror.expected import expected_findings
+
+pytestmark = [pytest.mark.xdist_group("docker"), pytest.mark.timeout(900)]
+
+SERVICES = ("web", "worker", "beat", "executor", "docker-proxy", "postgres", "redis")
+ONE_SHOT = "migrate"
+DEBIAN = {
+    "name": "Debian",
+    "task_type": "db_update",
+    "config": {"database_type": "gost_debian"},
+    "cron_expression": "0 2 * * *",
+}
+
+
+@pytest.fixture(scope="module")
+def stack(
+    docker_engine: Engine,
+    server_images: None,
+    tool_images: dict[str, str],
+    ssh_target: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[ComposeStack]:
+    images.build_mirror(docker_engine)
+    images.build_ours(docker_engine)
+    with compose_stack(docker_engine, tmp_path_factory.mktemp("stack")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def program(stack: ComposeStack) -> Program:
+    return Program(stack.url, stack.command("token", "create", "tests").strip())
+
+
+def test_the_first_start_made_a_person_who_can_sign_in(stack: ComposeStack) -> None:
+    with requests.Session() as browser:
+        page = browser.get(f"{stack.url}/sign-in", timeout=30)
+        (token,) = re.findall(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
+        form = {"csrf_token": token, "name": "admin", "password": stack.secret("admin_password")}
+        landed = browser.post(f"{stack.url}/sign-in", data=form, timeout=30)
+
+    assert landed.ok
+    assert "Sign out" in landed.text
+
+
+def test_a_database_is_fetched_and_a_host_scanned_in_containers(
+    stack: ComposeStack, program: Program
+) -> None:
+    (host,) = program.get("/api/hosts")["items"]
+    update = program.post("/api/scheduled-tasks/", DEBIAN)
+    scan = program.post(
+        "/api/scheduled-tasks/",
+        {
+            "name": "the target",
+            "task_type": "scan",
+            "config": {"scan_type": "fast"},
+            "host_id": host["id"],
+            "cron_expression": "0 2 * * *",
+        },
+    )
+
+    fetched = program.run_to_end(update["id"], seconds=240)
+    scanned = program.run_to_end(scan["id"], seconds=240)
+
+    assert host["name"] == SERVER
+    assert (fetched["status"], fetched["error_message"]) == ("success", None)
+    assert (scanned["status"], scanned["error_message"]) == ("success", None)
+    found = {finding["cve_id"] for finding in program.findings(scanned["id"])}
+    assert found == set(expected_findings(debian_tracker(), stack.installed_on_target()))
+    assert found
+
+
+def test_no_tool_container_stays(stack: ComposeStack) -> None:
+    listed = (
+        "ps",
+        "--all",
+        "--quiet",
+        "--filter=label=org.vulsweb.job",
+        f"--filter=network={stack.tools_network}",
+    )
+
+    wait_for(lambda: not stack.engine.docker(*listed), seconds=60)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_service_is_healthy(stack: ComposeStack, service: str) -> None:
+    wait_for(lambda: stack.inspect(service)["State"]["Health"]["Status"] == "healthy", seconds=120)
+
+
+@pytest.mark.parametrize("service", [*SERVICES, ONE_SHOT])
+def test_a_container_can_do_no_more_than_it_must(stack: ComposeStack, service: str) -> None:
+    described = stack.inspect(service)
+    host, logs = described["HostConfig"], described["HostConfig"]["LogConfig"]
+
+    assert described["Config"]["User"] not in ("", "0", "root")
+    assert host["ReadonlyRootfs"] is True
+    assert host["CapDrop"] == ["ALL"]
+    assert not host["CapAdd"]
+    assert host["SecurityOpt"] == ["no-new-privileges:true"]
+    assert host["Privileged"] is False
+    assert all(host[limit] for limit in ("Memory", "NanoCpus", "PidsLimit"))
+    assert set(logs["Config"]) == {"max-size", "max-file"}
+    assert host["RestartPolicy"]["Name"] == ("no" if service == ONE_SHOT else "unless-stopped")
+
+
+def test_only_the_proxy_has_dockers_socket_and_only_the_executor_reaches_it(stack: ComposeStack) -> None:
+    described = {service: stack.inspect(service) for service in (*SERVICES, ONE_SHOT)}
+
+    def with_network(network: str) -> set[str]:
+        name = f"{stack.name}_{network}"
+        return {one for one in described if name in described[one]["NetworkSettings"]["Networks"]}
+
+    mounts = {one: [mount["Source"] for mount in described[one]["Mounts"]] for one in described}
+    assert {one for one in mounts if str(stack.engine.socket) in mounts[one]} == {"docker-proxy"}
+    assert with_network("docker") == {"docker-proxy", "executor"}
+    assert with_network("jobs") == {"executor", "web", "worker"}
+    assert with_network("outside") == {"web"}
+
+
+def test_only_the_web_is_published_and_only_on_this_machine(stack: ComposeStack) -> None:
+    published = {
+        service: ports
+        for service in SERVICES
+        if (ports := [p for p in stack.inspect(service)["NetworkSettings"]["Ports"].values() if p])
+    }
+
+    assert set(published) == {"web"}
+    assert {one["HostIp"] for ports in published["web"] for one in ports} == {"127.0.0.1"}
+
+
+def test_no_secret_is_in_an_environment_or_on_a_command_line(stack: ComposeStack) -> None:
+    secrets = [stack.secret(path.name).strip() for path in stack.secrets.iterdir()]
+    passwords = {found for secret in secrets for found in re.findall(r"[0-9a-f]{64}", secret)}
+
+    for service in (*SERVICES, ONE_SHOT):
+        described = json.dumps(stack.inspect(service))
+        assert not [password for password in passwords if password in described], service
+    assert len(passwords) == 6
+
+
+def test_the_programs_own_one_database_and_nothing_more(stack: ComposeStack) -> None:
+    asked = "SELECT rolsuper, rolcreaterole, rolcreatedb FROM pg_roles WHERE rolname = 'vulsweb'"
+    words = ("exec", "-T", "postgres", "psql", "--username=vulsweb", "--tuples-only", "--no-align")
+
+    assert stack.compose(*words, f"--command={asked}", "vulsweb").strip() == "f|f|f"
+
+
+def test_an_upgrade_keeps_secrets_and_data_and_leaves_a_backup(stack: ComposeStack, program: Program) -> None:
+    before = {path.name: path.read_bytes() for path in stack.secrets.iterdir()}
+    tasks = program.get("/api/scheduled-tasks/")["total"]
+
+    said = stack.run("deploy/upgrade").stdout
+
+    assert stack.url in said
+    assert {path.name: path.read_bytes() for path in stack.secrets.iterdir()} == before
+    assert program.get("/api/scheduled-tasks/")["total"] == tasks
+    assert stack.inspect(ONE_SHOT)["State"]["ExitCode"] == 0
+    assert [path.stat().st_mode & 0o777 for path in stack.backups.iterdir()] == [0o600]
+
+
+def test_the_executors_key_is_replaced_while_everything_runs(stack: ComposeStack, program: Program) -> None:
+    ask = (
+        "import sys, urllib.request as u;"
+        "u.urlopen(u.Request('http://executor:8080/jobs?ids=', headers={'X-API-Key': sys.argv[1]}))"
+    )
+
+    def is_good(key: str) -> bool:
+        words = ("deploy/compose", "exec", "-T", "web", "python3", "-c", ask, key)
+        return stack.run(*words, check=False).returncode == 0
+
+    old = stack.secret("executor_api_key")
+    was_good = is_good(old)
+    stack.run("deploy/rotate-executor-key")
+
+    assert was_good
+    assert (is_good(old), is_good(stack.secret("executor_api_key"))) == (False, True)
+    (executor,) = (part for part in program.get("/api/system")["parts"] if part["name"] == "executor")
+    assert executor["state"] == "ok"
+
+
+@pytest.fixture(scope="module")
+def backup(stack: ComposeStack, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("backup") / "backup.tar"
+    stack.run("deploy/backup", str(file))
+    return file
+
+
+def test_a_damaged_backup_changes_nothing(
+    stack: ComposeStack, program: Program, backup: Path, tmp_path: Path
+) -> None:
+    damaged = bytearray(backup.read_bytes())
+    damaged[damaged.index(b"PGDMP") + 1000] ^= 1
+    (tmp_path / "damaged.tar").write_bytes(damaged)
+    tasks = program.get("/api/scheduled-tasks/")["total"]
+
+    refused = stack.run("deploy/restore", str(tmp_path / "damaged.tar"), "--replace", check=False)
+
+    assert refused.returncode != 0
+    assert program.get("/api/scheduled-tasks/")["total"] == tasks
+
+
+def test_a_backup_is_not_put_over_what_is_there_unasked(stack: ComposeStack, backup: Path) -> None:
+    refused = stack.run("deploy/restore", str(backup), check=False)
+
+    assert refused.returncode == 1
+    assert "--replace" in refused.stderr
+
+
+def test_a_backup_takes_the_place_of_what_is_there_when_asked_to(
+    stack: ComposeStack, program: Program, backup: Path
+) -> None:
+    tasks = program.get("/api/scheduled-tasks/")["total"]
+    program.post("/api/scheduled-tasks/", DEBIAN | {"name": "later"})
+    stack.compose("exec", "-T", "web", "sh", "-c", "rm /data/ssh/keys/target; echo later >/data/config/later")
+
+    stack.run("deploy/restore", str(backup), "--replace")
+
+    assert program.get("/api/scheduled-tasks/")["total"] == tasks
+    listed = stack.compose(
+        "exec", "-T", "web", "sh", "-c", "ls /data/config; stat -c %a /data/ssh/keys/target"
+    )
+    assert listed.split() == ["ca.pem", "config.toml", "600"]
+
+
+def test_the_images_to_carry_are_those_of_the_stack_and_of_the_tools(
+    stack: ComposeStack, tool_images: dict[str, str]
+) -> None:
+    ours = {"vulsweb/vulsweb:local", "vulsweb/executor:local"}
+    servers = {images.POSTGRES, images.REDIS, images.HAPROXY}
+
+    assert set(stack.run("deploy/images", "list").stdout.split()) == ours | servers | set(
+        tool_images.values()
+    )
+
+
+def test_nothing_is_left_after_the_end(stack: ComposeStack) -> None:
+    stack.end()
+
+    assert stack.left() == []

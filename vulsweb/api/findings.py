@@ -1,0 +1,36 @@
+"""`/api/findings`: what scans have found, over all hosts in service and over time."""
+
+from typing import Any
+
+from flask_smorest import Blueprint
+from werkzeug.exceptions import UnprocessableEntity
+
+from vulsweb import finding_lists
+from vulsweb.api.paging import address
+from vulsweb.api.schemas import FindingQuery, FindingStream
+from vulsweb.finding_lists import Filter, NoSuchFinding
+
+bp = Blueprint("api_findings", __name__, url_prefix="/api/findings", description=__doc__)
+
+
+@bp.get("")
+@bp.arguments(FindingQuery, location="query")
+@bp.response(200, FindingStream)
+def index(query: dict[str, Any]) -> dict[str, Any]:
+    """List the findings, the worst first unless `sort` says otherwise."""
+    wanted = Filter(
+        fixed=query["status"] == "fixed",
+        severities=query.get("severity", ()),
+        host_id=query["host_id"],
+        first_seen_from=query.get("first_seen_after"),
+        cve_id=query["cve_id"],
+        text=query["search"],
+    )
+    try:
+        found = finding_lists.stretch(
+            wanted, query["sort"], limit=query["per_page"], after=query.get("after_id")
+        )
+    except NoSuchFinding as error:
+        raise UnprocessableEntity("`after_id` is the id of a finding.") from error
+    following = address(after_id=found.findings[-1].id) if found.later else None
+    return {"items": found.findings, "per_page": query["per_page"], "links": {"next": following}}
