@@ -18,7 +18,7 @@ from tests.conftest import NOW
 from tests.needs import lacking
 from vulsweb import runs
 from vulsweb.extensions import db
-from vulsweb.models import Run, RunStatus, ScheduledTask, Trigger
+from vulsweb.models import Host, Run, RunStatus, ScheduledTask, Trigger
 
 MakeTask = Callable[..., ScheduledTask]
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
@@ -39,9 +39,19 @@ def examples() -> list[str]:
 
 
 @pytest.fixture
-def address(app: Flask, make_task: MakeTask, sent: list[int]) -> Iterator[str]:
-    """The application, listening, with what the examples speak of: host 1, task 1 and the active run 7."""
+def address(
+    app: Flask,
+    make_task: MakeTask,
+    make_host: Callable[..., Host],
+    sent: list[int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[str]:
+    """The application, listening, with what the examples speak of: hosts 1 to 3, task 1, the active run 7."""
+    (tmp_path / "config.toml").touch()
+    monkeypatch.setitem(app.config, "VULS_CONFIG", tmp_path / "config.toml")
     idle, busy = make_task(name="Idle"), make_task(name="Busy")
+    make_host("third")
     for number in range(1, 8):
         run = Run(
             task=busy if number == 7 else idle,

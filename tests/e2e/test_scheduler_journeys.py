@@ -82,7 +82,9 @@ def test_1_rows_and_counts_change_by_themselves_within_two_seconds(
     expect(row).to_contain_text("Success", timeout=LIVE_MILLISECONDS)
     make_task(name="Another")
 
-    expect(signed.get_by_role("navigation", name="Counts")).to_contain_text("All 2", timeout=LIVE_MILLISECONDS)
+    expect(signed.get_by_role("navigation", name="Counts")).to_contain_text(
+        "All 2", timeout=LIVE_MILLISECONDS
+    )
 
 
 def test_2_a_task_is_made_changed_copied_and_deleted_and_nothing_typed_is_lost(
@@ -244,7 +246,13 @@ def test_6_a_run_shows_how_far_it_is_and_how_long_it_usually_takes(
     now = datetime.now(UTC)
     began = (now - timedelta(seconds=90)).isoformat()
     steps: list[dict[str, Any]] = [
-        {"name": "configtest", "status": "completed", "started_at": began, "ended_at": began, "message": None},
+        {
+            "name": "configtest",
+            "status": "completed",
+            "started_at": began,
+            "ended_at": began,
+            "message": None,
+        },
         {"name": "scan", "status": "running", "started_at": began, "ended_at": None, "message": None}
         | {"done": 3, "total": 12, "unit": "hosts"},
         {"name": "report", "status": "waiting", "started_at": None, "ended_at": None, "message": None},
@@ -263,12 +271,12 @@ def test_6_a_run_shows_how_far_it_is_and_how_long_it_usually_takes(
 
 
 @pytest.mark.parametrize("path", ["/", "/tasks/", "/runs/", "/hosts/", "/findings/", "/tasks/new"])
-def test_7_an_empty_page_says_what_to_do_next(
-    signed: Page, url: str, pictures: Path, path: str
-) -> None:
+def test_7_an_empty_page_says_what_to_do_next(signed: Page, url: str, pictures: Path, path: str) -> None:
     signed.goto(url + path)
 
-    expect(signed.get_by_role("main").get_by_role("link").or_(signed.get_by_role("button")).first).to_be_visible()
+    expect(
+        signed.get_by_role("main").get_by_role("link").or_(signed.get_by_role("button")).first
+    ).to_be_visible()
     picture(signed, pictures, f"7-empty{path.replace('/', '-')}")
 
 
@@ -316,7 +324,10 @@ def test_7_everything_works_without_javascript(
 
 def test_8_the_api_is_browsed_and_tried_on_its_own_page(signed: Page, url: str, pictures: Path) -> None:
     elsewhere: list[str] = []
-    signed.on("request", lambda request: None if request.url.startswith((url, "data:")) else elsewhere.append(request.url))
+    signed.on(
+        "request",
+        lambda request: None if request.url.startswith((url, "data:")) else elsewhere.append(request.url),
+    )
 
     signed.goto(f"{url}/api/docs")
     expect(signed.get_by_text("/api/scheduled-tasks/{task_id}/run", exact=True)).to_be_visible()
