@@ -136,8 +136,8 @@ class SyncOut(Schema):
 class WorstFirst(fields.Dict):
     """Counts by severity, worst first."""
 
-    def _serialize(self, value: dict[str, int], *args: Any, **kwargs: Any) -> Any:
-        return super()._serialize(worst_first(value), *args, **kwargs)
+    def _serialize(self, value: Any, *_: Any, **__: Any) -> dict[str, int]:
+        return worst_first(value)
 
 
 class RunHostOut(Schema):
