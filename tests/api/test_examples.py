@@ -18,7 +18,7 @@ from tests.conftest import NOW
 from tests.needs import lacking
 from vulsweb import known_hosts, runs, ssh_keys
 from vulsweb.extensions import db
-from vulsweb.models import Run, RunStatus, ScheduledTask, Trigger, User
+from vulsweb.models import Host, Run, RunStatus, ScheduledTask, Trigger, User
 from vulsweb.ssh_folder import SshFolder
 
 MakeTask = Callable[..., ScheduledTask]
@@ -32,7 +32,7 @@ def examples() -> list[str]:
         lines = iter(block.splitlines())
         for line in lines:
             command = line
-            while command.count("'") % 2:
+            while command.count("'") % 2 or command.endswith("\\"):
                 command += "\n" + next(lines)
             if command.startswith("curl "):
                 found.append(command)
@@ -40,9 +40,21 @@ def examples() -> list[str]:
 
 
 @pytest.fixture
-def address(app: Flask, admin: User, make_task: MakeTask, sent: list[int]) -> Iterator[str]:
-    """The application, listening, with what the examples speak of: host 1, task 1, active run 7, SSH."""
+def address(
+    app: Flask,
+    admin: User,
+    make_task: MakeTask,
+    make_host: Callable[..., Host],
+    sent: list[int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[str]:
+    """The application, listening, with what the examples speak of: hosts 1 to 3, task 1, active run 7, SSH."""
+    (tmp_path / "config.toml").touch()
+    monkeypatch.setitem(app.config, "VULS_CONFIG", tmp_path / "config.toml")
+    monkeypatch.setitem(app.config, "SSH_FOLDER", tmp_path / "ssh")
     idle, busy = make_task(name="Idle"), make_task(name="Busy")
+    make_host("third")
     for number in range(1, 8):
         run = Run(
             task=busy if number == 7 else idle,
