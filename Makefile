@@ -40,10 +40,7 @@ down: ## Stop the production stack; its data stay
 	@deploy/compose down
 
 upgrade: ## Back up, then replace the running production stack by what stands here now
-	@deploy/backup
-	@deploy/compose build
-	@deploy/compose stop web worker beat
-	@deploy/up
+	@deploy/upgrade
 
 backup: ## Back up the production stack (FILE=... for another place)
 	@deploy/backup $(FILE)

@@ -49,6 +49,7 @@ class ComposeStack:
         self.mirror = f"{self.name}-mirror"
         self.tools_network = f"{self.name}-tools"
         self.secrets = folder / "secrets"
+        self.backups = folder / "backups"
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.environ = {
@@ -56,6 +57,7 @@ class ComposeStack:
             "COMPOSE_PROJECT_NAME": self.name,
             "VULSWEB_STACK": self.name,
             "VULSWEB_SECRETS": str(self.secrets),
+            "VULSWEB_BACKUPS": str(self.backups),
             "VULSWEB_PORT": str(port),
             "DOCKER_SOCKET": str(engine.socket),
             "DOCKER_GID": str(engine.socket.stat().st_gid),
@@ -133,12 +135,11 @@ class ComposeStack:
     def end(self) -> None:
         """Remove all that was made for it, whether or not it came to be."""
         self.run("deploy/compose", "down", "--volumes", "--remove-orphans", check=False)
-        beside = self.engine.docker(
-            "ps", "--all", "--quiet", f"--filter=network={self.tools_network}"
-        ).split()
-        if beside:
+        on_network = f"--filter=network={self.tools_network}"
+        if beside := self.engine.docker("ps", "--all", "--quiet", on_network).split():
             self.engine.docker("rm", "--force", "--volumes", *beside)
-        self.engine.docker("network", "rm", self.tools_network)
+        if network := self.engine.docker("network", "ls", "--quiet", f"--filter=name={self.tools_network}"):
+            self.engine.docker("network", "rm", network)
 
     def left(self) -> list[str]:
         """Return the containers, volumes and networks that bear its name."""

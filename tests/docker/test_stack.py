@@ -159,18 +159,17 @@ def test_the_programs_own_one_database_and_nothing_more(stack: ComposeStack) -> 
     assert stack.compose(*words, f"--command={asked}", "vulsweb").strip() == "f|f|f"
 
 
-def test_starting_again_keeps_secrets_and_data_and_migrates_once(
-    stack: ComposeStack, program: Program
-) -> None:
+def test_an_upgrade_keeps_secrets_and_data_and_leaves_a_backup(stack: ComposeStack, program: Program) -> None:
     before = {path.name: path.read_bytes() for path in stack.secrets.iterdir()}
     tasks = program.get("/api/scheduled-tasks/")["total"]
 
-    said = stack.run("deploy/up").stdout
+    said = stack.run("deploy/upgrade").stdout
 
     assert stack.url in said
     assert {path.name: path.read_bytes() for path in stack.secrets.iterdir()} == before
     assert program.get("/api/scheduled-tasks/")["total"] == tasks
     assert stack.inspect(ONE_SHOT)["State"]["ExitCode"] == 0
+    assert [path.stat().st_mode & 0o777 for path in stack.backups.iterdir()] == [0o600]
 
 
 def test_the_executors_key_is_replaced_while_everything_runs(stack: ComposeStack, program: Program) -> None:
@@ -193,21 +192,43 @@ def test_the_executors_key_is_replaced_while_everything_runs(stack: ComposeStack
     assert executor["state"] == "ok"
 
 
-def test_a_backup_goes_back_only_where_nothing_is_lost_unasked(
-    stack: ComposeStack, program: Program, tmp_path: Path
+@pytest.fixture(scope="module")
+def backup(stack: ComposeStack, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("backup") / "backup.tar"
+    stack.run("deploy/backup", str(file))
+    return file
+
+
+def test_a_damaged_backup_changes_nothing(
+    stack: ComposeStack, program: Program, backup: Path, tmp_path: Path
 ) -> None:
-    backup = tmp_path / "backup.tar"
-    stack.run("deploy/backup", str(backup))
+    damaged = bytearray(backup.read_bytes())
+    damaged[damaged.index(b"PGDMP") + 1000] ^= 1
+    (tmp_path / "damaged.tar").write_bytes(damaged)
+    tasks = program.get("/api/scheduled-tasks/")["total"]
+
+    refused = stack.run("deploy/restore", str(tmp_path / "damaged.tar"), "--replace", check=False)
+
+    assert refused.returncode != 0
+    assert program.get("/api/scheduled-tasks/")["total"] == tasks
+
+
+def test_a_backup_is_not_put_over_what_is_there_unasked(stack: ComposeStack, backup: Path) -> None:
+    refused = stack.run("deploy/restore", str(backup), check=False)
+
+    assert refused.returncode == 1
+    assert "--replace" in refused.stderr
+
+
+def test_a_backup_takes_the_place_of_what_is_there_when_asked_to(
+    stack: ComposeStack, program: Program, backup: Path
+) -> None:
     tasks = program.get("/api/scheduled-tasks/")["total"]
     program.post("/api/scheduled-tasks/", DEBIAN | {"name": "later"})
     stack.compose("exec", "-T", "web", "sh", "-c", "rm /data/ssh/keys/target; echo later >/data/config/later")
 
-    refused = stack.run("deploy/restore", str(backup), check=False)
     stack.run("deploy/restore", str(backup), "--replace")
 
-    assert backup.stat().st_mode & 0o777 == 0o600
-    assert refused.returncode == 1
-    assert "--replace" in refused.stderr
     assert program.get("/api/scheduled-tasks/")["total"] == tasks
     listed = stack.compose(
         "exec", "-T", "web", "sh", "-c", "ls /data/config; stat -c %a /data/ssh/keys/target"
@@ -215,18 +236,15 @@ def test_a_backup_goes_back_only_where_nothing_is_lost_unasked(
     assert listed.split() == ["ca.pem", "config.toml", "600"]
 
 
-def test_a_damaged_backup_changes_nothing(stack: ComposeStack, program: Program, tmp_path: Path) -> None:
-    backup = tmp_path / "backup.tar"
-    stack.run("deploy/backup", str(backup))
-    damaged = bytearray(backup.read_bytes())
-    damaged[damaged.index(b"PGDMP") + 1000] ^= 1
-    backup.write_bytes(damaged)
-    tasks = program.get("/api/scheduled-tasks/")["total"]
+def test_the_images_to_carry_are_those_of_the_stack_and_of_the_tools(
+    stack: ComposeStack, tool_images: dict[str, str]
+) -> None:
+    ours = {"vulsweb/vulsweb:local", "vulsweb/executor:local"}
+    servers = {images.POSTGRES, images.REDIS, images.HAPROXY}
 
-    refused = stack.run("deploy/restore", str(backup), "--replace", check=False)
-
-    assert refused.returncode != 0
-    assert program.get("/api/scheduled-tasks/")["total"] == tasks
+    assert set(stack.run("deploy/images", "list").stdout.split()) == ours | servers | set(
+        tool_images.values()
+    )
 
 
 def test_nothing_is_left_after_the_end(stack: ComposeStack) -> None:

@@ -1,0 +1,103 @@
+"""What can be said of the production stack without starting it."""
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from executor.config import IMAGES
+from tests import images
+from tests.docker.stack import ROOT
+from tests.needs import lacking
+
+TOOLS_VERSIONS = ROOT / "executor" / "tools"
+
+
+def make_secrets(folder: Path) -> dict[str, str]:
+    subprocess.run([ROOT / "deploy" / "make-secrets", folder], check=True)
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def compose(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Ask docker-compose about the file, without what a person may have put into .env."""
+    if shutil.which("docker-compose") is None:
+        lacking("docker-compose is missing: apt-get install docker-compose.")
+    nothing = tmp_path / "nothing"
+    nothing.touch()
+
+    def ask(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        environ = {"PATH": os.environ["PATH"], **settings}
+        command = ["docker-compose", "--env-file", str(nothing), *words]
+        return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
+
+    return ask
+
+
+def test_the_tests_have_every_image_that_the_file_names(
+    compose: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    said = compose("config", DOCKER_GID="1")
+    named = set(re.findall(r"^    image: (\S+)$", said.stdout, re.MULTILINE))
+
+    assert named - {"vulsweb/vulsweb:local", "vulsweb/executor:local"} == {
+        images.POSTGRES,
+        images.REDIS,
+        images.HAPROXY,
+    }
+
+
+def test_without_the_sockets_group_nothing_starts_and_the_message_says_what_to_do(
+    compose: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    ended = compose("config", "--quiet")
+
+    assert ended.returncode != 0
+    assert "make up finds it" in ended.stderr
+
+
+def test_secrets_are_made_once(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    made = make_secrets(folder)
+    (folder / "redis_url").unlink()
+
+    again = make_secrets(folder)
+
+    assert again == made
+    assert len(set(made.values())) == len(made) - 1  # the executor's keys are the one key, at first
+
+
+def test_only_their_owner_comes_to_the_secrets(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    make_secrets(folder)
+
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o444}
+
+
+def test_a_secret_that_was_chosen_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    (folder / "admin_password").write_text("chosen by a person")
+
+    assert make_secrets(folder)["admin_password"] == "chosen by a person"
+
+
+def test_the_executors_image_has_the_versions_that_are_tested() -> None:
+    def pins(lock: str) -> set[str]:
+        return set(re.findall(r"^[a-z0-9-]+==\S+", (ROOT / lock).read_text(), re.MULTILINE))
+
+    assert pins("executor/requirements.lock") <= pins("requirements.lock")
+
+
+def test_the_executors_images_are_the_tools_that_are_built_here() -> None:
+    build, module = (TOOLS_VERSIONS / "build").read_text(), (TOOLS_VERSIONS / "vuls/go.mod").read_text()
+    pinned = dict(re.findall(r"^(?:pins=\")?(g[a-z-]+) (v[\d.]+)$", build, re.MULTILINE))
+    (vuls,) = re.findall(r"^require github.com/future-architect/vuls (v[\d.]+)$", module, re.MULTILINE)
+
+    assert {tool: f"vuls/{tool}:{version}" for tool, version in {**pinned, "vuls": vuls}.items()} == IMAGES
