@@ -2,6 +2,7 @@
 
 import contextlib
 import contextvars
+import shutil
 import sqlite3
 import stat
 import tempfile
@@ -75,6 +76,8 @@ def application(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
             "EXECUTOR_URL": "http://127.0.0.1:1",
             "EXECUTOR_API_KEY": "tests tests tests tests tests tests",
             "VULS_CONFIG": tmp_path_factory.mktemp("config") / "config.toml",
+            "SSH_FOLDER": tmp_path_factory.mktemp("ssh"),
+            "SSH_SHARE_CONNECTIONS": True,
             "SEED_LOCALHOST": True,
             "RUN_TIMEOUT": timedelta(hours=6),
             "KEEP_RUNS": timedelta(days=30),
@@ -98,6 +101,8 @@ def app(application: Flask) -> Iterator[Flask]:
     names = ", ".join(table.name for table in db.metadata.sorted_tables)
     db.session.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
     db.session.commit()
+    shutil.rmtree(application.config["SSH_FOLDER"], ignore_errors=True)
+    application.config["VULS_CONFIG"].unlink(missing_ok=True)
 
 
 @pytest.fixture

@@ -40,7 +40,10 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
 
 def init_extensions(app: Flask) -> None:
     """Tie the Flask extensions to `app`."""
-    app.config.setdefault("SESSION_COOKIE_SAMESITE", "Lax")
+    # Set, not defaulted: Flask has both already, as None.
+    app.config["SESSION_COOKIE_SAMESITE"] = "Lax"
+    # Nothing that people send is longer, and what is might be put into a file on its way.
+    app.config["MAX_CONTENT_LENGTH"] = 1024 * 1024
     app.config.setdefault("WTF_CSRF_TIME_LIMIT", None)  # as long as the session
     db.init_app(app)
     migrate.init_app(app, db, directory=str(Path(app.root_path).parent / "migrations"))

@@ -9,9 +9,10 @@ from flask import Flask, current_app
 from flask_migrate import upgrade
 from sqlalchemy import select, text
 
-from vulsweb import access, config, hosts, local, system, tasks
+from vulsweb import access, config, hosts, known_hosts, local, system, tasks
 from vulsweb.extensions import db
 from vulsweb.models import Role, ScheduledTask, User
+from vulsweb.ssh_folder import SshFolder
 from vulsweb.system import State
 from vulsweb.vuls import config_toml
 
@@ -47,6 +48,10 @@ def prepare() -> None:
         if db.session.scalar(select(ScheduledTask.id).limit(1)) is None:
             tasks.create(MONTHLY_UPDATE, now)
     _sync_hosts(now)
+    try:
+        known_hosts.restore(SshFolder(current_app.config["SSH_FOLDER"]))
+    except OSError as error:
+        raise click.ClickException(f"The folder of keys and known hosts cannot be used: {error}.") from error
     db.session.commit()
 
 

@@ -84,13 +84,17 @@ def from_environment(environ: Mapping[str, str] | None = None) -> dict[str, obje
     """Return the Flask settings that the environment describes."""
     environ = with_running_stack(environment()) if environ is None else environ
     redis_url = required(environ, "REDIS_URL")
+    vuls_config = Path(required(environ, "VULSWEB_VULS_CONFIG"))
     return {
         "SECRET_KEY": secret(environ, "SECRET_KEY"),
         "SQLALCHEMY_DATABASE_URI": with_driver(required(environ, "DATABASE_URL")),
         "REDIS_URL": redis_url,
         "EXECUTOR_URL": required(environ, "EXECUTOR_URL"),
         "EXECUTOR_API_KEY": secret(environ, "EXECUTOR_API_KEY"),
-        "VULS_CONFIG": Path(required(environ, "VULSWEB_VULS_CONFIG")),
+        "VULS_CONFIG": vuls_config,
+        # Absolute, for the generated files name it, and the executor must find it at the same place.
+        "SSH_FOLDER": Path(environ.get("VULSWEB_SSH_DIR") or vuls_config.parent / "ssh").absolute(),
+        "SSH_SHARE_CONNECTIONS": flag(environ, "VULSWEB_SSH_SHARE_CONNECTIONS", default=True),
         "SEED_LOCALHOST": flag(environ, "VULSWEB_SEED_LOCALHOST", default=False),
         "RUN_TIMEOUT": timedelta(hours=whole_number(environ, "VULSWEB_RUN_TIMEOUT_HOURS", default=6)),
         "KEEP_RUNS": timedelta(days=whole_number(environ, "VULSWEB_KEEP_RUNS_DAYS", default=30)),

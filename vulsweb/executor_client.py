@@ -4,7 +4,7 @@ The contract is executor/README.md.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import requests
@@ -47,7 +47,8 @@ class Job:
     error: str | None
     results: list[dict[str, Any]]
     databases: dict[str, dict[str, Any]]
-    tests: list[dict[str, Any]]  # of a connection test: one for each server
+    # Of a connection test: one for each server.
+    tests: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def ended(self) -> bool:

@@ -145,13 +145,6 @@ def in_service() -> int:
     return db.session.scalar(select(func.count()).select_from(Host).where(Host.retired_at.is_(None))) or 0
 
 
-def names(limit: int) -> Sequence[str]:
-    """Return the names of the hosts in service, or none of them where there are more than `limit`."""
-    query = select(Host.name).where(Host.retired_at.is_(None)).order_by(Host.name).limit(limit + 1)
-    found = db.session.scalars(query).all()
-    return found if len(found) <= limit else []
-
-
 def names_like(text: str, limit: int) -> Sequence[str]:
     """Return the names of up to `limit` hosts in service that have `text` in their name."""
     chosen = select(Host.name).where(Host.retired_at.is_(None), Host.name.icontains(text, autoescape=True))

@@ -4,12 +4,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import case, exists, func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import joinedload
 
 from vulsweb import runs
 from vulsweb.extensions import db
-from vulsweb.models import Finding, Host, Result, Run, RunStatus, ScheduledTask, TaskType
+from vulsweb.models import Finding, Host, Run, RunStatus, ScheduledTask, TaskType
 from vulsweb.models.run import ACTIVE
 from vulsweb.vuls.databases import DatabaseType
 from vulsweb.vuls.results import Severity
@@ -20,7 +20,7 @@ HOURS = 24
 
 @dataclass(frozen=True)
 class HostCounts:
-    """The hosts in service, and those of them of which no scan has left anything that is kept."""
+    """The hosts in service, and those of them that no scan has ever reached."""
 
     total: int
     never_scanned: int
@@ -47,6 +47,7 @@ class Hour:
 class WorstHost:
     """A host with its open findings that are critical or high."""
 
+    id: int
     name: str
     critical: int
     high: int
@@ -85,9 +86,9 @@ def database_update() -> ScheduledTask | None:
 
 def host_counts() -> HostCounts:
     """Count the hosts in service."""
-    seen = exists().where(Result.host_id == Host.id) | exists().where(Finding.host_id == Host.id)
+    never = func.count().filter(Host.last_scan_at.is_(None))
     row = db.session.execute(
-        select(func.count(), func.count().filter(~seen)).select_from(Host).where(Host.retired_at.is_(None))
+        select(func.count(), never).select_from(Host).where(Host.retired_at.is_(None))
     ).one()
     return HostCounts(*row)
 
@@ -131,7 +132,7 @@ def worst_hosts(limit: int) -> Sequence[WorstHost]:
     critical = func.count().filter(Finding.severity == Severity.CRITICAL)
     high = func.count().filter(Finding.severity == Severity.HIGH)
     rows = db.session.execute(
-        select(Host.name, critical, high)
+        select(Host.id, Host.name, critical, high)
         .join(Finding, Finding.host_id == Host.id)
         .where(
             Finding.severity.in_((Severity.CRITICAL, Severity.HIGH)),

@@ -1,14 +1,16 @@
 """Errors as problem details (RFC 9457), for everything under /api/."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask import Response, jsonify
 from werkzeug.exceptions import HTTPException
 
 
-def problem(status: int, title: str, detail: str, errors: Mapping[str, Any] | None = None) -> Response:
-    """Return a problem document; `errors` has a list of sentences for each field that is wrong."""
+def problem(
+    status: int, title: str, detail: str, errors: Mapping[str, Any] | Sequence[Any] | None = None
+) -> Response:
+    """Return a problem document; `errors` has sentences for each wrong field, or an entry for each line."""
     body: dict[str, Any] = {"type": "about:blank", "status": status, "title": title, "detail": detail}
     if errors:
         body["errors"] = errors

@@ -10,10 +10,20 @@ from celery.schedules import crontab
 from flask import current_app
 from kombu.exceptions import OperationalError
 
-from vulsweb import conclusions, connection_tests, idempotency, runs, schedules, targets
+from vulsweb import (
+    conclusions,
+    connection_tests,
+    host_keys,
+    host_syncs,
+    idempotency,
+    known_hosts,
+    runs,
+    schedules,
+    targets,
+)
 from vulsweb.executor_client import ExecutorClient, ExecutorError, ExecutorUnavailable, Job, JobUnknown
 from vulsweb.extensions import db
-from vulsweb.models import ConnectionTest, Run, RunStatus
+from vulsweb.models import ConnectionTest, HostKeyOffer, Run, RunStatus
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +110,8 @@ def sweep() -> None:
     """Rescue stranded runs: send again, stop what is overdue, fail what the executor has lost."""
     now = datetime.now(UTC)
     send(runs.to_launch_again(now))
+    for sync_id in host_syncs.lost(now):
+        send_sync(sync_id)
     try:
         with executor() as client:
             _end_overdue(client, now)
@@ -135,6 +147,48 @@ def stop_jobs(job_ids: Sequence[str]) -> None:
     with executor() as client:
         for job_id in job_ids:
             _stop(client, job_id)
+
+
+@shared_task(name="vulsweb.sync_hosts")
+def sync_hosts(sync_id: int) -> None:
+    """Bring the hosts in step with config.toml, and keep what that came to."""
+    sync = host_syncs.claim(sync_id)
+    if sync is not None:
+        host_syncs.do(sync, current_app.config["VULS_CONFIG"], datetime.now(UTC))
+    db.session.commit()
+
+
+@shared_task(name="vulsweb.fetch_host_keys")
+def fetch_host_keys(offer_id: int) -> None:
+    """Ask a host for its keys, so that a person can compare and accept them."""
+    offer = db.session.get(HostKeyOffer, offer_id)
+    if offer is None or offer.finished_at is not None:
+        return
+    hostname, port = offer.hostname, offer.port
+    db.session.commit()  # nothing is held while the host thinks
+    try:
+        known_hosts.fill(offer, host_keys.scan(hostname, port), datetime.now(UTC))
+    except (host_keys.ScanFailed, host_keys.HostRefused) as error:
+        known_hosts.fail(offer, str(error), datetime.now(UTC))
+    db.session.commit()
+
+
+def send_sync(sync_id: int) -> bool:
+    """Hand a sync to the workers and say whether that went well; if not, sweep does it within two minutes."""
+    try:
+        sync_hosts.delay(sync_id)
+    except OperationalError as error:
+        log.warning("sync %d: Redis does not answer: %s", sync_id, error)
+        return False
+    return True
+
+
+def send_fetch(offer_id: int) -> None:
+    """Have a host asked for its keys soon; should Redis be away, the offer ends by itself in a minute."""
+    try:
+        fetch_host_keys.delay(offer_id)
+    except OperationalError as error:
+        log.warning("host keys %d: Redis does not answer: %s", offer_id, error)
 
 
 def stop(job_ids: Sequence[str]) -> None:

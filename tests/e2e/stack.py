@@ -5,14 +5,14 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import requests
 
+from tests.waiting import wait_for as wait_for
 from vulsweb.local.valkey import free_port
 
 PASSWORD = "a password for the tests"
@@ -149,11 +149,3 @@ class Program:
         answer = self.session.request(method, self.url + path, json=body, timeout=30)
         assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json()
-
-
-def wait_for(condition: Callable[[], bool], seconds: float) -> None:
-    """Poll until the condition holds; fail after the deadline."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} seconds"
-        time.sleep(0.2)

@@ -11,10 +11,13 @@ from playwright.sync_api import Browser, Page, expect
 from werkzeug.serving import make_server
 
 from tests.conftest import NOW, PASSWORD
+from tests.sshd import make_key
 from tests.views.conftest import MakeRun, add_log, cve, store
+from vulsweb import known_hosts, ssh_configs, ssh_keys
 from vulsweb.extensions import db
-from vulsweb.models import Host, Run, RunHost, RunStatus, ScheduledTask, User
+from vulsweb.models import Host, Run, RunHost, RunStatus, ScheduledTask, Trigger, User
 from vulsweb.vuls.results import Outcome
+from vulsweb.vuls.ssh_config import TEMPLATES
 
 AXE = (Path(__file__).parent / "vendor" / "axe-core-4.14.1.min.js").read_text()
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -59,6 +62,32 @@ def finished(
     return run
 
 
+@pytest.fixture
+def ssh_pages(app: Flask, admin: User, tmp_path: Path) -> list[str]:
+    """The pages of SSH, with every kind of thing on them, and a key that has changed."""
+    places = ssh_configs.places_of(app.config)
+    ssh_keys.generate(places.folder, "scanner")
+    content = "".join(text for _, text in TEMPLATES) + "Host *\n    IdentityFile scanner\n"
+    for each in ("# The first.\n", content):
+        ssh_configs.save(each, places, expected=None, now=NOW, saved_by=admin, trigger=Trigger.PERSON)
+    for name in ("first", "second"):
+        line = make_key(tmp_path / name).with_suffix(".pub").read_text()
+        offer = known_hosts.paste("192.0.2.10", 22, line, now=NOW, requested_by=admin)
+        if name == "first":
+            known_hosts.accept(offer, places.folder, changed_too=False, now=NOW, accepted_by=admin)
+    known_hosts.fail(known_hosts.ask("web-1", 22, now=NOW, requested_by=admin), "No answer.", NOW)
+    db.session.commit()
+    return [
+        "/ssh-config/",
+        "/ssh-config/versions/1",
+        "/keys/",
+        "/keys/scanner/delete",
+        "/known-hosts/",
+        *(f"/known-hosts/offers/{number}" for number in (1, 2, 3)),
+        "/known-hosts/1/remove",
+    ]
+
+
 def sign_in(page: Page, url: str) -> None:
     page.goto(f"{url}/sign-in")
     page.get_by_label("Name").fill("admin")
@@ -76,7 +105,9 @@ def violations(page: Page) -> list[str]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 390])
-def test_axe_finds_nothing(browser: Browser, url: str, finished: Run, scheme: Any, width: int) -> None:
+def test_axe_finds_nothing(
+    browser: Browser, url: str, finished: Run, ssh_pages: list[str], scheme: Any, width: int
+) -> None:
     context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
     page = context.new_page()
     page.goto(f"{url}/sign-in")
@@ -92,14 +123,6 @@ def test_axe_finds_nothing(browser: Browser, url: str, finished: Run, scheme: An
         f"/tasks/{finished.task_id}/delete",
         f"/runs/{finished.id}",
         f"/runs/{finished.id + 3}",
-        f"/runs/{finished.id + len(RunStatus)}",
-        "/runs/",
-        f"/runs/{finished.id + 10}",
-        "/hosts/",
-        "/hosts/?search=nothing+like+it",
-        f"/hosts/{finished.task.host_id}",
-        "/hosts/?show=retired",
-        "/tasks/new?type=scan&tag=web",
         f"/runs/{finished.id}?q=INFO",
         f"/runs/{finished.id}?line=2",
         "/findings/",
@@ -107,9 +130,19 @@ def test_axe_finds_nothing(browser: Browser, url: str, finished: Run, scheme: An
         "/findings/?search=nothing+like+it",
         "/findings/?status=fixed",
         "/findings/CVE-2026-19",
+        f"/runs/{finished.id + len(RunStatus)}",
+        "/runs/",
+        f"/runs/{finished.id + 10}",
+        "/hosts/",
+        "/hosts/?search=nothing+like+it",
+        f"/hosts/{finished.task.host_id}",
+        f"/hosts/{finished.task.host_id}/test",
+        "/hosts/?show=retired",
+        "/tasks/new?type=scan&tag=web",
         "/account/",
         "/people/",
         "/people/1/delete",
+        *ssh_pages,
         "/nowhere",
     ):
         page.goto(url + path)

@@ -11,16 +11,17 @@ PACKAGE = ROOT / "vulsweb"
 
 # Left never imports right; docs/architecture.md says why.
 LAYERS = [
-    {"config", "extensions"},
+    {"config", "extensions", "ssh_folder", "public_keys"},
     {"vuls"},
     {"models"},
-    {"executor_client", "access", "idempotency", "problems"},
-    {"findings", "finding_lists", "logs", "changes", "targets", "overlap"},
+    {"executor_client", "access", "idempotency", "problems", "ssh_keys", "host_keys"},
+    {"findings", "finding_lists", "logs", "changes", "targets", "overlap", "known_hosts"},
     {"runs"},
     {"schedules", "history", "connection_tests"},
     {"pauses"},
     {"hosts", "scan_lines"},
-    {"conclusions", "inventory", "tasks", "system"},
+    {"conclusions", "inventory", "tasks", "system", "host_syncs"},
+    {"ssh_configs"},
     {"overview", "worker", "doors"},
     {"views", "api", "local"},
     {"cli"},

@@ -94,3 +94,11 @@ def test_a_database_url_need_not_name_the_driver(scheme: str) -> None:
     settings = config.from_environment(COMPLETE | {"DATABASE_URL": f"{scheme}://me@db.example/vulsweb"})
 
     assert settings["SQLALCHEMY_DATABASE_URI"] == "postgresql+psycopg2://me@db.example/vulsweb"
+
+
+def test_the_ssh_folder_is_beside_config_toml_unless_told_otherwise() -> None:
+    beside = config.from_environment(COMPLETE | {"VULSWEB_VULS_CONFIG": "/data/config/config.toml"})
+    elsewhere = config.from_environment(COMPLETE | {"VULSWEB_SSH_DIR": "/ssh"})
+
+    assert beside["SSH_FOLDER"] == Path("/data/config/ssh")
+    assert elsewhere["SSH_FOLDER"] == Path("/ssh")

@@ -152,6 +152,13 @@ def test_pages_are_not_kept_and_load_nothing_from_elsewhere(signed_in: FlaskClie
     assert answer.headers["Referrer-Policy"] == "same-origin"
 
 
+def test_no_other_site_can_make_a_browser_send_the_session(client: FlaskClient, admin: User) -> None:
+    answer = client.post("/sign-in", data={"name": "admin", "password": PASSWORD})
+
+    assert "SameSite=Lax" in answer.headers["Set-Cookie"]
+    assert "HttpOnly" in answer.headers["Set-Cookie"]
+
+
 def test_style_and_script_may_be_kept(client: FlaskClient) -> None:
     answer = client.get("/static/vulsweb.css", buffered=True)
 

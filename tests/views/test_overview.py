@@ -70,17 +70,15 @@ def test_what_is_new_since_yesterday_leads_to_just_that(signed_in: FlaskClient, 
     assert re.findall(r"<bdi>(CVE-.*?)</bdi>", signed_in.get(address).text) == ["CVE-2026-1"]
 
 
-def test_hosts_of_which_nothing_is_known_are_counted(
-    signed_in: FlaskClient, make_run: MakeRun, make_host: MakeHost
-) -> None:
-    store(make_run(RunStatus.SUCCESS), {})
+def test_hosts_that_were_never_scanned_are_counted(signed_in: FlaskClient, make_host: MakeHost) -> None:
+    make_host("known-1", last_scan_at=NOW)
     make_host("new-1")
     make_host("old-1", retired_at=NOW)
 
-    page = flat(signed_in.get("/").text)
+    page = signed_in.get("/").text
 
-    assert '<span class="big">2</span>' in page
-    assert "<b>1</b> never scanned" in page
+    assert linked(page.partition('id="hosts-title"')[2], "/hosts/") == "2"
+    assert linked(page, "/hosts/?show=never_scanned") == "1 never scanned"
 
 
 def test_the_day_is_drawn_by_hour_told_as_a_table_and_leads_to_its_runs(

@@ -6,10 +6,29 @@ from flask_login import current_user
 from flask_smorest import Api
 from werkzeug.exceptions import Unauthorized
 
-from vulsweb.api import docs, document, findings, hosts, idempotency, runs, scheduled_tasks, system
+from vulsweb.api import (
+    docs,
+    document,
+    findings,
+    hosts,
+    idempotency,
+    keys,
+    runs,
+    scheduled_tasks,
+    ssh_config,
+    system,
+)
 from vulsweb.extensions import csrf
 
-BLUEPRINTS = (scheduled_tasks.bp, runs.bp, findings.bp, hosts.bp, system.bp)
+BLUEPRINTS = (
+    scheduled_tasks.bp,
+    runs.bp,
+    findings.bp,
+    hosts.bp,
+    ssh_config.bp,
+    keys.bp,
+    system.bp,
+)
 
 
 class OrderedJson(DefaultJSONProvider):

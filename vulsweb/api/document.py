@@ -7,6 +7,7 @@ from flask_smorest import Api
 
 from vulsweb.api.idempotency import HEADER, LONGEST, REPLAYED
 from vulsweb.api.schemas import Problem
+from vulsweb.api.ssh_schemas import RefusalOut, SshConfigProblem
 from vulsweb.doors import needed
 from vulsweb.models import Role
 
@@ -23,6 +24,8 @@ _PROBLEMS = {
     409: "It cannot be done as things stand, or the first request with this key is not answered yet.",
     422: "Some fields are wrong (`errors` names them), or the key was used for another request.",
 }
+# Where the wrong parts of a request are not its fields.
+_SHAPES = {"ssh_config_update": "SshConfigProblem"}
 _KEY = {
     "name": HEADER,
     "in": "header",
@@ -49,7 +52,8 @@ class Completion(BasePlugin):
             responses = operation["responses"]
             responses.pop("default", None)
             for status in _problems_of(method, path or "", kwargs["rule"].endpoint, operation):
-                content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+                shape = {"$ref": f"#/components/schemas/{_SHAPES.get(f'{noun}_{verb}', 'Problem')}"}
+                content = {"application/problem+json": {"schema": shape}}
                 responses[status] = {"description": _PROBLEMS[status], "content": content}
             if method == "post":
                 operation.setdefault("parameters", []).append(_KEY)
@@ -61,6 +65,8 @@ class Completion(BasePlugin):
 def describe(api: Api) -> None:
     """Tell the document of its doors and of the shape of problems."""
     api.spec.components.schema("Problem", schema=Problem)
+    api.spec.components.schema("Refusal", schema=RefusalOut)
+    api.spec.components.schema("SshConfigProblem", schema=SshConfigProblem)
     api.spec.components.security_scheme("token", {"type": "http", "scheme": "bearer"})
     api.spec.components.security_scheme(
         "session",

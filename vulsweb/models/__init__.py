@@ -5,9 +5,11 @@ from vulsweb.models.finding import Finding
 from vulsweb.models.heartbeat import Heartbeat
 from vulsweb.models.host import Host
 from vulsweb.models.idempotency import IdempotencyKey
+from vulsweb.models.known_host import HostKeyOffer, KeySource, KnownHost
 from vulsweb.models.result import Result
 from vulsweb.models.run import LogChunk, Run, RunStatus, Trigger
 from vulsweb.models.run_host import RunHost
+from vulsweb.models.ssh_config import HostSync, SshConfigVersion
 from vulsweb.models.task import Overlap, ScheduledTask, TaskType
 from vulsweb.models.user import ApiToken, Role, User
 
@@ -17,7 +19,11 @@ __all__ = [
     "Finding",
     "Heartbeat",
     "Host",
+    "HostKeyOffer",
+    "HostSync",
     "IdempotencyKey",
+    "KeySource",
+    "KnownHost",
     "LogChunk",
     "Overlap",
     "Result",
@@ -26,6 +32,7 @@ __all__ = [
     "RunHost",
     "RunStatus",
     "ScheduledTask",
+    "SshConfigVersion",
     "TaskType",
     "Trigger",
     "User",

@@ -8,10 +8,12 @@ from vulsweb.views import (
     connection_tests,
     findings,
     hosts,
+    keys,
     logs,
     overview,
     people,
     runs,
+    ssh_config,
     system,
     tasks,
     words,
@@ -28,6 +30,8 @@ BLUEPRINTS = (
     connection_tests.bp,
     logs.bp,
     findings.bp,
+    ssh_config.bp,
+    keys.bp,
     system.bp,
 )
 

@@ -39,6 +39,11 @@ def plain(text: str) -> str:
     return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
 
 
+def readable(line: str) -> str:
+    """Return a line as it can be shown, in one colour."""
+    return _printable(plain(line))
+
+
 def spans(line: str) -> list[Span]:
     """Return a line in pieces of one style each; every line begins without one."""
     found, style, at = [], Style(), 0

@@ -55,6 +55,6 @@ def _tested(host: Host) -> dict[str, Any]:
         "host": host,
         "test": test,
         "explanations": connection_tests.explanations(test) if test else [],
-        "log": ansi.plain(test.log) if test else "",
+        "log": "\n".join(ansi.readable(line) for line in test.log.split("\n")) if test else "",
         "seen": live.key(test and (test.id, test.status, test.reason)),
     }

@@ -28,7 +28,7 @@ def index() -> ResponseReturnValue:
         found=found,
         count=finding_lists.count(wanted.filter),
         counted=COUNTED,
-        hosts=hosts.names(HOSTS_OFFERED),
+        hosts=hosts.names_like("", HOSTS_OFFERED),
         severities=Severity,
         scanned=bool(found.findings) or finding_lists.any_result(),
     )

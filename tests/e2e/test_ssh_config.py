@@ -1,0 +1,86 @@
+"""From an empty page to hosts that can be scanned: by hand, on the whole stack, with a real SSH server."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.e2e.stack import Stack
+from tests.e2e.test_browser import sign_in
+from tests.sshd import Server, sshd
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with sshd(tmp_path / "sshd") as running:
+        yield running
+
+
+def test_a_person_writes_the_configuration_and_the_hosts_appear(
+    page: Page, started: Stack, server: Server, pictures: Path
+) -> None:
+    sign_in(page, started)
+    page.get_by_role("link", name="SSH config").click()
+    text = page.get_by_label("Configuration", exact=True)
+
+    page.get_by_role("button", name="Direct SSH").click()
+    expect(text).to_have_value(re.compile("^Host web-1\n"))
+    expect(page.locator("#refusals")).to_contain_text("Every line can be used.")
+
+    good = server.settings("loopback") + "\nHost *\n    ServerAliveInterval 10\n"
+    text.fill(good + "    LocalCommand curl http://192.0.2.1/\n")
+    line = good.count("\n") + 1
+    link = page.locator("#refusals").get_by_role("link", name=f"Line {line}")
+    expect(page.locator("#refusals")).to_contain_text("It can run a program on the machine that scans")
+    expect(page.locator("#content-lines .wrong")).to_have_count(1)
+    link.click()
+    chosen = "(text) => text.value.slice(text.selectionStart, text.selectionEnd)"
+    assert text.evaluate(chosen) == "    LocalCommand curl http://192.0.2.1/"
+    page.screenshot(path=pictures / "ssh-config-refused.png", full_page=True)
+
+    page.keyboard.press("Delete")
+    expect(page.locator("#refusals")).to_contain_text("Every line can be used.")
+    page.get_by_role("button", name="Preview").click()
+    preview = page.locator("#preview")
+    expect(preview).to_contain_text("1 added")
+    expect(preview).to_contain_text("+[servers.loopback]")
+    page.screenshot(path=pictures / "ssh-config-preview.png", full_page=True)
+
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Saved as version 1.")).to_be_visible()
+    expect(page.locator("#host-sync")).to_contain_text("1 created", timeout=10_000)
+    page.screenshot(path=pictures / "ssh-config.png", full_page=True)
+
+    accept_the_key(page, started, server)
+    page.goto(f"{started.url}/hosts/")
+    expect(page.get_by_role("row", name="loopback")).to_be_visible()
+
+
+def accept_the_key(page: Page, started: Stack, server: Server) -> None:
+    page.get_by_role("link", name="Accept it first").click()
+    page.get_by_role("button", name="Fetch its key for loopback").click()
+    expect(page.locator("#offer")).to_contain_text(server.fingerprint, timeout=30_000)
+    page.get_by_role("button", name="Accept").click()
+    expect(page.get_by_role("row", name=server.place)).to_contain_text("by admin, fetched")
+    page.goto(f"{started.url}/ssh-config/")
+    expect(page.get_by_role("row", name="loopback")).to_contain_text("Accepted")
+
+
+def test_without_javascript_a_person_gets_as_far(browser: Browser, started: Stack) -> None:
+    page = browser.new_context(java_script_enabled=False).new_page()
+    sign_in(page, started)
+    page.goto(f"{started.url}/ssh-config/")
+    expect(page.get_by_text("Templates to copy")).to_be_visible()
+
+    page.get_by_label("Configuration", exact=True).fill("Host a\n    HostName 192.0.2.1\n    Include x\n")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Other files are not read")).to_be_visible()
+    page.get_by_label("Configuration", exact=True).fill("Host a\n    HostName 192.0.2.1\n")
+    page.get_by_role("button", name="Preview").click()
+    expect(page.locator("#preview")).to_contain_text("1 added")
+    page.get_by_role("button", name="Save").click()
+
+    expect(page.get_by_text("Saved as version 1.")).to_be_visible()
+    page.context.close()

@@ -1,0 +1,132 @@
+"""Host keys, from real servers and from lines that a person has."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.sshd import Server, make_key, silent, sshd
+from vulsweb import host_keys
+from vulsweb.host_keys import HostRefused, ScanFailed
+from vulsweb.public_keys import KeyRefused
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with sshd(tmp_path / "sshd") as running:
+        yield running
+
+
+def line_of(path: Path) -> str:
+    return " ".join(path.with_suffix(".pub").read_text().split()[:2])
+
+
+def test_a_server_is_asked_for_its_key(server: Server) -> None:
+    (key,) = host_keys.scan(server.address, server.port)
+
+    assert f"{key.type} {key.base64}" == server.host_key
+    assert key.fingerprint == server.fingerprint
+
+
+def test_a_server_that_is_not_there_is_told_in_words() -> None:
+    with pytest.raises(ScanFailed, match="No SSH server answered there"):
+        host_keys.scan("127.0.0.1", 1)
+
+
+def test_a_server_that_says_nothing_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_keys, "CONNECT_SECONDS", 1)
+
+    with silent("127.0.0.12") as port, pytest.raises(ScanFailed, match="No SSH server answered"):
+        host_keys.scan("127.0.0.12", port)
+
+
+def test_a_machine_without_ssh_keyscan_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    with pytest.raises(ScanFailed, match="not installed where the worker runs"):
+        host_keys.scan("127.0.0.1", 22)
+
+
+@pytest.mark.parametrize(
+    "hostname",
+    [
+        "",
+        "-oProxyCommand=x",
+        "a b",
+        "a;b",
+        "a\nb",
+        "$(x)",
+        "a/b",
+        "user@host",
+        "*",
+        "a,b",
+        "ho\x00st",
+        "x" * 254,
+        "fe80::1%eth0",
+        "..",
+        "a..b",
+        "-a.example",
+        "\ud800",
+    ],
+)
+def test_what_is_no_host_never_reaches_ssh_keyscan(monkeypatch: pytest.MonkeyPatch, hostname: str) -> None:
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("a program was started"))
+
+    with pytest.raises(HostRefused):
+        host_keys.scan(hostname, 22)
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536])
+def test_a_port_is_one_of_tcp(port: int) -> None:
+    with pytest.raises(HostRefused, match="65535"):
+        host_keys.check_host("host", port)
+
+
+@pytest.mark.parametrize(
+    ("hostname", "port", "place"),
+    [("web", 22, "web"), ("web", 2222, "[web]:2222"), ("::1", 22, "::1"), ("2001:db8::1", 22, "2001:db8::1")],
+)
+def test_a_host_is_named_as_ssh_looks_for_it(hostname: str, port: int, place: str) -> None:
+    assert host_keys.place_of(*host_keys.check_host(hostname.upper(), port)) == place
+
+
+def test_lines_are_read_as_known_hosts_and_pub_files_have_them(tmp_path: Path) -> None:
+    one, two = line_of(make_key(tmp_path / "a")), line_of(make_key(tmp_path / "b", "-t", "rsa", "-b", "2048"))
+    text = f"# from the console\n\nweb-1,[web-1]:2222 {one}\r\n{two} root@web-1\n{one}\n"
+
+    keys = host_keys.read_lines(text, "web-1", 2222)
+
+    assert [f"{key.type} {key.base64}" for key in keys] == [one, two]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("", "at least one line"),
+        ("# only a remark", "at least one line"),
+        ("other {key}", "Line 1: The line names another host than web-1"),
+        ("* {key}", "names another host"),
+        ("|1|abc=|def= {key}", "hashed"),
+        ("@cert-authority web-1 {key}", "Certificate authorities"),
+        ("ssh-ed25519", "not a host key"),
+        ("ssh-ed25519 AAAA", "not a whole public key"),
+        ("ssh-rsa {base64}", "not a whole public key"),
+        ("ssh-dss {base64}", "not accepted"),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----", "Line 1:"),
+    ],
+)
+def test_a_line_that_is_no_key_of_this_host_is_refused(tmp_path: Path, line: str, said: str) -> None:
+    key = line_of(make_key(tmp_path / "a"))
+
+    with pytest.raises(KeyRefused, match=said) as refusal:
+        host_keys.read_lines(line.format(key=key, base64=key.split()[1]), "web-1", 22)
+
+    assert key.split()[1] not in str(refusal.value)
+
+
+def test_a_weak_host_key_is_refused(tmp_path: Path) -> None:
+    weak = line_of(make_key(tmp_path / "weak", "-t", "rsa", "-b", "1024"))
+
+    with pytest.raises(KeyRefused, match="Line 1: An RSA key has"):
+        host_keys.read_lines(weak, "web-1", 22)

@@ -1,0 +1,269 @@
+"""Saving the SSH configuration: versions, both files, and the sync that follows; all of it or nothing."""
+
+import tomllib
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from tests.conftest import NOW
+from vulsweb import host_syncs, ssh_configs, ssh_keys, worker
+from vulsweb.extensions import db
+from vulsweb.models import Host, HostSync, Trigger, User
+from vulsweb.ssh_configs import NotWritten, Outdated, Places, Saved
+from vulsweb.ssh_folder import SshFolder
+from vulsweb.vuls.config_toml import ConfigTomlError
+from vulsweb.vuls.ssh_config import SshConfigError
+
+ONE = "Host web-1\n    HostName 192.0.2.1\n    User scanner\n"
+TWO = ONE + "Host web-2\n    HostName 192.0.2.2\n"
+OURS = '# Mine.\n[servers.by-hand]\nhost = "192.0.2.9"\n'
+
+Save = Callable[..., Saved]
+
+
+@pytest.fixture
+def places(app: Flask) -> Places:
+    return ssh_configs.places_of(app.config)
+
+
+@pytest.fixture
+def save(places: Places, admin: User) -> Save:
+    def saved(content: str, expected: int | None = None, note: str = "") -> Saved:
+        done = ssh_configs.save(
+            content,
+            places,
+            expected=expected,
+            note=note,
+            now=NOW,
+            saved_by=admin,
+            trigger=Trigger.PERSON,
+        )
+        db.session.commit()
+        return done
+
+    return saved
+
+
+def follow(saved: Saved) -> None:
+    """Do what the worker does after a save."""
+    worker.sync_hosts(saved.sync.id)
+    db.session.expire_all()
+
+
+def servers(places: Places) -> set[str]:
+    return set(tomllib.loads(places.vuls_config.read_text()).get("servers", {}))
+
+
+def test_a_first_save_makes_version_one_and_both_files(save: Save, places: Places, admin: User) -> None:
+    saved = save(ONE, expected=0, note="The first\n host\x00.")
+
+    version = saved.version
+    assert (version.number, version.content, version.created_by) == (1, ONE, admin)
+    assert version.note == "The first host."
+    assert (saved.plan.added, saved.plan.changed, saved.plan.retired) == (("web-1",), (), ())
+    assert servers(places) == {"web-1"}
+    assert "HostName 192.0.2.1" in places.folder.config.read_text()
+    assert str(places.folder.config) in places.vuls_config.read_text()
+
+
+def test_what_others_wrote_into_config_toml_stays(save: Save, places: Places) -> None:
+    places.vuls_config.write_text(OURS)
+    places.vuls_config.chmod(0o640)
+
+    save(ONE)
+
+    assert places.vuls_config.read_text().startswith(OURS)
+    assert places.vuls_config.stat().st_mode & 0o777 == 0o640
+
+
+def test_the_text_of_a_browser_is_kept_as_files_have_it(save: Save) -> None:
+    assert save(ONE.replace("\n", "\r\n") + "\r\n\r\n").version.content == ONE
+
+
+def test_the_same_text_again_makes_no_version_but_writes_the_files_anew(save: Save, places: Places) -> None:
+    save(ONE)
+    places.folder.config.write_text("Host *\n    ProxyCommand evil\n")
+
+    again = save(ONE)
+
+    assert again.version.number == 1
+    assert "evil" not in places.folder.config.read_text()
+
+
+def test_two_people_do_not_overwrite_each_other(save: Save, places: Places) -> None:
+    save(ONE, expected=0)
+
+    with pytest.raises(Outdated) as refusal:
+        save(TWO, expected=0)
+
+    assert refusal.value.latest is not None
+    assert refusal.value.latest.number == 1
+    assert servers(places) == {"web-1"}
+
+
+def test_what_is_refused_changes_nothing(save: Save, places: Places) -> None:
+    save(ONE)
+
+    with pytest.raises(SshConfigError) as refusal:
+        save(TWO + "    LocalCommand id\n")
+
+    assert [each.line for each in refusal.value.refusals] == [6]
+    db.session.rollback()
+    assert [version.number for version in ssh_configs.history(9)] == [1]
+    assert servers(places) == {"web-1"}
+
+
+@pytest.mark.parametrize("text", ["-----BEGIN RSA PRIVATE KEY-----", "# -----BEGIN OPENSSH PRIVATE KEY-----"])
+def test_a_private_key_is_not_kept_even_in_a_comment(save: Save, text: str) -> None:
+    with pytest.raises(SshConfigError) as refusal:
+        save(f"{ONE}{text}\n# b3BlbnNzaC1rZXktdjEAAAAA\n")
+
+    (only,) = refusal.value.refusals
+    assert (only.line, only.text) == (4, "(not shown)")
+    assert "Keys" in only.reason
+
+
+@pytest.mark.parametrize("content", ["Host a\x00b\n", "Host \ud800\n", "# \x00\n"])
+def test_text_that_cannot_be_stored_is_refused(save: Save, content: str) -> None:
+    with pytest.raises(SshConfigError):
+        save(content)
+
+
+def test_a_config_toml_that_does_not_parse_is_left_alone(save: Save, places: Places) -> None:
+    places.vuls_config.write_text("[servers.a\n")
+
+    with pytest.raises(ConfigTomlError, match="line 1"):
+        save(ONE)
+
+    assert places.vuls_config.read_text() == "[servers.a\n"
+    assert not places.folder.config.exists()
+
+
+def test_when_one_file_cannot_be_written_neither_is(save: Save, places: Places, tmp_path: Path) -> None:
+    save(ONE)
+    before = places.folder.config.read_text()
+    (tmp_path / "file").write_text("")
+    elsewhere = replace(places, vuls_config=tmp_path / "file" / "config.toml")
+
+    with pytest.raises((NotWritten, ConfigTomlError)):
+        ssh_configs.save(TWO, elsewhere, expected=None, now=NOW, saved_by=None, trigger=Trigger.PERSON)
+    db.session.rollback()
+
+    assert places.folder.config.read_text() == before
+    assert [version.number for version in ssh_configs.history(9)] == [1]
+
+
+def test_a_closed_folder_is_a_sentence_and_saves_nothing(
+    places: Places, save: Save, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+
+    with pytest.raises(NotWritten, match="No space left on device"):
+        save(ONE)
+    db.session.rollback()
+
+    assert ssh_configs.latest() is None
+    assert list(places.folder.path.glob(".*")) == []
+
+
+def test_a_process_that_dies_before_the_commit_is_noticed(save: Save, places: Places) -> None:
+    version = save(ONE).version
+    ssh_configs.save(TWO, places, expected=None, now=NOW, saved_by=None, trigger=Trigger.PERSON)
+    db.session.rollback()
+
+    noticed = ssh_configs.differs(version, places)
+    save(ONE)
+
+    assert noticed
+    assert not ssh_configs.differs(version, places)
+
+
+def test_the_hosts_that_sign_in_with_a_key_are_known_also_when_it_is_gone(save: Save, places: Places) -> None:
+    key = ssh_keys.generate(places.folder, "scanner")
+    save(TWO + "    IdentityFile scanner\n")
+
+    using = ssh_configs.hosts_using("scanner")
+    ssh_keys.delete(places.folder, key)
+
+    assert using == ["web-2"]
+    assert ssh_configs.hosts_using("scanner") == ["web-2"]
+    assert [each.line for each in ssh_configs.check(TWO + "    IdentityFile scanner\n", places.folder)] == [6]
+
+
+def test_connections_are_shared_only_where_that_is_wanted(save: Save, places: Places) -> None:
+    save(ONE)
+    shared = places.folder.config.read_text()
+    ssh_configs.save(
+        ONE,
+        replace(places, share_connections=False),
+        expected=None,
+        now=NOW,
+        saved_by=None,
+        trigger=Trigger.PERSON,
+    )
+
+    assert "ControlMaster auto" in shared
+    assert "ControlMaster auto" not in places.folder.config.read_text()
+
+
+def test_the_hosts_follow_a_save(save: Save) -> None:
+    first = save(TWO)
+    follow(first)
+    second = save(ONE)
+    follow(second)
+
+    done = host_syncs.latest()
+    assert done is not None
+    assert done.outcome is not None
+    assert (done.version_number, done.outcome["retired"], done.outcome["unchanged"]) == (
+        2,
+        ["web-2"],
+        ["web-1"],
+    )
+    assert db.session.scalars(select(Host.name).where(Host.retired_at.is_(None))).all() == ["web-1"]
+
+
+def test_a_sync_is_done_once_however_often_it_is_sent(save: Save) -> None:
+    saved = save(ONE)
+    follow(saved)
+    finished = db.session.get_one(HostSync, saved.sync.id).finished_at
+
+    follow(saved)
+
+    assert db.session.get_one(HostSync, saved.sync.id).finished_at == finished
+
+
+def test_a_sync_of_a_broken_file_says_where_it_is_broken(save: Save, places: Places) -> None:
+    saved = save(ONE)
+    places.vuls_config.write_text("[servers.a\n")
+
+    follow(saved)
+
+    done = db.session.get_one(HostSync, saved.sync.id)
+    assert done.outcome is None
+    assert done.error is not None
+    assert "line 1" in done.error
+
+
+def test_a_sync_whose_message_was_lost_is_sent_again_for_a_while(save: Save) -> None:
+    sync = save(ONE).sync
+
+    moments = [timedelta(seconds=30), timedelta(minutes=2), timedelta(minutes=11)]
+    assert [list(host_syncs.lost(NOW + after)) for after in moments] == [[], [sync.id], []]
+    assert host_syncs.abandoned(sync, NOW + timedelta(minutes=11))
+
+
+def test_a_folder_that_is_not_ours_is_made(save: Save, places: Places) -> None:
+    assert not places.folder.path.exists()
+
+    save(ONE)
+
+    assert SshFolder(places.folder.path).sockets.stat().st_mode & 0o777 == 0o700

@@ -1,0 +1,54 @@
+"""Files of the managed folder are whole or as they were."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from vulsweb import ssh_folder
+from vulsweb.ssh_folder import NewFile
+
+
+def test_a_file_that_exists_keeps_its_permission(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("old")
+    path.chmod(0o640)
+
+    ssh_folder.write(NewFile(path, "new", ssh_folder.PUBLIC))
+
+    assert path.read_text() == "new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_file_that_is_a_link_stays_one(tmp_path: Path) -> None:
+    real = tmp_path / "real"
+    real.write_text("old")
+    (tmp_path / "config.toml").symlink_to(real)
+
+    ssh_folder.write(NewFile(tmp_path / "config.toml", "new", ssh_folder.PUBLIC))
+
+    assert (tmp_path / "config.toml").is_symlink()
+    assert real.read_text() == "new"
+
+
+def test_when_one_of_two_cannot_be_written_both_stay_as_they_were(tmp_path: Path) -> None:
+    first = tmp_path / "config"
+    first.write_text("old")
+
+    with pytest.raises(OSError, match="nowhere"):
+        ssh_folder.write(
+            NewFile(first, "new", ssh_folder.PUBLIC),
+            NewFile(tmp_path / "nowhere" / "x", "new", ssh_folder.PUBLIC),
+        )
+
+    assert first.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["config"]
+
+
+def test_creating_never_replaces(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("first")
+
+    with pytest.raises(FileExistsError):
+        ssh_folder.create(NewFile(tmp_path / "key", "second", ssh_folder.PRIVATE))
+
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["first"]

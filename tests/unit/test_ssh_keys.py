@@ -1,0 +1,208 @@
+"""Keys go in, are checked, and their private parts never come out."""
+
+import os
+import stat
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.sshd import fingerprint, make_key
+from vulsweb import ssh_keys
+from vulsweb.public_keys import KeyRefused
+from vulsweb.ssh_folder import SshFolder
+from vulsweb.ssh_keys import KeyNameTaken
+
+PUTTY = "PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> SshFolder:
+    return SshFolder(tmp_path / "ssh")
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_generated_key_is_one_that_ssh_keygen_reads(folder: SshFolder) -> None:
+    key = ssh_keys.generate(folder, "web")
+
+    done = subprocess.run(
+        ["ssh-keygen", "-yf", folder.keys / "web"], capture_output=True, check=True, text=True
+    )
+    assert done.stdout.split()[:2] == [key.public.type, key.public.base64]
+    assert key.public.fingerprint == fingerprint(folder.keys / "web.pub")
+    assert key.public.label == "Ed25519"
+
+
+def test_the_private_part_is_closed_to_others_whatever_the_umask(folder: SshFolder) -> None:
+    before = os.umask(0)
+    try:
+        ssh_keys.generate(folder, "web")
+    finally:
+        os.umask(before)
+
+    assert (mode(folder.path), mode(folder.keys)) == (0o700, 0o700)
+    assert (mode(folder.keys / "web"), mode(folder.keys / "web.pub")) == (0o600, 0o644)
+    assert sorted(path.name for path in folder.keys.iterdir()) == ["web", "web.pub"]
+
+
+@pytest.mark.parametrize(
+    ("words", "label"),
+    [
+        (("-t", "ed25519"), "Ed25519"),
+        (("-t", "ecdsa", "-b", "384"), "ECDSA P-384"),
+        (("-t", "rsa", "-b", "2048"), "RSA 2048"),
+        (("-t", "rsa", "-b", "2048", "-m", "PEM"), "RSA 2048"),
+        (("-t", "ecdsa", "-m", "PKCS8"), "ECDSA P-256"),
+    ],
+    ids=str,
+)
+def test_a_key_of_a_good_kind_is_kept_with_its_fingerprint(
+    folder: SshFolder, tmp_path: Path, words: tuple[str, ...], label: str
+) -> None:
+    mine = make_key(tmp_path / "mine", *words)
+
+    key = ssh_keys.upload(folder, "web", mine.read_text())
+
+    assert (key.public.label, key.public.fingerprint) == (label, fingerprint(mine))
+    assert fingerprint(folder.keys / "web") == fingerprint(mine)
+
+
+def test_a_key_pasted_into_a_browser_is_kept_as_ssh_reads_it(folder: SshFolder, tmp_path: Path) -> None:
+    pasted = "\r\n  " + make_key(tmp_path / "mine").read_text().replace("\n", "  \r\n")
+
+    ssh_keys.upload(folder, "web", pasted)
+
+    assert fingerprint(folder.keys / "web") == fingerprint(tmp_path / "mine")
+
+
+@pytest.mark.parametrize("words", [(), ("-m", "PEM"), ("-m", "PKCS8")], ids=str)
+def test_a_key_with_a_passphrase_is_refused_with_the_way_out(
+    folder: SshFolder, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    path = tmp_path / "mine"
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", *words, "-N", "secret", "-f", path], check=True
+    )
+
+    with pytest.raises(KeyRefused, match="has a passphrase"):
+        ssh_keys.upload(folder, "web", path.read_text())
+
+
+def test_a_short_rsa_key_is_refused(folder: SshFolder, tmp_path: Path) -> None:
+    weak = make_key(tmp_path / "weak", "-t", "rsa", "-b", "1024").read_text()
+
+    with pytest.raises(KeyRefused, match="this one has 1024"):
+        ssh_keys.upload(folder, "web", weak)
+
+
+@pytest.mark.filterwarnings("ignore:SSH DSA keys")  # cryptography will soon not read them at all
+@pytest.mark.parametrize("form", ["RFC4716", "PEM"])
+def test_a_dsa_key_is_refused(folder: SshFolder, tmp_path: Path, form: str) -> None:
+    path = make_key(tmp_path / "dsa", "-t", "dsa", "-m", form)
+
+    with pytest.raises(KeyRefused, match="not accepted"):
+        ssh_keys.upload(folder, "web", path.read_text())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "hello",
+        PUTTY,
+        "-----BEGIN OPENSSH PRIVATE KEY-----\n\x00\ud800\n-----END OPENSSH PRIVATE KEY-----",
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----",
+    ],
+)
+def test_what_is_no_private_key_is_refused(folder: SshFolder, text: str) -> None:
+    with pytest.raises(KeyRefused):
+        ssh_keys.upload(folder, "web", text)
+
+    assert not folder.keys.exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text[:200],
+        lambda text: text.replace("A", "B"),
+        lambda text: text + "x" * 40_000,
+        lambda text: f"web {text}",
+    ],
+)
+def test_a_key_that_cannot_be_read_is_not_repeated(
+    folder: SshFolder, tmp_path: Path, change: Callable[[str], str]
+) -> None:
+    text = make_key(tmp_path / "mine").read_text()
+
+    with pytest.raises(KeyRefused) as refusal:
+        ssh_keys.upload(folder, "web", change(text))
+
+    assert not set(text.split()[5:9]) & set(str(refusal.value).split())
+
+
+def test_a_public_key_is_refused(folder: SshFolder, tmp_path: Path) -> None:
+    make_key(tmp_path / "mine")
+
+    with pytest.raises(KeyRefused, match="not a private key"):
+        ssh_keys.upload(folder, "web", (tmp_path / "mine.pub").read_text())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        "../up",
+        "a/b",
+        ".hidden",
+        "-x",
+        "a b",
+        "web.pub",
+        "web-cert.pub",
+        "None",
+        "x" * 65,
+        "ä",
+        "a\n",
+    ],
+)
+def test_a_name_is_one_plain_word(folder: SshFolder, name: str) -> None:
+    with pytest.raises(KeyRefused, match="A name has"):
+        ssh_keys.generate(folder, name)
+    assert ssh_keys.get(folder, name) is None
+
+
+def test_a_name_in_use_is_kept_by_its_key(folder: SshFolder) -> None:
+    first = ssh_keys.generate(folder, "web")
+
+    with pytest.raises(KeyNameTaken, match="web already"):
+        ssh_keys.generate(folder, "web")
+
+    assert ssh_keys.get(folder, "web") == first
+
+
+def test_keys_are_listed_by_name_and_gone_when_deleted(folder: SshFolder) -> None:
+    for name in ("web", "db"):
+        ssh_keys.generate(folder, name)
+
+    listed = [key.name for key in ssh_keys.all_keys(folder)]
+    ssh_keys.delete(folder, ssh_keys.all_keys(folder)[0])
+
+    assert listed == ["db", "web"]
+    assert sorted(path.name for path in folder.keys.iterdir()) == ["web", "web.pub"]
+
+
+def test_a_public_part_that_was_lost_is_made_from_the_private_one(folder: SshFolder) -> None:
+    key = ssh_keys.generate(folder, "web")
+    (folder.keys / "web.pub").unlink()
+
+    assert ssh_keys.get(folder, "web") == key
+
+
+def test_before_the_first_key_there_are_none(folder: SshFolder) -> None:
+    assert ssh_keys.all_keys(folder) == []

@@ -1,0 +1,180 @@
+"""`/api/keys` and `/api/known-hosts`: what Vuls signs in with, and the hosts that it trusts."""
+
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Response, current_app, url_for
+from flask_login import current_user
+from flask_smorest import Blueprint
+from werkzeug.exceptions import NotFound
+
+from vulsweb import known_hosts, ssh_configs, ssh_keys, worker
+from vulsweb.api.paging import page_of_list
+from vulsweb.api.schemas import PageQuery, Problem
+from vulsweb.api.ssh_schemas import (
+    AcceptIn,
+    Force,
+    KeyIn,
+    KeyOut,
+    KeyPage,
+    KnownHostOut,
+    KnownHostPage,
+    NewKeyIn,
+    OfferIn,
+    OfferOut,
+)
+from vulsweb.extensions import db
+from vulsweb.host_keys import HostRefused
+from vulsweb.known_hosts import OfferClosed
+from vulsweb.models import HostKeyOffer, KnownHost
+from vulsweb.problems import problem
+from vulsweb.public_keys import KeyRefused
+from vulsweb.ssh_folder import SshFolder
+from vulsweb.ssh_keys import KeyNameTaken, SshKey
+
+log = logging.getLogger(__name__)
+bp = Blueprint("api_keys", __name__, url_prefix="/api", description=__doc__)
+
+
+@bp.get("/keys")
+@bp.arguments(PageQuery, location="query")
+@bp.response(200, KeyPage)
+def index(query: dict[str, Any]) -> dict[str, Any]:
+    """List the keys, by name: public parts alone."""
+    return page_of_list(ssh_keys.all_keys(_folder()), query["page"], query["per_page"])
+
+
+@bp.post("/keys")
+@bp.arguments(KeyIn)
+@bp.response(201, KeyOut)
+def upload(body: dict[str, Any]) -> SshKey:
+    """Upload a private key without a passphrase; it is kept, and never told again."""
+    return _added(ssh_keys.upload(_folder(), body["name"], body["private_key"]))
+
+
+@bp.post("/keys/generate")
+@bp.arguments(NewKeyIn, example={"name": "scanner"})
+@bp.response(201, KeyOut)
+def generate(body: dict[str, Any]) -> SshKey:
+    """Generate an Ed25519 key; put its public part on the hosts that it shall open."""
+    return _added(ssh_keys.generate(_folder(), body["name"]))
+
+
+@bp.delete("/keys/<name>")
+@bp.arguments(Force, location="query")
+@bp.response(204)
+@bp.alt_response(409, schema=Problem, content_type="application/problem+json", description="Hosts use it.")
+def delete(query: dict[str, Any], name: str) -> Response | None:
+    """Delete a key; one that hosts sign in with only with `force=true`."""
+    key = ssh_keys.get(_folder(), name)
+    if key is None:
+        raise NotFound("There is no key by this name.")
+    using = ssh_configs.hosts_using(key.name)
+    if using and not query["force"]:
+        return problem(409, "Conflict", f"Hosts sign in with it: {', '.join(using[:20])}. Send force=true.")
+    ssh_keys.delete(_folder(), key)
+    log.info("key %s: deleted by %s", key.name, current_user.name)
+    return None
+
+
+@bp.get("/known-hosts")
+@bp.arguments(PageQuery, location="query")
+@bp.response(200, KnownHostPage)
+def known(query: dict[str, Any]) -> dict[str, Any]:
+    """List the host keys that a person accepted, by host."""
+    return page_of_list(known_hosts.accepted(), query["page"], query["per_page"])
+
+
+@bp.post("/known-hosts/offers")
+@bp.arguments(OfferIn, example={"hostname": "web-1.example.com", "port": 22})
+@bp.response(202, OfferOut)
+def offer(body: dict[str, Any]) -> tuple[HostKeyOffer, dict[str, str]]:
+    """Have a host asked for its keys; or, with `lines`, give keys that you have of it.
+
+    Ask for the offer until its status is no longer `pending`, compare the fingerprints, then accept it.
+    """
+    hostname, port, now = body["hostname"], body["port"], datetime.now(UTC)
+    if body["lines"] is None:
+        made = known_hosts.ask(hostname, port, now=now, requested_by=current_user)
+    else:
+        made = known_hosts.paste(hostname, port, body["lines"], now=now, requested_by=current_user)
+    db.session.commit()
+    if made.finished_at is None:
+        worker.send_fetch(made.id)
+    return made, {"Location": url_for("api_keys.show_offer", offer_id=made.id)}
+
+
+@bp.get("/known-hosts/offers/<int:offer_id>")
+@bp.response(200, OfferOut)
+def show_offer(offer_id: int) -> HostKeyOffer:
+    """Get the keys of a host, once it has told them, each beside the one that is accepted."""
+    found = _offer_or_404(offer_id)
+    known_hosts.give_up(found, datetime.now(UTC))
+    db.session.commit()
+    return found
+
+
+@bp.post("/known-hosts/offers/<int:offer_id>/accept")
+@bp.arguments(AcceptIn, example={"accept_changed": False})
+@bp.response(200, KnownHostOut(many=True))
+def accept(body: dict[str, Any], offer_id: int) -> list[KnownHost]:
+    """Trust the host with these keys alone; where one has changed, only with `accept_changed`."""
+    found, changed_too = _offer_or_404(offer_id), body["accept_changed"]
+    kept = known_hosts.accept(
+        found, _folder(), changed_too=changed_too, now=datetime.now(UTC), accepted_by=current_user
+    )
+    db.session.commit()
+    log.info("host keys of %s port %d: accepted by %s", found.hostname, found.port, current_user.name)
+    return kept
+
+
+@bp.delete("/known-hosts/<int:known_host_id>")
+@bp.response(204)
+def remove(known_host_id: int) -> None:
+    """Trust the host of this key no more: all its keys are removed."""
+    found = known_hosts.get(known_host_id)
+    if found is None:
+        raise NotFound(f"There is no accepted host key {known_host_id}.")
+    place = found.place
+    known_hosts.remove(found, _folder(), now=datetime.now(UTC), removed_by=current_user)
+    db.session.commit()
+    log.info("host keys of %s: removed by %s", place, current_user.name)
+
+
+@bp.errorhandler(KeyRefused)
+def key_refused(error: KeyRefused) -> Response:
+    """Answer for a key that cannot be used; the sentence holds nothing of it."""
+    db.session.rollback()
+    return problem(422, "Unprocessable Entity", str(error))
+
+
+@bp.errorhandler(HostRefused)
+def host_refused(error: HostRefused) -> Response:
+    """Answer for what is no host."""
+    db.session.rollback()
+    return problem(422, "Unprocessable Entity", "Some fields are wrong.", {"hostname": [str(error)]})
+
+
+@bp.errorhandler(KeyNameTaken)
+@bp.errorhandler(OfferClosed)
+def conflict(error: Exception) -> Response:
+    """Answer for what cannot be done as things stand."""
+    db.session.rollback()
+    return problem(409, "Conflict", str(error))
+
+
+def _added(key: SshKey) -> SshKey:
+    log.info("key %s %s: added by %s", key.name, key.public.fingerprint, current_user.name)
+    return key
+
+
+def _offer_or_404(offer_id: int) -> HostKeyOffer:
+    found = known_hosts.get_offer(offer_id)
+    if found is None:
+        raise NotFound(f"There are no offered host keys {offer_id}.")
+    return found
+
+
+def _folder() -> SshFolder:
+    return SshFolder(current_app.config["SSH_FOLDER"])

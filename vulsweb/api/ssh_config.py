@@ -1,0 +1,116 @@
+"""`/api/ssh-config`: how the hosts are reached, with the checks and the effects of the page."""
+
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Response, current_app
+from flask_login import current_user
+from flask_smorest import Blueprint
+
+from vulsweb import ssh_configs, worker
+from vulsweb.api.ssh_schemas import DryRun, SshConfigIn, SshConfigOut, SshPlan
+from vulsweb.extensions import db
+from vulsweb.models import SshConfigVersion, Trigger
+from vulsweb.problems import problem
+from vulsweb.ssh_configs import NotWritten, Outdated, Places
+from vulsweb.vuls.config_toml import ConfigTomlError, Plan
+from vulsweb.vuls.ssh_config import SshConfigError
+
+EXAMPLE = {
+    "content": "Host web-1\n    HostName 192.0.2.10\n    User scanner\n    IdentityFile scanner\n",
+    "version": 3,
+}
+
+log = logging.getLogger(__name__)
+bp = Blueprint("api_ssh_config", __name__, url_prefix="/api/ssh-config", description=__doc__)
+
+
+@bp.get("")
+@bp.response(200, SshConfigOut)
+def show() -> dict[str, Any]:
+    """Get the configuration in force and the hosts that it names; `version` is 0 before the first save."""
+    version = ssh_configs.latest()
+    return {
+        "content": version.content if version else "",
+        "version": version.number if version else 0,
+        "updated_at": version.created_at if version else None,
+        "updated_by": version.created_by.name if version and version.created_by else None,
+        "hosts": ssh_configs.hosts_of(version),
+    }
+
+
+@bp.put("")
+@bp.arguments(DryRun, location="query")
+@bp.arguments(SshConfigIn, example=EXAMPLE)
+@bp.response(200, SshPlan)
+def update(query: dict[str, Any], body: dict[str, Any]) -> Any:
+    """Replace the configuration, write config.toml and have the hosts synchronized.
+
+    With `dry_run=true` nothing is changed. With `version`, the number that was read, a save by somebody else
+    in between is a conflict.
+    """
+    if query["dry_run"]:
+        return _told(ssh_configs.plan(body["content"], _places()), ssh_configs.latest())
+    saved = ssh_configs.save(
+        body["content"],
+        _places(),
+        expected=body["version"],
+        note=body["note"],
+        now=datetime.now(UTC),
+        saved_by=current_user,
+        trigger=Trigger.API,
+    )
+    answer, sync_id = _told(saved.plan, saved.version), saved.sync.id
+    db.session.commit()
+    log.info("ssh config: version %d saved by %s", answer["version"], current_user.name)
+    worker.send_sync(sync_id)
+    return answer
+
+
+@bp.errorhandler(SshConfigError)
+def refused(error: SshConfigError) -> Response:
+    """Answer for lines that cannot stay."""
+    db.session.rollback()
+    errors = [
+        {"line": refusal.line, "text": refusal.text, "reason": refusal.reason} for refusal in error.refusals
+    ]
+    return problem(422, "Unprocessable Entity", "Some lines cannot stay.", errors)
+
+
+@bp.errorhandler(ConfigTomlError)
+def unreadable(error: ConfigTomlError) -> Response:
+    """Answer for a config.toml that cannot be read or added to."""
+    db.session.rollback()
+    return problem(422, "Unprocessable Entity", str(error))
+
+
+@bp.errorhandler(Outdated)
+def outdated(error: Outdated) -> Response:
+    """Answer for somebody who did not see the latest version."""
+    number = error.latest.number if error.latest else 0
+    db.session.rollback()
+    return problem(409, "Conflict", f"{error} The version in force is {number}.")
+
+
+@bp.errorhandler(NotWritten)
+def not_written(error: NotWritten) -> Response:
+    """Answer for files that could not be written."""
+    db.session.rollback()
+    log.error("ssh config: %s", error)
+    return problem(503, "Service Unavailable", str(error))
+
+
+def _told(plan: Plan, version: SshConfigVersion | None) -> dict[str, Any]:
+    return {
+        "added": plan.added,
+        "changed": plan.changed,
+        "retired": plan.retired,
+        "unchanged": plan.unchanged,
+        "version": version.number if version else 0,
+        "diff": plan.diff,
+    }
+
+
+def _places() -> Places:
+    return ssh_configs.places_of(current_app.config)

@@ -1,0 +1,229 @@
+"""The shapes of the API's bodies about SSH."""
+
+from typing import Any
+
+from marshmallow import Schema, fields, pre_dump
+from marshmallow.validate import Length, Range
+
+from vulsweb import known_hosts, ssh_configs, ssh_keys
+from vulsweb.api.schemas import LARGEST_ID, Page, Problem, Strict
+from vulsweb.models import HostKeyOffer, KeySource, KnownHost
+from vulsweb.ssh_keys import SshKey
+from vulsweb.vuls.ssh_config import Connection, SshHost
+
+
+class DryRun(Schema):
+    """Whether to preview alone."""
+
+    dry_run = fields.Boolean(load_default=False)
+
+
+class Force(Schema):
+    """Whether to do what others will miss."""
+
+    force = fields.Boolean(load_default=False)
+
+
+class SshConfigIn(Strict):
+    """The SSH configuration as a person writes it."""
+
+    content = fields.String(required=True)
+    version = fields.Integer(strict=True, load_default=None, allow_none=True, validate=Range(0, LARGEST_ID))
+    note = fields.String(load_default="", validate=Length(max=ssh_configs.LONGEST_NOTE))
+
+
+class SshHostOut(Schema):
+    """A host of the SSH configuration."""
+
+    alias = fields.String(required=True)
+    hostname = fields.String(required=True)
+    port = fields.Integer(required=True)
+    user = fields.String(required=True)
+    connection = fields.Enum(Connection, by_value=True, required=True)
+    scan_modes = fields.List(fields.String(), required=True)
+    keys = fields.List(fields.String(), required=True)
+    known_as = fields.String(required=True)
+
+    @pre_dump
+    def from_host(self, host: SshHost, **_: Any) -> dict[str, Any]:
+        """Lay a host out as the API shows it."""
+        return {
+            "alias": host.alias,
+            "hostname": host.hostname,
+            "port": host.port,
+            "user": host.user,
+            "connection": host.connection,
+            "scan_modes": host.connection.scan_modes,
+            "keys": host.identity_files,
+            "known_as": host.known_as,
+        }
+
+
+class SshConfigOut(Schema):
+    """The SSH configuration in force."""
+
+    content = fields.String(required=True)
+    version = fields.Integer(required=True)
+    updated_at = fields.AwareDateTime(required=True, allow_none=True)
+    updated_by = fields.String(required=True, allow_none=True)
+    hosts = fields.List(fields.Nested(SshHostOut), required=True)
+
+
+class SshPlan(Schema):
+    """What saving does, or would do: names of servers in config.toml, and its difference."""
+
+    added = fields.List(fields.String(), required=True)
+    changed = fields.List(fields.String(), required=True)
+    retired = fields.List(fields.String(), required=True)
+    unchanged = fields.List(fields.String(), required=True)
+    version = fields.Integer(required=True)
+    diff = fields.String(required=True)
+
+
+class RefusalOut(Schema):
+    """A line that cannot stay."""
+
+    line = fields.Integer(required=True)
+    text = fields.String(required=True)
+    reason = fields.String(required=True)
+
+
+class SshConfigProblem(Problem):
+    """Why a configuration was not saved: `errors` has the lines that cannot stay, or the wrong fields."""
+
+    errors = fields.Raw(  # type: ignore[assignment]  # either shape
+        metadata={
+            "anyOf": [
+                {"type": "array", "items": {"$ref": "#/components/schemas/Refusal"}},
+                {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}},
+            ]
+        }
+    )
+
+
+class NewKeyIn(Strict):
+    """The name of a key."""
+
+    name = fields.String(required=True, metadata={"description": ssh_keys.NAME_RULE})
+
+
+class KeyIn(NewKeyIn):
+    """A private key; what is sent here is in no answer."""
+
+    private_key = fields.String(required=True, metadata={"writeOnly": True})
+
+
+class KeyOut(Schema):
+    """A key, without its private part."""
+
+    name = fields.String(required=True)
+    type = fields.String(required=True)
+    fingerprint = fields.String(required=True)
+    public_key = fields.String(required=True)
+    added_at = fields.AwareDateTime(required=True)
+    used_by = fields.List(fields.String(), required=True)
+
+    @pre_dump
+    def from_key(self, key: SshKey, **_: Any) -> dict[str, Any]:
+        """Lay a key out as the API shows it."""
+        return {
+            "name": key.name,
+            "type": key.public.type,
+            "fingerprint": key.public.fingerprint,
+            "public_key": key.line,
+            "added_at": key.added_at,
+            "used_by": ssh_configs.hosts_using(key.name),
+        }
+
+
+class KeyPage(Page):
+    """A page of keys."""
+
+    items = fields.List(fields.Nested(KeyOut), required=True)
+
+
+class KnownHostOut(Schema):
+    """A host key that a person accepted."""
+
+    id = fields.Integer(required=True)
+    hostname = fields.String(required=True)
+    port = fields.Integer(required=True)
+    type = fields.String(required=True)
+    fingerprint = fields.String(required=True)
+    source = fields.Enum(KeySource, by_value=True, required=True)
+    accepted_at = fields.AwareDateTime(required=True)
+    accepted_by = fields.String(required=True, allow_none=True)
+
+    @pre_dump
+    def from_known_host(self, known: KnownHost, **_: Any) -> dict[str, Any]:
+        """Lay an accepted key out as the API shows it."""
+        return {
+            "id": known.id,
+            "hostname": known.hostname,
+            "port": known.port,
+            "type": known.key_type,
+            "fingerprint": known_hosts.public_key(known).fingerprint,
+            "source": known.source,
+            "accepted_at": known.accepted_at,
+            "accepted_by": known.accepted_by.name if known.accepted_by else None,
+        }
+
+
+class KnownHostPage(Page):
+    """A page of accepted host keys."""
+
+    items = fields.List(fields.Nested(KnownHostOut), required=True)
+
+
+class OfferIn(Strict):
+    """A host whose keys shall be fetched; `lines`, as in known_hosts or a .pub file, are taken instead."""
+
+    hostname = fields.String(required=True)
+    port = fields.Integer(strict=True, load_default=22)
+    lines = fields.String(load_default=None, allow_none=True)
+
+
+class AcceptIn(Strict):
+    """Whether keys that differ from the accepted ones are right."""
+
+    accept_changed = fields.Boolean(load_default=False, truthy={True}, falsy={False})
+
+
+class OfferedKeyOut(Schema):
+    """A key that a host is said to have: `new`, `known`, or `changed` from the fingerprint in `replaces`."""
+
+    type = fields.String(required=True)
+    fingerprint = fields.String(required=True)
+    state = fields.String(required=True, metadata={"enum": ["new", "known", "changed"]})
+    replaces = fields.String(required=True, allow_none=True)
+
+
+class OfferOut(Schema):
+    """The keys of a host, to compare and accept; `pending` while the host is asked."""
+
+    id = fields.Integer(required=True)
+    hostname = fields.String(required=True)
+    port = fields.Integer(required=True)
+    status = fields.String(required=True, metadata={"enum": ["pending", "ready", "failed", "accepted"]})
+    error = fields.String(required=True, allow_none=True)
+    keys = fields.List(fields.Nested(OfferedKeyOut), required=True)
+
+    @pre_dump
+    def from_offer(self, offer: HostKeyOffer, **_: Any) -> dict[str, Any]:
+        """Lay an offer out as the API shows it."""
+        return {
+            "id": offer.id,
+            "hostname": offer.hostname,
+            "port": offer.port,
+            "status": known_hosts.status(offer),
+            "error": offer.error,
+            "keys": [
+                {
+                    "type": each.key.type,
+                    "fingerprint": each.key.fingerprint,
+                    "state": each.state,
+                    "replaces": each.before.fingerprint if each.before and each.state == "changed" else None,
+                }
+                for each in known_hosts.offered(offer)
+            ],
+        }
