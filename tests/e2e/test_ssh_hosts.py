@@ -109,10 +109,10 @@ def test_one_bad_host_holds_up_and_fails_no_other(
     page.screenshot(path=pictures / "run-hosts.png", full_page=True)
     page.goto(f"{started.url}/hosts/")
     page.screenshot(path=pictures / "hosts.png", full_page=True)
-    tests_of_connections_say_what_is_wrong(page, started, program, hosts, pictures)
+    each_connection_test_says_what_is_wrong(page, started, program, hosts, pictures)
 
 
-def tests_of_connections_say_what_is_wrong(
+def each_connection_test_says_what_is_wrong(
     page: Page, started: Stack, program: Program, hosts: dict[str, int], pictures: Path
 ) -> None:
     for name, outcome in {"direct": "ok", "behind": "ok", **BAD}.items():
