@@ -14,6 +14,10 @@ RUN /opt/vulsweb/bin/pip install --no-cache-dir --require-hashes -r /requirement
 FROM $BASE_IMAGE
 ARG UID=65534
 ENV PATH=/opt/vulsweb/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
+# The worker asks hosts for their keys with ssh-keyscan.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends openssh-client \
+    && rm -rf /var/lib/apt/lists/*
 COPY --from=packages /opt/vulsweb /opt/vulsweb
 COPY vulsweb /app/vulsweb
 COPY migrations /app/migrations

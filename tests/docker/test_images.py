@@ -12,7 +12,8 @@ import pytest
 from tests import needs
 from tests.dockerd import Engine
 
-pytestmark = pytest.mark.xdist_group("docker")
+# The first of them may have to build the images.
+pytestmark = [pytest.mark.xdist_group("docker"), pytest.mark.timeout(900)]
 
 SCAN = """
 ssh-keyscan -T 20 "$TARGET" >/etc/ssh/ssh_known_hosts 2>/dev/null || exit 1

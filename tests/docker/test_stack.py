@@ -84,6 +84,10 @@ def test_a_database_is_fetched_and_a_host_scanned_in_containers(
     assert found
 
 
+def test_the_worker_can_ask_a_host_for_its_key(stack: ComposeStack) -> None:
+    assert stack.compose("exec", "-T", "worker", "sh", "-c", "command -v ssh-keyscan").strip()
+
+
 def test_no_tool_container_stays(stack: ComposeStack) -> None:
     listed = (
         "ps",
@@ -128,7 +132,7 @@ def test_only_the_proxy_has_dockers_socket_and_only_the_executor_reaches_it(stac
     assert {one for one in mounts if str(stack.engine.socket) in mounts[one]} == {"docker-proxy"}
     assert with_network("docker") == {"docker-proxy", "executor"}
     assert with_network("jobs") == {"executor", "web", "worker"}
-    assert with_network("outside") == {"web"}
+    assert with_network("outside") == {"web", "worker"}
 
 
 def test_only_the_web_is_published_and_only_on_this_machine(stack: ComposeStack) -> None:

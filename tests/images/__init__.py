@@ -177,14 +177,21 @@ def _pack(engine: Engine, root: Path) -> None:
 
 def _apt_sources() -> list[tuple[str, str, str]]:
     """Return address, suite and component of each of Debian's own sources that this machine has."""
-    words = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME) $(COMPONENT)"]
-    filters = ["Created-By: Packages", "Origin: Debian", f"Architecture: {_architecture()}"]
-    said = subprocess.run([*words, *filters], check=True, capture_output=True, text=True).stdout
-    found = [tuple(line.split()) for line in said.splitlines()]
-    sources = [(uri, suite, part) for uri, suite, part in found if suite.split("-")[0] == SUITE]
+    if not (sources := _known_sources()):
+        # Where images are small, the lists are often thrown away.
+        subprocess.run(["apt-get", "update", "--quiet"], check=True, capture_output=True)
+        sources = _known_sources()
     if SUITE not in {suite for _, suite, _ in sources}:
         needs.lacking(f"apt knows no packages of Debian {SUITE}, of which the test images are made.")
     return sources
+
+
+def _known_sources() -> list[tuple[str, str, str]]:
+    words = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME) $(COMPONENT)"]
+    filters = ["Created-By: Packages", "Origin: Debian", f"Architecture: {_architecture()}"]
+    said = subprocess.run([*words, *filters], check=True, capture_output=True, text=True).stdout
+    found = [line.split() for line in said.splitlines()]
+    return [(uri, suite, part) for uri, suite, part in found if suite.split("-")[0] == SUITE]
 
 
 def _architecture() -> str:
