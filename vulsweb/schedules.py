@@ -114,20 +114,21 @@ def next_slot(expression: str, zone: str, after: datetime) -> datetime:
     return _next_fixed(expression, local_zone, after)
 
 
-def start_due_tasks(now: datetime, limit: int = 500) -> list[int] | None:
+def start_due_tasks(now: datetime, limit: int = 500, *, patient: bool = False) -> list[int] | None:
     """Queue a run for up to `limit` due tasks and return the runs' ids; None when no task is due.
 
     A task whose slots passed unseen (an outage) runs once, not once a slot. Where an earlier run is not
     over, the task's overlap rule decides; a slot that it skips leaves a `skipped` run that says why.
+    Tasks that others hold locked (a second ticker, Run Now, a claim) are left out or, if `patient`, awaited.
     """
     due = db.session.scalars(
         select(ScheduledTask)
         .where(ScheduledTask.active, ScheduledTask.next_run_at <= now)
         .options(joinedload(ScheduledTask.host))
-        .order_by(ScheduledTask.next_run_at)
+        # Who waits for locks takes them in the order in which all others do.
+        .order_by(ScheduledTask.id if patient else ScheduledTask.next_run_at)
         .limit(limit)
-        # A second ticker takes other tasks instead of waiting for these.
-        .with_for_update(skip_locked=True, of=ScheduledTask)
+        .with_for_update(skip_locked=not patient, of=ScheduledTask)
         .execution_options(populate_existing=True)
     ).all()
     if not due:

@@ -16,9 +16,10 @@ from werkzeug.serving import make_server
 
 from tests.conftest import NOW
 from tests.needs import lacking
-from vulsweb import runs
+from vulsweb import known_hosts, runs, ssh_keys
 from vulsweb.extensions import db
-from vulsweb.models import Run, RunStatus, ScheduledTask, Trigger
+from vulsweb.models import Host, Run, RunStatus, ScheduledTask, Trigger, User
+from vulsweb.ssh_folder import SshFolder
 
 MakeTask = Callable[..., ScheduledTask]
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
@@ -31,7 +32,7 @@ def examples() -> list[str]:
         lines = iter(block.splitlines())
         for line in lines:
             command = line
-            while command.count("'") % 2:
+            while command.count("'") % 2 or command.endswith("\\"):
                 command += "\n" + next(lines)
             if command.startswith("curl "):
                 found.append(command)
@@ -39,9 +40,21 @@ def examples() -> list[str]:
 
 
 @pytest.fixture
-def address(app: Flask, make_task: MakeTask, sent: list[int]) -> Iterator[str]:
-    """The application, listening, with what the examples speak of: host 1, task 1 and the active run 7."""
+def address(
+    app: Flask,
+    admin: User,
+    make_task: MakeTask,
+    make_host: Callable[..., Host],
+    sent: list[int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[str]:
+    """The application, listening, with what the examples speak of: hosts 1 to 3, task 1, active run 7, SSH."""
+    (tmp_path / "config.toml").touch()
+    monkeypatch.setitem(app.config, "VULS_CONFIG", tmp_path / "config.toml")
+    monkeypatch.setitem(app.config, "SSH_FOLDER", tmp_path / "ssh")
     idle, busy = make_task(name="Idle"), make_task(name="Busy")
+    make_host("third")
     for number in range(1, 8):
         run = Run(
             task=busy if number == 7 else idle,
@@ -53,6 +66,7 @@ def address(app: Flask, make_task: MakeTask, sent: list[int]) -> Iterator[str]:
         )
         db.session.add(run)
         db.session.flush()
+    trust(app, admin)
     db.session.commit()
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
@@ -61,6 +75,15 @@ def address(app: Flask, make_task: MakeTask, sent: list[int]) -> Iterator[str]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+def trust(app: Flask, admin: User) -> None:
+    """Leave the key `mine`, the open offer 1, and the accepted host key 1."""
+    folder = SshFolder(app.config["SSH_FOLDER"])
+    line = ssh_keys.generate(folder, "mine").line
+    for hostname in ("open", "trusted"):
+        offer = known_hosts.paste(hostname, 22, line, now=NOW, requested_by=None)
+    known_hosts.accept(offer, folder, changed_too=False, now=NOW, accepted_by=admin)
 
 
 @pytest.mark.parametrize("command", examples())

@@ -182,11 +182,11 @@ def test_severities_are_worst_first_although_the_database_forgets_their_order(
     api: FlaskClient, make_task: MakeTask
 ) -> None:
     counts = {"low": 1, "unknown": 2, "medium": 3, "critical": 4, "high": 5}
-    data = {"opened": 1, "hosts": [{"name": "a", "severity_counts": counts}], "severity_counts": counts}
+    data = {"opened": 1, "severity_counts": counts}
     (run_id,) = add(make_task(), 1, result_data=data)
 
     shown = api.get(f"/api/runs/{run_id}")
 
     worst_first = '"severity_counts":{"critical":4,"high":5,"medium":3,"low":1,"unknown":2}'
-    assert shown.text.replace(" ", "").replace("\n", "").count(worst_first) == 2
+    assert shown.text.replace(" ", "").replace("\n", "").count(worst_first) == 1
     assert shown.get_json()["result_data"] == data

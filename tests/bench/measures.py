@@ -117,7 +117,7 @@ def _tick() -> None:
     db.session.execute(
         text("UPDATE scheduled_tasks SET next_run_at = now() - interval '1 minute' WHERE active")
     )
-    while schedules.start_due_tasks(datetime.now(UTC)):
+    while schedules.start_due_tasks(datetime.now(UTC)) is not None:
         pass
     db.session.rollback()
 

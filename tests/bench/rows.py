@@ -28,14 +28,16 @@ class Size:
 # few are critical; a CVE is found on very many hosts.
 _ROWS = (
     """
-    INSERT INTO hosts (name, hostname, scan_modes, vuls_config, created_at, synced_at, retired_at)
-    SELECT 'host-' || n, 'host-' || n, '["fast"]', '{}', now(), now(), CASE WHEN n % 50 = 0 THEN now() END
+    INSERT INTO hosts (name, entry, hostname, connection, scan_modes, vuls_config, tags, notes, created_at,
+        synced_at, retired_at, last_scan_at)
+    SELECT 'host-' || n, 'host-' || n, 'host-' || n, 'direct', '["fast"]', '{}', '{}', '', now(), now(),
+        CASE WHEN n % 50 = 0 THEN now() END, CASE WHEN n % 100 > 0 THEN now() END
     FROM generate_series(1, :hosts) n
     """,
     """
-    INSERT INTO scheduled_tasks (name, description, task_type, scan_type, host_id, cron_expression, timezone,
-        active, next_run_at, created_at, updated_at)
-    SELECT 'task ' || n, '', 'scan', 'fast', 1 + (n - 1) % :hosts, '0 2 * * *', 'UTC', n % 10 > 0,
+    INSERT INTO scheduled_tasks (name, description, task_type, scan_type, host_id, overlap, cron_expression,
+        timezone, active, next_run_at, created_at, updated_at)
+    SELECT 'task ' || n, '', 'scan', 'fast', 1 + (n - 1) % :hosts, 'skip', '0 2 * * *', 'UTC', n % 10 > 0,
         CASE WHEN n % 10 > 0 THEN now() + interval '1 day' + n * interval '1 second' END, now(), now()
     FROM generate_series(1, :tasks) n
     """,

@@ -120,6 +120,14 @@ class Program:
         """Return what a POST answers; anything but success is an error."""
         return self._send("POST", path, body)
 
+    def put(self, path: str, body: dict[str, Any]) -> Any:
+        """Return what a PUT answers; anything but success is an error."""
+        return self._send("PUT", path, body)
+
+    def patch(self, path: str, body: dict[str, Any]) -> Any:
+        """Return what a PATCH answers; anything but success is an error."""
+        return self._send("PATCH", path, body)
+
     def run_to_end(self, task_id: int, seconds: float = 120) -> dict[str, Any]:
         """Trigger the task and return its run once it is over."""
         return self.end_of(self.post(f"/api/scheduled-tasks/{task_id}/run")["id"], seconds)

@@ -31,6 +31,7 @@ def job(status: str = "completed", **fields: Any) -> Job:
         "error": None,
         "results": [],
         "databases": {"gost_debian": {"rows": 300}},
+        "tests": [],
     }
     return Job(**(given | fields))
 

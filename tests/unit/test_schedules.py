@@ -215,6 +215,32 @@ def test_two_tickers_never_start_one_slot_twice(app: Flask, make_task: MakeTask)
     assert len(slots) == len(set(slots)) == 20
 
 
+def test_a_task_that_somebody_holds_is_left_at_first_and_then_waited_for(
+    app: Flask, make_task: MakeTask
+) -> None:
+    task = make_task(next_run_at=NOW)
+    started: list[list[int] | None] = []
+
+    def wait_for_it() -> None:
+        with app.app_context():
+            started.append(schedules.start_due_tasks(NOW, patient=True))
+            db.session.commit()
+            db.session.remove()
+
+    with db.engine.connect() as other:
+        other.execute(select(ScheduledTask.id).where(ScheduledTask.id == task.id).with_for_update())
+        at_first = schedules.start_due_tasks(NOW)
+        db.session.commit()
+        thread = threading.Thread(target=wait_for_it)
+        thread.start()
+        thread.join(timeout=0.3)
+        waits = thread.is_alive()
+    thread.join()
+
+    assert (at_first, waits) == (None, True)
+    assert started == [db.session.scalars(select(Run.id)).all()] != [[]]
+
+
 def test_the_next_slot_is_asked_in_aware_time() -> None:
     slot = schedules.next_slot("0 0 * * *", "America/New_York", datetime(2026, 7, 1, tzinfo=UTC))
 

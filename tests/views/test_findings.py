@@ -215,7 +215,7 @@ def test_hostile_text_is_shown_as_text(signed_in: FlaskClient, make_run: MakeRun
     store(run, {f"{HOSTILE}/\u202e": cve(9.8, title=f"{HOSTILE}\u202e", package=f"{HOSTILE}\u202e")})
 
     listed = signed_in.get("/findings/").text
-    address = re.search(r'<a class="cve strong" href="([^"]+)"', listed)
+    address = re.search(r'<a class="cve strong"\s+href="([^"]+)"', listed)
     assert address is not None
     own = signed_in.get(html.unescape(address[1])).text
 
@@ -243,7 +243,7 @@ def test_what_a_run_showed_to_be_fixed_is_a_list_of_its_own(
     add(make_host(), "CVE-2026-3", fixed_at=NOW)
 
     page = signed_in.get(f"/runs/{run.id}").text
-    address = re.search(r'class="fixed" href="([^"]+)"', page)
+    address = re.search(r'class="fixed"\s+href="([^"]+)"', page)
     assert address is not None
     listed = signed_in.get(html.unescape(address[1])).text
 

@@ -12,7 +12,7 @@ from vulsweb.inventory import MOST_TAGS, NOTES_LENGTH
 from vulsweb.models import ConnectionTest, Host, RunStatus
 from vulsweb.vuls import configtest
 from vulsweb.vuls.connections import HostConnection
-from vulsweb.vuls.results import Outcome, Severity
+from vulsweb.vuls.results import Outcome, Severity, worst_first
 
 _AS_THEY_ARE = (
     "id",
@@ -133,6 +133,13 @@ class SyncOut(Schema):
     errors = fields.List(fields.String(), required=True)
 
 
+class WorstFirst(fields.Dict):
+    """Counts by severity, worst first."""
+
+    def _serialize(self, value: Any, *_: Any, **__: Any) -> dict[str, int]:
+        return worst_first(value)
+
+
 class RunHostOut(Schema):
     """What a run came to on one host; `outcome` is null while it goes on."""
 
@@ -140,7 +147,7 @@ class RunHostOut(Schema):
     name = fields.String(required=True)
     outcome = fields.Enum(Outcome, by_value=True, required=True, allow_none=True)
     message = fields.String(required=True, allow_none=True)
-    severity_counts = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
+    severity_counts = WorstFirst(keys=fields.String(), values=fields.Integer(), required=True)
     packages = fields.Integer(required=True)
     opened = fields.Integer(required=True)
     fixed = fields.Integer(required=True)

@@ -141,15 +141,10 @@ class RunOut(Schema):
 
 
 def _ordered(result_data: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return what a run came to with severities worst first, in the whole and for each host."""
+    """Return what a run came to with its severities worst first."""
     if not result_data or "severity_counts" not in result_data:
         return result_data
-    hosts = [host | _ordered_counts(host) for host in result_data.get("hosts", [])]
-    return result_data | _ordered_counts(result_data) | {"hosts": hosts}
-
-
-def _ordered_counts(part: dict[str, Any]) -> dict[str, Any]:
-    return {"severity_counts": worst_first(part["severity_counts"])}
+    return result_data | {"severity_counts": worst_first(result_data["severity_counts"])}
 
 
 class PackageOut(Schema):

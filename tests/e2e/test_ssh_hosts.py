@@ -1,0 +1,155 @@
+"""From SSH configuration to findings on many hosts: the whole stack, the real Vuls and real SSH servers."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.stack import Program, Stack
+from tests.e2e.test_browser import sign_in
+from tests.mirror.documents import Tracker
+from tests.mirror.expected import expected_findings
+from tests.sshd import Server, hanging, jump_host, sshd
+from tests.waiting import wait_for
+
+BAD = {
+    "refusing": "key_refused",
+    "changed": "changed_host_key",
+    "hanging": "timeout",
+}
+
+
+@pytest.fixture
+def stack(stack: Stack) -> Stack:
+    """The stack, told to give up soon on a host that hangs."""
+    stack.environ["EXECUTOR_CONNECT_TIMEOUT_SECONDS"] = "25"
+    return stack
+
+
+@pytest.fixture
+def servers(program: Program, tmp_path: Path) -> Iterator[dict[str, Server]]:
+    """Servers of every kind that know the stack's key, their host keys accepted; one has changed since."""
+    key = program.post("/api/keys/generate", {"name": "scanner"})["public_key"]
+    with ExitStack() as running:
+        start = running.enter_context
+        found = {
+            "direct": start(sshd(tmp_path / "direct", "127.0.0.11", authorized=[key])),
+            "jump": start(jump_host(tmp_path / "jump", "127.0.0.12", authorized=[key])),
+            "behind": start(sshd(tmp_path / "behind", "127.0.0.13", authorized=[key])),
+            "refusing": start(sshd(tmp_path / "refusing", "127.0.0.14")),
+            "changed": start(sshd(tmp_path / "changed", "127.0.0.15", authorized=[key])),
+            "hanging": start(hanging(tmp_path / "hanging", "127.0.0.16", authorized=[key])),
+        }
+        yield found
+
+
+def configure(program: Program, servers: dict[str, Server]) -> dict[str, int]:
+    """Save the SSH configuration, wait for the sync and return the hosts' ids by name."""
+    settings = {name: server.settings(name) for name, server in servers.items()}
+    settings["behind"] += "    ProxyJump jump\n"
+    content = "".join(settings.values()) + "Host *\n    IdentityFile scanner\n    ConnectTimeout 5\n"
+    saved = program.put("/api/ssh-config", {"content": content})
+    assert sorted(saved["added"]) == sorted(servers)
+    known: dict[str, int] = {}
+
+    def synced() -> bool:
+        known.update((host["name"], host["id"]) for host in program.get("/api/hosts")["items"])
+        return set(servers) <= set(known)
+
+    wait_for(synced, 30)
+    return known
+
+
+def accept(program: Program, servers: dict[str, Server]) -> None:
+    for server in servers.values():
+        body = {"hostname": server.address, "port": server.port, "lines": server.host_key}
+        offer = program.post("/api/known-hosts/offers", body)
+        program.post(f"/api/known-hosts/offers/{offer['id']}/accept", {"accept_changed": False})
+
+
+def tag(program: Program, hosts: dict[str, int], *names: str) -> None:
+    for name in names:
+        program.patch(f"/api/hosts/{hosts[name]}", {"tags": ["night"]})
+
+
+def test_one_bad_host_holds_up_and_fails_no_other(
+    page: Page, started: Stack, program: Program, servers: dict[str, Server], facts: Tracker, pictures: Path
+) -> None:
+    hosts = configure(program, servers)
+    accept(program, servers)
+    servers["changed"].change_host_key()
+    tag(program, hosts, "direct", "behind", *BAD)
+    update: dict[str, Any] = {"name": "Data", "task_type": "db_update", "cron_expression": "0 1 * * *"}
+    update["config"] = {"database_type": "gost_debian"}
+    scan: dict[str, Any] = {"name": "By night", "task_type": "scan", "cron_expression": "0 2 * * *"}
+    scan |= {"config": {"scan_type": "fast"}, "host_tag": "night"}
+    assert program.run_to_end(program.post("/api/scheduled-tasks/", update)["id"])["status"] == "success"
+
+    run = program.run_to_end(program.post("/api/scheduled-tasks/", scan)["id"], seconds=240)
+
+    lines = {line["name"]: line for line in program.get(f"/api/runs/{run['id']}/hosts")["items"]}
+    assert run["status"] == "partial"
+    assert {name: line["outcome"] for name, line in lines.items()} == {
+        "direct": "success",
+        "behind": "success",
+        **dict.fromkeys(BAD, "failed"),
+    }
+    expected = set(expected_findings(facts))
+    for name in ("direct", "behind"):
+        found = {each["cve_id"] for each in program.findings(run["id"]) if each["host_name"] == name}
+        assert found == expected
+    for name in BAD:
+        assert lines[name]["message"]
+    sign_in(page, started)
+    page.goto(f"{started.url}/runs/{run['id']}")
+    expect(page.get_by_role("main")).to_contain_text("hanging")
+    page.screenshot(path=pictures / "run-hosts.png", full_page=True)
+    page.goto(f"{started.url}/hosts/")
+    page.screenshot(path=pictures / "hosts.png", full_page=True)
+    each_connection_test_says_what_is_wrong(page, started, program, hosts, pictures)
+
+
+def each_connection_test_says_what_is_wrong(
+    page: Page, started: Stack, program: Program, hosts: dict[str, int], pictures: Path
+) -> None:
+    for name, outcome in {"direct": "ok", "behind": "ok", **BAD}.items():
+        program.post(f"/api/hosts/{hosts[name]}/connection-test")
+
+        def over(path: str = f"/api/hosts/{hosts[name]}/connection-test") -> bool:
+            return program.get(path)["completed_at"] is not None
+
+        wait_for(over, 120)
+        answer = program.get(f"/api/hosts/{hosts[name]}/connection-test")
+        assert [each["outcome"] for each in answer["servers"]] == [outcome], (name, answer)
+    page.goto(f"{started.url}/hosts/{hosts['refusing']}/test")
+    expect(page.get_by_role("main")).to_contain_text("The host does not let our key in.")
+    page.screenshot(path=pictures / "connection-test.png", full_page=True)
+
+
+def test_a_host_that_vanishes_is_retired_with_its_tasks_and_returns_as_itself(
+    program: Program, servers: dict[str, Server]
+) -> None:
+    hosts = configure(program, servers)
+    scan: dict[str, Any] = {"name": "Direct", "task_type": "scan", "cron_expression": "0 2 * * *"}
+    scan |= {"config": {"scan_type": "fast"}, "host_id": hosts["direct"]}
+    task = program.post("/api/scheduled-tasks/", scan)["id"]
+    whole = program.get("/api/ssh-config")["content"]
+    start = whole.index("Host direct\n")
+    without = whole[:start] + whole[whole.index("Host ", start + 1) :]
+
+    def is_paused() -> bool:
+        return program.get(f"/api/scheduled-tasks/{task}")["next_run_at"] is None
+
+    assert program.put("/api/ssh-config?dry_run=true", {"content": without})["retired"] == ["direct"]
+    assert not is_paused()
+    assert program.put("/api/ssh-config", {"content": without})["retired"] == ["direct"]
+    wait_for(is_paused, 30)
+    assert program.get(f"/api/hosts/{hosts['direct']}")["retired_at"] is not None
+
+    program.put("/api/ssh-config", {"content": whole})
+    wait_for(lambda: not is_paused(), 30)
+
+    assert program.get(f"/api/hosts/{hosts['direct']}")["retired_at"] is None

@@ -1,0 +1,25 @@
+"""`vulsweb hosts sync`."""
+
+from flask import Flask
+
+from vulsweb import hosts
+
+
+def test_the_hosts_are_brought_in_step_and_what_is_wrong_is_named(app: Flask) -> None:
+    app.config["VULS_CONFIG"].write_text('[servers.a]\nhost = "192.0.2.1"\n[servers.bad]\nhost = 7\n')
+
+    done = app.test_cli_runner().invoke(args=["hosts", "sync"])
+
+    assert "Hosts: 1 created, 0 updated, 0 retired, 0 unchanged; 1 entry cannot be used." in done.output
+    assert "[servers.bad]: host must be text" in done.output
+    assert done.exit_code == 1
+    assert [host.name for host in hosts.scannable()] == ["a"]
+
+
+def test_a_file_that_does_not_parse_is_told_with_its_place(app: Flask) -> None:
+    app.config["VULS_CONFIG"].write_text("[servers.a\n")
+
+    done = app.test_cli_runner().invoke(args=["hosts", "sync"])
+
+    assert "config.toml, line 1, column 11" in done.output
+    assert done.exit_code == 1
