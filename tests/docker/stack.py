@@ -2,39 +2,24 @@
 
 import json
 import subprocess
-import tarfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from tests import images
 from tests.dockerd import Engine
-from tests.e2e.stack import wait_for
+from tests.e2e.stack import Program, wait_for
 from tests.mirror.expected import QUERY
 from vulsweb.local.valkey import free_port
 
 ROOT = Path(__file__).parents[2]
-SERVER = "target"
-
 SSH_CONFIG = """\
-Host {server}
-  HostName {name}
-  User vuls
-  IdentityFile /data/ssh/keys/target
-  IdentitiesOnly yes
-  UserKnownHostsFile /data/ssh/known_hosts
-  StrictHostKeyChecking yes
-  ConnectTimeout 10
-  BatchMode yes
-"""
-CONFIG_TOML = f"""\
-[servers.{SERVER}]
-host = "{SERVER}"
-sshConfigPath = "/data/ssh/config"
-scanMode = ["fast"]
+Host target
+    HostName {name}
+    User vuls
+    IdentityFile target
 """
 
 
@@ -111,22 +96,23 @@ class ComposeStack:
         self.engine.docker(*beside, f"--name={self.target}", f"--env=AUTHORIZED_KEY={public}", images.TARGET)
         self.engine.docker(*beside, f"--name={self.mirror}", "--init", images.MIRROR)
 
-    def fill(self) -> None:
-        """Put the hosts, their keys and the mirror's certificate where the web keeps them."""
-        host_key = self._soon(self.target, "cat /etc/ssh/ssh_host_ed25519_key.pub").split()[:2]
-        files = {
-            "config/config.toml": CONFIG_TOML,
-            "config/ca.pem": self._soon(self.mirror, "cat /tmp/mirror-*/mirror-ca.pem"),
-            "ssh/config": SSH_CONFIG.format(server=SERVER, name=self.target),
-            "ssh/known_hosts": f"{self.target} {' '.join(host_key)}\n",
-            "ssh/keys/target": (self.folder / "key").read_text(),
-        }
-        packed = _tar(files)
+    def trust_mirror(self) -> None:
+        """Put the mirror's certificate where the executor takes it from."""
+        certificate = self._soon(self.mirror, "cat /tmp/mirror-*/mirror-ca.pem")
         self.run(
             *("deploy/compose", "run", "--rm", "--no-deps", "-T", "migrate"),
-            *("tar", "--extract", "--directory=/data"),
-            stdin=packed,
+            *("sh", "-c", "cat >/data/config/ca.pem"),
+            stdin=certificate.encode(),
         )
+
+    def add_target(self, program: Program) -> None:
+        """Have the host known as a person would: its key, its host key, and the SSH configuration."""
+        host_key = self._soon(self.target, "cat /etc/ssh/ssh_host_ed25519_key.pub").split()[:2]
+        program.post("/api/keys", {"name": "target", "private_key": (self.folder / "key").read_text()})
+        place = {"hostname": self.target, "port": 22, "lines": " ".join(host_key)}
+        offer = program.post("/api/known-hosts/offers", place)
+        program.post(f"/api/known-hosts/offers/{offer['id']}/accept", {})
+        program.put("/api/ssh-config", {"content": SSH_CONFIG.format(name=self.target)})
 
     def installed_on_target(self) -> str:
         """Return what dpkg says is installed on the host."""
@@ -163,16 +149,6 @@ class ComposeStack:
         return said[-1] + "\n"
 
 
-def _tar(files: Mapping[str, str]) -> bytes:
-    packed = BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        for name, content in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(content.encode()), 0o600
-            archive.addfile(entry, BytesIO(content.encode()))
-    return packed.getvalue()
-
-
 @contextmanager
 def compose_stack(engine: Engine, folder: Path) -> Iterator[ComposeStack]:
     """Yield the running stack; afterwards nothing of it is left."""
@@ -180,7 +156,7 @@ def compose_stack(engine: Engine, folder: Path) -> Iterator[ComposeStack]:
     try:
         stack.begin_surroundings()
         stack.run("deploy/make-secrets", str(stack.secrets))
-        stack.fill()
+        stack.trust_mirror()
         stack.run("deploy/up")
         yield stack
     finally:

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from tests import images
-from tests.docker.stack import SERVER, ComposeStack, compose_stack
+from tests.docker.stack import ComposeStack, compose_stack
 from tests.dockerd import Engine
 from tests.e2e.stack import Program, wait_for
 from tests.mirror.documents import debian_tracker
@@ -60,6 +60,8 @@ def test_the_first_start_made_a_person_who_can_sign_in(stack: ComposeStack) -> N
 def test_a_database_is_fetched_and_a_host_scanned_in_containers(
     stack: ComposeStack, program: Program
 ) -> None:
+    stack.add_target(program)
+    wait_for(lambda: bool(program.get("/api/hosts")["items"]), seconds=60)
     (host,) = program.get("/api/hosts")["items"]
     update = program.post("/api/scheduled-tasks/", DEBIAN)
     scan = program.post(
@@ -76,7 +78,7 @@ def test_a_database_is_fetched_and_a_host_scanned_in_containers(
     fetched = program.run_to_end(update["id"], seconds=240)
     scanned = program.run_to_end(scan["id"], seconds=240)
 
-    assert host["name"] == SERVER
+    assert host["hostname"] == stack.target
     assert (fetched["status"], fetched["error_message"]) == ("success", None)
     assert (scanned["status"], scanned["error_message"]) == ("success", None)
     found = {finding["cve_id"] for finding in program.findings(scanned["id"])}
