@@ -49,7 +49,7 @@ def address(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[str]:
-    """The application, listening, with what the examples speak of: hosts 1 to 3, task 1, active run 7, SSH."""
+    """The application, listening, with what the examples speak of: hosts, task 1, active run 7, SSH."""
     (tmp_path / "config.toml").touch()
     monkeypatch.setitem(app.config, "VULS_CONFIG", tmp_path / "config.toml")
     monkeypatch.setitem(app.config, "SSH_FOLDER", tmp_path / "ssh")

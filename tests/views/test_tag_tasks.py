@@ -1,17 +1,18 @@
 """Tasks for all hosts of a tag, tasks that pause, and runs over several hosts."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from tests.conftest import NOW
-from tests.views.conftest import MakeRun
-from vulsweb import hosts
+from tests.views.conftest import MakeRun, cve, document
+from vulsweb import findings, hosts
 from vulsweb.extensions import db
-from vulsweb.models import Host, RunHost, RunStatus, ScheduledTask
+from vulsweb.models import Host, Run, RunHost, RunStatus, ScheduledTask
+from vulsweb.vuls import results
 from vulsweb.vuls.results import Outcome
 
 MakeHost = Callable[..., Host]
@@ -110,8 +111,13 @@ def test_a_run_over_several_hosts_says_of_each_what_it_came_to(
     run = make_run(RunStatus.PARTIAL, make_task(host_id="", host_tag="web"), reason="b: no.")
     for name, outcome in (("a", Outcome.SUCCESS), ("b", Outcome.FAILED)):
         message = "b: Failed to connect." if name == "b" else None
-        line = RunHost(run_id=run.id, name=name, host_id=make_host(name).id, outcome=outcome, message=message)
-        db.session.add(line)
+        host = make_host(name)
+        db.session.add(RunHost(run_id=run.id, name=name, host_id=host.id, outcome=outcome, message=message))
+        found = document({f"CVE-2026-{host.id}": cve(9.9)})
+        findings.store(
+            run_id=run.id, host=host, document=found, result=results.parse(found), complete=True, now=NOW
+        )
+    run.result_data = {"severity_counts": {"critical": 2}, "opened": 2, "fixed": 0}
     db.session.commit()
 
     page = signed_in.get(f"/runs/{run.id}").text
@@ -119,3 +125,8 @@ def test_a_run_over_several_hosts_says_of_each_what_it_came_to(
     assert re.findall(r'id="line-\d+-\d+"[^>]*><bdi>(.*?)</bdi>', page, re.DOTALL) == ["b", "a"]
     assert "b: Failed to connect." in page
     assert "2 hosts, Fast scan" in page
+    assert re.findall(r'id="on-CVE-2026-(\d+)-\1"', page) == [str(line.host_id) for line in run_lines(run)]
+
+
+def run_lines(run: Run) -> Sequence[RunHost]:
+    return db.session.scalars(select(RunHost).where(RunHost.run_id == run.id).order_by(RunHost.name)).all()
