@@ -16,7 +16,7 @@ from werkzeug.serving import make_server
 
 from tests.conftest import NOW
 from tests.needs import lacking
-from vulsweb import known_hosts, runs, ssh_keys
+from vulsweb import connection_tests, known_hosts, runs, ssh_keys
 from vulsweb.extensions import db
 from vulsweb.models import Host, Run, RunStatus, ScheduledTask, Trigger, User
 from vulsweb.ssh_folder import SshFolder
@@ -54,7 +54,7 @@ def address(
     monkeypatch.setitem(app.config, "VULS_CONFIG", tmp_path / "config.toml")
     monkeypatch.setitem(app.config, "SSH_FOLDER", tmp_path / "ssh")
     idle, busy = make_task(name="Idle"), make_task(name="Busy")
-    make_host("third")
+    connection_tests.start(make_host("third"), NOW)
     for number in range(1, 8):
         run = Run(
             task=busy if number == 7 else idle,
