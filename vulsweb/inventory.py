@@ -10,7 +10,7 @@ from sqlalchemy.orm import joinedload
 
 from vulsweb import targets
 from vulsweb.extensions import db
-from vulsweb.models import Finding, Host, Run, RunHost, ScheduledTask
+from vulsweb.models import Finding, Host, Result, Run, RunHost, ScheduledTask
 from vulsweb.vuls.connections import HostConnection
 from vulsweb.vuls.results import Severity
 
@@ -61,6 +61,7 @@ class Filter:
     text: str = ""
     tag: str = ""
     connection: HostConnection | None = None
+    family: str = ""  # as the latest result has it
 
 
 def query(wanted: Filter, sort: Sort = Sort.NAME, *, descending: bool = False) -> Select[Host]:
@@ -78,6 +79,19 @@ def statistics() -> dict[Show, int]:
     return {
         show: (db.session.scalar(serious) or 0) if show is Show.CRITICAL else next(counts) for show in Show
     }
+
+
+def families() -> dict[str, int]:
+    """Return how many hosts in service there are of each family, the most first."""
+    family = _FAMILY.label("family")
+    counted = select(family).where(_IN_SERVICE).subquery()
+    rows = db.session.execute(
+        select(counted.c.family, func.count())
+        .where(counted.c.family.is_not(None))
+        .group_by(counted.c.family)
+        .order_by(func.count().desc(), counted.c.family)
+    )
+    return {family: count for family, count in rows}  # noqa: C416 - dict() loses the types
 
 
 def open_counts(host_ids: Collection[int]) -> dict[int, dict[Severity, int]]:
@@ -170,6 +184,12 @@ def tag_many(host_ids: Collection[int], word: str, *, on: bool) -> int:
 
 
 _IN_SERVICE = Host.retired_at.is_(None)
+# The latest scan may have failed and left no result; only then is the history looked through.
+_RESULTS = select(Result.family).where(Result.host_id == Host.id)
+_FAMILY = func.coalesce(
+    _RESULTS.where(Result.run_id == Host.last_run_id).scalar_subquery(),
+    _RESULTS.order_by(Result.scanned_at.desc()).limit(1).scalar_subquery(),
+)
 _OPEN_CRITICAL = Finding.fixed_at.is_(None) & (Finding.severity == Severity.CRITICAL)
 
 
@@ -189,6 +209,8 @@ def _where(chosen: Select[Host], wanted: Filter) -> Select[Host]:
         chosen = chosen.where(Host.tags.contains([wanted.tag]))
     if wanted.connection is not None:
         chosen = chosen.where(Host.connection == wanted.connection)
+    if wanted.family:
+        chosen = chosen.where(_FAMILY == wanted.family)
     if wanted.text:
         columns = (Host.name, Host.hostname, Host.notes)
         chosen = chosen.where(or_(*(column.icontains(wanted.text, autoescape=True) for column in columns)))

@@ -120,13 +120,18 @@ class _Messages:
 
 
 @dataclass(frozen=True)
-class _Health:
+class Health:
     """The executor's answer, read with care: it may be older or newer than we are."""
 
     engine: str
     tools: tuple[Tool, ...]
     databases: tuple[Database, ...]
     disk: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def vuls(self) -> str | None:
+        """Return the version of Vuls, in the executor's words; None when it does not tell."""
+        return next((tool.version for tool in self.tools if tool.name == "vuls"), None)
 
 
 def read(config: Mapping[str, Any], now: datetime) -> System:
@@ -140,6 +145,17 @@ def read(config: Mapping[str, Any], now: datetime) -> System:
     # What still hangs (a name server, say) ends by itself; nobody waits for it.
     pool.shutdown(wait=False, cancel_futures=True)
     return _describe(_told(stored), _told(messages), _told(health), now)
+
+
+def health(config: Mapping[str, Any], now: datetime) -> Health | Silence:
+    """Ask the executor alone, with the same patience."""
+    pool = ThreadPoolExecutor(max_workers=1)
+    answer: Future[Health | Silence] = pool.submit(
+        _ask, _ask_executor, config["EXECUTOR_URL"], config["EXECUTOR_API_KEY"], now
+    )
+    wait([answer], timeout=PATIENCE_SECONDS)
+    pool.shutdown(wait=False, cancel_futures=True)
+    return _told(answer)
 
 
 def _ask(question: Callable[..., T], *given: object) -> T | Silence:
@@ -183,11 +199,11 @@ def _ask_workers() -> tuple[str, ...]:
     return tuple(name for answer in answers or () for name in answer)
 
 
-def _ask_executor(url: str, key: str, now: datetime) -> _Health:
+def _ask_executor(url: str, key: str, now: datetime) -> Health:
     with ExecutorClient(url, key, ANSWER_SECONDS) as client:
         told = client.health()
     tools = told.get("tools") or {}
-    return _Health(
+    return Health(
         str(told.get("engine")),
         tuple(Tool(name, bool(tool), (tool or {}).get("version")) for name, tool in sorted(tools.items())),
         databases(told.get("databases") or {}, now),
@@ -211,7 +227,7 @@ def _database(name: DatabaseType, told: Mapping[str, Any] | None, now: datetime)
 
 
 def _describe(
-    stored: _Stored | Silence, messages: _Messages | Silence, health: _Health | Silence, now: datetime
+    stored: _Stored | Silence, messages: _Messages | Silence, health: Health | Silence, now: datetime
 ) -> System:
     worker = _worker(messages)
     known = None if isinstance(health, Silence) else health
@@ -221,7 +237,7 @@ def _describe(
             _beat(stored, now, worker_answers=worker.state is State.OK),
             _redis(messages),
             _postgresql(stored),
-            _executor(health),
+            executor_part(health),
             _tools(known),
             _databases(known),
             _disk(known),
@@ -296,7 +312,8 @@ def _postgresql(stored: _Stored | Silence) -> Part:
     return Part("postgresql", "PostgreSQL", State.FAILED, "PostgreSQL cannot be used.", advice, stored.why)
 
 
-def _executor(health: _Health | Silence) -> Part:
+def executor_part(health: Health | Silence) -> Part:
+    """Say how the executor is, and what to do where it does not answer."""
     if not isinstance(health, Silence):
         return Part("executor", "Executor", State.OK, f"Answers; its engine is {health.engine}.")
     key = "Verify that the API key matches between the services: EXECUTOR_API_KEY is the same on both sides."
@@ -316,7 +333,7 @@ _UNSEEN = "Cannot be seen while the executor does not answer."
 _EXECUTOR_FIRST = ("See what to do about the executor.",)
 
 
-def _tools(health: _Health | None) -> Part:
+def _tools(health: Health | None) -> Part:
     if health is None:
         return Part("tools", "Scanner's tools", State.WARNING, _UNSEEN, _EXECUTOR_FIRST)
     missing = [tool.name for tool in health.tools if not tool.found]
@@ -327,7 +344,7 @@ def _tools(health: _Health | None) -> Part:
     return Part("tools", "Scanner's tools", State.FAILED, says, advice)
 
 
-def _databases(health: _Health | None) -> Part:
+def _databases(health: Health | None) -> Part:
     name, label = "databases", "Vulnerability databases"
     if health is None:
         return Part(name, label, State.WARNING, _UNSEEN, _EXECUTOR_FIRST)
@@ -347,7 +364,7 @@ def _databases(health: _Health | None) -> Part:
     return Part(name, label, State.WARNING, f"Older than a month: {', '.join(old)}.", advice)
 
 
-def _disk(health: _Health | None) -> Part:
+def _disk(health: Health | None) -> Part:
     if health is None:
         return Part("disk", "Disk", State.WARNING, _UNSEEN, _EXECUTOR_FIRST)
     if not {"free_bytes", "total_bytes"} <= health.disk.keys():

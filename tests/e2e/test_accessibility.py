@@ -130,6 +130,7 @@ def test_axe_finds_nothing(
         "/findings/?search=nothing+like+it",
         "/findings/?status=fixed",
         "/findings/CVE-2026-19",
+        "/databases/",
         f"/runs/{finished.id + len(RunStatus)}",
         "/runs/",
         f"/runs/{finished.id + 10}",

@@ -22,7 +22,7 @@ LAYERS = [
     {"hosts", "scan_lines"},
     {"conclusions", "inventory", "tasks", "system", "host_syncs"},
     {"ssh_configs"},
-    {"overview", "worker", "doors"},
+    {"databases", "overview", "worker", "doors"},
     {"views", "api", "local"},
     {"cli"},
     {"__init__"},

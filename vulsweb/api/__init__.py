@@ -7,6 +7,7 @@ from flask_smorest import Api
 from werkzeug.exceptions import Unauthorized
 
 from vulsweb.api import (
+    databases,
     docs,
     document,
     findings,
@@ -27,6 +28,7 @@ BLUEPRINTS = (
     hosts.bp,
     ssh_config.bp,
     keys.bp,
+    databases.bp,
     system.bp,
 )
 

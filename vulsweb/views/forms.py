@@ -13,6 +13,7 @@ from werkzeug.datastructures import MultiDict
 from vulsweb import finding_lists, history, tasks
 from vulsweb.models import Overlap, RunStatus, ScheduledTask, TaskType, Trigger
 from vulsweb.models.run import ACTIVE
+from vulsweb.vuls.databases import DatabaseType
 
 TEXT_FIELDS = (
     "name",
@@ -69,12 +70,12 @@ def of_task(task: ScheduledTask) -> dict[str, Any]:
 
 
 def of_new(query: Mapping[str, str], zone: str) -> dict[str, Any]:
-    """Return the values of the form for a new task in `zone`; the address may choose type and host or tag."""
-    wanted = query.get("type")
+    """Return the values of the form for a new task in `zone`; the address may choose type and target."""
+    wanted, database = query.get("type"), query.get("database")
     return dict.fromkeys(TEXT_FIELDS, "") | {
         "task_type": wanted if wanted in set(TaskType) else TaskType.SCAN.value,
         "scan_type": "fast",
-        "database_type": "all",
+        "database_type": database if database in set(DatabaseType) else DatabaseType.ALL.value,
         "target": "tag" if query.get("tag") else "host",
         "host_id": query.get("host", ""),
         "host_tag": query.get("tag", ""),

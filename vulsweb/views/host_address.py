@@ -25,6 +25,7 @@ class HostList:
             "show": "" if wanted.show is Show.ALL else wanted.show,
             "connection": wanted.connection,
             "tag": wanted.tag,
+            "family": wanted.family,
             "search": wanted.text,
         }
         return {name: str(value) for name, value in named.items() if value}
@@ -63,6 +64,7 @@ def host_list(query: MultiDict[str, str]) -> HostList:
             show=Show(show) if show in set(Show) else Show.ALL,
             text=_line(query.get("search", "")),
             tag=_line(query.get("tag", "")),
+            family=_line(query.get("family", "")),
             connection=HostConnection(connection) if connection in set(HostConnection) else None,
         ),
         sort=Sort(name) if known else Sort.NAME,

@@ -1,6 +1,13 @@
-"""The catalogue of vulnerability databases: what they are called and whom they serve."""
+"""The catalogue of vulnerability databases: what each holds, whom it serves, and which Vuls reads it.
+
+All that is known of Vuls' detector stands here, and only here; it was read from its sources tag by tag.
+"""
 
 import enum
+import re
+from dataclasses import dataclass
+
+Version = tuple[int, int, int]
 
 
 class DatabaseType(enum.StrEnum):
@@ -36,21 +43,158 @@ _LABELS = {
     DatabaseType.GOST_REDHAT: "GOST Red Hat",
 }
 
-# Which database detects for which family (result field `family`), from Vuls' detector at v0.26:
-# Debian and Ubuntu are matched by gost alone, the rest by OVAL.
-_DETECTS = {
-    "debian": DatabaseType.GOST_DEBIAN,
-    "raspbian": DatabaseType.GOST_DEBIAN,
-    "ubuntu": DatabaseType.GOST_UBUNTU,
-    "redhat": DatabaseType.REDHAT,
-    "centos": DatabaseType.REDHAT,
-    "alma": DatabaseType.REDHAT,
-    "rocky": DatabaseType.REDHAT,
-    "amazon": DatabaseType.AMAZON,
-    "alpine": DatabaseType.ALPINE,
-}
+
+@dataclass(frozen=True)
+class Entry:
+    """One database of the catalogue."""
+
+    name: DatabaseType
+    about: str
+    tool: str  # fetches it
+    file: str  # holds it, perhaps with others
+    families: tuple[str, ...]  # as results name them; none: every one
+    detects: bool  # without it nothing is found there; else it adds to what others find
+    unread_from: Version  # the first Vuls that does not look into it
+
+    def serves(self, family: str) -> bool:
+        """Say whether it holds anything about hosts of the family."""
+        return not self.families or family in self.families
 
 
-def detecting(family: str) -> DatabaseType | None:
-    """Return the database without which Vuls finds nothing for `family`; None when we know of none."""
-    return _DETECTS.get(family)
+@dataclass(frozen=True)
+class Reading:
+    """Whether a Vuls reads a database, and the sentence that says why; None: that is not known."""
+
+    read: bool | None
+    why: str
+
+
+_OVAL = ("goval-dictionary", "oval.sqlite3")
+_GOST = ("gost", "gost.sqlite3")
+_REDHATS = ("redhat", "centos", "alma", "rocky")
+_DEBIANS = ("debian", "raspbian")
+CATALOGUE = (
+    Entry(
+        DatabaseType.NVD,
+        "The National Vulnerability Database: scores and descriptions of every CVE.",
+        "go-cve-dictionary",
+        "cve.sqlite3",
+        (),
+        detects=False,
+        unread_from=(0, 40, 0),
+    ),
+    Entry(
+        DatabaseType.UBUNTU,
+        "Canonical's definitions of which package versions are affected.",
+        *_OVAL,
+        ("ubuntu",),
+        detects=False,  # beside GOST, in the versions that read it
+        unread_from=(0, 23, 1),
+    ),
+    Entry(
+        DatabaseType.DEBIAN,
+        "Debian's definitions of which package versions are affected.",
+        *_OVAL,
+        _DEBIANS,
+        detects=False,  # beside GOST, in the versions that read it
+        unread_from=(0, 23, 1),
+    ),
+    Entry(
+        DatabaseType.REDHAT,
+        "Red Hat's definitions, which CentOS, AlmaLinux and Rocky Linux follow.",
+        *_OVAL,
+        _REDHATS,
+        detects=True,
+        unread_from=(0, 29, 0),
+    ),
+    Entry(
+        DatabaseType.AMAZON,
+        "Amazon's security advisories for its Linux 2 and 2023.",
+        *_OVAL,
+        ("amazon",),
+        detects=True,
+        unread_from=(0, 38, 6),
+    ),
+    Entry(
+        DatabaseType.ALPINE,
+        "Alpine's list of the versions in which a flaw was fixed.",
+        *_OVAL,
+        ("alpine",),
+        detects=True,
+        unread_from=(0, 33, 0),
+    ),
+    Entry(
+        DatabaseType.GOST_UBUNTU,
+        "Ubuntu's security tracker, flaws without a fix included.",
+        *_GOST,
+        ("ubuntu",),
+        detects=True,
+        unread_from=(0, 33, 3),
+    ),
+    Entry(
+        DatabaseType.GOST_DEBIAN,
+        "Debian's security tracker, flaws without a fix included.",
+        *_GOST,
+        _DEBIANS,
+        detects=True,
+        unread_from=(0, 39, 0),
+    ),
+    Entry(
+        DatabaseType.GOST_REDHAT,
+        "What Red Hat says of a CVE, on whichever host: its own score, state and advice.",
+        *_GOST,
+        (),
+        detects=False,
+        unread_from=(0, 39, 0),
+    ),
+)
+# Taken where a Vuls does not say its version, as one built from source: these are what we build.
+CLASSIC: Version = (0, 26, 0)
+_VERSION = re.compile(r"v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})(?![\d.])")
+
+
+def version(text: str | None) -> Version | None:
+    """Return the version that `text` begins with, such as v0.26.0; None when it is not one."""
+    found = _VERSION.match(text or "")
+    return (int(found[1]), int(found[2]), int(found[3])) if found else None
+
+
+def named(vuls: Version) -> str:
+    """Return a version as people read it, such as "Vuls v0.26.0"."""
+    return "Vuls v{}.{}.{}".format(*vuls)
+
+
+def read_by(vuls: Version) -> tuple[Entry, ...]:
+    """Return the databases that this Vuls looks into."""
+    return tuple(entry for entry in CATALOGUE if vuls < entry.unread_from)
+
+
+def needed(family: str, vuls: Version | None) -> tuple[DatabaseType, ...]:
+    """Return the databases without which this Vuls finds nothing on hosts of `family`, if it reads any.
+
+    Without a version they are those that a classic Vuls needs.
+    """
+    return tuple(entry.name for entry in read_by(vuls or CLASSIC) if entry.detects and entry.serves(family))
+
+
+def is_covered(family: str) -> bool:
+    """Say whether some Vuls finds flaws of `family` in one of these databases."""
+    return any(entry.detects and entry.serves(family) for entry in CATALOGUE)
+
+
+def reading(entry: Entry, vuls: str | None) -> Reading:
+    """Say whether the Vuls of this version, in its own words, reads the database, and why."""
+    number = version(vuls)
+    if number is None:
+        return Reading(None, "Which databases this Vuls reads is not known, since its version is not.")
+    if number < entry.unread_from:
+        why = "finds nothing without it" if entry.detects else "adds what it says to what others find"
+        return Reading(True, f"{named(number)} reads it, and {why}.")
+    vain = "does not read it; fetching it would be in vain."
+    return Reading(False, f"{named(number)} {vain} {_instead(entry, number)}")
+
+
+def _instead(entry: Entry, vuls: Version) -> str:
+    others = dict.fromkeys(name for family in entry.families for name in needed(family, vuls))
+    # Since v0.29 Vuls moved, family by family, to a database of its own, called vuls2.
+    return f"It looks into {' and '.join(each.label for each in others) or 'its vuls2 database'} instead."

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from vulsweb.vuls.databases import detecting
+from vulsweb.vuls import databases as catalogue
 
 JSON_VERSION = 4
 TITLE_LENGTH = 300
@@ -101,7 +101,7 @@ class ScanResult:
     family: str
     release: str
     scanned_at: datetime
-    reported: bool
+    reported_by: str  # the version of Vuls that looked for CVEs, in its own words; empty: none did
     package_count: int
     errors: tuple[str, ...]
     findings: tuple[ParsedFinding, ...]
@@ -131,7 +131,7 @@ def parse(document: bytes) -> ScanResult:
         family=_text(data, "family"),
         release=_text(data, "release"),
         scanned_at=_moment(_text(data, "scannedAt")),
-        reported=bool(data.get("reportedVersion")),
+        reported_by=str(data.get("reportedVersion") or ""),
         package_count=len(packages),
         errors=tuple(str(line) for line in _list(data, "errors")),
         findings=tuple(_finding(cve_id, entry, packages) for cve_id, entry in sorted(cves.items())),
@@ -158,15 +158,26 @@ def judge(result: ScanResult, databases: Collection[str]) -> tuple[Outcome, str 
         return Outcome.FAILED, "Vuls could not tell which system runs there."
     if not result.package_count:
         return Outcome.FAILED, "Vuls read no installed packages."
-    if not result.reported:
+    if not result.reported_by:
         return Outcome.PARTIAL, "It was scanned, but the report that finds CVEs did not run."
-    needed = detecting(result.family)
-    if needed is None:
-        return Outcome.PARTIAL, f"No database that we know of covers {result.family}."
-    if needed.value not in databases:
+    return _judge_databases(result, databases)
+
+
+def _judge_databases(result: ScanResult, databases: Collection[str]) -> tuple[Outcome, str | None]:
+    family, vuls = _one_line(result.family), catalogue.version(result.reported_by)
+    if not catalogue.is_covered(result.family):
+        return Outcome.PARTIAL, f"No database that we know of covers {family}."
+    needed = catalogue.needed(result.family, vuls)
+    if vuls and not needed:
         return Outcome.PARTIAL, (
-            f"There was no vulnerability database for {result.family} to look into, so nothing was found."
-            f" First run a database update of {needed.label} or of all databases."
+            f"{catalogue.named(vuls)} looks for CVEs of {family} in its vuls2 database, of which Vuls Web"
+            " knows nothing, so something may be missing."
+        )
+    missing = [name.label for name in needed if name.value not in databases]
+    if missing:
+        return Outcome.PARTIAL, (
+            f"There was no vulnerability database for {family} to look into, so nothing was found."
+            f" First run a database update of {' and '.join(missing)} or of all databases."
         )
     return Outcome.SUCCESS, None
 

@@ -1,0 +1,134 @@
+"""The vulnerability databases as they stand: what is here, who needs it, and what keeps it fresh. Reads only."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import joinedload
+
+from vulsweb import inventory, system
+from vulsweb.extensions import db
+from vulsweb.models import ScheduledTask, TaskType
+from vulsweb.system import Database, Health, Part, State
+from vulsweb.vuls import databases as catalogue
+from vulsweb.vuls.databases import DatabaseType, Entry, Reading
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """What the latest update of a database came to."""
+
+    run_id: int
+    status: str  # of the database's own step, or of the run where it had none
+    label: str
+    message: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Line:
+    """One database: what it is, what is in it, and whether that is of use."""
+
+    entry: Entry
+    held: Database | None  # None: the executor does not say
+    reading: Reading
+    hosts: Mapping[str, int]  # hosts in service that it serves, by family
+    tasks: Sequence[ScheduledTask]
+    fetch: Fetch | None
+
+    @property
+    def is_needed(self) -> bool:
+        """Say whether nothing would be found on some host without it."""
+        return bool(self.hosts) and self.entry.detects and self.reading.read is not False
+
+    @property
+    def lacks_task(self) -> bool:
+        """Say whether it is needed, and nothing keeps it fresh."""
+        return self.is_needed and not self.tasks
+
+
+@dataclass(frozen=True)
+class Databases:
+    """All databases at one moment."""
+
+    executor: Part
+    vuls: str | None  # its version, where the executor tells one that can be read
+    lines: tuple[Line, ...]
+    uncovered: Mapping[str, int]  # hosts in service that none of them serves, by family
+    moved: Mapping[str, int]  # those for which the running Vuls reads none of these any more
+
+    @property
+    def answers(self) -> bool:
+        """Say whether the executor told what it has."""
+        return self.executor.state is State.OK
+
+    @property
+    def is_empty(self) -> bool:
+        """Say whether nothing has ever been fetched."""
+        return self.answers and not any(line.held and line.held.rows for line in self.lines)
+
+
+def read(config: Mapping[str, Any], now: datetime) -> Databases:
+    """Return how the databases stand, within some two seconds whether the executor answers or not."""
+    told = system.health(config, now)
+    health = told if isinstance(told, Health) else None
+    held = {database.name: database for database in health.databases} if health else {}
+    vuls = health.vuls if health else None
+    version = catalogue.version(vuls)
+    families, updates = inventory.families(), _updates()
+    lines = [
+        Line(
+            entry,
+            held.get(entry.name),
+            catalogue.reading(entry, vuls),
+            {family: count for family, count in families.items() if entry.serves(family)},
+            updates[entry.name],
+            _fetch(entry.name, updates[entry.name]),
+        )
+        for entry in catalogue.CATALOGUE
+    ]
+    covered = {family: count for family, count in families.items() if catalogue.is_covered(family)}
+    return Databases(
+        system.executor_part(told),
+        catalogue.named(version) if version else None,
+        tuple(sorted(lines, key=lambda line: (not line.is_needed, line.reading.read is False))),
+        {family: count for family, count in families.items() if family not in covered},
+        {family: count for family, count in covered.items() if not catalogue.needed(family, version)},
+    )
+
+
+def reading(config: Mapping[str, Any], name: DatabaseType, now: datetime) -> Reading | None:
+    """Say whether the Vuls that runs reads the database; None when that is not to be learnt now."""
+    told = system.health(config, now)
+    entry = next((each for each in catalogue.CATALOGUE if each.name == name), None)
+    return catalogue.reading(entry, told.vuls) if entry and isinstance(told, Health) else None
+
+
+def _updates() -> dict[DatabaseType, list[ScheduledTask]]:
+    """Return the tasks that update each database, those that run next first."""
+    found = db.session.scalars(
+        select(ScheduledTask)
+        .where(ScheduledTask.task_type == TaskType.DB_UPDATE)
+        .options(joinedload(ScheduledTask.last_run))
+        .order_by(ScheduledTask.next_run_at.asc().nulls_last(), ScheduledTask.id)
+    ).all()
+    return {
+        entry.name: [task for task in found if task.database_type in (entry.name, DatabaseType.ALL)]
+        for entry in catalogue.CATALOGUE
+    }
+
+
+def _fetch(name: DatabaseType, tasks: Sequence[ScheduledTask]) -> Fetch | None:
+    # Runs are numbered in the order in which they were asked for.
+    ran = [task.last_run for task in tasks if task.last_run is not None]
+    run = max(ran, key=lambda each: each.id, default=None)
+    if run is None:
+        return None
+    steps = (run.result_data or {}).get("databases", [])
+    step = next((each for each in steps if each["name"] == name), None)
+    at = run.completed_at or run.started_at or run.created_at
+    if step is None:
+        return Fetch(run.id, run.status.value, run.status.label, run.reason or "", at)
+    return Fetch(run.id, step["status"], str(step["status"]).capitalize(), step["message"] or "", at)

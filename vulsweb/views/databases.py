@@ -1,0 +1,57 @@
+"""`/databases/`: what Vuls looks into, how old it is, and what keeps it fresh."""
+
+from datetime import UTC, datetime
+
+from flask import Blueprint, current_app, render_template, request
+from flask.typing import ResponseReturnValue
+from flask_login import login_required
+
+from vulsweb import databases
+from vulsweb.databases import Databases
+from vulsweb.views import live
+from vulsweb.vuls.databases import DatabaseType
+
+bp = Blueprint("databases", __name__, url_prefix="/databases")
+
+
+@bp.get("/")
+@login_required
+def index() -> ResponseReturnValue:
+    """Show every database of the catalogue."""
+    found = _read()
+    return render_template("databases/index.html", found=found, seen=_key(found))
+
+
+@bp.get("/live")
+@login_required
+def live_part() -> ResponseReturnValue:
+    """Return the databases when something about them has changed."""
+    found = _read()
+    return live.fragment("databases/_live.html", _key(found), found=found)
+
+
+@bp.get("/hint")
+@login_required
+def hint() -> str:
+    """Say beside the form's field whether the Vuls that runs reads the database that is chosen there."""
+    name = request.args.get("database_type", "")
+    known = name in set(DatabaseType) and name != DatabaseType.ALL
+    reading = databases.reading(current_app.config, DatabaseType(name), _now()) if known else None
+    return render_template("databases/_hint.html", reading=reading)
+
+
+def _read() -> Databases:
+    return databases.read(current_app.config, _now())
+
+
+def _key(found: Databases) -> str:
+    tasks = [
+        [(task.id, task.name, task.active, task.next_run_at, task.last_run_id) for task in line.tasks]
+        for line in found.lines
+    ]
+    facts = [(line.held, line.reading, line.hosts, line.fetch) for line in found.lines]
+    return live.key(found.executor, found.uncovered, found.moved, facts, tasks)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
