@@ -2,6 +2,7 @@
 
 import contextlib
 import contextvars
+import json
 import shutil
 import sqlite3
 import stat
@@ -206,6 +207,10 @@ class Installation:
         for name in names:
             (self.tools / name).write_text("#!/bin/sh\n")
             (self.tools / name).chmod(stat.S_IRWXU)
+
+    def add_version(self, vuls: str) -> None:
+        """Say which Vuls is installed, as the builder of the tools does."""
+        (self.tools / "versions.json").write_text(json.dumps({"vuls": vuls}))
 
     def add_database(self, fetched_at: str = "2026-01-01T00:00:00Z") -> None:
         """Leave a database with a row in it."""

@@ -1,4 +1,4 @@
-"""The vulnerability databases as they stand: what is here, who needs it, and what keeps it fresh. Reads only."""
+"""The vulnerability databases as they stand: what is here, who needs it, what keeps it fresh. Reads only."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -282,5 +282,6 @@ def test_the_openapi_document_describes_every_call(api: FlaskClient) -> None:
         "/api/hosts/{host_id}",
         "/api/hosts/sync-from-vuls-config",
         "/api/runs/{run_id}/hosts",
+        "/api/databases",
         "/api/system",
     }

@@ -130,6 +130,26 @@ def test_a_result_is_judged_by_what_it_holds(
 
 
 @pytest.mark.parametrize(
+    ("vuls", "outcome", "said"),
+    [
+        ("v0.33.2", Outcome.SUCCESS, "None"),
+        ("v0.33.3", Outcome.PARTIAL, "Vuls v0.33.3 looks for CVEs of ubuntu in its vuls2 database"),
+        # Built from source it does not know its version; what we build is of the classic kind.
+        ("`make build` or `make install` will show the version", Outcome.SUCCESS, "None"),
+    ],
+)
+def test_a_result_is_judged_by_the_vuls_that_looked_for_cves(
+    document: dict[str, Any], vuls: str, outcome: Outcome, said: str
+) -> None:
+    change = {"family": "ubuntu", "reportedVersion": vuls}
+
+    judged, sentence = results.judge(parse(document | change), {"gost_ubuntu"})
+
+    assert judged is outcome
+    assert said in str(sentence)
+
+
+@pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"jsonVersion": 3}, "jsonVersion is 3"),

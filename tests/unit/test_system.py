@@ -226,6 +226,6 @@ def test_a_database_that_missed_its_month_is_old(app: Flask, installation: Insta
     ("free", "state"), [(50 * 10**9, State.OK), (3 * 10**9, State.WARNING), (10**8, State.FAILED)]
 )
 def test_little_room_on_the_disk_is_said_in_time(free: int, state: State) -> None:
-    health = system._Health("local", (), (), {"free_bytes": free, "total_bytes": 10**11})
+    health = system.Health("local", (), (), {"free_bytes": free, "total_bytes": 10**11})
 
     assert system._disk(health).state is state

@@ -46,7 +46,8 @@ class KnownDatabaseOut(Schema):
         fields.String(), required=True, metadata={"description": "Whom it serves; empty: every system."}
     )
     detects = fields.Boolean(
-        required=True, metadata={"description": "Whether nothing is found without it, on hosts that it serves."}
+        required=True,
+        metadata={"description": "Whether nothing is found without it, on hosts that it serves."},
     )
     read = fields.Boolean(
         required=True,

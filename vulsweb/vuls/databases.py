@@ -187,11 +187,13 @@ def reading(entry: Entry, vuls: str | None) -> Reading:
     number = version(vuls)
     if number is None:
         return Reading(None, "Which databases this Vuls reads is not known, since its version is not.")
-    if number < entry.unread_from:
-        why = "finds nothing without it" if entry.detects else "adds what it says to what others find"
-        return Reading(True, f"{named(number)} reads it, and {why}.")
-    vain = "does not read it; fetching it would be in vain."
-    return Reading(False, f"{named(number)} {vain} {_instead(entry, number)}")
+    if number >= entry.unread_from:
+        vain = "does not read it; fetching it would be in vain."
+        return Reading(read=False, why=f"{named(number)} {vain} {_instead(entry, number)}")
+    use = (
+        "finds nothing on such hosts without it" if entry.detects else "adds what it says to what others find"
+    )
+    return Reading(read=True, why=f"{named(number)} reads it, and {use}.")
 
 
 def _instead(entry: Entry, vuls: Version) -> str:

@@ -1,0 +1,108 @@
+"""The catalogue of databases: whom each serves, and which versions of Vuls read it."""
+
+import pytest
+
+from executor import databases as executors
+from vulsweb.vuls import databases as catalogue
+from vulsweb.vuls.databases import DatabaseType
+
+ENTRIES = {entry.name: entry for entry in catalogue.CATALOGUE}
+
+
+def test_every_database_stands_in_it_once() -> None:
+    assert list(ENTRIES) == [name for name in DatabaseType if name is not DatabaseType.ALL]
+    assert len(ENTRIES) == len(catalogue.CATALOGUE) == 9
+
+
+def test_the_executor_fetches_the_same_with_the_same_tools_into_the_same_files() -> None:
+    ours = {entry.name.value: (entry.tool, entry.file) for entry in catalogue.CATALOGUE}
+
+    assert ours == {name: (each.tool, each.file) for name, each in executors.CATALOGUE.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "last", "next_one"),
+    [
+        ("ubuntu", "v0.23.0", "v0.23.1"),
+        ("debian", "v0.23.0", "v0.23.1"),
+        ("redhat", "v0.28.1", "v0.29.0"),
+        ("alpine", "v0.32.0", "v0.33.0"),
+        ("gost_ubuntu", "v0.33.2", "v0.33.3"),
+        ("amazon", "v0.38.5", "v0.38.6"),
+        ("gost_debian", "v0.38.6", "v0.39.0"),
+        ("gost_redhat", "v0.38.6", "v0.39.0"),
+        ("nvd", "v0.39.3", "v0.40.1"),
+    ],
+)
+def test_each_is_read_up_to_one_version_of_vuls(name: str, last: str, next_one: str) -> None:
+    entry = ENTRIES[DatabaseType(name)]
+
+    assert catalogue.reading(entry, last).read is True
+    assert catalogue.reading(entry, next_one).read is False
+
+
+def test_the_vuls_that_is_built_here_reads_all_but_two() -> None:
+    unread = set(ENTRIES) - {entry.name for entry in catalogue.read_by(catalogue.CLASSIC)}
+
+    assert unread == {DatabaseType.UBUNTU, DatabaseType.DEBIAN}
+
+
+def test_vuls_0_40_reads_none_of_them() -> None:
+    assert catalogue.read_by((0, 40, 1)) == ()
+
+
+@pytest.mark.parametrize(("vuls", "instead"), [("v0.26.0", "GOST Ubuntu"), ("v0.37.0", "its vuls2 database")])
+def test_what_is_not_read_is_said_with_what_is_read_instead(vuls: str, instead: str) -> None:
+    assert catalogue.reading(ENTRIES[DatabaseType.UBUNTU], vuls).why == (
+        f"Vuls {vuls} does not read it; fetching it would be in vain. It looks into {instead} instead."
+    )
+
+
+@pytest.mark.parametrize("text", [None, "", "latest", "`make build` or `make install` will show the version"])
+def test_without_a_version_nothing_is_claimed(text: str | None) -> None:
+    reading = catalogue.reading(ENTRIES[DatabaseType.UBUNTU], text)
+
+    assert reading.read is None
+    assert "is not known" in reading.why
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("v0.26.0", (0, 26, 0)),
+        ("0.38.6", (0, 38, 6)),
+        ("v0.28.1-build-20241218_1 abcdef", (0, 28, 1)),
+        ("v0.26", None),
+        ("v1.2.3.4", None),
+        ("sha256:0.1.2", None),
+    ],
+)
+def test_versions_are_read_in_the_ways_in_which_they_are_written(
+    text: str, number: tuple[int, int, int] | None
+) -> None:
+    assert catalogue.version(text) == number
+
+
+@pytest.mark.parametrize(
+    ("family", "vuls", "names"),
+    [
+        ("debian", (0, 26, 0), ["gost_debian"]),
+        ("raspbian", (0, 26, 0), ["gost_debian"]),
+        ("ubuntu", (0, 26, 0), ["gost_ubuntu"]),
+        ("ubuntu", (0, 23, 0), ["gost_ubuntu"]),
+        ("rocky", (0, 28, 1), ["redhat"]),
+        ("rocky", (0, 29, 0), []),
+        ("amazon", (0, 37, 0), ["amazon"]),
+        ("alpine", None, ["alpine"]),
+        ("windows", (0, 26, 0), []),
+    ],
+)
+def test_a_family_needs_what_its_vuls_looks_into(
+    family: str, vuls: tuple[int, int, int] | None, names: list[str]
+) -> None:
+    assert list(catalogue.needed(family, vuls)) == names
+
+
+def test_some_families_are_covered_by_none() -> None:
+    assert catalogue.is_covered("centos")
+    assert not catalogue.is_covered("oracle")

@@ -1,0 +1,296 @@
+"""The Databases page, and the hint beside the field of the task form."""
+
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from tests.conftest import NOW, TOOLS, Installation
+from tests.views.conftest import MakeRun
+from vulsweb.extensions import db
+from vulsweb.models import Host, Result, Role, RunStatus, ScheduledTask, User
+
+MakeTask = Callable[..., ScheduledTask]
+AddResult = Callable[..., Host]
+LIVE = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def vuls(installation: Installation) -> Installation:
+    """An executor with all tools, among them Vuls v0.26.0."""
+    installation.add_tools(*TOOLS)
+    installation.add_version("v0.26.0")
+    return installation
+
+
+@pytest.fixture
+def add_result(make_run: MakeRun) -> AddResult:
+    """Leave a result of a family for a fresh host, or for the one given, by its latest run."""
+
+    def add(family: str, host: Host | None = None, **fields: object) -> Host:
+        run = make_run(RunStatus.SUCCESS)
+        host = host or run.task.host
+        assert host is not None
+        host.last_run_id = run.id
+        for name, value in fields.items():
+            setattr(host, name, value)
+        facts = {"release": "1", "package_count": 1, "severity_counts": {}, "document": b""}
+        db.session.add(Result(run_id=run.id, host_id=host.id, scanned_at=NOW, family=family, **facts))
+        db.session.commit()
+        return host
+
+    return add
+
+
+@pytest.fixture
+def silence(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An executor that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setitem(app.config, "EXECUTOR_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        yield
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+def row(client: FlaskClient, name: str) -> str:
+    """Return the row of a database, without its markup."""
+    found = re.search(rf'<tr id="database-{name}">.*?</tr>', client.get("/databases/").text, re.DOTALL)
+    assert found is not None
+    return flat(re.sub("<[^>]*>", " ", found[0]))
+
+
+def test_it_shows_each_database_with_whether_vuls_reads_it(
+    signed_in: FlaskClient, vuls: Installation
+) -> None:
+    page = flat(signed_in.get("/databases/").text)
+
+    assert page.count('<tr id="database-') == 9
+    assert page.count("Reads it</span>") == 7
+    assert "Vuls v0.26.0 does not read it; fetching it would be in vain." in row(signed_in, "ubuntu")
+
+
+def test_it_shows_what_is_in_it_and_warns_when_that_is_old(
+    signed_in: FlaskClient, vuls: Installation
+) -> None:
+    vuls.add_database((datetime.now(UTC) - timedelta(days=40)).isoformat())
+
+    debian = row(signed_in, "gost_debian")
+
+    assert "Fetched 40 days ago" in debian
+    assert "Older than a month." in debian
+    assert "1 row" in debian
+    assert "Never fetched" in row(signed_in, "nvd")
+
+
+def test_it_counts_the_hosts_in_service_that_need_it_and_leads_to_them(
+    signed_in: FlaskClient, vuls: Installation, add_result: AddResult
+) -> None:
+    add_result("debian")
+    add_result("debian")
+    add_result("debian", retired_at=NOW)
+    add_result("ubuntu")
+
+    debian = row(signed_in, "gost_debian")
+
+    assert "2 debian They need it." in debian
+    assert "All 3 scanned hosts" in row(signed_in, "nvd")
+    assert 'href="/hosts/?family=debian"' in signed_in.get("/databases/").text
+    assert "host-1" in (listed := signed_in.get("/hosts/?family=debian").text)
+    assert "host-4" not in listed
+
+
+def test_a_host_counts_by_its_latest_result(
+    signed_in: FlaskClient, vuls: Installation, add_result: AddResult
+) -> None:
+    host = add_result("debian")
+    add_result("ubuntu", host)
+
+    assert "None scanned" in row(signed_in, "gost_debian")
+    assert "1 ubuntu" in row(signed_in, "gost_ubuntu")
+
+
+def test_a_scan_that_failed_since_does_not_lose_the_host(
+    signed_in: FlaskClient, vuls: Installation, add_result: AddResult, make_run: MakeRun
+) -> None:
+    host = add_result("debian")
+    host.last_run_id = make_run(RunStatus.FAILED).id
+    db.session.commit()
+
+    assert "1 debian" in row(signed_in, "gost_debian")
+
+
+def test_what_hosts_need_and_no_task_updates_leads_to_a_task_filled_in(
+    signed_in: FlaskClient, vuls: Installation, add_result: AddResult
+) -> None:
+    add_result("debian")
+
+    page = signed_in.get("/databases/").text
+    form = flat(signed_in.get("/tasks/new?type=db_update&database=gost_debian").text)
+
+    assert "No task updates it" in row(signed_in, "gost_debian")
+    assert "No task updates it" not in row(signed_in, "gost_ubuntu")
+    assert 'href="/tasks/new?type=db_update&amp;database=gost_debian"' in page
+    assert '<option value="gost_debian" selected>' in form
+
+
+def test_it_shows_the_tasks_with_next_run_and_run_now(
+    signed_in: FlaskClient, vuls: Installation, make_task: MakeTask
+) -> None:
+    task = make_task(name="Monthly", task_type="db_update", database_type="all")
+    make_task(name="Idle", task_type="db_update", database_type="nvd", is_active=False)
+
+    page = signed_in.get("/databases/").text
+
+    assert "Monthly All databases. Next run" in row(signed_in, "nvd")
+    assert "Idle Inactive: runs only by hand" in row(signed_in, "nvd")
+    assert page.count(f'action="/tasks/{task.id}/run"') == 8  # seven that are read, and the empty state
+    assert f'id="run-nvd-{task.id}"' in page
+
+
+def test_it_shows_what_the_last_fetch_came_to(
+    signed_in: FlaskClient, vuls: Installation, make_task: MakeTask, make_run: MakeRun
+) -> None:
+    task = make_task(task_type="db_update", database_type="all")
+    steps = [
+        {"name": "nvd", "status": "completed", "message": None},
+        {"name": "gost_debian", "status": "failed", "message": "The feed brought <b>no</b> rows."},
+    ]
+    make_run(RunStatus.PARTIAL, task, result_data={"databases": steps})
+
+    assert "Last: Completed" in row(signed_in, "nvd")
+    assert "Last: Failed" in row(signed_in, "gost_debian")
+    assert "The feed brought &lt;b&gt;no&lt;/b&gt; rows." in row(signed_in, "gost_debian")
+
+
+def test_a_fetch_that_never_began_says_why(
+    signed_in: FlaskClient, vuls: Installation, make_task: MakeTask, make_run: MakeRun
+) -> None:
+    make_run(RunStatus.FAILED, make_task(task_type="db_update", database_type="nvd"), reason="No executor.")
+
+    assert re.search(r"Last: Failed .* No executor\.", row(signed_in, "nvd"))
+
+
+def test_with_nothing_fetched_it_teaches_and_offers_the_first_fetch(
+    signed_in: FlaskClient, vuls: Installation
+) -> None:
+    page = signed_in.get("/databases/").text
+    vuls.add_database()
+
+    assert "Nothing has been fetched yet" in page
+    assert 'href="/tasks/new?type=db_update"' in page
+    assert "Nothing has been fetched yet" not in signed_in.get("/databases/").text
+
+
+def test_hosts_that_no_database_covers_are_named(
+    signed_in: FlaskClient, vuls: Installation, add_result: AddResult
+) -> None:
+    add_result("oracle")
+
+    assert "1 host of oracle :" in flat(re.sub("<[^>]*>", " ", signed_in.get("/databases/").text))
+
+
+def test_hosts_that_a_newer_vuls_serves_from_its_own_database_are_named(
+    signed_in: FlaskClient, vuls: Installation, add_result: AddResult
+) -> None:
+    vuls.add_version("v0.37.0")
+    add_result("ubuntu")
+
+    page = flat(re.sub("<[^>]*>", " ", signed_in.get("/databases/").text))
+
+    assert "1 host of ubuntu need none of these. Vuls v0.37.0 looks into a database of its own" in page
+
+
+def test_a_vuls_without_a_version_is_said_so_and_nothing_is_claimed(
+    signed_in: FlaskClient, installation: Installation
+) -> None:
+    installation.add_tools(*TOOLS)
+
+    page = signed_in.get("/databases/").text
+
+    assert "The version of Vuls is not known," in page
+    assert page.count("Not known</span>") == 9
+
+
+def test_without_the_executor_it_answers_in_time_and_says_what_to_do(
+    signed_in: FlaskClient, silence: None, make_task: MakeTask
+) -> None:
+    make_task(name="Monthly", task_type="db_update", database_type="all")
+    begun = time.monotonic()
+
+    page = flat(signed_in.get("/databases/").text)
+
+    assert time.monotonic() - begun < 3
+    assert "The executor does not answer, so nothing runs." in page
+    assert "Check that the executor is running and accessible" in page
+    assert "Nothing has been fetched yet" not in page
+    assert "Monthly" in page
+
+
+def test_the_live_part_is_silent_until_something_changes(signed_in: FlaskClient, vuls: Installation) -> None:
+    found = re.search(r'id="databases-live"[^>]*?hx-get="([^"]+)"', signed_in.get("/databases/").text)
+    assert found is not None
+
+    unchanged = signed_in.get(found[1], headers=LIVE)
+    vuls.add_database()
+    changed = signed_in.get(found[1], headers=LIVE)
+
+    assert (unchanged.status_code, changed.status_code) == (204, 200)
+
+
+def test_a_viewer_sees_all_and_no_button(
+    signed_in: FlaskClient, vuls: Installation, admin: User, make_task: MakeTask
+) -> None:
+    make_task(task_type="db_update", database_type="nvd")
+    admin.role = Role.VIEWER
+    db.session.commit()
+
+    page = signed_in.get("/databases/").text
+
+    assert "Run Now" not in page
+    assert "/tasks/new" not in page
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ("ubuntu", "Vuls v0.26.0 does not read it; fetching it would be in vain."),
+        ("gost_ubuntu", "Vuls v0.26.0 reads it"),
+        ("all", "says what each is"),
+        ("nonsense", "says what each is"),
+    ],
+)
+def test_the_form_hints_at_a_fetch_that_would_be_in_vain(
+    signed_in: FlaskClient, vuls: Installation, chosen: str, said: str
+) -> None:
+    assert said in flat(signed_in.get(f"/databases/hint?database_type={chosen}").text)
+
+
+def test_without_the_executor_the_form_hints_at_nothing(signed_in: FlaskClient) -> None:
+    assert "says what each is" in signed_in.get("/databases/hint?database_type=ubuntu").text
+
+
+def test_what_is_not_read_may_still_be_scheduled(signed_in: FlaskClient, vuls: Installation) -> None:
+    form = {
+        "name": "OVAL",
+        "task_type": "db_update",
+        "database_type": "ubuntu",
+        "cron_expression": "0 2 * * *",
+    }
+
+    assert signed_in.post("/tasks/", data=form).status_code == 303
+
+
+def test_the_form_does_not_wait_for_the_hint(signed_in: FlaskClient, silence: None) -> None:
+    begun = time.monotonic()
+
+    page = signed_in.get("/tasks/new?type=db_update").text
+
+    assert time.monotonic() - begun < 1
+    assert re.search(r'hx-get="/databases/hint"\s+hx-include="#database_type"', page)
