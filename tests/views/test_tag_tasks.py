@@ -112,7 +112,9 @@ def test_a_run_over_several_hosts_says_of_each_what_it_came_to(
     for name, outcome in (("a", Outcome.SUCCESS), ("b", Outcome.FAILED)):
         message = "b: Failed to connect." if name == "b" else None
         host = make_host(name)
-        db.session.add(RunHost(run_id=run.id, name=name, host_id=host.id, outcome=outcome, message=message))
+        line = RunHost(run_id=run.id, name=name, host_id=host.id, outcome=outcome, message=message)
+        line.severity_counts = {"low": 3, "critical": 1}
+        db.session.add(line)
         found = document({f"CVE-2026-{host.id}": cve(9.9)})
         findings.store(
             run_id=run.id, host=host, document=found, result=results.parse(found), complete=True, now=NOW
@@ -120,8 +122,9 @@ def test_a_run_over_several_hosts_says_of_each_what_it_came_to(
     run.result_data = {"severity_counts": {"critical": 2}, "opened": 2, "fixed": 0}
     db.session.commit()
 
-    page = signed_in.get(f"/runs/{run.id}").text
+    page = " ".join(signed_in.get(f"/runs/{run.id}").text.split())
 
+    assert page.index("1 critical") < page.index("3 low")
     assert re.findall(r'id="line-\d+-\d+"[^>]*><bdi>(.*?)</bdi>', page, re.DOTALL) == ["b", "a"]
     assert "b: Failed to connect." in page
     assert "2 hosts, Fast scan" in page
