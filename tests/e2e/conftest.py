@@ -68,8 +68,11 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A fresh profile; an error in the page's console fails the test."""
+def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A fresh profile; an error in the page's console fails the test, but for a form that was refused."""
+    # The page goes before the server does, or what it asks by itself would find nobody.
+    for server in {"url", "started"} & set(request.fixturenames):
+        request.getfixturevalue(server)
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     page = context.new_page()
     errors: list[str] = []
@@ -77,7 +80,7 @@ def page(browser: Browser) -> Iterator[Page]:
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     yield page
     context.close()
-    assert errors == []
+    assert [error for error in errors if "status of 422" not in error] == []
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from playwright.sync_api import Browser, Page, expect
-from werkzeug.serving import make_server
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 from tests.conftest import NOW, PASSWORD
 from tests.sshd import make_key
@@ -27,10 +27,16 @@ SWEEP = """async (tags) => {
 }"""
 
 
+class KeepAlive(WSGIRequestHandler):
+    """Keeps connections open: HTTP/1.0 closes each one, and now and then resets one that is being read."""
+
+    protocol_version = "HTTP/1.1"
+
+
 @pytest.fixture
 def url(app: Flask, admin: User) -> Iterator[str]:
     """The application alone, on a thread; rows are put in by the tests."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=KeepAlive)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.port}"

@@ -15,6 +15,7 @@ from vulsweb.local import postgres
 from vulsweb.local.children import Child, Process
 from vulsweb.local.folder import open_folder
 from vulsweb.local.stack import run
+from vulsweb.local.valkey import free_port
 
 StartSmallStack = Callable[[dict[str, str]], "subprocess.Popen[str]"]
 
@@ -64,7 +65,7 @@ def test_a_folder_in_use_is_one_sentence(place: Path, capfd: pytest.CaptureFixtu
 def test_a_named_server_that_does_not_answer_is_one_sentence(
     name: str, url: str, place: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    code = run({"VULSWEB_DATA_DIR": str(place / "data"), "VULSWEB_PORT": "18999", name: url})
+    code = run({"VULSWEB_DATA_DIR": str(place / "data"), "VULSWEB_PORT": str(free_port()), name: url})
 
     assert code == 1
     said = capfd.readouterr().err
