@@ -25,7 +25,7 @@ demo: .venv/installed-dev ## The same without internet: real scans against a sma
 	@$(tied) .venv/bin/python -m tests.mirror -- .venv/bin/vulsweb run
 
 test: .venv/installed-dev ## Run all tests against real servers (ARGS="-k cron" for some)
-	@.venv/bin/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@.venv/bin/python -m pytest -n 2 $(ARGS)
 
 e2e: .venv/installed-dev ## Run only the tests that use the whole stack and a browser
 	@.venv/bin/python -m pytest tests/e2e $(ARGS)

@@ -161,6 +161,6 @@ def _answers(host: str) -> bool:
 
 @pytest.fixture(scope="session")
 def docker_engine() -> Iterator[Engine]:
-    """A Docker Engine. Tests with it bear `@pytest.mark.xdist_group("docker")`: one worker has them all."""
+    """A Docker Engine. Tests with it stand in tests/docker: one worker has them all (conftest.py)."""
     with engine() as found:
         yield found

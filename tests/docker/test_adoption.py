@@ -12,8 +12,6 @@ from tests.executor.callers import until
 from tests.executor.conftest import Server
 from tests.executor.processes import runners
 
-pytestmark = pytest.mark.xdist_group("docker")
-
 
 @pytest.mark.parametrize("servers", [["target"], ["target", "other"]])
 def test_a_job_is_taken_up_after_the_executor_and_its_runner_were_killed(

@@ -16,7 +16,7 @@ from tests.e2e.stack import wait_for
 from tests.images import HAPROXY, TOOLS_ROOT
 
 # The first of them may have to build the images.
-pytestmark = [pytest.mark.xdist_group("docker"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 CONFIG = Path(__file__).parents[2] / "deploy" / "docker-proxy.cfg"
 

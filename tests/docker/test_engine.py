@@ -3,14 +3,10 @@
 import json
 from typing import Any
 
-import pytest
-
 from tests.docker.place import Place, running, vuls, wait_for
 from tests.executor.callers import Caller
 from tests.executor.conftest import Server
 from tests.executor.processes import steps
-
-pytestmark = pytest.mark.xdist_group("docker")
 
 
 def document(call: Caller, job: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from tests import needs
 from tests.dockerd import Engine
 
 # The first of them may have to build the images.
-pytestmark = [pytest.mark.xdist_group("docker"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 SCAN = """
 ssh-keyscan -T 20 "$TARGET" >/etc/ssh/ssh_known_hosts 2>/dev/null || exit 1

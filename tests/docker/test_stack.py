@@ -15,7 +15,7 @@ from tests.e2e.stack import Program, wait_for
 from tests.mirror.documents import debian_tracker
 from tests.mirror.expected import expected_findings
 
-pytestmark = [pytest.mark.xdist_group("docker"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 SERVICES = ("web", "worker", "beat", "executor", "docker-proxy", "postgres", "redis")
 ONE_SHOT = "migrate"
