@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from flask.testing import FlaskClient
+from flask_sqlalchemy.pagination import SelectPagination
 from sqlalchemy import select
 
 from tests.conftest import NOW
@@ -129,6 +130,16 @@ def test_a_run_over_several_hosts_says_of_each_what_it_came_to(
     assert "b: Failed to connect." in page
     assert "2 hosts, Fast scan" in page
     assert re.findall(r'id="on-CVE-2026-(\d+)-\1"', page) == [str(line.host_id) for line in run_lines(run)]
+
+
+def test_a_host_whose_line_comes_while_its_run_is_read_breaks_nothing(
+    signed_in: FlaskClient, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run()
+    monkeypatch.setattr(SelectPagination, "_query_items", lambda _: [])
+    monkeypatch.setattr(SelectPagination, "_query_count", lambda _: 1)
+
+    assert signed_in.get(f"/runs/{run.id}/status").status_code == 200
 
 
 def run_lines(run: Run) -> Sequence[RunHost]:
