@@ -14,7 +14,7 @@ import pytest
 
 from tests import needs
 from vulsweb.vuls import ssh_config
-from vulsweb.vuls.config_toml import with_hosts
+from vulsweb.vuls.config_toml import plan
 
 TARGET, BASTION = "127.0.0.2", "127.0.0.3"
 READY_SECONDS = 20
@@ -121,7 +121,7 @@ def test_vuls_reaches_each_host_by_its_way_and_none_with_a_changed_key(
     path = folder / "ssh_config"
     path.write_text(ssh_config.generated(content, keys=["scan-key"], folder=folder, sockets=sockets))
     config = tmp_path / "config.toml"
-    config.write_text(with_hosts("", hosts, ssh_config_path=str(path)))
+    config.write_text(plan("", hosts, ssh_config_path=str(path)).new)
 
     said = subprocess.run(
         [vuls, "configtest", f"-config={config}", f"-log-dir={tmp_path / 'log'}"],

@@ -96,11 +96,6 @@ class Plan:
         return "".join(f"{line}\n" for line in lines)
 
 
-def with_hosts(existing: str, hosts: Sequence[SshHost], *, ssh_config_path: str) -> str:
-    """Return config.toml with one server for each of `hosts` in our part, and none for hosts that went."""
-    return plan(existing, hosts, ssh_config_path=ssh_config_path).new
-
-
 def plan(existing: str, hosts: Sequence[SshHost], *, ssh_config_path: str) -> Plan:
     """Return what becomes of config.toml; raise ConfigTomlError where it cannot be read or written to."""
     parse_servers(existing)
