@@ -106,6 +106,8 @@ class Work:
         if self.engine.adopts and self.engine.is_underway(self.job.id, command):
             skip = self._logged_since(announced, label)
         else:
+            # Before it is announced: what comes after that in the log is the command's own.
+            self.engine.prepare(command, self.say, self.check)
             self.say(announced)
         with _Lines(self.log, label, skip) as log:
 
@@ -115,7 +117,7 @@ class Work:
                     read(data)
 
             outcome = self.engine.run(
-                command, job_id=self.job.id, folder=folder, write=write, say=self.say, check=self.check
+                command, job_id=self.job.id, folder=folder, write=write, check=self.check
             )
         if self.engine.adopts:
             self.journal.keep(command, outcome)

@@ -47,6 +47,13 @@ class Engine(Protocol):
 
     adopts: bool
 
+    def prepare(self, command: Command, say: Callable[[str], None], check: Callable[[], None]) -> None:
+        """See to it that the command's tool is here; raise ToolMissingError where it cannot be had.
+
+        `say` takes what the engine has to tell, `check` is called while it waits.
+        """
+        ...
+
     def run(
         self,
         command: Command,
@@ -54,13 +61,12 @@ class Engine(Protocol):
         job_id: str,
         folder: Path,
         write: Callable[[bytes], None],
-        say: Callable[[str], None],
         check: Callable[[], None],
     ) -> Outcome:
         """Run one command in `folder` to its end, handing its output to `write` as it comes.
 
         `check` is called many times a second and raises to end the command early. Where an engine adopts a
-        command, `write` gets its output from the beginning. `say` takes what the engine itself has to tell.
+        command, `write` gets its output from the beginning; any other was prepared before.
         """
         ...
 

@@ -32,6 +32,10 @@ class LocalEngine:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
+    def prepare(self, command: Command, say: Callable[[str], None], check: Callable[[], None]) -> None:  # noqa: ARG002
+        """Raise ToolMissingError where the tool is not installed."""
+        self._program(command.tool)
+
     def run(
         self,
         command: Command,
@@ -39,7 +43,6 @@ class LocalEngine:
         job_id: str,  # noqa: ARG002 (its processes are known by their folder)
         folder: Path,
         write: Callable[[bytes], None],
-        say: Callable[[str], None],  # noqa: ARG002 (it has nothing to tell)
         check: Callable[[], None],
     ) -> Outcome:
         """Run one command in `folder` to its end, handing its output to `write` as it comes.
@@ -47,13 +50,7 @@ class LocalEngine:
         `check` is called many times a second and raises to end the command early; however this
         returns or raises, no process of the command's group is left.
         """
-        program = self.find(command.tool)
-        if program is None:
-            raise ToolMissingError(
-                f"{command.tool} was not found on this machine: run `make tools`"
-                f" or set VULSWEB_TOOLS_DIR to the folder that holds it."
-            )
-        with self._start(program, command, folder) as process:
+        with self._start(self._program(command.tool), command, folder) as process:
             return self._follow(process, command, write, check)
 
     def is_underway(self, job_id: str, command: Command) -> bool:  # noqa: ARG002
@@ -84,6 +81,14 @@ class LocalEngine:
             if found:
                 return Path(found).absolute()
         return None
+
+    def _program(self, tool: str) -> Path:
+        if found := self.find(tool):
+            return found
+        raise ToolMissingError(
+            f"{tool} was not found on this machine: run `make tools`"
+            f" or set VULSWEB_TOOLS_DIR to the folder that holds it."
+        )
 
     def tools(self) -> dict[str, dict[str, str | None] | None]:
         """Describe each tool: its path and version, or None where it is missing."""

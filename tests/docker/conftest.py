@@ -3,16 +3,22 @@
 import os
 import signal
 import subprocess
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.docker.place import FAKE, Place
 from tests.dockerd import Engine
 from tests.executor.callers import until
 from tests.executor.conftest import Server
 from tests.executor.processes import runners
+from tests.images import HAPROXY
+from tests.waiting import wait_for
+
+PROXY_CONFIG = Path(__file__).parents[2] / "deploy" / "docker-proxy.cfg"
 
 
 @pytest.fixture
@@ -85,6 +91,31 @@ def fake(place: Place, server: Server, fake_image: str) -> Server:
         place.variables[f"EXECUTOR_{tool}_IMAGE"] = fake_image
     place.config.write_text('[servers.target]\nhost = "target"\n[servers.other]\nhost = "other"\n')
     return server
+
+
+@pytest.fixture(scope="module")
+def proxy(docker_engine: Engine, server_images: None, tool_images: dict[str, str]) -> Iterator[str]:
+    """The address of the proxy that stands before Docker in the production stack."""
+    name = f"vulsweb-tests-{uuid.uuid4().hex[:8]}"
+    docker_engine.docker(
+        "run", "--detach", f"--name={name}", "--publish=127.0.0.1::2375", "--read-only", "--cap-drop=ALL",
+        "--security-opt=no-new-privileges", f"--group-add={docker_engine.socket.stat().st_gid}",
+        f"--volume={docker_engine.socket}:/var/run/docker.sock",
+        f"--volume={PROXY_CONFIG}:/usr/local/etc/haproxy/haproxy.cfg:ro", HAPROXY,
+    )  # fmt: skip
+    address = f"http://{docker_engine.docker('port', name, '2375')}"
+    try:
+        wait_for(lambda: _answers(address), seconds=30)
+        yield address
+    finally:
+        docker_engine.docker("rm", "--force", name)
+
+
+def _answers(address: str) -> bool:
+    try:
+        return requests.get(f"{address}/_ping", timeout=5).ok
+    except requests.ConnectionError:
+        return False
 
 
 def _said(engine: Engine, words: list[str]) -> str | None:
