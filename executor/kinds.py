@@ -19,6 +19,8 @@ CONFIGTEST = "configtest"
 SCAN_TYPES = ("fast", "full", CONFIGTEST)
 SCAN_STEPS = ["configtest", "scan", "report"]
 EVERY_DATABASE = "all"
+# Queues that do not wait for each other.
+LANES = ("scan", "test", "database_update")
 
 JOB_ID = re.compile(r"[0-9a-f]{32}")
 # A server's name becomes the name of its result file.
@@ -41,11 +43,17 @@ class InvalidError(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """A request whose shape is right. `body` is the request without its id."""
+    """A request whose shape is right. `body` says what is asked for, and nothing about its queue."""
 
     job_id: str
     kind: str
     body: dict[str, Any]
+    group: str | None
+
+    @property
+    def lane(self) -> str:
+        """Return the queue in which the job waits for its turn."""
+        return "test" if self.body.get("scan_type") == CONFIGTEST else self.kind
 
     @property
     def steps(self) -> list[str]:
@@ -68,7 +76,7 @@ def scan_request(body: Any) -> Request:
         raise InvalidError("servers", "A server is named twice.")
     if scan_type not in SCAN_TYPES:
         raise InvalidError("scan_type", "scan_type must be fast, full or configtest.")
-    return Request(job_id, "scan", {"servers": servers, "scan_type": scan_type})
+    return Request(job_id, "scan", {"servers": servers, "scan_type": scan_type}, _group(body))
 
 
 def database_request(body: Any) -> Request:
@@ -77,7 +85,7 @@ def database_request(body: Any) -> Request:
     database = body["database"]
     if not isinstance(database, str) or database not in (EVERY_DATABASE, *CATALOGUE):
         raise InvalidError("database", f"database must be one of {', '.join((EVERY_DATABASE, *CATALOGUE))}.")
-    return Request(job_id, "database_update", {"database": database})
+    return Request(job_id, "database_update", {"database": database}, _group(body))
 
 
 def databases_of(name: str) -> tuple[DatabaseName, ...]:
@@ -168,7 +176,7 @@ def _fields(body: Any, names: tuple[str, ...]) -> dict[str, Any]:
         if name not in body:
             raise InvalidError(name, f"{name} is missing.")
     for name in body:
-        if name not in names:
+        if name not in (*names, "group"):
             raise InvalidError(name[:100], "There is no such field.")
     return body
 
@@ -178,6 +186,13 @@ def _job_id(body: dict[str, Any]) -> str:
     if not isinstance(job_id, str) or not JOB_ID.fullmatch(job_id):
         raise InvalidError("job_id", "job_id must be 32 lower-case hexadecimal digits.")
     return job_id
+
+
+def _group(body: dict[str, Any]) -> str | None:
+    group = body.get("group")
+    if group is not None and (not isinstance(group, str) or not JOB_ID.fullmatch(group)):
+        raise InvalidError("group", "group must be 32 lower-case hexadecimal digits.")
+    return group
 
 
 def _parsed(shared: str) -> dict[str, Any]:
