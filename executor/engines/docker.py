@@ -23,8 +23,8 @@ from docker.models.images import Image
 from docker.types import LogConfig, Mount
 
 from executor.config import DockerSettings, Settings
-from executor.engines import TAIL_BYTES, TOOLS, Command, Outcome, images
-from executor.engines.streams import FAILURES, Stream
+from executor.engines import TOOLS, Command, Outcome, images
+from executor.engines.streams import FAILURES, Heard, Stream
 from executor.errors import ShutDownError, StepError, ToolMissingError, ToolTimeoutError
 
 EXECUTOR_LABEL = "org.vulsweb.executor"
@@ -34,7 +34,7 @@ MOST_PROCESSES = 256
 MOST_CONNECTIONS = 64
 # Far more than a job's log takes in; Docker keeps it until the container goes.
 DOCKER_LOG = LogConfig(type="json-file", config={"max-size": "64m", "max-file": "1"})
-WAIT_SECONDS = 30
+RETRY_SECONDS = 0.5
 REMOVED = "The container of {tool} was removed by someone else."
 
 
@@ -245,31 +245,66 @@ class DockerEngine:
         write: Callable[[bytes], None],
         check: Callable[[], None],
     ) -> Outcome:
+        """Listen until the container has ended; where Docker breaks off, begin again where it was."""
         if container.status == "created":
             container.start()
         container.reload()
         # By Docker's clock: it began when an earlier runner lived, perhaps.
         began = datetime.fromisoformat(container.attrs["State"]["StartedAt"][:19] + "+00:00").timestamp()
-        tail = b""
-        output: Stream[bytes] = Stream(
+
+        def watch() -> None:
+            check()
+            if time.time() > began + command.timeout_seconds:
+                raise ToolTimeoutError(
+                    f"{command.tool} did not end within {command.timeout_seconds} seconds."
+                )
+
+        heard, patience = Heard(write), self.settings.connect_timeout_seconds
+        while True:
+            listening = time.monotonic()
+            failure = self._listen(container, heard, watch)
+            try:
+                if failure is None and (outcome := self._outcome(container, heard.tail)):
+                    return outcome
+            except NotFound:
+                raise
+            except FAILURES as error:
+                failure = error
+            # A proxy in between that is started again, or Docker itself: the container lives on.
+            if heard.is_more or time.monotonic() > listening + patience:
+                heard.lost_at = time.monotonic()
+            if failure and time.monotonic() > heard.lost_at + patience:
+                raise failure
+            watch()
+            time.sleep(RETRY_SECONDS)
+
+    def _listen(self, container: Container, heard: Heard, watch: Callable[[], None]) -> Exception | None:
+        """Read the container's log to its end; return what kept Docker from going on."""
+        heard.begin()
+        log: Stream[bytes] = Stream(
             f"log of {container.short_id}", lambda: container.logs(stream=True, follow=True)
         )
-        with contextlib.closing(output):
-            while (pieces := output.take()) is not None:
-                check()
-                if time.time() > began + command.timeout_seconds:
-                    raise ToolTimeoutError(
-                        f"{command.tool} did not end within {command.timeout_seconds} seconds."
-                    )
-                for data in pieces:
-                    tail = (tail + data)[-TAIL_BYTES:]
-                    write(data)
-        return self._outcome(container, tail)
+        with contextlib.closing(log):
+            while True:
+                try:
+                    pieces = log.take()
+                except NotFound:
+                    raise
+                except FAILURES as error:
+                    return error
+                if pieces is None:
+                    return None
+                watch()
+                for piece in pieces:
+                    heard.take(piece)
 
-    def _outcome(self, container: Container, tail: bytes) -> Outcome:
-        code = int(container.wait(timeout=WAIT_SECONDS)["StatusCode"])
+    def _outcome(self, container: Container, tail: bytes) -> Outcome | None:
+        """Return what a container came to, None where it still runs."""
         container.reload()
         state = container.attrs["State"]
+        if state["Running"]:
+            return None
+        code = int(state["ExitCode"])
         if state.get("OOMKilled"):
             return Outcome(code, tail, f"it needed more than the {self.docker.memory} of memory it may use")
         if state.get("Error"):

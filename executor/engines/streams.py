@@ -4,6 +4,7 @@ import contextlib
 import queue
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
@@ -11,7 +12,7 @@ import requests
 import urllib3
 from docker.errors import DockerException
 
-from executor.engines import POLL_SECONDS
+from executor.engines import POLL_SECONDS, TAIL_BYTES
 
 # What the SDK raises where Docker fails or cannot be reached; the third and fourth where a stream breaks off.
 FAILURES = (
@@ -64,3 +65,28 @@ class Stream(Generic[Piece]):
                 self._pieces.put(pieces, timeout=1)
                 return True
         return False
+
+
+class Heard:
+    """What a command has said, handed on once, however often its log is read from the beginning."""
+
+    def __init__(self, write: Callable[[bytes], None]) -> None:
+        self.tail = b""
+        self.is_more = False  # since the log was begun to be read
+        self.lost_at = time.monotonic()
+        self._write = write
+        self._known = 0
+        self._skip = 0
+
+    def begin(self) -> None:
+        """The log comes from its beginning."""
+        self._skip, self.is_more = self._known, False
+
+    def take(self, piece: bytes) -> None:
+        """Hand on what is new in the next piece of the log."""
+        fresh, self._skip = piece[self._skip :], max(0, self._skip - len(piece))
+        if fresh:
+            self.is_more = True
+            self._known += len(fresh)
+            self.tail = (self.tail + fresh)[-TAIL_BYTES:]
+            self._write(fresh)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.docker.place import Place, vuls
+from tests.docker.place import Place, kill_all, vuls, wait_for
 from tests.dockerd import Engine
 from tests.executor.callers import until
 from tests.executor.conftest import Server
@@ -130,6 +130,23 @@ def test_an_image_that_is_pinned_by_digest_is_pulled_through_the_proxy(
     assert f"vuls is {name}: image {pushed.image}, digest {pushed.digest}.\n" in log
     # Without a tag, it is what the image says of itself.
     assert fake.call("GET", "/health")[1]["tools"]["vuls"]["version"] == (tag[1:] or "v0.26.0")
+
+
+def test_what_was_said_of_a_pull_is_not_taken_for_output_when_the_job_is_taken_up(
+    place: Place, fake: Server, pushed: Pushed
+) -> None:
+    place.variables["EXECUTOR_VULS_IMAGE"] = f"{pushed.repository}:v1"
+    place.behave(vuls(f"echo first; {wait_for(place.jobs / 'go')}; echo second"))
+    fake.start()
+    job_id = fake.call.submit_scan("target")
+    until(lambda: "first" in fake.call.log(job_id))
+
+    kill_all(fake, place)
+    fake.start()
+    (place.jobs / "go").touch()
+    fake.call.finished(job_id)
+
+    assert "first\nsecond\n" in fake.call.log(job_id)
 
 
 @pytest.mark.parametrize("what", [":v2", "@sha256:" + "0" * 64])
