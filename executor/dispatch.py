@@ -67,6 +67,7 @@ class Dispatcher:
         for job in self.store.open_jobs():
             self.settle(job)
         self.engine.sweep(self.store.is_open)
+        self.store.sweep_work()
         for lane in LANES:
             self.dispatch(lane)
 

@@ -174,7 +174,7 @@ class DockerEngine:
         with self._preparing:
             self._make_network()
         environment = self._environment(command, folder)
-        self._hand_over(job_id)
+        self._hand_over(folder)
         return self._client.containers.create(
             image.id,
             list(command.arguments),
@@ -221,13 +221,18 @@ class DockerEngine:
             variables |= dict.fromkeys(("SSL_CERT_FILE", "GIT_SSL_CAINFO"), str(copy))
         return variables
 
-    def _hand_over(self, job_id: str) -> None:
-        """Make the job's folder the tools' own; an executor that is not root has their number already."""
+    def _hand_over(self, folder: Path) -> None:
+        """Make the job's folder the tools' own; an executor that is not root has their number already.
+
+        The folder of all jobs they may enter and not list, so that none finds another job's.
+        """
         if os.geteuid() != 0 or self.settings.work_dir is None:
             return
+        self.settings.work_dir.chmod(0o711)
         user, _, group = self.docker.user.partition(":")
-        for folder, folders, files in os.walk(self.settings.work_dir / job_id):
-            for path in (folder, *(os.path.join(folder, name) for name in (*folders, *files))):  # noqa: PTH118
+        own = self.settings.work_dir / folder.relative_to(self.settings.work_dir).parts[0]
+        for parent, folders, files in os.walk(own):
+            for path in (parent, *(os.path.join(parent, name) for name in (*folders, *files))):  # noqa: PTH118
                 os.chown(path, int(user), int(group), follow_symlinks=False)
 
     def _make_network(self) -> None:

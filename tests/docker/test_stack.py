@@ -137,6 +137,17 @@ def test_only_the_proxy_has_dockers_socket_and_only_the_executor_reaches_it(stac
     assert with_network("outside") == {"web", "worker"}
 
 
+def test_a_tool_cannot_list_the_folders_of_the_jobs(stack: ComposeStack) -> None:
+    words = ("run", "--rm", "--user=65534:65533", f"--volume={stack.name}-jobs:/data/jobs", images.TOOLS_ROOT)
+
+    with pytest.raises(RuntimeError, match="Permission denied"):
+        stack.engine.docker(*words, "ls", "/data/jobs")
+    with pytest.raises(RuntimeError, match="Permission denied"):
+        stack.engine.docker(*words, "touch", "/data/jobs/here")
+    with pytest.raises(RuntimeError, match="Operation not permitted"):
+        stack.engine.docker(*words, "chmod", "0777", "/data/jobs")
+
+
 def test_only_the_web_is_published_and_only_on_this_machine(stack: ComposeStack) -> None:
     published = {
         service: ports
