@@ -17,6 +17,7 @@ from tests.executor.conftest import Server
 from tests.executor.processes import runners
 from tests.images import HAPROXY
 from tests.waiting import wait_for
+from vulsweb.local.valkey import free_port
 
 PROXY_CONFIG = Path(__file__).parents[2] / "deploy" / "docker-proxy.cfg"
 
@@ -94,16 +95,25 @@ def fake(place: Place, server: Server, fake_image: str) -> Server:
 
 
 @pytest.fixture(scope="module")
-def proxy(docker_engine: Engine, server_images: None, tool_images: dict[str, str]) -> Iterator[str]:
+def proxy_name() -> str:
+    """The name of the proxy's container."""
+    return f"vulsweb-tests-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture(scope="module")
+def proxy(
+    docker_engine: Engine, server_images: None, tool_images: dict[str, str], proxy_name: str
+) -> Iterator[str]:
     """The address of the proxy that stands before Docker in the production stack."""
-    name = f"vulsweb-tests-{uuid.uuid4().hex[:8]}"
+    name, port = proxy_name, free_port()
     docker_engine.docker(
-        "run", "--detach", f"--name={name}", "--publish=127.0.0.1::2375", "--read-only", "--cap-drop=ALL",
-        "--security-opt=no-new-privileges", f"--group-add={docker_engine.socket.stat().st_gid}",
+        "run", "--detach", f"--name={name}", f"--publish=127.0.0.1:{port}:2375", "--read-only",
+        "--cap-drop=ALL", "--security-opt=no-new-privileges",
+        f"--group-add={docker_engine.socket.stat().st_gid}",
         f"--volume={docker_engine.socket}:/var/run/docker.sock",
         f"--volume={PROXY_CONFIG}:/usr/local/etc/haproxy/haproxy.cfg:ro", HAPROXY,
     )  # fmt: skip
-    address = f"http://{docker_engine.docker('port', name, '2375')}"
+    address = f"http://127.0.0.1:{port}"
     try:
         wait_for(lambda: _answers(address), seconds=30)
         yield address

@@ -128,6 +128,23 @@ def test_a_job_whose_log_breaks_off_goes_on_where_it_was(place: Place, fake: Ser
     assert "first\nsecond\n" in fake.call.log(job_id)
 
 
+def test_a_scan_outlives_a_restart_of_the_proxy_before_docker(
+    place: Place, fake: Server, proxy: str, proxy_name: str
+) -> None:
+    place.variables["DOCKER_HOST"] = proxy.replace("http", "tcp")
+    place.behave(vuls(f"echo first; {wait_for(place.jobs / 'go')}; echo second"))
+    fake.start()
+    job_id = fake.call.submit_scan("target")
+    until(lambda: "first" in fake.call.log(job_id))
+
+    place.engine.docker("restart", "--time=1", proxy_name)
+    (place.jobs / "go").touch()
+    job = fake.call.finished(job_id)
+
+    assert job["status"] == "completed", job["error"]
+    assert "first\nsecond\n" in fake.call.log(job_id)
+
+
 def test_docker_that_stays_away_fails_the_job_in_the_end(place: Place, fake: Server, line: Forwarder) -> None:
     place.variables["EXECUTOR_CONNECT_TIMEOUT_SECONDS"] = "3"
     place.behave(vuls("echo first; sleep 600"))

@@ -52,13 +52,14 @@ def test_the_tests_have_every_image_that_the_file_names(
     }
 
 
-def test_without_the_sockets_group_nothing_starts_and_the_message_says_what_to_do(
+def test_a_plain_start_on_a_clean_machine_says_what_to_do_and_does_nothing(
     compose: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
-    ended = compose("config", "--quiet")
+    # Whatever Docker would be asked, nobody would answer.
+    ended = compose("up", "--detach", DOCKER_HOST="unix:///nowhere/docker.sock")
 
     assert ended.returncode != 0
-    assert "make up finds it" in ended.stderr
+    assert "Run make up, which makes the secrets" in ended.stderr
 
 
 def test_secrets_are_made_once(tmp_path: Path) -> None:

@@ -189,6 +189,29 @@ def test_an_upgrade_keeps_secrets_and_data_and_leaves_a_backup(stack: ComposeSta
     assert [path.stat().st_mode & 0o777 for path in stack.backups.iterdir()] == [0o600]
 
 
+def test_an_earlier_schema_is_migrated_by_an_upgrade_and_by_the_restore_of_its_backup(
+    stack: ComposeStack, program: Program
+) -> None:
+    in_migrate = ("deploy/compose", "run", "--rm", "--no-deps", "-T", "migrate")
+    in_database = (*in_migrate, "python3", "-m", "flask", "--app", "wsgi", "db")
+    tasks, findings = (program.get(path)["items"] for path in ("/api/scheduled-tasks/", "/api/findings"))
+    stack.compose("stop", "web", "worker", "beat")
+    stack.run(*in_database, "downgrade", "0008")
+
+    stack.run("deploy/upgrade")
+    upgraded = stack.run(*in_database, "current").stdout
+    kept = [program.get(path)["items"] for path in ("/api/scheduled-tasks/", "/api/findings")]
+    newest = max(stack.backups.iterdir(), key=lambda backup: backup.stat().st_mtime)
+    stack.run("deploy/restore", str(newest), "--replace")
+    restored = stack.run(*in_database, "current").stdout
+
+    assert findings
+    assert "(head)" in upgraded
+    assert "(head)" in restored
+    assert kept == [tasks, findings]
+    assert [program.get(path)["items"] for path in ("/api/scheduled-tasks/", "/api/findings")] == kept
+
+
 def test_the_executors_key_is_replaced_while_everything_runs(stack: ComposeStack, program: Program) -> None:
     ask = (
         "import sys, urllib.request as u;"
