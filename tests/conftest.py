@@ -7,7 +7,6 @@ import shutil
 import sqlite3
 import stat
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +17,6 @@ from flask import Flask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
 from sqlalchemy import text
-from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
@@ -26,6 +24,7 @@ from xdist.scheduler import LoadScopeScheduling
 import executor
 from tests.dockerd import docker_engine
 from tests.images import server_images, ssh_target, tool_images
+from tests.serving import serving
 from vulsweb import access, create_app, tasks, worker
 from vulsweb.extensions import db, limiter
 from vulsweb.local import postgres
@@ -46,13 +45,15 @@ def at(moment: str) -> datetime:
 
 
 class OneWorkerForDocker(LoadScopeScheduling):
-    """Hands out tests one by one, but those of tests/docker all to one worker: there is one stack to share.
+    """Hands out tests one by one, but those of Docker all to one worker, and those with a browser too.
+
+    There is one stack to share; and a browser ends its requests whenever Docker adds or removes a network.
 
     xdist's own mark for groups does nothing with pytest 9.2, which ignores the names that it gives to tests.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "tests/docker" if nodeid.startswith("tests/docker/") else nodeid
+        return "one worker" if nodeid.startswith(("tests/docker/", "tests/e2e/")) else nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneWorkerForDocker:
@@ -254,11 +255,6 @@ def installation(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             "PATH": str(installation.tools),
         }
     )
-    server = make_server("127.0.0.1", 0, made, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    monkeypatch.setitem(app.config, "EXECUTOR_URL", f"http://127.0.0.1:{server.server_port}")
-    yield installation
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(made) as url:
+        monkeypatch.setitem(app.config, "EXECUTOR_URL", url)
+        yield installation

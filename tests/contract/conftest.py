@@ -3,17 +3,16 @@
 import json
 import stat
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from flask import Flask
-from werkzeug.serving import make_server
 
 import executor
 from tests.conftest import NOW
+from tests.serving import serving
 from vulsweb import hosts, worker
 from vulsweb.extensions import db
 from vulsweb.models import Run
@@ -111,18 +110,12 @@ def executor_server(
             "VULSWEB_TOOLS_DIR": str(tools.folder),
         }
     )
-    server = make_server("127.0.0.1", 0, made, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    url = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setitem(app.config, "EXECUTOR_URL", url)
-    hosts.sync(CONFIG, NOW)
-    db.session.commit()
-    yield url
-    tools.let_go()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(made) as url:
+        monkeypatch.setitem(app.config, "EXECUTOR_URL", url)
+        hosts.sync(CONFIG, NOW)
+        db.session.commit()
+        yield url
+        tools.let_go()
 
 
 def follow(run: Run, until: Callable[[Run], bool] = lambda run: not run.status.is_active) -> Run:
