@@ -26,6 +26,7 @@ from tests.dockerd import docker_engine
 from tests.images import server_images, ssh_target, tool_images
 from tests.serving import serving
 from vulsweb import access, create_app, tasks, worker
+from vulsweb.executors import MAIN, Executor
 from vulsweb.extensions import db, limiter
 from vulsweb.local import postgres
 from vulsweb.models import Host, Role, ScheduledTask, User
@@ -36,7 +37,13 @@ __all__ = ["docker_engine", "server_images", "ssh_target", "tool_images"]
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 PASSWORD = "correct horse battery"
+EXECUTOR_KEY = "tests tests tests tests tests tests"
 TOOLS = ("vuls", "gost", "go-cve-dictionary", "goval-dictionary")
+
+
+def executors_at(url: str, key: str = EXECUTOR_KEY) -> tuple[Executor, ...]:
+    """Return the setting that names one executor."""
+    return (Executor(MAIN, url, key),)
 
 
 def at(moment: str) -> datetime:
@@ -92,8 +99,7 @@ def application(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
             "SQLALCHEMY_DATABASE_URI": database_url,
             "REDIS_URL": "redis://127.0.0.1:1/0",
             "RATELIMIT_STORAGE_URI": "memory://",
-            "EXECUTOR_URL": "http://127.0.0.1:1",
-            "EXECUTOR_API_KEY": "tests tests tests tests tests tests",
+            "EXECUTORS": executors_at("http://127.0.0.1:1"),
             "VULS_CONFIG": tmp_path_factory.mktemp("config") / "config.toml",
             "SSH_FOLDER": tmp_path_factory.mktemp("ssh"),
             "SSH_SHARE_CONNECTIONS": True,
@@ -248,7 +254,7 @@ def installation(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "config.toml").touch()
     made = executor.create_app(
         {
-            "EXECUTOR_API_KEY": app.config["EXECUTOR_API_KEY"],
+            "EXECUTOR_API_KEY": EXECUTOR_KEY,
             "EXECUTOR_DATA_DIR": str(tmp_path / "executor"),
             "EXECUTOR_VULS_CONFIG": str(tmp_path / "config.toml"),
             "VULSWEB_TOOLS_DIR": str(installation.tools),
@@ -256,5 +262,5 @@ def installation(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         }
     )
     with serving(made) as url:
-        monkeypatch.setitem(app.config, "EXECUTOR_URL", url)
+        monkeypatch.setitem(app.config, "EXECUTORS", executors_at(url))
         yield installation

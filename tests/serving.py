@@ -20,15 +20,15 @@ class KeepAlive(WSGIRequestHandler):
 
 
 @contextlib.contextmanager
-def serving(app: Flask, handler: type[WSGIRequestHandler] | None = None) -> Iterator[str]:
-    """Serve `app` on loopback while the context lasts, and yield its address."""
+def serving(app: Flask, handler: type[WSGIRequestHandler] | None = None, port: int = 0) -> Iterator[str]:
+    """Serve `app` on loopback while the context lasts, and yield its address; port 0 is any that is free."""
 
     def whole(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         # Werkzeug's server leaves a file open where the browser goes away in the middle of its answer.
         with contextlib.closing(ClosingIterator(app(environ, start_response))) as body:
             return [b"".join(body)]
 
-    server = make_server("127.0.0.1", 0, whole, threaded=True, request_handler=handler)
+    server = make_server("127.0.0.1", port, whole, threaded=True, request_handler=handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from tests.conftest import NOW
 from tests.needs import lacking
 from tests.serving import serving
-from vulsweb import connection_tests, known_hosts, runs, ssh_keys
+from vulsweb import connection_tests, known_hosts, ssh_keys
 from vulsweb.extensions import db
 from vulsweb.models import Host, Run, RunStatus, ScheduledTask, Trigger, User
 from vulsweb.ssh_folder import SshFolder
@@ -61,7 +61,6 @@ def address(
             trigger=Trigger.API,
             created_at=NOW,
             request={},
-            job_id=runs.new_job_id(),
         )
         db.session.add(run)
         db.session.flush()

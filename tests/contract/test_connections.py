@@ -10,7 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 import executor
-from tests.conftest import NOW
+from tests.conftest import EXECUTOR_KEY, NOW, executors_at
 from tests.needs import tool
 from tests.serving import serving
 from vulsweb import connection_tests, hosts, worker
@@ -35,14 +35,14 @@ def both(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     (tmp_path / "config.toml").write_text(CONFIG)
     made = executor.create_app(
         {
-            "EXECUTOR_API_KEY": app.config["EXECUTOR_API_KEY"],
+            "EXECUTOR_API_KEY": EXECUTOR_KEY,
             "EXECUTOR_DATA_DIR": str(tmp_path / "executor"),
             "EXECUTOR_VULS_CONFIG": str(tmp_path / "config.toml"),
             "VULSWEB_TOOLS_DIR": str(tool("vuls").parent),
         }
     )
     with serving(made) as url:
-        monkeypatch.setitem(app.config, "EXECUTOR_URL", url)
+        monkeypatch.setitem(app.config, "EXECUTORS", executors_at(url))
         hosts.sync(CONFIG, NOW)
         db.session.commit()
         yield {host.name: host for host in db.session.query(Host)}
