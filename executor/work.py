@@ -103,7 +103,7 @@ class Work:
             return ended
         announced = f"{label}: {command}" if label else str(command)
         skip = 0
-        if self.engine.adopts and self.engine.is_underway(self.job.id, command):
+        if self.engine.adopts and self.engine.is_underway(self.job.id, command, self.check):
             skip = self._logged_since(announced, label)
         else:
             # Before it is announced: what comes after that in the log is the command's own.
@@ -127,7 +127,8 @@ class Work:
     def is_underway(self, command: Command) -> bool:
         """Say whether an earlier runner began the command, or ended it and got no further."""
         return self.engine.adopts and (
-            self.journal.find(command) is not None or self.engine.is_underway(self.job.id, command)
+            self.journal.find(command) is not None
+            or self.engine.is_underway(self.job.id, command, self.check)
         )
 
     def _logged_since(self, announced: str, label: str | None) -> int:

@@ -70,7 +70,7 @@ class Engine(Protocol):
         """
         ...
 
-    def is_underway(self, job_id: str, command: Command) -> bool:
+    def is_underway(self, job_id: str, command: Command, check: Callable[[], None]) -> bool:
         """Say whether the command was begun and waits to be adopted."""
         ...
 

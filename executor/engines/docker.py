@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import docker
 from docker.errors import APIError, NotFound
@@ -36,6 +37,9 @@ MOST_CONNECTIONS = 64
 DOCKER_LOG = LogConfig(type="json-file", config={"max-size": "64m", "max-file": "1"})
 RETRY_SECONDS = 0.5
 REMOVED = "The container of {tool} was removed by someone else."
+
+
+Answer = TypeVar("Answer")
 
 
 class DockerEngine:
@@ -83,7 +87,10 @@ class DockerEngine:
         runner is told to end; however else this raises, it is gone.
         """
         try:
-            container = self._find(job_id, command) or self._create(command, job_id, folder)
+            # Found, too, where the answer to its making was lost.
+            container = self._patiently(
+                check, lambda: self._find(job_id, command) or self._create(command, job_id, folder)
+            )
             try:
                 return self._follow(container, command, write, check)
             except ShutDownError:
@@ -98,10 +105,10 @@ class DockerEngine:
         except FAILURES as error:
             raise StepError(f"Docker could not run {command.tool}: {images.reason(error)}") from error
 
-    def is_underway(self, job_id: str, command: Command) -> bool:
+    def is_underway(self, job_id: str, command: Command, check: Callable[[], None]) -> bool:
         """Say whether the command has a container."""
         try:
-            return self._find(job_id, command) is not None
+            return self._patiently(check, lambda: self._find(job_id, command)) is not None
         except FAILURES as error:
             raise StepError(
                 f"Docker could not be asked about {command.tool}: {images.reason(error)}"
@@ -154,6 +161,20 @@ class DockerEngine:
             return images.describe(self._client, self.docker.images[tool])
         except FAILURES:
             return None
+
+    def _patiently(self, check: Callable[[], None], ask: Callable[[], Answer]) -> Answer:
+        """Ask Docker something that may be asked twice, again and again while it cannot be reached."""
+        deadline = time.monotonic() + self.settings.connect_timeout_seconds
+        while True:
+            check()
+            try:
+                return ask()
+            except FAILURES as error:
+                # A proxy in between says so where Docker itself is away.
+                is_away = not isinstance(error, APIError) or error.status_code in (502, 503, 504)
+                if not is_away or time.monotonic() > deadline:
+                    raise
+            time.sleep(RETRY_SECONDS)
 
     def _labelled(self, *labels: str) -> list[Container]:
         wanted = [f"{EXECUTOR_LABEL}={self._instance}", *labels]
@@ -251,11 +272,7 @@ class DockerEngine:
         check: Callable[[], None],
     ) -> Outcome:
         """Listen until the container has ended; where Docker breaks off, begin again where it was."""
-        if container.status == "created":
-            container.start()
-        container.reload()
-        # By Docker's clock: it began when an earlier runner lived, perhaps.
-        began = datetime.fromisoformat(container.attrs["State"]["StartedAt"][:19] + "+00:00").timestamp()
+        began = self._patiently(check, lambda: _started(container))
 
         def watch() -> None:
             check()
@@ -323,6 +340,16 @@ class DockerEngine:
             container.stop(timeout=self.settings.kill_grace_seconds)
         with contextlib.suppress(*FAILURES):
             container.remove(force=True, v=True)
+
+
+def _started(container: Container) -> float:
+    """Have a container run that does not yet, and return when it began."""
+    container.reload()
+    if container.status == "created":
+        container.start()
+        container.reload()
+    # By Docker's clock: it began when an earlier runner lived, perhaps.
+    return datetime.fromisoformat(container.attrs["State"]["StartedAt"][:19] + "+00:00").timestamp()
 
 
 def _remove_links(folder: Path) -> None:

@@ -53,7 +53,7 @@ class LocalEngine:
         with self._start(self._program(command.tool), command, folder) as process:
             return self._follow(process, command, write, check)
 
-    def is_underway(self, job_id: str, command: Command) -> bool:  # noqa: ARG002
+    def is_underway(self, job_id: str, command: Command, check: Callable[[], None]) -> bool:  # noqa: ARG002
         """Say no: nothing is adopted."""
         return False
 

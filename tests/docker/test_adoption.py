@@ -128,6 +128,34 @@ def test_a_job_whose_log_breaks_off_goes_on_where_it_was(place: Place, fake: Ser
     assert "first\nsecond\n" in fake.call.log(job_id)
 
 
+def test_a_job_that_begins_while_docker_is_away_waits_for_it(
+    place: Place, fake: Server, line: Forwarder
+) -> None:
+    place.behave(vuls("echo scanning"))
+    fake.start()
+    line.close()
+    job_id = fake.call.submit_scan("target", "other")
+    until(lambda: fake.call.job(job_id)["steps"][0]["status"] == "running")
+
+    time.sleep(1)
+    line.listen()
+    job = fake.call.finished(job_id)
+
+    assert job["status"] == "completed", job["error"]
+    assert place.containers() == []
+
+
+def test_a_job_that_waits_for_docker_can_be_cancelled(place: Place, fake: Server, line: Forwarder) -> None:
+    fake.start()
+    line.close()
+    job_id = fake.call.submit_scan("target")
+    until(lambda: fake.call.job(job_id)["steps"][0]["status"] == "running")
+
+    fake.call("DELETE", f"/jobs/{job_id}")
+
+    assert fake.call.finished(job_id)["status"] == "cancelled"
+
+
 def test_a_scan_outlives_a_restart_of_the_proxy_before_docker(
     place: Place, fake: Server, proxy: str, proxy_name: str
 ) -> None:

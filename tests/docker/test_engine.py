@@ -179,6 +179,7 @@ def test_the_proxys_password_is_in_no_command_and_no_log(place: Place, fake: Ser
 
 def test_docker_that_does_not_answer_fails_the_job_with_a_sentence(place: Place, fake: Server) -> None:
     place.variables["DOCKER_HOST"] = "unix:///nowhere/docker.sock"
+    place.variables["EXECUTOR_CONNECT_TIMEOUT_SECONDS"] = "1"
     fake.start()
 
     job = fake.call.finished(fake.call.submit_scan("target"))
