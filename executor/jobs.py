@@ -7,22 +7,20 @@ import codecs
 import contextlib
 import dataclasses
 import enum
-import hmac
 import json
 import os
-import re
 import secrets
 import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from executor import locks, turns
 from executor.turns import Place
+from executor.workfolders import WorkFolders
 
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
 LOG_CUT = b"\n[The log is cut here: it reached its limit.]\n"
@@ -30,7 +28,6 @@ LOG_REPLY_BYTES = 256 * 1024
 PRUNE_EVERY_SECONDS = 60 * 60
 # More than ever run at once.
 MOST_RUNNING = 64
-WORK_FOLDER = re.compile(r"[0-9a-f]{32}")
 
 
 class JobStatus(enum.StrEnum):
@@ -147,7 +144,7 @@ class JobStore:
     def __init__(self, data_dir: Path, work_dir: Path | None = None) -> None:
         self.jobs_dir = data_dir / "jobs"
         self.open_dir = data_dir / "open"
-        self.work_dir = work_dir
+        self._work = WorkFolders(work_dir, data_dir / "work.key") if work_dir else None
         for folder in (self.jobs_dir, self.open_dir):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -156,24 +153,13 @@ class JobStore:
         return self.jobs_dir / job_id
 
     def work_folder(self, job_id: str) -> Path:
-        """Return where a job's tools run; it goes when the job ends.
-
-        Among those of all jobs it has a name that nobody can guess: the tools of different jobs share a
-        volume and a user, and what they cannot list or name they cannot open.
-        """
-        if self.work_dir is None:
-            return self.folder(job_id) / "work"
-        return self.work_dir / hmac.digest(self._key, job_id.encode(), "sha256").hex()[:32]
+        """Return where a job's tools run; it goes when the job ends."""
+        return self._work.of(job_id) if self._work else self.folder(job_id) / "work"
 
     def sweep_work(self) -> None:
         """Remove the work folders of jobs that are over."""
-        if self.work_dir is None:
-            return
-        # Listed first: whatever is made meanwhile belongs to a job that is open.
-        found = [Path(entry) for entry in os.scandir(self.work_dir) if WORK_FOLDER.fullmatch(entry.name)]
-        kept = {self.work_folder(job.id) for job in self.open_jobs()}
-        for folder in set(found) - kept:
-            shutil.rmtree(folder, ignore_errors=True)
+        if self._work:
+            self._work.sweep(lambda: {job.id for job in self.open_jobs()})
 
     def result(self, job_id: str, number: int) -> Path:
         """Return the file of a job's n-th result document."""
@@ -214,20 +200,6 @@ class JobStore:
         _write(self.folder(job.id) / "job.json", job)
         if job.status.has_ended:
             self._entry(job).unlink(missing_ok=True)
-
-    @cached_property
-    def _key(self) -> bytes:
-        path = self.jobs_dir.parent / "work.key"
-        with contextlib.suppress(FileExistsError):
-            making = path.with_name(f".work.key-{secrets.token_hex(4)}")
-            making.touch(mode=0o600)
-            making.write_bytes(secrets.token_bytes(32))
-            try:
-                # Whole, and never over another's.
-                os.link(making, path)
-            finally:
-                making.unlink()
-        return path.read_bytes()
 
     def enlist(self, job: Job) -> None:
         """Name a job among those that have not ended; its creator may have died before it did."""
