@@ -3,6 +3,7 @@
 Pure: nothing here reads a file, a clock or the environment.
 """
 
+import functools
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -195,6 +196,8 @@ def _group(body: dict[str, Any]) -> str | None:
     return group
 
 
+# A file of 50,000 servers takes seconds, and is read for each server of a job.
+@functools.lru_cache(maxsize=1)
 def _parsed(shared: str) -> dict[str, Any]:
     try:
         return tomllib.loads(shared)
