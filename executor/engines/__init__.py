@@ -42,16 +42,22 @@ class Outcome:
     because: str | None = None
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """Whoever waits for a tool to be had; `check` is called many times a second and raises to give up."""
+
+    say: Callable[[str], None]
+    tell: Callable[[int, int], None]  # how many bytes have come, of how many
+    check: Callable[[], None]
+
+
 class Engine(Protocol):
     """What runs commands. An engine that `adopts` finds a job's commands again after its runner died."""
 
     adopts: bool
 
-    def prepare(self, command: Command, say: Callable[[str], None], check: Callable[[], None]) -> None:
-        """See to it that the command's tool is here; raise ToolMissingError where it cannot be had.
-
-        `say` takes what the engine has to tell, `check` is called while it waits.
-        """
+    def prepare(self, command: Command, waiting: Waiting) -> None:
+        """See to it that the command's tool is here; raise ToolMissingError where it cannot be had."""
         ...
 
     def run(

@@ -24,7 +24,7 @@ from docker.models.images import Image
 from docker.types import LogConfig, Mount
 
 from executor.config import DockerSettings, Settings
-from executor.engines import TOOLS, Command, Outcome, images
+from executor.engines import TOOLS, Command, Outcome, Waiting, images
 from executor.engines.streams import FAILURES, Heard, Stream
 from executor.errors import ShutDownError, StepError, ToolMissingError, ToolTimeoutError
 
@@ -53,7 +53,7 @@ class DockerEngine:
         self._preparing = threading.Lock()
         self._images: dict[str, Image | ToolMissingError] = {}
 
-    def prepare(self, command: Command, say: Callable[[str], None], check: Callable[[], None]) -> None:
+    def prepare(self, command: Command, waiting: Waiting) -> None:
         """Find or pull the tool's image once for this engine, and say which one it is."""
         with self._preparing:
             if command.tool not in self._images:
@@ -62,8 +62,7 @@ class DockerEngine:
                         self._client,
                         self.docker.images[command.tool],
                         command,
-                        say,
-                        check,
+                        waiting,
                         self.settings.connect_timeout_seconds,
                     )
                 except ToolMissingError as error:

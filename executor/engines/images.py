@@ -2,7 +2,6 @@
 
 import contextlib
 import time
-from collections.abc import Callable
 from typing import Any
 
 import docker
@@ -10,7 +9,7 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.images import Image
 
 from executor.config import image_variable
-from executor.engines import Command
+from executor.engines import Command, Waiting
 from executor.engines.streams import FAILURES, Stream
 from executor.errors import ToolMissingError
 
@@ -31,8 +30,7 @@ def find(
     client: docker.DockerClient,
     name: str,
     command: Command,
-    say: Callable[[str], None],
-    check: Callable[[], None],
+    waiting: Waiting,
     silence_seconds: int,
 ) -> Image:
     """Return the command's image, which is pulled where it is missing, and say which one it is."""
@@ -40,8 +38,8 @@ def find(
         try:
             image = client.images.get(name)
         except ImageNotFound:
-            say(f"The image {name} is not on this machine; pulling it.")
-            _pull(client, name, say, check, silence_seconds, command.timeout_seconds)
+            waiting.say(f"The image {name} is not on this machine; pulling it.")
+            _pull(client, name, waiting, silence_seconds, command.timeout_seconds)
             image = client.images.get(name)
     except FAILURES as error:
         where = (
@@ -53,7 +51,7 @@ def find(
             f"The image {name} is {where} ({reason(error)}). Load it with `docker load`,"
             f" or name one that is here with {image_variable(command.tool)}."
         ) from error
-    say(f"{command.tool} is {name}: {_identity(name, image)}.")
+    waiting.say(f"{command.tool} is {name}: {_identity(name, image)}.")
     return image
 
 
@@ -80,19 +78,17 @@ class _Pull:
             total = self._layers[line["id"]][1]
             self._layers[line["id"]] = (total, total)
 
-    def __str__(self) -> str:
-        done, total = (sum(sizes) / 10**6 for sizes in zip(*self._layers.values(), strict=True))
-        return f"{done:.1f} of {total:.1f} MB"
-
-    def __bool__(self) -> bool:
-        return bool(self._layers)
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Return the bytes that have come and those that are known to come."""
+        layers = self._layers.values()
+        return sum(done for done, _ in layers), sum(total for _, total in layers)
 
 
 def _pull(
     client: docker.DockerClient,
     name: str,
-    say: Callable[[str], None],
-    check: Callable[[], None],
+    waiting: Waiting,
     silence_seconds: int,
     limit_seconds: int,
 ) -> None:
@@ -101,7 +97,7 @@ def _pull(
     lines = Stream(f"pull of {name}", lambda: client.api.pull(name, stream=True, decode=True))
     with contextlib.closing(lines):
         while (heard := lines.take()) is not None:
-            check()
+            waiting.check()
             now = time.monotonic()
             heard_at = now if heard else heard_at
             for line in heard:
@@ -110,10 +106,13 @@ def _pull(
                 raise DockerException(f"its registry said nothing for {silence_seconds} seconds")
             if now - began > limit_seconds:
                 raise DockerException(f"it did not come within {limit_seconds} seconds")
-            if pull and now - said_at > SAY_EVERY_SECONDS:
-                say(f"Pulling {name}: {pull}.")
+            done, total = pull.sizes
+            if total:
+                waiting.tell(done, total)
+            if total and now - said_at > SAY_EVERY_SECONDS:
+                waiting.say(f"Pulling {name}: {done / 10**6:.1f} of {total / 10**6:.1f} MB.")
                 said_at = now
-    say(f"Pulled {name} in {time.monotonic() - began:.0f} s.")
+    waiting.say(f"Pulled {name} in {time.monotonic() - began:.0f} s.")
 
 
 def _identity(name: str, image: Image) -> str:

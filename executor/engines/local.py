@@ -14,7 +14,7 @@ from pathlib import Path
 
 from executor import locks
 from executor.config import Settings
-from executor.engines import POLL_SECONDS, TAIL_BYTES, TOOLS, Command, Outcome
+from executor.engines import POLL_SECONDS, TAIL_BYTES, TOOLS, Command, Outcome, Waiting
 from executor.errors import ToolMissingError, ToolTimeoutError
 
 CHUNK = 64 * 1024
@@ -32,7 +32,7 @@ class LocalEngine:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
-    def prepare(self, command: Command, say: Callable[[str], None], check: Callable[[], None]) -> None:  # noqa: ARG002
+    def prepare(self, command: Command, waiting: Waiting) -> None:  # noqa: ARG002 (it waits for nothing)
         """Raise ToolMissingError where the tool is not installed."""
         self._program(command.tool)
 

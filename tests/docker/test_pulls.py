@@ -99,10 +99,14 @@ def test_a_missing_image_is_pulled_by_its_tag_and_the_log_says_how_far_it_is(
     before = fake.call("GET", "/health")[1]["tools"]["vuls"]
 
     job_id = fake.call.submit_scan("target")
+    step = until(lambda: first if (first := fake.call.job(job_id)["steps"][0])["unit"] == "MB" else None)
     job = fake.call.finished(job_id, seconds=60)
 
     log = fake.call.log(job_id)
     assert job["status"] == "completed", log
+    assert 0 <= step["done"] <= step["total"]
+    assert step["total"] >= BALLAST_BYTES // 10**6
+    assert [job["steps"][0][name] for name in ("unit", "done", "total")] == ["hosts", 1, 1]
     assert log.startswith(f"[executor] The image {name} is not on this machine; pulling it.\n")
     done = [float(one) for one in re.findall(rf"Pulling {name}: ([\d.]+) of [\d.]+ MB\.\n", log)]
     assert len(done) >= 2
