@@ -48,8 +48,10 @@ def _begin(clients: ExecutorClients, executors: Sequence[Executor], run: Run) ->
 
 def _submit(clients: ExecutorClients, run: Run, job: RunJob) -> None:
     told: Job | ExecutorError
+    # The jobs of one run take turns with those of others.
+    request = {**job.request, "group": f"{run.id:032x}"}
     try:
-        told = clients.ask(job.executor, lambda client: client.submit(job.id, job.request))
+        told = clients.ask(job.executor, lambda client: client.submit(job.id, request))
     except ExecutorError as error:
         log.warning("run %d: %s", run.id, error)
         told = error
