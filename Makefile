@@ -11,7 +11,7 @@ pip := .venv/bin/pip --disable-pip-version-check
 tied := exec setpriv --pdeathsig TERM
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test e2e bench up down upgrade backup restore rotate lint format tools lock
+.PHONY: help run demo test e2e bench up down upgrade backup restore rotate zone-up lint format tools lock
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ restore: ## Put a backup back: make restore FILE=... (REPLACE=yes over what is t
 
 rotate: ## Replace the key between Vuls Web and its executor
 	@deploy/rotate-executor-key
+
+zone-up: ## On a machine in another zone: start its executor (FILE=... once, from deploy/add-executor)
+	@deploy/zone-up $(FILE)
 
 lint: .venv/installed-dev ## Check style, types and templates
 	.venv/bin/ruff check .
