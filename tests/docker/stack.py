@@ -75,6 +75,10 @@ class Scripts:
         described: list[dict[str, Any]] = json.loads(self.engine.docker("inspect", self.container(service)))
         return described[0]
 
+    def inside(self, service: str, script: str) -> str:
+        """Run a line of shell in a service's container and return what it says."""
+        return self.engine.docker("exec", self.container(service), "sh", "-c", script)
+
     def wait_for_healthy(self, *services: str) -> None:
         """Wait until these services say that they are well."""
 

@@ -54,7 +54,7 @@ def carried(stack: ComposeStack) -> bytes:
 def files(zone: Zone) -> set[str]:
     """Return the files that its executor scans by: path, mode, and when each was written."""
     find = "find /data/config /data/ssh -name .new -prune -o -type f -printf '%P %m %T@\\n'"
-    return set(zone.compose("exec", "-T", "executor", "sh", "-c", find).splitlines())
+    return set(zone.inside("executor", find).splitlines())
 
 
 def test_a_host_with_its_tag_is_scanned_from_the_zone(
@@ -89,10 +89,10 @@ def test_a_key_that_is_gone_goes_from_the_zone_too(stack: ComposeStack, zone: Zo
         return {" ".join(file.split()[:2]) for file in files(zone) if file.startswith("keys/")}
 
     before = keys()
-    stack.compose("exec", "-T", "web", "sh", "-c", "umask 077; echo key >/data/ssh/keys/unused")
+    stack.inside("web", "umask 077; echo key >/data/ssh/keys/unused")
     zone.receive(carried(stack))
     came = keys() - before
-    stack.compose("exec", "-T", "web", "rm", "/data/ssh/keys/unused")
+    stack.inside("web", "rm /data/ssh/keys/unused")
 
     zone.receive(carried(stack))
 
@@ -104,23 +104,15 @@ def test_its_machine_shows_one_port_and_that_by_tls(stack: ComposeStack, zone: Z
     running = zone.compose("ps", "--services", "--filter", "status=running").split()
     described = {one: zone.inspect(one) for one in ("executor", "docker-proxy")}
     (published,) = [place for place in described["executor"]["NetworkSettings"]["Ports"].values() if place]
-    asking = "import sys, urllib.request as u; u.urlopen(sys.argv[1])"
-    words = (
-        "deploy/compose",
-        "exec",
-        "-T",
-        "worker",
-        "python3",
-        "-c",
-        asking,
-        f"http://{zone.address}:{zone.port}",
-    )
+    ask = "import urllib.request as u; u.urlopen('{}://{}:{}/health')"
 
     assert set(running) == set(described)
     assert published == [{"HostIp": zone.address, "HostPort": str(zone.port)}]
     assert not any(described["docker-proxy"]["NetworkSettings"]["Ports"].values())
     assert all(one["HostConfig"]["ReadonlyRootfs"] for one in described.values())
-    assert stack.run(*words, check=False).returncode != 0
+    for scheme, complaint in (("http", "RemoteDisconnected"), ("https", "CERTIFICATE_VERIFY_FAILED")):
+        with pytest.raises(RuntimeError, match=complaint):
+            stack.inside("worker", f'python3 -c "{ask.format(scheme, zone.address, zone.port)}"')
 
 
 def test_while_it_is_down_the_others_do_their_part(program: Program, zone: Zone) -> None:
