@@ -13,12 +13,9 @@ from tests.mirror.expected import expected_findings
 
 pytestmark = pytest.mark.timeout(600)
 
-DEBIAN = {
-    "task_type": "db_update",
-    "config": {"database_type": "gost_debian"},
-    "cron_expression": "0 2 * * *",
-}
-SCAN = {"task_type": "scan", "config": {"scan_type": "fast"}, "cron_expression": "0 2 * * *"}
+NIGHTLY = {"cron_expression": "0 2 * * *"}
+DEBIAN = NIGHTLY | {"task_type": "db_update", "config": {"database_type": "gost_debian"}}
+SCAN = NIGHTLY | {"task_type": "scan", "config": {"scan_type": "fast"}}
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +29,8 @@ def zone(
         made.add_target(program, "inner")
         wait_for(lambda: len(hosts(program)) == 2, seconds=60)
         for name, host in hosts(program).items():
-            program.patch(
-                f"/api/hosts/{host['id']}", {"tags": ["both", *(["dmz"] if name == "inner" else [])]}
-            )
+            tags = ["both", "dmz"] if name == "inner" else ["both"]
+            program.patch(f"/api/hosts/{host['id']}", {"tags": tags})
         made.receive(carried(stack))
         yield made
     finally:

@@ -26,7 +26,7 @@ def add(tmp_path: Path) -> Add:
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         environ = {"PATH": os.environ["PATH"], "VULSWEB_SECRETS": str(tmp_path / "secrets")}
-        command = [ROOT / "deploy" / "add-executor", *words]
+        command = [str(ROOT / "deploy" / "add-executor"), *words]
         return subprocess.run(command, env=environ, capture_output=True, text=True)
 
     return run
