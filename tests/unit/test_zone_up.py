@@ -1,10 +1,13 @@
 """deploy/zone-up: what it refuses before it starts anything."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.needs import lacking
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,6 +24,8 @@ def zone_up(secrets: Path, *words: str) -> str:
 @pytest.fixture
 def packed(tmp_path: Path) -> Path:
     """What deploy/add-executor leaves for a machine that has a name."""
+    if shutil.which("openssl") is None:
+        lacking("openssl is missing: apt-get install openssl.")
     environ = {"PATH": os.environ["PATH"], "VULSWEB_SECRETS": str(tmp_path / "main")}
     command = [str(ROOT / "deploy" / "add-executor"), "lab", "lab.example", "lab"]
     subprocess.run(command, env=environ, check=True)
