@@ -12,7 +12,7 @@ tied := exec setpriv --pdeathsig TERM
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test e2e bench up down upgrade backup restore rotate images-export images-import
-.PHONY: lint format tools lock
+.PHONY: zone-up lint format tools lock
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ images-export: ## Save the production stack's images for a machine without regis
 
 images-import: ## Load the images that images-export saved (FILE=...)
 	@deploy/images import "$(FILE)"
+
+zone-up: ## On a machine in another zone: start its executor (FILE=... once, from deploy/add-executor)
+	@deploy/zone-up $(FILE)
 
 lint: .venv/installed-dev ## Check style, types and templates
 	.venv/bin/ruff check .

@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests import images
 from tests.docker.place import FAKE, Place
+from tests.docker.stack import ComposeStack, compose_stack
 from tests.dockerd import Engine
+from tests.e2e.stack import Program
 from tests.executor.callers import until
 from tests.executor.conftest import Server
 from tests.executor.processes import runners
@@ -126,6 +129,32 @@ def _answers(address: str) -> bool:
         return requests.get(f"{address}/_ping", timeout=5).ok
     except requests.ConnectionError:
         return False
+
+
+@pytest.fixture(scope="package")
+def stack(
+    docker_engine: Engine,
+    server_images: None,
+    tool_images: dict[str, str],
+    ssh_target: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[ComposeStack]:
+    """The production stack, which takes a minute to start; nothing of it may be left at the end."""
+    images.build_mirror(docker_engine)
+    images.build_ours(docker_engine)
+    with compose_stack(docker_engine, tmp_path_factory.mktemp("stack")) as started:
+        yield started
+
+
+@pytest.fixture(scope="package")
+def program(stack: ComposeStack) -> Program:
+    return Program(stack.url, stack.command("token", "create", "tests").strip())
+
+
+@pytest.fixture(scope="package")
+def known_target(stack: ComposeStack, program: Program) -> None:
+    """The stack knows its host, by the name of target."""
+    stack.add_target(program, "target")
 
 
 def _said(engine: Engine, words: list[str]) -> str | None:
