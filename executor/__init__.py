@@ -236,15 +236,14 @@ def _shown(job: Job, positions: Mapping[str, int] | None = None) -> dict[str, An
     return {**shown, "position": places.get(job.id), "log_size": _executor().store.log_size(job.id)}
 
 
-def _problem(status: int, title: str, detail: str, field: str | None = None) -> Response:
-    document = {"status": status, "title": title, "detail": detail}
-    if field is not None:
-        document["field"] = field
+def _problem(status: int, title: str, detail: str, **more: Any) -> Response:
+    document = {"status": status, "title": title, "detail": detail, **more}
     return Response(json.dumps(document), status, mimetype="application/problem+json")
 
 
 def _invalid(error: kinds.InvalidError) -> Response:
-    return _problem(422, "Unprocessable Content", str(error), error.field)
+    named = {"unknown": error.unknown} if error.unknown else {}
+    return _problem(422, "Unprocessable Content", str(error), field=error.field, **named)
 
 
 def _http_error(error: HTTPException) -> Response:

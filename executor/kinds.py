@@ -35,11 +35,12 @@ SMALL_DICTIONARIES = ("exploit", "metasploit", "kevuln", "cti")
 
 
 class InvalidError(Exception):
-    """The request asks for something that there is not; `field` says where."""
+    """The request asks for something that there is not; `field` says where, `unknown` which of it."""
 
-    def __init__(self, field: str, sentence: str) -> None:
+    def __init__(self, field: str, sentence: str, unknown: Sequence[str] = ()) -> None:
         super().__init__(sentence)
         self.field = field
+        self.unknown = list(unknown)
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,9 @@ def databases_of(name: str) -> tuple[DatabaseName, ...]:
 def check_servers(shared: str, servers: Sequence[str]) -> None:
     """Raise Invalid unless each server is in the shared config.toml."""
     known = _servers(_parsed(shared))
-    for name in servers:
-        if name not in known:
-            raise InvalidError("servers", f"There is no server {name!r} in config.toml.")
+    unknown = [name for name in servers if name not in known]
+    if unknown:
+        raise InvalidError("servers", f"There is no server {unknown[0]!r} in config.toml.", unknown)
 
 
 def is_own_machine(shared: str, server: str) -> bool:

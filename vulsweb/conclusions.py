@@ -1,6 +1,6 @@
 """What a run came to: judged by what its jobs left behind, and stored as each of them ends."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -31,11 +31,19 @@ def give_up(run: Run, job: RunJob, status: JobStatus, reason: str, now: datetime
     conclude(run, job, Job.ended_with(job.id, status.value, reason, job.steps), (), now)
 
 
+def leave_out(run: Run, job: RunJob, unknown: Collection[str], now: datetime) -> None:
+    """Have the job go on without servers that its executor does not know; their hosts fail alone."""
+    why = f"The executor {job.executor} does not have it in its config.toml yet."
+    told = Job.ended_with(job.id, JobStatus.FAILED.value, why, [])
+    job.request = job.request | {"servers": [each for each in job.request["servers"] if each not in unknown]}
+    _keep(run, scan_lines.of_the_silent(unknown, told), now)
+
+
 def _take_scan(
     run: Run, job: RunJob, told: Job, documents: Iterable[tuple[str, bytes]], now: datetime
 ) -> None:
     lines = scan_lines.of_documents(job, told, documents, now)
-    lines += scan_lines.of_the_silent(job, told, lines)
+    lines += scan_lines.of_the_silent(job.request["servers"], told, lines)
     _keep(run, lines, now)
 
 

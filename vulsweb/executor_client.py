@@ -32,7 +32,11 @@ class ExecutorUnavailable(ExecutorError):
 
 
 class JobRejected(ExecutorError):
-    """The executor refused the job; asking again will not help."""
+    """The executor refused the job; asking again will not help, unless for the servers that it knows."""
+
+    def __init__(self, sentence: str, unknown: Sequence[str] = ()) -> None:
+        super().__init__(sentence)
+        self.unknown = unknown
 
 
 class JobUnknown(ExecutorError):
@@ -196,12 +200,13 @@ class ExecutorClients:
 
 def _error(response: requests.Response) -> ExecutorError:
     try:
-        detail = str(response.json()["detail"])
-    except (requests.JSONDecodeError, KeyError, TypeError):
-        detail = f"The executor answered {response.status_code}."
+        document = response.json()
+        detail, unknown = str(document["detail"]), [str(name) for name in document.get("unknown", [])]
+    except (requests.JSONDecodeError, AttributeError, KeyError, TypeError):
+        detail, unknown = f"The executor answered {response.status_code}.", []
     if response.status_code == 404:
         return JobUnknown(detail)
-    return ExecutorUnavailable(detail) if response.status_code >= 500 else JobRejected(detail)
+    return ExecutorUnavailable(detail) if response.status_code >= 500 else JobRejected(detail, unknown)
 
 
 def _job(document: Mapping[str, Any]) -> Job:

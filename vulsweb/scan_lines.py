@@ -1,7 +1,7 @@
 """What a scan came to on each of its hosts: a line for a document, and one for each host that left none."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -64,21 +64,21 @@ def of_documents(job: RunJob, told: Job, documents: Iterable[tuple[str, bytes]],
     return lines
 
 
-def of_the_silent(job: RunJob, told: Job, lines: Sequence[Line]) -> list[Line]:
-    """Return a line for each host of which the scan has left nothing."""
+def of_the_silent(servers: Collection[str], told: Job, lines: Sequence[Line] = ()) -> list[Line]:
+    """Return a line for each host of the servers of which the scan has left nothing."""
     spoken = {line.name for line in lines}
     expected = db.session.execute(
         select(Host.name, Host.id, Host.vuls_config)
-        .where(Host.entry.in_(job.request["servers"]), Host.parent_id.is_(None), Host.retired_at.is_(None))
+        .where(Host.entry.in_(servers), Host.parent_id.is_(None), Host.retired_at.is_(None))
         .order_by(Host.id)
     ).all()
     silent = [
         _silent(told, row.name, row.id, row.vuls_config, spoken) for row in expected if row.name not in spoken
     ]
-    entries = set(db.session.scalars(select(Host.entry).where(Host.entry.in_(job.request["servers"]))))
+    entries = set(db.session.scalars(select(Host.entry).where(Host.entry.in_(servers))))
     unknown = [
         Line(name, Outcome.FAILED, f"{name}: {told.error or 'the scan left no result.'}")
-        for name in job.request["servers"]
+        for name in servers
         if name not in entries and name not in spoken
     ]
     return silent + unknown

@@ -273,6 +273,24 @@ def test_who_is_silent_for_long_fails_the_runs_that_shall_not_wait(
 
 
 @pytest.mark.usefixtures("both")
+def test_a_host_that_an_executor_does_not_know_yet_fails_alone(
+    web: ScheduledTask, dmz: Zone, make_task: MakeTask, make_host: Callable[..., Host]
+) -> None:
+    done(make_task(task_type="db_update", database_type="gost_debian"))
+    make_host("new", tags=["web", "dmz"])
+
+    run = done(web)
+
+    assert (run.status, run.reason) == (
+        RunStatus.PARTIAL,
+        "new: The executor dmz does not have it in its config.toml yet.",
+    )
+    assert job_at(run, "dmz").request["servers"] == ["outer"]
+    assert run.result_data is not None
+    assert run.result_data["host_counts"] == {"success": 2, "partial": 0, "failed": 1}
+
+
+@pytest.mark.usefixtures("both")
 def test_cancel_stops_the_jobs_of_both(web: ScheduledTask, main: Zone, dmz: Zone) -> None:
     for zone in (main, dmz):
         zone.tools.hold()

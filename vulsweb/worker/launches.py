@@ -3,9 +3,10 @@
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from vulsweb import conclusions, run_jobs, runs, targets
-from vulsweb.executor_client import ExecutorClients, ExecutorError, ExecutorUnavailable, Job
+from vulsweb.executor_client import ExecutorClients, ExecutorError, ExecutorUnavailable, Job, JobRejected
 from vulsweb.executors import Executor
 from vulsweb.extensions import db
 from vulsweb.models import Absence, JobStatus, Run, RunJob, RunStatus
@@ -48,10 +49,8 @@ def _begin(clients: ExecutorClients, executors: Sequence[Executor], run: Run) ->
 
 def _submit(clients: ExecutorClients, run: Run, job: RunJob) -> None:
     told: Job | ExecutorError
-    # The jobs of one run take turns with those of others.
-    request = {**job.request, "group": f"{run.id:032x}"}
     try:
-        told = clients.ask(job.executor, lambda client: client.submit(job.id, request))
+        told = clients.ask(job.executor, lambda client: client.submit(job.id, _request(run, job)))
     except ExecutorError as error:
         log.warning("run %d: %s", run.id, error)
         told = error
@@ -59,9 +58,19 @@ def _submit(clients: ExecutorClients, run: Run, job: RunJob) -> None:
     runs.lock(run)
     if not run.status.is_active or job.status is not JobStatus.WAITING:
         return
+    if isinstance(told, JobRejected) and 0 < len(told.unknown) < len(job.request["servers"]):
+        conclusions.leave_out(run, job, set(told.unknown), datetime.now(UTC))
+        db.session.commit()
+        _submit(clients, run, job)
+        return
     _take(run, job, told, datetime.now(UTC))
     if run.status.is_active:
         runs.go_on(run)
+
+
+def _request(run: Run, job: RunJob) -> dict[str, Any]:
+    # The jobs of one run take turns with those of others.
+    return {**job.request, "group": f"{run.id:032x}"}
 
 
 def _take(run: Run, job: RunJob, told: Job | ExecutorError, now: datetime) -> None:
