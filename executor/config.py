@@ -6,14 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from executor.catalogue import CLASSIC, CURRENT, PROFILES
+
 SHORTEST_KEY = 32
 ENGINES = ("local", "docker")
-# The versions that executor/tools/build builds too; a test holds both together.
+# The tools of each profile, and the images that have them. The classic versions are those that
+# executor/tools/build builds too; a test holds both together.
 IMAGES = {
-    "vuls": "vuls/vuls:v0.26.0",
-    "go-cve-dictionary": "vuls/go-cve-dictionary:v0.11.0",
-    "goval-dictionary": "vuls/goval-dictionary:v0.11.0",
-    "gost": "vuls/gost:v0.4.4",
+    CLASSIC: {
+        "vuls": "vuls/vuls:v0.26.0",
+        "go-cve-dictionary": "vuls/go-cve-dictionary:v0.11.0",
+        "goval-dictionary": "vuls/goval-dictionary:v0.11.0",
+        "gost": "vuls/gost:v0.4.4",
+    },
+    CURRENT: {"vuls": "vuls/vuls:v0.40.1"},
 }
 # How the Docker SDK finds its engine.
 _DOCKER_VARIABLES = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
@@ -58,6 +64,7 @@ class DockerSettings:
 class Settings:
     """What the executor and its runners need to know. Holds no secret: runners are handed all of it."""
 
+    profile: str
     data_dir: Path
     work_dir: Path | None
     databases_dir: Path
@@ -75,10 +82,16 @@ class Settings:
     search_path: str
     docker: DockerSettings | None
 
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """Return the tools that the profile is made of."""
+        return tuple(IMAGES[self.profile])
+
     def for_runner(self) -> dict[str, str]:
         """Return the whole environment of a runner. The API keys are never in it."""
         named: dict[str, object] = {
             "EXECUTOR_ENGINE": "docker" if self.docker else "local",
+            "EXECUTOR_PROFILE": self.profile,
             "EXECUTOR_DATA_DIR": self.data_dir,
             "EXECUTOR_WORK_DIR": self.work_dir,
             "EXECUTOR_DATABASES_DIR": self.databases_dir,
@@ -111,8 +124,12 @@ def settings(variables: Mapping[str, str]) -> Settings:
     engine = variables.get("EXECUTOR_ENGINE") or ENGINES[0]
     if engine not in ENGINES:
         raise ConfigError(f"EXECUTOR_ENGINE is {engine!r}; write {' or '.join(ENGINES)}.")
+    profile = variables.get("EXECUTOR_PROFILE") or CLASSIC
+    if profile not in PROFILES:
+        raise ConfigError(f"EXECUTOR_PROFILE is {profile!r}; write {' or '.join(PROFILES)}.")
     data_dir = _path(variables, "EXECUTOR_DATA_DIR")
     return Settings(
+        profile=profile,
         data_dir=data_dir,
         work_dir=_optional_path(variables, "EXECUTOR_WORK_DIR"),
         databases_dir=_optional_path(variables, "EXECUTOR_DATABASES_DIR") or data_dir / "databases",
@@ -129,7 +146,7 @@ def settings(variables: Mapping[str, str]) -> Settings:
         # ssh takes the account's home for its keys and known_hosts, so Vuls must look there too.
         home=Path(variables.get("HOME") or Path.home()).absolute(),
         search_path=variables.get("PATH") or os.defpath,
-        docker=_docker_settings(variables) if engine == "docker" else None,
+        docker=_docker_settings(variables, profile) if engine == "docker" else None,
     )
 
 
@@ -138,7 +155,7 @@ def image_variable(tool: str) -> str:
     return f"EXECUTOR_{tool.upper().replace('-', '_')}_IMAGE"
 
 
-def _docker_settings(variables: Mapping[str, str]) -> DockerSettings:
+def _docker_settings(variables: Mapping[str, str], profile: str) -> DockerSettings:
     # Without these a container would have to be handed a path of the host.
     for name in ("EXECUTOR_WORK_DIR", "EXECUTOR_DATABASES_DIR"):
         _path(variables, name)
@@ -158,7 +175,9 @@ def _docker_settings(variables: Mapping[str, str]) -> DockerSettings:
             f"EXECUTOR_DOCKER_USER is {user!r}; write the numbers of a user and a group: 1000:1000."
         )
     return DockerSettings(
-        images={tool: variables.get(image_variable(tool)) or image for tool, image in IMAGES.items()},
+        images={
+            tool: variables.get(image_variable(tool)) or image for tool, image in IMAGES[profile].items()
+        },
         jobs_volume=_required(variables, "EXECUTOR_JOBS_VOLUME"),
         databases_volume=_required(variables, "EXECUTOR_DATABASES_VOLUME"),
         ssh_volume=ssh_volume or None,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from executor import locks
 from executor.config import Settings
-from executor.engines import POLL_SECONDS, TAIL_BYTES, TOOLS, Command, Outcome
+from executor.engines import POLL_SECONDS, TAIL_BYTES, Command, Outcome
 from executor.errors import ToolMissingError, ToolTimeoutError
 
 CHUNK = 64 * 1024
@@ -86,8 +86,8 @@ class LocalEngine:
         return None
 
     def tools(self) -> dict[str, dict[str, str | None] | None]:
-        """Describe each tool: its path and version, or None where it is missing."""
-        return {tool: self._describe(tool) for tool in TOOLS}
+        """Describe each tool of the profile: its path and version, or None where it is missing."""
+        return {tool: self._describe(tool) for tool in self.settings.tools}
 
     def environment(self) -> dict[str, str]:
         """Return all that a tool gets to see of the environment."""

@@ -82,7 +82,7 @@ def test_the_images_have_the_versions_of_the_tools_that_are_built() -> None:
     tools = Path(config.__file__).parent / "tools"
     build, module = (tools / "build").read_text(), (tools / "vuls" / "go.mod").read_text()
 
-    for tool, image in config.IMAGES.items():
+    for tool, image in config.IMAGES["classic"].items():
         version = image.rpartition(":")[2]
         assert f"{tool} {version}" in (
             module.replace("github.com/future-architect/", "") if tool == "vuls" else build

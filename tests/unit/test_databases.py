@@ -2,7 +2,7 @@
 
 import pytest
 
-from executor import databases as executors
+from executor import catalogue as executors
 from vulsweb.vuls import databases as catalogue
 from vulsweb.vuls.databases import DatabaseType
 
