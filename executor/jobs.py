@@ -268,11 +268,16 @@ class JobStore:
     def read_log(
         self, job_id: str, offset: int, *, ended: bool, limit: int = LOG_REPLY_BYTES
     ) -> tuple[str, int]:
-        """Return text from `offset` on and the offset to go on from, never splitting a character."""
+        """Return text from `offset` on and the offset to go on from.
+
+        A character is never split, and a line only where it is longer than `limit`.
+        """
         with (self.folder(job_id) / "log").open("rb") as log:
             log.seek(offset)
             data = log.read(limit)
             is_all = ended and not log.read(1)
+        if not is_all and (len(data) < limit or b"\n" in data):
+            data = data[: data.rfind(b"\n") + 1]
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         text = decoder.decode(data, final=is_all)
         unfinished, _ = decoder.getstate()

@@ -7,7 +7,6 @@ import shutil
 import sqlite3
 import stat
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +17,6 @@ from flask import Flask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
 from sqlalchemy import text
-from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
@@ -26,7 +24,9 @@ from xdist.scheduler import LoadScopeScheduling
 import executor
 from tests.dockerd import docker_engine
 from tests.images import server_images, ssh_target, tool_images
+from tests.serving import serving
 from vulsweb import access, create_app, tasks, worker
+from vulsweb.executors import MAIN, Executor
 from vulsweb.extensions import db, limiter
 from vulsweb.local import postgres
 from vulsweb.models import Host, Role, ScheduledTask, User
@@ -37,7 +37,13 @@ __all__ = ["docker_engine", "server_images", "ssh_target", "tool_images"]
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 PASSWORD = "correct horse battery"
+EXECUTOR_KEY = "tests tests tests tests tests tests"
 TOOLS = ("vuls", "gost", "go-cve-dictionary", "goval-dictionary")
+
+
+def executors_at(url: str, key: str = EXECUTOR_KEY) -> tuple[Executor, ...]:
+    """Return the setting that names one executor."""
+    return (Executor(MAIN, url, key),)
 
 
 def at(moment: str) -> datetime:
@@ -46,13 +52,15 @@ def at(moment: str) -> datetime:
 
 
 class OneWorkerForDocker(LoadScopeScheduling):
-    """Hands out tests one by one, but those of tests/docker all to one worker: there is one stack to share.
+    """Hands out tests one by one, but those of Docker all to one worker, and those with a browser too.
+
+    There is one stack to share; and a browser ends its requests whenever Docker adds or removes a network.
 
     xdist's own mark for groups does nothing with pytest 9.2, which ignores the names that it gives to tests.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "tests/docker" if nodeid.startswith("tests/docker/") else nodeid
+        return "one worker" if nodeid.startswith(("tests/docker/", "tests/e2e/")) else nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneWorkerForDocker:
@@ -91,8 +99,7 @@ def application(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
             "SQLALCHEMY_DATABASE_URI": database_url,
             "REDIS_URL": "redis://127.0.0.1:1/0",
             "RATELIMIT_STORAGE_URI": "memory://",
-            "EXECUTOR_URL": "http://127.0.0.1:1",
-            "EXECUTOR_API_KEY": "tests tests tests tests tests tests",
+            "EXECUTORS": executors_at("http://127.0.0.1:1"),
             "VULS_CONFIG": tmp_path_factory.mktemp("config") / "config.toml",
             "SSH_FOLDER": tmp_path_factory.mktemp("ssh"),
             "SSH_SHARE_CONNECTIONS": True,
@@ -247,18 +254,13 @@ def installation(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "config.toml").touch()
     made = executor.create_app(
         {
-            "EXECUTOR_API_KEY": app.config["EXECUTOR_API_KEY"],
+            "EXECUTOR_API_KEY": EXECUTOR_KEY,
             "EXECUTOR_DATA_DIR": str(tmp_path / "executor"),
             "EXECUTOR_VULS_CONFIG": str(tmp_path / "config.toml"),
             "VULSWEB_TOOLS_DIR": str(installation.tools),
             "PATH": str(installation.tools),
         }
     )
-    server = make_server("127.0.0.1", 0, made, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    monkeypatch.setitem(app.config, "EXECUTOR_URL", f"http://127.0.0.1:{server.server_port}")
-    yield installation
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(made) as url:
+        monkeypatch.setitem(app.config, "EXECUTORS", executors_at(url))
+        yield installation

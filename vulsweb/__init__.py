@@ -89,7 +89,7 @@ def init_celery(app: Flask) -> None:
         # it: with Redis away a click on Run Now would then wait twenty seconds.
         task_ignore_result=True,
         broker_connection_retry_on_startup=True,
-        beat_schedule=worker.BEAT,
+        beat_schedule=worker.beat_table(app.config["EXECUTORS"]),
         timezone="UTC",
         worker_hijack_root_logger=False,
     )

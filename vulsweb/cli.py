@@ -12,8 +12,9 @@ from sqlalchemy import select, text
 from vulsweb import access, config, hosts, known_hosts, local, system, tasks
 from vulsweb.extensions import db
 from vulsweb.models import Role, ScheduledTask, User
+from vulsweb.parts import State
 from vulsweb.ssh_folder import SshFolder
-from vulsweb.system import State
+from vulsweb.system import Site
 from vulsweb.vuls import config_toml
 
 MONTHLY_UPDATE = {
@@ -99,12 +100,19 @@ def doctor() -> None:
         click.echo(f"{part.state.label:8} {part.label:24} {part.says}{at}")
         for line in (*part.advice, *part.detail.splitlines()):
             click.echo(f"{'':33} {line}")
-    for tool in found.tools:
+    for site in found.sites:
+        _print_site(site, several=len(found.sites) > 1)
+    sys.exit(found.state is State.FAILED)
+
+
+def _print_site(site: Site, *, several: bool) -> None:
+    if several:
+        click.echo(f"{'':8} Executor {site.name}:")
+    for tool in site.tools:
         click.echo(f"{'':8} {tool.name:24} {tool.version or 'installed' if tool.found else 'missing'}")
-    for database in found.databases:
+    for database in site.databases:
         rows = f"{database.rows:,} rows, fetched {database.fetched_at or 'at an unknown time'}"
         click.echo(f"{'':8} {database.name.label:24} {rows if database.rows else 'not fetched'}")
-    sys.exit(found.state is State.FAILED)
 
 
 @click.group()

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
+from vulsweb.executors import MAIN, Executor, ExecutorsError, read
+
 MINIMUM_SECRET_LENGTH = 32
 # Where a stack on one machine keeps its addresses and the names of its secrets' files.
 STACK_FILE = Path("secrets", "stack.json")
@@ -80,6 +82,18 @@ def whole_number(environ: Mapping[str, str], name: str, *, default: int) -> int:
     return int(word)
 
 
+def executors(environ: Mapping[str, str]) -> tuple[Executor, ...]:
+    """Return the main executor, and then those that VULSWEB_EXECUTORS_FILE names."""
+    main = Executor(MAIN, required(environ, "EXECUTOR_URL"), secret(environ, "EXECUTOR_API_KEY"))
+    path = environ.get("VULSWEB_EXECUTORS_FILE")
+    if not path:
+        return (main,)
+    try:
+        return (main, *read(Path(path)))
+    except ExecutorsError as error:
+        raise ConfigError(f"VULSWEB_EXECUTORS_FILE: {error}") from error
+
+
 def from_environment(environ: Mapping[str, str] | None = None) -> dict[str, object]:
     """Return the Flask settings that the environment describes."""
     environ = with_running_stack(environment()) if environ is None else environ
@@ -89,8 +103,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> dict[str, obje
         "SECRET_KEY": secret(environ, "SECRET_KEY"),
         "SQLALCHEMY_DATABASE_URI": with_driver(required(environ, "DATABASE_URL")),
         "REDIS_URL": redis_url,
-        "EXECUTOR_URL": required(environ, "EXECUTOR_URL"),
-        "EXECUTOR_API_KEY": secret(environ, "EXECUTOR_API_KEY"),
+        "EXECUTORS": executors(environ),
         "VULS_CONFIG": vuls_config,
         # Absolute, for the generated files name it, and the executor must find it at the same place.
         "SSH_FOLDER": Path(environ.get("VULSWEB_SSH_DIR") or vuls_config.parent / "ssh").absolute(),

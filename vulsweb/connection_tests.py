@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select
 
+from vulsweb import run_jobs
 from vulsweb.executor_client import Job
 from vulsweb.extensions import db
 from vulsweb.models import ConnectionTest, Host, RunStatus
 from vulsweb.models.run import ACTIVE
-from vulsweb.runs import new_job_id
 from vulsweb.vuls.configtest import Explanation, explain
 
 # Vuls itself gives up on a host after five minutes.
@@ -28,7 +28,8 @@ def start(host: Host, now: datetime) -> ConnectionTest:
     ).first()
     if going is not None:
         return going
-    test = ConnectionTest(host=host, status=RunStatus.QUEUED, created_at=now, job_id=new_job_id(), tests=[])
+    job_id = run_jobs.new_id()
+    test = ConnectionTest(host=host, status=RunStatus.QUEUED, created_at=now, job_id=job_id, tests=[])
     db.session.add(test)
     db.session.flush()
     return test

@@ -11,7 +11,8 @@ from sqlalchemy.orm import joinedload
 from vulsweb import inventory, system
 from vulsweb.extensions import db
 from vulsweb.models import ScheduledTask, TaskType
-from vulsweb.system import Database, Health, Part, State
+from vulsweb.parts import Part, State
+from vulsweb.system import Database, Health
 from vulsweb.vuls import databases as catalogue
 from vulsweb.vuls.databases import DatabaseType, Entry, Reading
 
@@ -72,7 +73,7 @@ class Databases:
 
 def read(config: Mapping[str, Any], now: datetime) -> Databases:
     """Return how the databases stand, within some two seconds whether the executor answers or not."""
-    told = system.health(config, now)
+    told = system.health(config["EXECUTORS"][0], now)
     health = told if isinstance(told, Health) else None
     held = {database.name: database for database in health.databases} if health else {}
     vuls = health.vuls if health else None
@@ -101,7 +102,7 @@ def read(config: Mapping[str, Any], now: datetime) -> Databases:
 
 def reading(config: Mapping[str, Any], name: DatabaseType, now: datetime) -> Reading | None:
     """Say whether the Vuls that runs reads the database; None when that is not to be learnt now."""
-    told = system.health(config, now)
+    told = system.health(config["EXECUTORS"][0], now)
     entry = next((each for each in catalogue.CATALOGUE if each.name == name), None)
     return catalogue.reading(entry, told.vuls) if entry and isinstance(told, Health) else None
 

@@ -3,17 +3,20 @@
 The contract is executor/README.md.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 import requests
+
+from vulsweb.executors import MAIN, Executor
+
+T = TypeVar("T")
 
 CONNECT_SECONDS = 3
 READ_SECONDS = 30
 IDS_A_REQUEST = 100
-# What is asked of the executor out of a run's request, which also keeps what is ours alone.
-ASKED = ("servers", "scan_type", "database")
 
 
 class ExecutorError(Exception):
@@ -50,6 +53,11 @@ class Job:
     # Of a connection test: one for each server.
     tests: list[dict[str, Any]] = field(default_factory=list)
 
+    @classmethod
+    def ended_with(cls, job_id: str, status: str, error: str, steps: list[dict[str, Any]]) -> "Job":
+        """Return a job of which the executor will say nothing more, for our own reason."""
+        return cls(job_id, status, steps, log_size=0, error=error, results=[], databases={})
+
     @property
     def ended(self) -> bool:
         """Say whether the job will not change any more."""
@@ -67,11 +75,13 @@ class LogPiece:
 class ExecutorClient:
     """The executor's operations; every method raises an ExecutorError when it cannot be done."""
 
-    def __init__(self, url: str, api_key: str, read_seconds: float = READ_SECONDS) -> None:
+    def __init__(self, executor: Executor, read_seconds: float = READ_SECONDS) -> None:
         self._timeout = (min(CONNECT_SECONDS, read_seconds), read_seconds)
-        self._url = url.rstrip("/")
+        self._executor = executor
+        self._url = executor.url.rstrip("/")
         self._session = requests.Session()
-        self._session.headers["X-API-Key"] = api_key
+        self._session.headers["X-API-Key"] = executor.api_key
+        self._session.verify = str(executor.ca_bundle) if executor.ca_bundle else True
         self._session.trust_env = False  # a proxy for the internet must never see the key
 
     def __enter__(self) -> Self:
@@ -85,10 +95,9 @@ class ExecutorClient:
         return self._json("GET", "/health")
 
     def submit(self, job_id: str, request: Mapping[str, Any]) -> Job:
-        """Ask for a run's job; safe to repeat, since the executor keys jobs by `job_id`."""
-        body = {"job_id": job_id, **{name: request[name] for name in ASKED if name in request}}
+        """Ask for a job; safe to repeat, since the executor keys jobs by `job_id`."""
         path = "/scan" if "servers" in request else "/database/update"
-        return _job(self._json("POST", path, json=body))
+        return _job(self._json("POST", path, json={"job_id": job_id, **request}))
 
     def jobs(self, job_ids: Iterable[str]) -> dict[str, Job]:
         """Return the jobs among `job_ids` that the executor knows."""
@@ -134,12 +143,55 @@ class ExecutorClient:
                 **arguments,
             )
         except requests.RequestException as error:
+            setting = "EXECUTOR_URL" if self._executor.name == MAIN else "its url"
             raise ExecutorUnavailable(
-                "The executor does not answer. Check that it is running and that EXECUTOR_URL is right."
+                f"{self._name} does not answer. Check that it is running and that {setting} is right."
             ) from error
         if response.ok:
             return response
-        raise _error(response)
+        raise self._error(response)
+
+    @property
+    def _name(self) -> str:
+        return "The executor" if self._executor.name == MAIN else f"The executor {self._executor.name}"
+
+    def _error(self, response: requests.Response) -> ExecutorError:
+        if response.status_code == 401:
+            key = "EXECUTOR_API_KEY" if self._executor.name == MAIN else "Its key"
+            return JobRejected(f"{self._name} refused our key. {key} must be the same on both sides.")
+        return _error(response)
+
+
+class ExecutorClients:
+    """Clients of all executors, each opened when it is needed and closed with the context."""
+
+    def __init__(self, known: Sequence[Executor], read_seconds: float = READ_SECONDS) -> None:
+        self._read_seconds = read_seconds
+        self._known = {executor.name: executor for executor in known}
+        self._open: dict[str, ExecutorClient] = {}
+        self._silent: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for client in self._open.values():
+            client.__exit__(kind, error, trace)
+
+    def ask(self, name: str, question: Callable[[ExecutorClient], T]) -> T:
+        """Put a question to an executor. One that has not answered is not asked again: others wait for us."""
+        if name in self._silent:
+            raise ExecutorUnavailable(self._silent[name])
+        if name not in self._known:
+            raise ExecutorError(f"The executor {name} is not in the settings any more.")
+        client = self._open.setdefault(name, ExecutorClient(self._known[name], self._read_seconds))
+        try:
+            return question(client)
+        except ExecutorUnavailable as error:
+            self._silent[name] = str(error)
+            raise
 
 
 def _error(response: requests.Response) -> ExecutorError:
@@ -147,8 +199,6 @@ def _error(response: requests.Response) -> ExecutorError:
         detail = str(response.json()["detail"])
     except (requests.JSONDecodeError, KeyError, TypeError):
         detail = f"The executor answered {response.status_code}."
-    if response.status_code == 401:
-        return JobRejected("The executor refused our key. EXECUTOR_API_KEY must be the same on both sides.")
     if response.status_code == 404:
         return JobUnknown(detail)
     return ExecutorUnavailable(detail) if response.status_code >= 500 else JobRejected(detail)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
+from sqlalchemy.sql.base import ExecutableOption
 
 from vulsweb import runs
 from vulsweb.extensions import db
@@ -38,12 +39,19 @@ class Stretch:
     older: bool
 
 
-def stretch(wanted: Filter, *, limit: int, before: int | None = None, after: int | None = None) -> Stretch:
+def stretch(
+    wanted: Filter,
+    *,
+    limit: int,
+    before: int | None = None,
+    after: int | None = None,
+    options: Sequence[ExecutableOption] = (),
+) -> Stretch:
     """Return up to `limit` runs that `wanted` leaves in: the newest, or those next to a run's id.
 
     Never counts: at a million runs a page costs as much as at fifty.
     """
-    chosen = runs.query(wanted.statuses)
+    chosen = runs.query(wanted.statuses).options(*options)
     if wanted.task_id is not None:
         chosen = chosen.where(Run.task_id == wanted.task_id)
     if wanted.trigger is not None:

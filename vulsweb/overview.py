@@ -55,7 +55,8 @@ class WorstHost:
 
 def running(limit: int) -> Sequence[Run]:
     """Return the runs that are not over yet, newest first."""
-    return db.session.scalars(runs.query(ACTIVE).limit(limit)).all()
+    chosen = runs.query(ACTIVE).options(joinedload(Run.jobs)).limit(limit)
+    return db.session.scalars(chosen).unique().all()
 
 
 def troubled(limit: int) -> Sequence[Run]:

@@ -1,18 +1,28 @@
 """A run's life: start, claim, accept, note, conclude, cancel; and the runs that need rescue."""
 
-import uuid
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, update
-from sqlalchemy.orm import aliased, joinedload
+from sqlalchemy import ColumnElement, Select, and_, case, delete, func, or_, select, update
+from sqlalchemy.orm import aliased, joinedload, selectinload
 
 from vulsweb import overlap, targets
-from vulsweb.executor_client import Job
 from vulsweb.extensions import db
-from vulsweb.models import LogChunk, Overlap, Run, RunStatus, ScheduledTask, TaskType, Trigger, User
+from vulsweb.models import (
+    JobStatus,
+    LogChunk,
+    Overlap,
+    Run,
+    RunJob,
+    RunStatus,
+    ScheduledTask,
+    TaskType,
+    Trigger,
+    User,
+)
 from vulsweb.models.run import ACTIVE, GOING
 from vulsweb.overlap import Plan, Standing
 
@@ -21,8 +31,12 @@ STALE = timedelta(seconds=60)
 # A form sent again after this long is meant, as on a page that was left open.
 SAME_REQUEST = timedelta(minutes=5)
 REASON_LENGTH = 2000
+_LINE = re.compile(r"^(?=.|\n)", re.MULTILINE)
 BEFORE_IT_BEGAN = "Cancelled before it began."
-_FOR_PAGES = (joinedload(Run.task).joinedload(ScheduledTask.host), joinedload(Run.requested_by))
+_FOR_PAGES = (
+    joinedload(Run.task).joinedload(ScheduledTask.host),
+    joinedload(Run.requested_by),
+)
 
 
 class Paused(Exception):
@@ -133,17 +147,11 @@ def _new_run(task: ScheduledTask, trigger: Trigger, now: datetime, requested_by:
         requested_by=requested_by,
         created_at=now,
         request=request_of(task),
-        job_id=new_job_id(),
     )
 
 
-def new_job_id() -> str:
-    """Return a fresh key under which the executor will know a run's job."""
-    return uuid.uuid4().hex
-
-
 def request_of(task: ScheduledTask) -> dict[str, Any]:
-    """Return what the executor is asked for when `task` runs."""
+    """Return what is asked for when `task` runs."""
     if task.task_type is TaskType.SCAN:
         assert task.scan_type is not None  # noqa: S101 - the table's CHECK constraint says so
         scan = {"scan_type": task.scan_type.value}
@@ -164,8 +172,8 @@ def active_run(task_id: int) -> Run | None:
 
 
 def get(run_id: int) -> Run | None:
-    """Return the run with its task, host and person, or None."""
-    return db.session.get(Run, run_id, options=_FOR_PAGES)
+    """Return the run with its task, host, person and jobs, or None."""
+    return db.session.get(Run, run_id, options=(*_FOR_PAGES, selectinload(Run.jobs)))
 
 
 def query(statuses: Collection[RunStatus] = ()) -> Select[Run]:
@@ -175,22 +183,22 @@ def query(statuses: Collection[RunStatus] = ()) -> Select[Run]:
 
 
 def claim(run_id: int, now: datetime) -> Run | None:
-    """Take a run to ask the executor for it; None: another worker has it, it waits for one, or it is over.
+    """Take a run to ask the executors for it; None: another worker has it, it waits for one, or it is over.
 
-    A claim older than a minute has been left by a worker that died: the next one may take it, since the
-    executor answers a repeated request with the same job.
+    A claim older than a minute has been left by a worker that died, or that found no executor: the next one
+    may take it, since an executor answers a repeated request with the same job.
     """
     # As for a start, so that nobody decides by what we are about to change.
     lock = select(ScheduledTask).join(Run, Run.task_id == ScheduledTask.id).where(Run.id == run_id)
     task = db.session.scalars(
         lock.with_for_update(of=ScheduledTask).execution_options(populate_existing=True)
     ).one_or_none()
-    abandoned = and_(Run.status == RunStatus.STARTING, Run.heartbeat_at < now - STALE)
     won = task and db.session.scalar(
         update(Run)
-        .where(Run.id == run_id, or_(_ready(), abandoned))
+        .where(Run.id == run_id, or_(_ready(), _unasked(now)))
         .values(
-            status=RunStatus.STARTING,
+            # One that runs in part goes on running.
+            status=case((Run.status == RunStatus.RUNNING, Run.status), else_=RunStatus.STARTING),
             started_at=func.coalesce(Run.started_at, now),
             heartbeat_at=now,
             reason=None,
@@ -215,16 +223,19 @@ def _ready() -> ColumnElement[bool]:
     return and_(Run.status == RunStatus.QUEUED, ~holds_up)
 
 
-def accept(run: Run, job: Job, now: datetime) -> None:
-    """Note that the executor has the run's job."""
-    run.status = RunStatus.RUNNING
-    run.reason = None
-    note(run, job, now)
+def _unasked(now: datetime) -> ColumnElement[bool]:
+    waiting = select(RunJob.id).where(RunJob.run_id == Run.id, _is_waiting()).exists()
+    going = or_(Run.status == RunStatus.STARTING, and_(Run.status == RunStatus.RUNNING, waiting))
+    return and_(going, Run.heartbeat_at < now - STALE)
 
 
-def hold(run: Run, reason: str) -> None:
-    """Say on a starting run why it does not go on; sweep tries again."""
-    run.reason = reason[:REASON_LENGTH]
+def go_on(run: Run) -> None:
+    """Say how a run that was claimed stands: it runs, or waits for its executors, and why."""
+    waiting = [job for job in run.jobs if job.status is JobStatus.WAITING]
+    if len(waiting) < len(run.jobs):
+        run.status = RunStatus.RUNNING
+    else:
+        run.reason = waiting[0].reason
 
 
 def lock_active(run_id: int) -> Run | None:
@@ -237,24 +248,15 @@ def lock_active(run_id: int) -> Run | None:
     ).first()
 
 
-def running() -> Sequence[tuple[int, str]]:
-    """Return the ids and job ids of the runs whose jobs are to be asked about."""
-    rows = db.session.execute(select(Run.id, Run.job_id).where(Run.status == RunStatus.RUNNING))
-    return [(run_id, job_id) for run_id, job_id in rows]
-
-
-def note(run: Run, job: Job, now: datetime) -> None:
-    """Keep what the executor says of the job."""
-    if run.steps != job.steps:
-        run.steps = job.steps
-    run.heartbeat_at = now
-
-
-def append_log(run: Run, text: str, next_offset: int) -> None:
-    """Keep the next piece of the job's log."""
+def append_log(run: Run, job: RunJob, text: str, next_offset: int) -> None:
+    """Keep the next piece of a job's log; where the run has several, each line says whose it is."""
+    if len(run.jobs) > 1:
+        # A piece ends with a line: the executor sees to that.
+        text = _LINE.sub(lambda _: f"[{job.executor}] ", text)
     if text:
         db.session.add(LogChunk(run_id=run.id, start=run.log_offset, text=text))
-    run.log_offset = next_offset
+        run.log_offset += len(text.encode())
+    job.log_offset = next_offset
 
 
 def log_from(run_id: int, offset: int) -> tuple[str, int]:
@@ -304,26 +306,22 @@ def cancel(run: Run, now: datetime) -> bool:
     return True
 
 
-def to_launch_again(now: datetime) -> Sequence[int]:
-    """Return the runs whose message was lost, or whose worker died or found no executor."""
+def to_launch_again(now: datetime, down: Collection[str] = ()) -> Sequence[int]:
+    """Return the runs whose message was lost, or whose worker died or found no executor.
+
+    Those that wait for nobody but executors that are `down` are left to wait.
+    """
+    job = select(RunJob.id).where(RunJob.run_id == Run.id)
+    in_vain = and_(job.exists(), ~job.where(_is_waiting(), RunJob.executor.not_in(down)).exists())
     return db.session.scalars(
         select(Run.id)
-        .where(
-            or_(
-                and_(_ready(), Run.created_at < now - STALE),
-                and_(Run.status == RunStatus.STARTING, Run.heartbeat_at < now - STALE),
-            )
-        )
+        .where(or_(and_(_ready(), Run.created_at < now - STALE), and_(_unasked(now), ~in_vain)))
         .order_by(Run.id)
     ).all()
 
 
-def silent(now: datetime) -> Sequence[tuple[int, str]]:
-    """Return the ids and job ids of running runs of which the executor has said nothing for a minute."""
-    rows = db.session.execute(
-        select(Run.id, Run.job_id).where(Run.status == RunStatus.RUNNING, Run.heartbeat_at < now - STALE)
-    )
-    return [(run_id, job_id) for run_id, job_id in rows]
+def _is_waiting() -> ColumnElement[bool]:
+    return RunJob.status == JobStatus.WAITING
 
 
 def overdue(now: datetime, timeout: timedelta) -> Sequence[Run]:

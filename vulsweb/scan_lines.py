@@ -13,7 +13,7 @@ from sqlalchemy.orm import load_only
 from vulsweb import findings, pauses
 from vulsweb.executor_client import Job
 from vulsweb.extensions import db
-from vulsweb.models import Host, Run, RunHost
+from vulsweb.models import Host, Run, RunHost, RunJob
 from vulsweb.vuls import results
 from vulsweb.vuls.results import Outcome
 
@@ -52,47 +52,55 @@ def of_run(run_id: int) -> Select[RunHost]:
     return chosen.order_by(worst_first.nulls_first(), func.lower(RunHost.name), RunHost.name)
 
 
-def of_documents(run: Run, job: Job, documents: Iterable[tuple[str, bytes]], now: datetime) -> list[Line]:
+def of_documents(job: RunJob, told: Job, documents: Iterable[tuple[str, bytes]], now: datetime) -> list[Line]:
     """Store each document with its findings, and return what it says of its host."""
-    known = _lock_hosts(run)
+    known = _lock_hosts(job)
     found = _Containers(known, now)
     lines = [
-        _line(run, job, name, known.get(name) or found.host(name), text, now) for name, text in documents
+        _line(job.run_id, told, name, known.get(name) or found.host(name), text, now)
+        for name, text in documents
     ]
     found.retire_the_absent({line.name: line for line in lines})
     return lines
 
 
-def of_the_silent(run: Run, job: Job, lines: Sequence[Line]) -> list[Line]:
+def of_the_silent(job: RunJob, told: Job, lines: Sequence[Line]) -> list[Line]:
     """Return a line for each host of which the scan has left nothing."""
     spoken = {line.name for line in lines}
-    left_out = [
-        Line(name, Outcome.FAILED, str(problem), host_id=host_id)
-        for name, problem, host_id in _left_out(run)
-        if name not in spoken
-    ]
     expected = db.session.execute(
         select(Host.name, Host.id, Host.vuls_config)
-        .where(Host.entry.in_(run.request["servers"]), Host.parent_id.is_(None), Host.retired_at.is_(None))
+        .where(Host.entry.in_(job.request["servers"]), Host.parent_id.is_(None), Host.retired_at.is_(None))
         .order_by(Host.id)
     ).all()
     silent = [
-        _silent(job, row.name, row.id, row.vuls_config, spoken) for row in expected if row.name not in spoken
+        _silent(told, row.name, row.id, row.vuls_config, spoken) for row in expected if row.name not in spoken
     ]
-    entries = set(db.session.scalars(select(Host.entry).where(Host.entry.in_(run.request["servers"]))))
+    entries = set(db.session.scalars(select(Host.entry).where(Host.entry.in_(job.request["servers"]))))
     unknown = [
-        Line(name, Outcome.FAILED, f"{name}: {job.error or 'the scan left no result.'}")
-        for name in run.request["servers"]
+        Line(name, Outcome.FAILED, f"{name}: {told.error or 'the scan left no result.'}")
+        for name in job.request["servers"]
         if name not in entries and name not in spoken
     ]
-    return left_out + silent + unknown
+    return silent + unknown
 
 
-def store(run: Run, lines: Sequence[Line], now: datetime) -> None:
+def of_the_left_out(run: Run) -> list[Line]:
+    """Return a line for each host that has the run's tag and could not be asked for."""
+    return [Line(name, Outcome.FAILED, problem, host_id) for name, problem, host_id in _left_out(run)]
+
+
+def outcomes(run_id: int) -> Sequence[tuple[Outcome, str | None]]:
+    """Return outcome and message of each of the run's lines that has one, those that need somebody first."""
+    chosen = of_run(run_id).with_only_columns(RunHost.outcome, RunHost.message)
+    rows = db.session.execute(chosen)
+    return [(outcome, message) for outcome, message in rows if outcome is not None]
+
+
+def store(run_id: int, lines: Sequence[Line], now: datetime) -> None:
     """Keep the lines with the run, and say on their hosts that this was the latest scan."""
     rows = [
         {
-            "run_id": run.id,
+            "run_id": run_id,
             "name": line.name[:NAME_LENGTH],
             "host_id": line.host_id,
             "outcome": line.outcome,
@@ -109,14 +117,14 @@ def store(run: Run, lines: Sequence[Line], now: datetime) -> None:
     statement = insert(RunHost)
     changed = {column: statement.excluded[column] for column in rows[0] if column not in ("run_id", "name")}
     db.session.execute(statement.on_conflict_do_update(index_elements=["run_id", "name"], set_=changed), rows)
-    db.session.execute(text(_LATEST), {"run": run.id, "now": now})
+    db.session.execute(text(_LATEST), {"run": run_id, "now": now})
 
 
-def _lock_hosts(run: Run) -> dict[str, Host]:
-    """Return the hosts that the run may tell of, by name, for this worker alone."""
+def _lock_hosts(job: RunJob) -> dict[str, Host]:
+    """Return the hosts that the job may tell of, by name, for this worker alone."""
     chosen = (
         select(Host)
-        .where(Host.entry.in_(run.request["servers"]))
+        .where(Host.entry.in_(job.request["servers"]))
         .options(load_only(Host.name, Host.entry, Host.parent_id, Host.retired_at, Host.hostname))
         # In one order everywhere, so that two scans and a sync never wait for each other in a circle.
         .order_by(Host.id)
@@ -126,19 +134,19 @@ def _lock_hosts(run: Run) -> dict[str, Host]:
     return {host.name: host for host in db.session.scalars(chosen)}
 
 
-def _line(run: Run, job: Job, name: str, host: Host | None, document: bytes, now: datetime) -> Line:
+def _line(run_id: int, told: Job, name: str, host: Host | None, document: bytes, now: datetime) -> Line:
     if host is None:
         return Line(name, Outcome.FAILED, f"{name}: {UNKNOWN}")
     try:
         result = results.parse(document)
     except results.ResultsError as error:
         return Line(name, Outcome.FAILED, f"{name}: the result cannot be read. {error}", host.id)
-    outcome, message = results.judge(result, job.databases)
+    outcome, message = results.judge(result, told.databases)
     said = f"{name}: {message}" if message else None
     if outcome is Outcome.FAILED:
         return Line(name, outcome, said, host.id)
     change = findings.store(
-        run_id=run.id,
+        run_id=run_id,
         host=host,
         document=document,
         result=result,
@@ -166,11 +174,11 @@ def _left_out(run: Run) -> list[tuple[str, str, int | None]]:
     return [(name, problem, ids.get(name)) for name, problem in left_out.items()]
 
 
-def _silent(job: Job, name: str, host_id: int, section: Mapping[str, Any], spoken: set[str]) -> Line:
+def _silent(told: Job, name: str, host_id: int, section: Mapping[str, Any], spoken: set[str]) -> Line:
     if section.get("containersOnly") is True and any(each.endswith(f"@{name}") for each in spoken):
         only = "Only its containers were looked at, as its section in config.toml says."
         return Line(name, Outcome.SUCCESS, only, host_id)
-    return Line(name, Outcome.FAILED, f"{name}: {job.error or 'the scan left no result.'}", host_id)
+    return Line(name, Outcome.FAILED, f"{name}: {told.error or 'the scan left no result.'}", host_id)
 
 
 class _Containers:

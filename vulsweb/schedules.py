@@ -190,7 +190,6 @@ def _run_row(task: ScheduledTask, plan: Plan, now: datetime) -> dict[str, object
         "completed_at": now if skipped else None,
         "reason": plan.reason,
         "request": runs.request_of(task),
-        "job_id": runs.new_job_id(),
     }
 
 

@@ -1,30 +1,36 @@
 """Which hosts a run is about: those of its task's tag when it begins, each with a line of its own."""
 
-import json
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, String, any_, func, literal, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
+from vulsweb import run_jobs
+from vulsweb.executors import Executor
 from vulsweb.extensions import db
 from vulsweb.models import Host, Run, RunHost
 from vulsweb.vuls.results import Outcome
 
-# The executor takes bodies of 256 KiB; there is more in one than the names.
-MOST_NAME_BYTES = 240 * 1024
 TAG_LENGTH = 32
 
 
-def begin(run: Run) -> str | None:
-    """Settle which hosts the run scans, with a line for each; return why it cannot begin, or None.
+def begin(run: Run, executors: Sequence[Executor]) -> str | None:
+    """Settle the run's hosts, with a line for each, and its jobs; return why it cannot begin, or None.
 
     A second time, after a worker died, it finds what the first has settled.
     """
-    if "servers" not in run.request:
+    if run.jobs:
         return None
-    if run.request.get("tag") and not run.request["servers"]:
+    if "servers" in run.request and (refusal := _settle_hosts(run)):
+        return refusal
+    run_jobs.divide(run, executors)
+    return None
+
+
+def _settle_hosts(run: Run) -> str | None:
+    if run.request.get("tag"):
         _resolve(run, run.request["tag"])
     if refusal := _refusal(run):
         return refusal
@@ -53,11 +59,6 @@ def _refusal(run: Run) -> str | None:
         return " ".join(left_out.values())
     if not servers:
         return f"No host has the tag {run.request['tag']!r}; give it to hosts on their page or in the list."
-    if len(json.dumps(servers)) > MOST_NAME_BYTES:
-        return (
-            f"{len(servers):,} hosts have the tag {run.request['tag']!r}, more than one run can ask for."
-            " Divide them between several tags."
-        )
     return None
 
 

@@ -12,16 +12,16 @@ from sqlalchemy import delete as delete_from
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload, selectinload
 
-from vulsweb import schedules, targets
+from vulsweb import run_jobs, schedules, targets
 from vulsweb.extensions import db
-from vulsweb.models import Host, Overlap, Run, RunStatus, ScheduledTask, TaskType
+from vulsweb.models import Absence, Host, Overlap, Run, RunStatus, ScheduledTask, TaskType
 from vulsweb.models.run import ACTIVE
 from vulsweb.vuls.databases import DatabaseType
 from vulsweb.vuls.results import ScanType
 
 NAME_LENGTH = 120
 DESCRIPTION_LENGTH = 2000
-_Choice = TypeVar("_Choice", TaskType, ScanType, DatabaseType, Overlap)
+_Choice = TypeVar("_Choice", TaskType, ScanType, DatabaseType, Overlap, Absence)
 
 
 class InvalidTask(Exception):
@@ -201,20 +201,21 @@ def change(task: ScheduledTask, values: Mapping[str, Any], now: datetime) -> Non
     _flush()
 
 
-def delete(task: ScheduledTask) -> list[str]:
-    """Delete the task and its whole history; return the ids of the jobs that are still going for it."""
+def delete(task: ScheduledTask) -> list[tuple[str, str]]:
+    """Delete the task and its whole history; return executor and id of the jobs that still go on for it."""
     _, going = delete_many([task.id])
     return going
 
 
-def delete_many(task_ids: Collection[int]) -> tuple[int, list[str]]:
-    """Delete the tasks and their whole histories; return how many, and the ids of jobs still going."""
+def delete_many(task_ids: Collection[int]) -> tuple[int, list[tuple[str, str]]]:
+    """Delete the tasks and their histories; return how many, and executor and id of each job still going."""
     # Locked as runs are started, so that none begins between the look and the deletion.
     locked = select(ScheduledTask.id).where(ScheduledTask.id.in_(task_ids)).order_by(ScheduledTask.id)
     found = db.session.scalars(locked.with_for_update()).all()
-    going = db.session.scalars(select(Run.job_id).where(Run.task_id.in_(found), Run.status.in_(ACTIVE))).all()
+    active = select(Run.id).where(Run.task_id.in_(found), Run.status.in_(ACTIVE))
+    going = run_jobs.still_open(active)
     db.session.execute(delete_from(ScheduledTask).where(ScheduledTask.id.in_(found)))
-    return len(found), list(going)
+    return len(found), going
 
 
 def switch(task_ids: Collection[int], *, active: bool, now: datetime) -> tuple[int, int]:
@@ -267,6 +268,7 @@ def _apply(task: ScheduledTask, values: Mapping[str, Any], now: datetime) -> Non
         "timezone": _timezone(values, errors),
         "active": _active(values, errors),
         "overlap": _choice(Overlap, {"overlap": Overlap.SKIP, **values}, "overlap", errors),
+        "absence": _choice(Absence, {"absence": Absence.WAIT, **values}, "absence", errors),
     }
     if task_type is TaskType.SCAN:
         fields["scan_type"] = _choice(ScanType, values, "scan_type", errors)

@@ -4,7 +4,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -12,11 +11,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from werkzeug.serving import make_server
 
 from tests.conftest import NOW
 from tests.needs import lacking
-from vulsweb import connection_tests, known_hosts, runs, ssh_keys
+from tests.serving import serving
+from vulsweb import connection_tests, known_hosts, ssh_keys
 from vulsweb.extensions import db
 from vulsweb.models import Host, Run, RunStatus, ScheduledTask, Trigger, User
 from vulsweb.ssh_folder import SshFolder
@@ -62,19 +61,13 @@ def address(
             trigger=Trigger.API,
             created_at=NOW,
             request={},
-            job_id=runs.new_job_id(),
         )
         db.session.add(run)
         db.session.flush()
     trust(app, admin)
     db.session.commit()
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(app) as url:
+        yield url
 
 
 def trust(app: Flask, admin: User) -> None:

@@ -8,8 +8,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.api.conftest import CountQueries
-from tests.conftest import NOW
-from vulsweb import runs
+from tests.conftest import NOW, executors_at
+from vulsweb import runs, targets
 from vulsweb.extensions import db
 from vulsweb.models import Run, RunStatus, ScheduledTask, Trigger
 
@@ -23,7 +23,6 @@ def add(task: ScheduledTask, count: int, **fields: Any) -> list[int]:
         Run(
             **(given | {"created_at": NOW + timedelta(minutes=n)} | fields),
             task_id=task.id,
-            job_id=runs.new_job_id(),
         )
         for n in range(count)
     ]
@@ -41,8 +40,9 @@ def running(make_task: MakeTask) -> Run:
     """A run that the executor works on, with two pieces of log: bytes 0 to 6 and 6 to 10."""
     run = runs.start(make_task(), trigger=Trigger.PERSON, now=NOW)
     run.status = RunStatus.RUNNING
-    runs.append_log(run, "first\n", 6)
-    runs.append_log(run, "züge", 10)
+    targets.begin(run, executors_at("http://127.0.0.1:1"))
+    runs.append_log(run, run.jobs[0], "first\n", 6)
+    runs.append_log(run, run.jobs[0], "züge", 11)
     db.session.commit()
     return run
 
@@ -134,11 +134,11 @@ def test_the_log_is_read_piece_by_piece_to_its_end(api: FlaskClient, running: Ru
 
     whole = api.get(address).get_json()
     rest = api.get(f"{address}?offset=6").get_json()
-    nothing_new = api.get(f"{address}?offset=10").get_json()
+    nothing_new = api.get(f"{address}?offset=11").get_json()
 
-    assert whole == {"offset": 0, "next_offset": 10, "text": "first\nzüge", "ended": False}
-    assert rest == {"offset": 6, "next_offset": 10, "text": "züge", "ended": False}
-    assert nothing_new == {"offset": 10, "next_offset": 10, "text": "", "ended": False}
+    assert whole == {"offset": 0, "next_offset": 11, "text": "first\nzüge", "ended": False}
+    assert rest == {"offset": 6, "next_offset": 11, "text": "züge", "ended": False}
+    assert nothing_new == {"offset": 11, "next_offset": 11, "text": "", "ended": False}
 
 
 def test_the_log_of_a_run_that_is_over_has_ended(api: FlaskClient, make_task: MakeTask) -> None:
@@ -149,7 +149,7 @@ def test_the_log_of_a_run_that_is_over_has_ended(api: FlaskClient, make_task: Ma
     assert log == {"offset": 0, "next_offset": 0, "text": "", "ended": True}
 
 
-@pytest.mark.parametrize("offset", ["3", "8", "11", "-1", "x", "99999999999"])
+@pytest.mark.parametrize("offset", ["3", "8", "10", "-1", "x", "99999999999"])
 def test_an_offset_that_no_answer_gave_is_refused(api: FlaskClient, running: Run, offset: str) -> None:
     assert api.get(f"/api/runs/{running.id}/logs?offset={offset}").status_code == 422
 

@@ -43,6 +43,7 @@ def test_create_answers_201_with_the_task_and_where_it_is(api: FlaskClient) -> N
         "cron_expression",
         "timezone",
         "overlap",
+        "absence",
         "is_active",
         "next_run_at",
         "paused_at",

@@ -6,6 +6,7 @@ from flask.testing import FlaskClient
 
 from tests.conftest import TOOLS, Installation
 from vulsweb import cli, system
+from vulsweb.parts import Part, State
 from vulsweb.system import System
 
 
@@ -66,8 +67,8 @@ def test_doctor_works_without_a_database(app: Flask, monkeypatch: pytest.MonkeyP
 
 
 def test_doctor_is_content_when_nothing_has_failed(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    part = system.Part("disk", "Disk", system.State.WARNING, "3.0 GB free of 100 GB.", ("Free some space.",))
-    monkeypatch.setattr(system, "read", lambda *_: System((part,), (), ()))
+    part = Part("disk", "Disk", State.WARNING, "3.0 GB free of 100 GB.", ("Free some space.",))
+    monkeypatch.setattr(system, "read", lambda *_: System((part,), ()))
 
     result = app.test_cli_runner().invoke(cli.doctor)
 

@@ -9,7 +9,7 @@ from flask_migrate import upgrade
 
 from tests.bench.measures import measured, table
 from tests.bench.rows import Size, fill
-from tests.conftest import SeparateClient
+from tests.conftest import SeparateClient, executors_at
 from vulsweb import create_app
 from vulsweb.extensions import db
 from vulsweb.local import postgres
@@ -34,8 +34,7 @@ def _measure(url: str, size: Size) -> None:
             "SQLALCHEMY_DATABASE_URI": url,
             "REDIS_URL": f"redis://{nowhere}/0",
             "RATELIMIT_STORAGE_URI": "memory://",
-            "EXECUTOR_URL": f"http://{nowhere}",
-            "EXECUTOR_API_KEY": "bench bench bench bench bench bench",
+            "EXECUTORS": executors_at(f"http://{nowhere}"),
             "RUN_TIMEOUT": timedelta(hours=6),
             "KEEP_RUNS": timedelta(days=30),
         }

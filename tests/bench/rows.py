@@ -42,15 +42,19 @@ _ROWS = (
     FROM generate_series(1, :tasks) n
     """,
     """
-    INSERT INTO runs (task_id, status, trigger, created_at, started_at, completed_at, request, job_id, steps,
+    INSERT INTO runs (task_id, status, trigger, created_at, started_at, completed_at, request,
         log_offset, reason, result_data)
     SELECT 1 + (n - 1) % :tasks,
         CASE n % 8 WHEN 6 THEN 'partial' WHEN 7 THEN 'failed' ELSE 'success' END,
         CASE WHEN n % 100 = 0 THEN 'person' ELSE 'schedule' END, at, at, at + interval '40 seconds',
-        '{"servers": ["host-1"], "scan_type": "fast"}', 'job-' || n, '[]', 0,
+        '{"servers": ["host-1"], "scan_type": "fast"}', 0,
         CASE WHEN n % 8 > 5 THEN 'A reason, in words.' END,
         '{"severity_counts": {"critical": 1, "high": 2}, "opened": 1, "fixed": 0, "hosts": []}'
     FROM (SELECT n, now() - (:runs - n) * interval '1 minute' AS at FROM generate_series(1, :runs) n) made
+    """,
+    """
+    INSERT INTO run_jobs (id, run_id, number, executor, status, request, steps, log_offset)
+    SELECT 'job-' || id, id, 1, 'main', 'completed', request, '[]', 0 FROM runs
     """,
     """
     UPDATE scheduled_tasks SET last_run_id = latest.id

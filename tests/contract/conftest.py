@@ -3,20 +3,20 @@
 import json
 import stat
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from flask import Flask
-from werkzeug.serving import make_server
 
 import executor
-from tests.conftest import NOW
-from vulsweb import hosts, worker
+from tests.conftest import EXECUTOR_KEY, NOW, executors_at
+from tests.serving import serving
+from vulsweb import hosts, targets, worker
 from vulsweb.extensions import db
-from vulsweb.models import Run
+from vulsweb.models import JobStatus, Run, RunStatus
 
 CONFIG = '[servers.host-1]\nhost = "localhost"\nport = "local"\n'
 
@@ -105,24 +105,24 @@ def executor_server(
     (tmp_path / "config.toml").write_text(CONFIG)
     made = executor.create_app(
         {
-            "EXECUTOR_API_KEY": app.config["EXECUTOR_API_KEY"],
+            "EXECUTOR_API_KEY": EXECUTOR_KEY,
             "EXECUTOR_DATA_DIR": str(tmp_path / "executor"),
             "EXECUTOR_VULS_CONFIG": str(tmp_path / "config.toml"),
             "VULSWEB_TOOLS_DIR": str(tools.folder),
         }
     )
-    server = make_server("127.0.0.1", 0, made, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    url = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setitem(app.config, "EXECUTOR_URL", url)
-    hosts.sync(CONFIG, NOW)
-    db.session.commit()
-    yield url
-    tools.let_go()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(made) as url:
+        monkeypatch.setitem(app.config, "EXECUTORS", executors_at(url))
+        hosts.sync(CONFIG, NOW)
+        db.session.commit()
+        yield url
+        tools.let_go()
+
+
+def accept(run: Run, now: datetime) -> None:
+    """Let the executor have taken the run's job, and have lost it since."""
+    targets.begin(run, worker.executors())
+    run.status, run.jobs[0].status, run.jobs[0].heartbeat_at = RunStatus.RUNNING, JobStatus.RUNNING, now
 
 
 def follow(run: Run, until: Callable[[Run], bool] = lambda run: not run.status.is_active) -> Run:

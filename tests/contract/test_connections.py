@@ -1,6 +1,5 @@
 """A connection test through the real executor and the real Vuls, and what becomes of it in words."""
 
-import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -9,11 +8,11 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from werkzeug.serving import make_server
 
 import executor
-from tests.conftest import NOW
+from tests.conftest import EXECUTOR_KEY, NOW, executors_at
 from tests.needs import tool
+from tests.serving import serving
 from vulsweb import connection_tests, hosts, worker
 from vulsweb.extensions import db
 from vulsweb.models import ConnectionTest, Host, RunStatus
@@ -36,22 +35,17 @@ def both(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     (tmp_path / "config.toml").write_text(CONFIG)
     made = executor.create_app(
         {
-            "EXECUTOR_API_KEY": app.config["EXECUTOR_API_KEY"],
+            "EXECUTOR_API_KEY": EXECUTOR_KEY,
             "EXECUTOR_DATA_DIR": str(tmp_path / "executor"),
             "EXECUTOR_VULS_CONFIG": str(tmp_path / "config.toml"),
             "VULSWEB_TOOLS_DIR": str(tool("vuls").parent),
         }
     )
-    server = make_server("127.0.0.1", 0, made, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    monkeypatch.setitem(app.config, "EXECUTOR_URL", f"http://127.0.0.1:{server.server_port}")
-    hosts.sync(CONFIG, NOW)
-    db.session.commit()
-    yield {host.name: host for host in db.session.query(Host)}
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(made) as url:
+        monkeypatch.setitem(app.config, "EXECUTORS", executors_at(url))
+        hosts.sync(CONFIG, NOW)
+        db.session.commit()
+        yield {host.name: host for host in db.session.query(Host)}
 
 
 def outcome_of(host: Host) -> ConnectionTest:

@@ -7,8 +7,9 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from tests.contract.conftest import Tools, follow
-from vulsweb import runs, schedules, worker
+from tests.conftest import executors_at
+from tests.contract.conftest import Tools, accept, follow
+from vulsweb import runs, schedules, targets, worker
 from vulsweb.executor_client import ExecutorClient
 from vulsweb.extensions import db
 from vulsweb.models import Host, Run, RunStatus, ScheduledTask, Trigger
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("executor_server")
 
 @pytest.fixture
 def client(app: Flask, executor_server: str) -> Iterator[ExecutorClient]:
-    with worker.executor() as made:
+    with ExecutorClient(app.config["EXECUTORS"][0]) as made:
         yield made
 
 
@@ -58,9 +59,9 @@ def test_replace_really_stops_the_job_and_then_starts_the_new_run(
 
     assert while_it_stops is RunStatus.QUEUED
     assert (old.status, old.reason) == (RunStatus.CANCELLED, f"Replaced by run {new.id}.")
-    assert client.jobs([old.job_id])[old.job_id].status == "cancelled"
+    assert client.jobs([old.jobs[0].id])[old.jobs[0].id].status == "cancelled"
     assert woken == [new.id]
-    assert client.jobs([new.job_id])[new.job_id].status == "running"
+    assert client.jobs([new.jobs[0].id])[new.jobs[0].id].status == "running"
 
 
 def test_a_slot_replaces_too(
@@ -77,7 +78,7 @@ def test_a_slot_replaces_too(
     follow(old)
 
     assert sent == slot_runs
-    assert client.jobs([old.job_id])[old.job_id].status == "cancelled"
+    assert client.jobs([old.jobs[0].id])[old.jobs[0].id].status == "cancelled"
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
@@ -150,7 +151,7 @@ def test_a_job_that_the_executor_has_lost_wakes_what_waits(
     lost = runs.start(task, trigger=Trigger.PERSON, now=earlier)
     db.session.commit()
     runs.claim(lost.id, earlier)
-    lost.status = RunStatus.RUNNING
+    accept(lost, earlier)
     db.session.commit()
     second = start(task)
 
@@ -187,7 +188,8 @@ def test_a_job_whose_acceptance_was_never_heard_of_is_stopped_before_its_run_end
     earlier = datetime.now(UTC) - timedelta(minutes=2)
     run = runs.start(make_scan("replace"), trigger=Trigger.PERSON, now=earlier)
     runs.claim(run.id, earlier)
-    client.submit(run.job_id, run.request)  # and the worker that asked is killed
+    targets.begin(run, worker.executors())
+    client.submit(run.jobs[0].id, run.jobs[0].request)  # and the worker that asked is killed
     runs.cancel(run, datetime.now(UTC))
     db.session.commit()
 
@@ -195,7 +197,7 @@ def test_a_job_whose_acceptance_was_never_heard_of_is_stopped_before_its_run_end
     follow(run)
 
     assert run.status is RunStatus.CANCELLED
-    assert client.jobs([run.job_id])[run.job_id].status == "cancelled"
+    assert client.jobs([run.jobs[0].id])[run.jobs[0].id].status == "cancelled"
 
 
 def test_a_cancelled_run_is_held_while_nobody_knows_whether_it_has_a_job(
@@ -204,9 +206,10 @@ def test_a_cancelled_run_is_held_while_nobody_knows_whether_it_has_a_job(
     earlier = datetime.now(UTC) - timedelta(minutes=2)
     run = runs.start(make_scan("replace"), trigger=Trigger.PERSON, now=earlier)
     runs.claim(run.id, earlier)
+    targets.begin(run, worker.executors())
     runs.cancel(run, datetime.now(UTC))
     db.session.commit()
-    monkeypatch.setitem(app.config, "EXECUTOR_URL", "http://127.0.0.1:1")
+    monkeypatch.setitem(app.config, "EXECUTORS", executors_at("http://127.0.0.1:1"))
 
     worker.launch_runs([run.id])
 

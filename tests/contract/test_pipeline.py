@@ -11,8 +11,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from tests.conftest import NOW
-from tests.contract.conftest import Tools, follow
+from tests.conftest import NOW, executors_at
+from tests.contract.conftest import Tools, accept, follow
 from vulsweb import conclusions, findings, runs, tasks, worker
 from vulsweb.executor_client import ExecutorClient, ExecutorUnavailable, JobRejected, JobUnknown
 from vulsweb.extensions import db
@@ -44,7 +44,7 @@ def update_database(make_task: MakeTask, name: str = "gost_debian") -> Run:
 
 @pytest.fixture
 def client(app: Flask, executor_server: str) -> Iterator[ExecutorClient]:
-    with worker.executor() as made:
+    with ExecutorClient(app.config["EXECUTORS"][0]) as made:
         yield made
 
 
@@ -216,7 +216,7 @@ def test_cancel_really_stops_the_job(scan: ScheduledTask, tools: Tools, client: 
     follow(run)
 
     assert run.status is RunStatus.CANCELLED
-    assert client.jobs([run.job_id])[run.job_id].status == "cancelled"
+    assert client.jobs([run.jobs[0].id])[run.jobs[0].id].status == "cancelled"
 
 
 def test_deleting_a_task_stops_the_job_that_still_goes_for_it(
@@ -225,11 +225,12 @@ def test_deleting_a_task_stops_the_job_that_still_goes_for_it(
     tools.hold()
     run = start(scan)
     worker.launch_runs([run.id])
-    job_id = run.job_id
+    job_id = run.jobs[0].id
 
     going = tasks.delete(scan)
     db.session.commit()
-    worker.stop_jobs(going)
+    for executor, going_id in going:
+        worker.stop_jobs(executor, [going_id])
 
     deadline = time.monotonic() + 10
     while not client.jobs([job_id])[job_id].ended:
@@ -273,7 +274,7 @@ def test_a_run_waits_for_an_executor_that_is_away_and_goes_on_when_it_is_back(
     tools.vuls({"host-1": document()})
     run = start(scan)
     with monkeypatch.context() as away:
-        away.setitem(app.config, "EXECUTOR_URL", "http://127.0.0.1:1")
+        away.setitem(app.config, "EXECUTORS", executors_at("http://127.0.0.1:1"))
         worker.launch_runs([run.id])
         worker.follow_runs()
         worker.sweep()
@@ -295,7 +296,7 @@ def test_a_run_waits_for_an_executor_that_is_away_and_goes_on_when_it_is_back(
 def test_a_wrong_key_fails_the_run_and_says_which_setting(
     app: Flask, scan: ScheduledTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(app.config, "EXECUTOR_API_KEY", "x" * 32)
+    monkeypatch.setitem(app.config, "EXECUTORS", executors_at(app.config["EXECUTORS"][0].url, "x" * 32))
     run = start(scan)
 
     worker.launch_runs([run.id])
@@ -309,7 +310,7 @@ def test_a_run_whose_job_the_executor_has_lost_fails_after_a_minute(scan: Schedu
     earlier = datetime.now(UTC) - timedelta(minutes=2)
     run = start(scan, earlier)
     runs.claim(run.id, earlier)
-    run.status = RunStatus.RUNNING
+    accept(run, earlier)
     db.session.commit()
 
     worker.sweep()
@@ -332,7 +333,7 @@ def test_a_run_past_its_deadline_is_stopped_at_the_executor(
 
     db.session.refresh(run)
     assert run.status is RunStatus.TIMEOUT
-    assert client.jobs([run.job_id])[run.job_id].status in ("cancelled", "running")
+    assert client.jobs([run.jobs[0].id])[run.jobs[0].id].status in ("cancelled", "running")
 
 
 def test_a_tick_sends_what_is_due(scan: ScheduledTask, sent: list[int]) -> None:
@@ -367,7 +368,7 @@ def test_the_client_tells_refusals_from_silence(client: ExecutorClient) -> None:
     with pytest.raises(JobUnknown):
         client.cancel("0" * 32)
     with (
-        ExecutorClient("http://127.0.0.1:1", "k" * 32) as nobody,
+        ExecutorClient(executors_at("http://127.0.0.1:1")[0]) as nobody,
         pytest.raises(ExecutorUnavailable, match="does not answer"),
     ):
         nobody.health()

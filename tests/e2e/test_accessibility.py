@@ -1,6 +1,5 @@
 """WCAG 2.2 AA as axe-core checks it, and the keyboard, on pages with data in them."""
 
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,9 +7,9 @@ from typing import Any
 import pytest
 from flask import Flask
 from playwright.sync_api import Browser, Page, expect
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 from tests.conftest import NOW, PASSWORD
+from tests.serving import KeepAlive, serving
 from tests.sshd import make_key
 from tests.views.conftest import MakeRun, add_log, cve, store
 from vulsweb import known_hosts, ssh_configs, ssh_keys
@@ -27,22 +26,11 @@ SWEEP = """async (tags) => {
 }"""
 
 
-class KeepAlive(WSGIRequestHandler):
-    """Keeps connections open: HTTP/1.0 closes each one, and now and then resets one that is being read."""
-
-    protocol_version = "HTTP/1.1"
-
-
 @pytest.fixture
 def url(app: Flask, admin: User) -> Iterator[str]:
     """The application alone, on a thread; rows are put in by the tests."""
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=KeepAlive)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(app, KeepAlive) as address:
+        yield address
 
 
 @pytest.fixture

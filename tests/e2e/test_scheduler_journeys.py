@@ -264,7 +264,7 @@ def test_6_a_run_shows_how_far_it_is_and_how_long_it_usually_takes(
     expect(signed.locator("#run-status")).to_contain_text("usually about 1 min")
     expect(signed.locator("#run-status")).to_contain_text("so far")
     picture(signed, pictures, "6-progress")
-    run.steps = [*steps[:1], steps[1] | {"done": 9}, steps[2]]
+    run.jobs[0].steps = [*steps[:1], steps[1] | {"done": 9}, steps[2]]
     db.session.commit()
 
     expect(signed.locator("#run-status")).to_contain_text("9 of 12 hosts", timeout=LIVE_MILLISECONDS)

@@ -117,12 +117,23 @@ def test_a_character_that_is_half_written_waits_for_its_other_half(store: JobSto
     whole = "é".encode()
     store.append_log(JOB_ID, b"caf" + whole[:1])
 
-    first = store.read_log(JOB_ID, 0, ended=False)
-    store.append_log(JOB_ID, whole[1:])
-    second = store.read_log(JOB_ID, first[1], ended=False)
+    first = store.read_log(JOB_ID, 0, ended=False, limit=4)
+    store.append_log(JOB_ID, whole[1:] + b"s")
+    second = store.read_log(JOB_ID, first[1], ended=False, limit=2)
 
     assert first == ("caf", 3)
     assert second == ("é", 5)
+
+
+def test_a_line_that_is_half_written_waits_for_its_end(store: JobStore) -> None:
+    put(store)
+    store.append_log(JOB_ID, b"one\ntw")
+
+    first = store.read_log(JOB_ID, 0, ended=False)
+    at_its_end = store.read_log(JOB_ID, first[1], ended=True)
+
+    assert first == ("one\n", 4)
+    assert at_its_end == ("tw", 6)
 
 
 def test_pruning_takes_old_ended_jobs_and_leaves_open_and_recent_ones(store: JobStore) -> None:

@@ -9,8 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from tests.conftest import NOW
-from tests.unit.test_runs import job, race
-from vulsweb import conclusions, overlap, runs, schedules
+from tests.unit.test_runs import accept, conclude, job, race
+from vulsweb import overlap, runs, schedules
 from vulsweb.extensions import db
 from vulsweb.models import Overlap, Run, RunStatus, ScheduledTask, Trigger
 from vulsweb.overlap import Plan, Standing
@@ -59,7 +59,7 @@ def start_going(task: ScheduledTask) -> Run:
     run = start(task)
     claimed = runs.claim(run.id, NOW)
     assert claimed is not None
-    runs.accept(claimed, job("running"), NOW)
+    accept(claimed, job("running"), NOW)
     db.session.commit()
     return claimed
 
@@ -133,7 +133,7 @@ def test_a_run_that_is_replaced_is_asked_to_stop_and_names_its_successor(make_ta
     later = start(task)
 
     claimed = runs.claim(later.id, LATER)
-    conclusions.conclude(going, job("cancelled"), [], LATER)
+    conclude(going, job("cancelled"), [], LATER)
     db.session.commit()
 
     assert claimed is None
@@ -172,7 +172,7 @@ def test_a_run_that_a_person_cancelled_does_not_say_that_it_was_replaced(make_ta
     db.session.commit()
     start(task)
 
-    conclusions.conclude(going, job("cancelled"), [], LATER)
+    conclude(going, job("cancelled"), [], LATER)
 
     assert going.reason == "Cancelled."
 
@@ -261,7 +261,7 @@ def test_the_database_itself_refuses_two_runs_in_one_place(
 ) -> None:
     task = make_task()
     for status in statuses:
-        run = Run(task=task, trigger=Trigger.API, created_at=NOW, request={}, job_id=runs.new_job_id())
+        run = Run(task=task, trigger=Trigger.API, created_at=NOW, request={})
         run.status = RunStatus(status)
         db.session.add(run)
 

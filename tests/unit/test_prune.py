@@ -28,7 +28,6 @@ def make_run() -> MakeRun:
             "started_at": created_at,
             "completed_at": created_at + timedelta(minutes=1),
             "request": {},
-            "job_id": runs.new_job_id(),
         }
         run = Run(task=task, created_at=created_at, **(given | fields))
         db.session.add(run)

@@ -2,8 +2,8 @@
 
 import json
 import threading
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,16 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from tests.conftest import NOW
-from vulsweb import conclusions, findings, runs
+from tests.conftest import NOW, executors_at
+from vulsweb import conclusions, findings, run_jobs, runs, targets
 from vulsweb.executor_client import Job
 from vulsweb.extensions import db
-from vulsweb.models import Finding, Result, Run, RunStatus, ScheduledTask, Trigger
+from vulsweb.models import Finding, Result, Run, RunJob, RunStatus, ScheduledTask, Trigger
 from vulsweb.vuls.results import Severity
 
 MakeTask = Callable[..., ScheduledTask]
 LATER = NOW + timedelta(minutes=5)
+EXECUTORS = executors_at("http://127.0.0.1:1")
 
 
 def job(status: str = "completed", **fields: Any) -> Job:
@@ -36,6 +37,20 @@ def job(status: str = "completed", **fields: Any) -> Job:
     return Job(**(given | fields))
 
 
+def accept(run: Run, told: Job, now: datetime) -> RunJob:
+    """Let the executor have taken the run's job."""
+    assert targets.begin(run, EXECUTORS) is None
+    run_jobs.note(run.jobs[0], told, now)
+    runs.go_on(run)
+    return run.jobs[0]
+
+
+def conclude(run: Run, told: Job, documents: Iterable[tuple[str, bytes]], now: datetime) -> None:
+    """Let the run's one job have ended."""
+    assert targets.begin(run, EXECUTORS) is None
+    conclusions.conclude(run, run.jobs[0], told, documents, now)
+
+
 @pytest.fixture
 def running(make_task: MakeTask) -> Run:
     """A scan of host-1 that the executor has accepted."""
@@ -43,7 +58,7 @@ def running(make_task: MakeTask) -> Run:
     db.session.commit()
     claimed = runs.claim(run.id, NOW)
     assert claimed is not None
-    runs.accept(claimed, job("running"), NOW)
+    accept(claimed, job("running"), NOW)
     db.session.commit()
     return claimed
 
@@ -71,7 +86,6 @@ def test_a_run_asks_for_what_its_task_says(make_task: MakeTask) -> None:
 
     assert scan.request == {"servers": ["host-1"], "scan_type": "full"}
     assert update.request == {"database": "gost_debian"}
-    assert scan.job_id != update.job_id
 
 
 def test_a_second_click_finds_the_first_run(make_task: MakeTask) -> None:
@@ -148,7 +162,7 @@ def test_a_claim_that_a_dead_worker_left_can_be_taken_after_a_minute(make_task: 
 def test_a_scan_that_found_something_is_a_success_with_findings(
     running: Run, document: Callable[..., bytes]
 ) -> None:
-    conclusions.conclude(running, job(), [("host-1", document("CVE-1", "CVE-2"))], LATER)
+    conclude(running, job(), [("host-1", document("CVE-1", "CVE-2"))], LATER)
     db.session.commit()
 
     assert (running.status, running.reason) == (RunStatus.SUCCESS, None)
@@ -169,8 +183,8 @@ def conclude_again(task: ScheduledTask, leaves: bytes, databases: dict[str, Any]
     claimed = runs.claim(run.id, LATER)
     assert claimed is not None
     done = job() if databases is None else job(databases=databases)
-    runs.accept(claimed, done, LATER)
-    conclusions.conclude(claimed, done, [("host-1", leaves)], LATER)
+    accept(claimed, done, LATER)
+    conclude(claimed, done, [("host-1", leaves)], LATER)
     db.session.commit()
     return claimed
 
@@ -178,7 +192,7 @@ def conclude_again(task: ScheduledTask, leaves: bytes, databases: dict[str, Any]
 def test_what_a_later_scan_does_not_find_is_fixed_and_what_returns_is_open_again(
     running: Run, document: Callable[..., bytes]
 ) -> None:
-    conclusions.conclude(running, job(), [("host-1", document("CVE-1", "CVE-2"))], NOW)
+    conclude(running, job(), [("host-1", document("CVE-1", "CVE-2"))], NOW)
     second = conclude_again(running.task, document("CVE-2", "CVE-3"))
     third = conclude_again(running.task, document("CVE-1", "CVE-2", "CVE-3"))
 
@@ -194,7 +208,7 @@ def test_what_a_later_scan_does_not_find_is_fixed_and_what_returns_is_open_again
 def test_without_a_database_the_scan_is_partial_and_nothing_is_taken_for_fixed(
     running: Run, document: Callable[..., bytes]
 ) -> None:
-    conclusions.conclude(running, job(), [("host-1", document("CVE-1"))], NOW)
+    conclude(running, job(), [("host-1", document("CVE-1"))], NOW)
     blind = conclude_again(running.task, document(), databases={})
 
     assert blind.status is RunStatus.PARTIAL
@@ -212,7 +226,7 @@ def test_without_a_database_the_scan_is_partial_and_nothing_is_taken_for_fixed(
 def test_a_result_that_cannot_be_used_fails_the_run_and_stores_nothing(
     running: Run, document: Callable[..., bytes], changes: dict[str, Any], said: str
 ) -> None:
-    conclusions.conclude(running, job(), [("host-1", document("CVE-1", **changes))], LATER)
+    conclude(running, job(), [("host-1", document("CVE-1", **changes))], LATER)
     db.session.commit()
 
     assert running.status is RunStatus.FAILED
@@ -222,15 +236,16 @@ def test_a_result_that_cannot_be_used_fails_the_run_and_stores_nothing(
 
 
 def test_a_scan_that_left_nothing_fails_with_the_executors_sentence(running: Run) -> None:
-    conclusions.conclude(running, job("failed", error="vuls was not found."), [], LATER)
+    steps = [{"name": "configtest", "status": "failed"}]
+    conclude(running, job("failed", error="vuls was not found.", steps=steps), [], LATER)
 
     assert (running.status, running.reason) == (RunStatus.FAILED, "host-1: vuls was not found.")
 
 
 def test_one_bad_host_does_not_fail_the_others(running: Run, document: Callable[..., bytes]) -> None:
-    running.request = {"servers": ["host-1", "host-2"], "scan_type": "fast"}
+    running.jobs[0].request = {"servers": ["host-1", "host-2"], "scan_type": "fast"}
 
-    conclusions.conclude(running, job(), [("host-1", document("CVE-1")), ("host-2", b"{")], LATER)
+    conclude(running, job(), [("host-1", document("CVE-1")), ("host-2", b"{")], LATER)
 
     assert running.status is RunStatus.PARTIAL
     assert findings.open_counts()[Severity.HIGH] == 1
@@ -259,7 +274,7 @@ def test_an_update_is_judged_database_by_database(
     run = runs.start(make_task(task_type="db_update", database_type="all"), trigger=Trigger.API, now=NOW)
     ended = job("failed", steps=steps, error="The executor was stopped.", databases={"nvd": {"rows": 7}})
 
-    conclusions.conclude(run, ended, [], LATER)
+    conclude(run, ended, [], LATER)
 
     assert (run.status, run.reason) == (status, reason)
     assert run.result_data is not None
@@ -267,7 +282,7 @@ def test_an_update_is_judged_database_by_database(
 
 
 def test_a_job_that_was_cancelled_cancels_the_run(running: Run) -> None:
-    conclusions.conclude(running, job("cancelled"), [], LATER)
+    conclude(running, job("cancelled"), [], LATER)
 
     assert running.status is RunStatus.CANCELLED
 
@@ -294,9 +309,8 @@ def test_a_queued_run_is_cancelled_at_once_and_a_running_one_by_the_executor(
 
 
 def test_a_log_is_kept_in_pieces_and_read_from_any_of_them(running: Run) -> None:
-    runs.append_log(running, "one\n", 4)
-    runs.append_log(running, "zwei ü\n", 12)
-    runs.append_log(running, "", 12)
+    for piece, next_offset in (("one\n", 4), ("zwei ü\n", 12), ("", 12)):
+        runs.append_log(running, running.jobs[0], piece, next_offset)
     db.session.commit()
 
     assert runs.log_from(running.id, 0) == ("one\nzwei ü\n", 12)
@@ -314,9 +328,9 @@ def test_stranded_runs_are_found(make_task: MakeTask, running: Run) -> None:
 
     soon, later = NOW + timedelta(seconds=30), NOW + timedelta(seconds=90)
 
-    assert (list(runs.to_launch_again(soon)), list(runs.silent(soon))) == ([], [])
+    assert (list(runs.to_launch_again(soon)), list(run_jobs.silent("main", soon))) == ([], [])
     assert list(runs.to_launch_again(later)) == [queued.id, starting.id]
-    assert list(runs.silent(later)) == [(running.id, running.job_id)]
+    assert list(run_jobs.silent("main", later)) == [(running.jobs[0].id, running.id)]
     assert {run.id for run in runs.overdue(NOW + timedelta(hours=7), timedelta(hours=6))} == {
         running.id,
         queued.id,

@@ -11,11 +11,12 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 
-from tests.conftest import NOW, PASSWORD, TOOLS, Installation
-from vulsweb import schedules, system, worker
+from tests.conftest import EXECUTOR_KEY, NOW, PASSWORD, TOOLS, Installation, executors_at
+from vulsweb import schedules, services, system, worker
 from vulsweb.extensions import celery, db
 from vulsweb.local import redis
-from vulsweb.system import Part, State, System
+from vulsweb.parts import Part, State
+from vulsweb.system import System
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def test_parts_that_hang_cost_two_seconds_and_not_their_sum(app: Flask, silent_p
         app,
         SQLALCHEMY_DATABASE_URI=f"postgresql+psycopg2://nobody@{address}/none",
         REDIS_URL=f"redis://{address}/0",
-        EXECUTOR_URL=f"http://{address}",
+        EXECUTORS=executors_at(f"http://{address}"),
     )
 
     assert time.monotonic() - began < system.PATIENCE_SECONDS + 1
@@ -87,15 +88,15 @@ def test_no_secret_is_in_what_a_broken_part_says(app: Flask) -> None:
 
     assert PASSWORD not in repr(found)
     assert PASSWORD.replace(" ", "+") not in repr(found)
-    assert app.config["EXECUTOR_API_KEY"] not in repr(found)
+    assert EXECUTOR_KEY not in repr(found)
 
 
 def test_the_system_is_as_its_worst_part() -> None:
     ok, amber, red = (Part("part", "Part", state, "") for state in State)
 
-    assert System((ok, ok), (), ()).state is State.OK
-    assert System((ok, amber), (), ()).state is State.WARNING
-    assert System((red, amber, ok), (), ()).state is State.FAILED
+    assert System((ok, ok), ()).state is State.OK
+    assert System((ok, amber), ()).state is State.WARNING
+    assert System((red, amber, ok), ()).state is State.FAILED
 
 
 def test_postgresql_tells_its_version(app: Flask) -> None:
@@ -162,16 +163,18 @@ def test_without_a_worker_a_late_tick_is_not_beats_fault(app: Flask) -> None:
 
 
 def test_with_a_worker_a_missing_tick_is_red(app: Flask) -> None:
-    stored = system._Stored("18", NOW - timedelta(minutes=9))
+    stored = services.Stored("18", NOW - timedelta(minutes=9))
 
-    part = system._beat(stored, NOW, worker_answers=True)
+    part = services.beat_part(stored, NOW, worker_answers=True)
 
     assert part.state is State.FAILED
     assert "8 min late" in part.says
 
 
 def test_a_refused_key_is_told_from_silence(app: Flask, installation: Installation) -> None:
-    part = read(app, EXECUTOR_API_KEY="some other key, just as long as ours")["executor"]
+    url = app.config["EXECUTORS"][0].url
+
+    part = read(app, EXECUTORS=executors_at(url, "some other key, just as long as ours"))["executor"]
 
     assert part.state is State.FAILED
     assert part.says == "The executor refuses our key, so nothing runs."

@@ -6,12 +6,13 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from tests.conftest import NOW
-from vulsweb import runs, targets, tasks
+from tests.conftest import NOW, executors_at
+from vulsweb import run_jobs, runs, targets, tasks
 from vulsweb.extensions import db
 from vulsweb.models import Host, Run, RunHost, ScheduledTask, Trigger
 
 MakeHost = Callable[..., Host]
+EXECUTORS = executors_at("http://127.0.0.1:1")
 MakeTask = Callable[..., ScheduledTask]
 
 
@@ -39,7 +40,7 @@ def test_a_run_scans_the_hosts_that_have_the_tag_when_it_begins(
     run = start(web)
     make_host("late", tags=["web"])
 
-    assert targets.begin(run) is None
+    assert targets.begin(run, EXECUTORS) is None
 
     assert run.request == {"servers": ["a", "b", "late"], "tag": "web", "scan_type": "fast", "left_out": {}}
     assert lines(run) == ["a", "b", "late"]
@@ -48,10 +49,10 @@ def test_a_run_scans_the_hosts_that_have_the_tag_when_it_begins(
 def test_a_second_worker_asks_for_what_the_first_has_settled(web: ScheduledTask, make_host: MakeHost) -> None:
     make_host("a", tags=["web"])
     run = start(web)
-    targets.begin(run)
+    targets.begin(run, EXECUTORS)
     make_host("late", tags=["web"])
 
-    assert targets.begin(run) is None
+    assert targets.begin(run, EXECUTORS) is None
 
     assert run.request["servers"] == ["a"]
 
@@ -63,7 +64,7 @@ def test_a_networks_entry_is_asked_for_once_and_every_address_has_a_line(
     make_host("net(192.0.2.2)", entry="net", tags=[])
     run = start(web)
 
-    targets.begin(run)
+    targets.begin(run, EXECUTORS)
 
     assert run.request["servers"] == ["net"]
     assert lines(run) == ["net(192.0.2.1)", "net(192.0.2.2)"]
@@ -76,23 +77,30 @@ def test_a_host_whose_section_is_wrong_does_not_spoil_the_others_scan(
     make_host("good", tags=["web"])
     run = start(web)
 
-    assert targets.begin(run) is None
+    assert targets.begin(run, EXECUTORS) is None
 
     assert run.request["servers"] == ["good"]
     assert run.request["left_out"] == {"bad": "[servers.bad]: host is missing."}
 
 
 def test_a_tag_without_hosts_keeps_the_run_from_beginning(web: ScheduledTask) -> None:
-    assert str(targets.begin(start(web))).startswith("No host has the tag 'web'")
+    assert str(targets.begin(start(web), EXECUTORS)).startswith("No host has the tag 'web'")
 
 
-def test_more_hosts_than_the_executor_takes_names_of_are_refused(
+def test_more_hosts_than_a_job_is_for_are_divided(
     web: ScheduledTask, make_host: MakeHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(targets, "MOST_NAME_BYTES", 8)
-    make_host("a-name", tags=["web"])
+    monkeypatch.setattr(run_jobs, "HOSTS_A_JOB", 2)
+    monkeypatch.setattr(run_jobs, "NAME_BYTES_A_JOB", 20)
+    for name in ("a", "b", "c", "long-long-long", "other-name"):
+        make_host(name, tags=["web"])
+    run = start(web)
 
-    assert "Divide them between several tags." in str(targets.begin(start(web)))
+    targets.begin(run, EXECUTORS)
+
+    asked = [job.request["servers"] for job in run.jobs]
+    assert asked == [["a", "b"], ["c"], ["long-long-long"], ["other-name"]]
+    assert [job.number for job in run.jobs] == [1, 2, 3, 4]
 
 
 def test_a_task_is_for_one_host_or_for_a_tag(app: Flask, make_host: MakeHost) -> None:

@@ -11,9 +11,10 @@ from flask import Flask
 from sqlalchemy import event
 
 from tests.conftest import NOW
-from vulsweb import findings, runs
+from vulsweb import findings, run_jobs, runs
+from vulsweb.executors import MAIN
 from vulsweb.extensions import db
-from vulsweb.models import LogChunk, Run, RunStatus, ScheduledTask, Trigger
+from vulsweb.models import JobStatus, LogChunk, Run, RunJob, RunStatus, ScheduledTask, Trigger
 from vulsweb.vuls import results
 
 MakeRun = Callable[..., Run]
@@ -51,9 +52,11 @@ def make_run(app: Flask, make_task: Callable[..., ScheduledTask]) -> MakeRun:
             "started_at": NOW,
             "completed_at": None if status.is_active else NOW + timedelta(seconds=72),
             "request": runs.request_of(task),
-            "job_id": runs.new_job_id(),
         }
+        steps = fields.pop("steps", [])
         run = Run(**(given | fields))
+        if status not in (RunStatus.QUEUED, RunStatus.SKIPPED):
+            run.jobs = [job_of(run, steps)]
         db.session.add(run)
         db.session.flush()
         task.last_run_id = run.id
@@ -61,6 +64,20 @@ def make_run(app: Flask, make_task: Callable[..., ScheduledTask]) -> MakeRun:
         return run
 
     return make
+
+
+def job_of(run: Run, steps: list[dict[str, Any]], executor: str = MAIN) -> RunJob:
+    """Return a job of the run, in the state that goes with the run's."""
+    status = {RunStatus.STARTING: JobStatus.WAITING, RunStatus.RUNNING: JobStatus.RUNNING}
+    return RunJob(
+        id=run_jobs.new_id(),
+        number=len(run.jobs) + 1,
+        executor=executor,
+        status=status.get(run.status, JobStatus.COMPLETED),
+        request=run.request,
+        steps=steps,
+        log_offset=0,
+    )
 
 
 def add_log(run: Run, text: str) -> None:

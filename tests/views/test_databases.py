@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from tests.conftest import NOW, TOOLS, Installation
+from tests.conftest import NOW, TOOLS, Installation, executors_at
 from tests.views.conftest import MakeRun
 from vulsweb.extensions import db
 from vulsweb.models import Host, Result, Role, RunStatus, ScheduledTask, User
@@ -51,7 +51,9 @@ def add_result(make_run: MakeRun) -> AddResult:
 def silence(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An executor that takes connections and says nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        monkeypatch.setitem(app.config, "EXECUTOR_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        monkeypatch.setitem(
+            app.config, "EXECUTORS", executors_at(f"http://127.0.0.1:{server.getsockname()[1]}")
+        )
         yield
 
 

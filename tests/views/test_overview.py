@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from tests.conftest import NOW, TOOLS, Installation
+from tests.conftest import NOW, TOOLS, Installation, executors_at
 from tests.views.conftest import MakeRun, cve, statements, store
 from tests.views.test_findings import MakeHost, add
 from vulsweb.extensions import db
@@ -216,7 +216,7 @@ def test_a_step_that_ends_and_a_host_that_comes_are_changes(
     run = make_run(RunStatus.RUNNING, steps=[{"name": "scan", "status": "running"}])
     addresses = [live_address(signed_in.get("/").text)]
 
-    run.steps = [{"name": "scan", "status": "completed"}]
+    run.jobs[0].steps = [{"name": "scan", "status": "completed"}]
     db.session.commit()
     stepped = signed_in.get(addresses[0], headers=LIVE)
     make_host("another")
@@ -268,7 +268,8 @@ def test_an_executor_that_does_not_answer_is_said_so(signed_in: FlaskClient) -> 
 def test_a_key_that_the_executor_refuses_is_said_so(
     signed_in: FlaskClient, app: Flask, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(app.config, "EXECUTOR_API_KEY", "some other key, just as long as ours")
+    url = app.config["EXECUTORS"][0].url
+    monkeypatch.setitem(app.config, "EXECUTORS", executors_at(url, "some other key, just as long as ours"))
 
     assert "EXECUTOR_API_KEY must be the same on both sides." in signed_in.get("/system-notice").text
 

@@ -100,7 +100,7 @@ def test_the_state_is_silent_while_nothing_changes_but_the_heartbeat(
 def test_the_state_comes_anew_when_a_step_ends(signed_in: FlaskClient, make_run: MakeRun) -> None:
     run = make_run(RunStatus.RUNNING, steps=STEPS)
     address = asked_again(signed_in.get(f"/runs/{run.id}").text, "run-status")
-    run.steps = [STEPS[0], STEPS[1] | {"status": "failed", "message": "No route to host"}, STEPS[2]]
+    run.jobs[0].steps = [STEPS[0], STEPS[1] | {"status": "failed", "message": "No route to host"}, STEPS[2]]
     db.session.commit()
 
     answer = signed_in.get(address, headers=LIVE)

@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from tests.conftest import TOOLS, Installation
+from tests.conftest import TOOLS, Installation, executors_at
 from tests.views.conftest import HOSTILE, MakeRun
 from vulsweb import schedules
 from vulsweb.extensions import db
@@ -91,7 +91,7 @@ def test_no_page_waits_for_the_dot(signed_in: FlaskClient) -> None:
 def test_words_of_a_part_are_text_and_nothing_else(
     signed_in: FlaskClient, app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(app.config, "EXECUTOR_URL", f"http://127.0.0.1:1/{HOSTILE}")
+    monkeypatch.setitem(app.config, "EXECUTORS", executors_at(f"http://127.0.0.1:1/{HOSTILE}"))
 
     page = signed_in.get("/system/").text
 

@@ -311,14 +311,14 @@ def test_a_selection_of_none_or_too_many_is_refused(
 def test_the_jobs_of_deleted_tasks_are_stopped(
     signed_in: FlaskClient, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stopped: list[str] = []
-    monkeypatch.setattr(worker.stop_jobs, "delay", stopped.extend)
+    stopped: list[tuple[str, list[str]]] = []
+    monkeypatch.setattr(worker.stop_jobs, "delay", lambda *asked: stopped.append(asked))
     going, over = make_run(RunStatus.RUNNING), make_run(RunStatus.SUCCESS)
-    job_id, ids = going.job_id, [going.task_id, over.task_id]
+    job_id, ids = going.jobs[0].id, [going.task_id, over.task_id]
 
     signed_in.post("/tasks/bulk", data={"action": "delete", "ids": ids, "confirmed": "yes"})
 
-    assert stopped == [job_id]
+    assert stopped == [("main", [job_id])]
 
 
 def test_an_unknown_action_is_refused(signed_in: FlaskClient, make_task: MakeTask) -> None:

@@ -5,9 +5,11 @@ from typing import Any, TypeVar
 
 from flask import request, url_for
 from sqlalchemy import Select
+from sqlalchemy.orm import selectinload
 
 from vulsweb import history
 from vulsweb.extensions import db
+from vulsweb.models import Run
 
 Row = TypeVar("Row")
 
@@ -33,7 +35,8 @@ def stream(query: Mapping[str, Any], task_id: int | None) -> dict[str, Any]:
         since=query.get("created_after"),
         until=query.get("created_before"),
     )
-    found = history.stretch(wanted, limit=query["per_page"], before=query.get("before_id"))
+    place = {"limit": query["per_page"], "before": query.get("before_id")}
+    found = history.stretch(wanted, **place, options=[selectinload(Run.jobs)])
     following = address(before_id=found.runs[-1].id) if found.older else None
     return {"items": found.runs, "per_page": query["per_page"], "links": {"next": following}}
 

@@ -7,8 +7,8 @@ from marshmallow import RAISE, Schema, fields, pre_dump
 from marshmallow.validate import ContainsNoneOf, OneOf, Range
 
 from vulsweb.finding_lists import Sort
-from vulsweb.models import Overlap, Run, RunStatus, ScheduledTask, TaskType, Trigger
-from vulsweb.system import State
+from vulsweb.models import Absence, Overlap, Run, RunStatus, ScheduledTask, TaskType, Trigger
+from vulsweb.parts import State
 from vulsweb.vuls.databases import DatabaseType
 from vulsweb.vuls.results import ScanType, Severity, worst_first
 
@@ -16,6 +16,11 @@ LARGEST_ID = 2**31 - 1
 OVERLAP_RULES = (
     "While an earlier run of the task is not over, a new one is skipped (`skip`), waits for it (`wait`; one"
     " waits at most), or has it stopped and starts then (`replace`)."
+)
+
+ABSENCE_RULES = (
+    "While the executor that is to run it does not answer, a run waits (`wait`), or fails (`fail`): at once,"
+    " or after five minutes of silence where it had begun."
 )
 
 
@@ -49,6 +54,9 @@ class TaskIn(Strict):
     overlap = fields.Enum(
         Overlap, by_value=True, load_default=Overlap.SKIP, metadata={"description": OVERLAP_RULES}
     )
+    absence = fields.Enum(
+        Absence, by_value=True, load_default=Absence.WAIT, metadata={"description": ABSENCE_RULES}
+    )
     is_active = fields.Boolean(load_default=True, truthy={True}, falsy={False})
 
 
@@ -66,6 +74,7 @@ class TaskOut(Schema):
     cron_expression = fields.String(required=True)
     timezone = fields.String(required=True)
     overlap = fields.Enum(Overlap, by_value=True, required=True, metadata={"description": OVERLAP_RULES})
+    absence = fields.Enum(Absence, by_value=True, required=True, metadata={"description": ABSENCE_RULES})
     is_active = fields.Boolean(required=True)
     next_run_at = fields.AwareDateTime(required=True, allow_none=True)
     paused_at = fields.AwareDateTime(required=True, allow_none=True)
@@ -93,6 +102,7 @@ class TaskOut(Schema):
             "cron_expression": task.cron_expression,
             "timezone": task.timezone,
             "overlap": task.overlap,
+            "absence": task.absence,
             "is_active": task.active,
             "next_run_at": task.next_run_at,
             "paused_at": task.paused_at,
@@ -215,11 +225,22 @@ class DatabaseOut(Schema):
     old = fields.Boolean(required=True)
 
 
+class SiteOut(Schema):
+    """One executor: its state, and what it has to work with."""
+
+    name = fields.String(required=True)
+    tags = fields.List(fields.String(), required=True)
+    state = fields.Enum(State, by_value=True, required=True)
+    tools = fields.List(fields.Nested(ToolOut), required=True)
+    databases = fields.List(fields.Nested(DatabaseOut), required=True)
+
+
 class SystemOut(Schema):
-    """All parts, and the state of the worst."""
+    """All parts, and the state of the worst; `tools` and `databases` are the main executor's."""
 
     state = fields.Enum(State, by_value=True, required=True)
     parts = fields.List(fields.Nested(PartOut), required=True)
+    executors = fields.List(fields.Nested(SiteOut), required=True, attribute="sites")
     tools = fields.List(fields.Nested(ToolOut), required=True)
     databases = fields.List(fields.Nested(DatabaseOut), required=True)
 

@@ -9,11 +9,13 @@ from vulsweb.models.known_host import HostKeyOffer, KeySource, KnownHost
 from vulsweb.models.result import Result
 from vulsweb.models.run import LogChunk, Run, RunStatus, Trigger
 from vulsweb.models.run_host import RunHost
+from vulsweb.models.run_job import JobStatus, RunJob
 from vulsweb.models.ssh_config import HostSync, SshConfigVersion
-from vulsweb.models.task import Overlap, ScheduledTask, TaskType
+from vulsweb.models.task import Absence, Overlap, ScheduledTask, TaskType
 from vulsweb.models.user import ApiToken, Role, User
 
 __all__ = [
+    "Absence",
     "ApiToken",
     "ConnectionTest",
     "Finding",
@@ -22,6 +24,7 @@ __all__ = [
     "HostKeyOffer",
     "HostSync",
     "IdempotencyKey",
+    "JobStatus",
     "KeySource",
     "KnownHost",
     "LogChunk",
@@ -30,6 +33,7 @@ __all__ = [
     "Role",
     "Run",
     "RunHost",
+    "RunJob",
     "RunStatus",
     "ScheduledTask",
     "SshConfigVersion",

@@ -8,6 +8,7 @@ from sqlalchemy import Computed, ForeignKey, Index, String, UniqueConstraint, te
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from vulsweb.extensions import Base
+from vulsweb.models.run_job import RunJob
 from vulsweb.models.task import ScheduledTask
 from vulsweb.models.user import User
 
@@ -74,21 +75,20 @@ class Run(Base):
     created_at: Mapped[datetime] = mapped_column(index=True)
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
-    heartbeat_at: Mapped[datetime | None]  # when the executor last spoke of the job
+    heartbeat_at: Mapped[datetime | None]  # when a worker last took it up
     cancel_requested_at: Mapped[datetime | None]
     cancel_reason: Mapped[str | None]  # what `reason` is to say once the run has been stopped
-    # What is asked of the executor, as it stood when the run was made; later edits leave it alone.
+    # What is asked for, as it stood when the run was made; later edits of its task leave it alone.
     request: Mapped[dict[str, Any]]
-    job_id: Mapped[str] = mapped_column(String(32), unique=True)
     # Random, out of the form that asked for the run: the form sent twice finds the run that it made.
     request_key: Mapped[str | None] = mapped_column(String(64))
-    steps: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
-    log_offset: Mapped[int] = mapped_column(default=0)  # bytes of the job's log that are stored
+    log_offset: Mapped[int] = mapped_column(default=0)  # the length of its log, in bytes
     reason: Mapped[str | None]
     result_data: Mapped[dict[str, Any] | None]
 
     task: Mapped[ScheduledTask] = relationship(foreign_keys=[task_id])
     requested_by: Mapped[User | None] = relationship()
+    jobs: Mapped[list[RunJob]] = relationship(order_by=RunJob.number, passive_deletes=True)
 
     __table_args__ = (
         # One run a slot, whoever ticks.
@@ -121,6 +121,11 @@ class Run(Base):
         """Return how long after its slot the run was made, if nobody can have been there to make it."""
         late = self.created_at - self.scheduled_for if self.scheduled_for else timedelta()
         return late if late > LATE and self.status is not RunStatus.SKIPPED else None
+
+    @property
+    def steps(self) -> list[dict[str, Any]]:
+        """Return the steps of all its jobs, each with the name of the executor."""
+        return [{**step, "executor": job.executor} for job in self.jobs for step in job.steps]
 
     @property
     def duration(self) -> timedelta | None:

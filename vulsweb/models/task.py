@@ -52,6 +52,26 @@ class Overlap(enum.StrEnum):
         }[self.value]
 
 
+class Absence(enum.StrEnum):
+    """What becomes of a run whose executor does not answer."""
+
+    WAIT = "wait"  # it goes on when the executor is back
+    FAIL = "fail"  # what that executor was to do fails
+
+    @property
+    def label(self) -> str:
+        """Return the words that people read."""
+        return {"wait": "Wait for it", "fail": "Fail"}[self.value]
+
+    @property
+    def meaning(self) -> str:
+        """Return the sentence that explains it."""
+        return {
+            "wait": "The run goes on when the executor is back, within the time that a run may take.",
+            "fail": "The run fails at once if it has not begun, else after five minutes without a word.",
+        }[self.value]
+
+
 class ScheduledTask(Base):
     """A scan of one host or of all with a tag, or a database update: by a cron line, and on demand."""
 
@@ -69,6 +89,7 @@ class ScheduledTask(Base):
     timezone: Mapped[str] = mapped_column(String(64), default="UTC")
     active: Mapped[bool] = mapped_column(default=True)
     overlap: Mapped[Overlap] = mapped_column(default=Overlap.SKIP, server_default=Overlap.SKIP.value)
+    absence: Mapped[Absence] = mapped_column(default=Absence.WAIT, server_default=Absence.WAIT.value)
     next_run_at: Mapped[datetime | None]  # None while the task is inactive or paused
     # Set while its host is retired; `active` is what a person wants and stays as it was.
     paused_at: Mapped[datetime | None]

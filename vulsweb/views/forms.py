@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from werkzeug.datastructures import MultiDict
 
 from vulsweb import finding_lists, history, tasks
-from vulsweb.models import Overlap, RunStatus, ScheduledTask, TaskType, Trigger
+from vulsweb.models import Absence, Overlap, RunStatus, ScheduledTask, TaskType, Trigger
 from vulsweb.models.run import ACTIVE
 from vulsweb.vuls.databases import DatabaseType
 
@@ -28,6 +28,7 @@ TEXT_FIELDS = (
     "cron_expression",
     "timezone",
     "overlap",
+    "absence",
 )
 # Read once: looking for them goes through the file system.
 ZONES = tuple(sorted(available_timezones()))
@@ -47,7 +48,11 @@ def posted(form: Mapping[str, str]) -> dict[str, Any]:
     # The fields of the target that was not chosen are sent, too.
     other = ("host_id", "host_name") if values["target"] == "tag" else ("host_tag",)
     values |= dict.fromkeys(other, "")
-    return values | {"overlap": values["overlap"] or Overlap.SKIP.value, "is_active": "is_active" in form}
+    rules = {
+        "overlap": values["overlap"] or Overlap.SKIP.value,
+        "absence": values["absence"] or Absence.WAIT.value,
+    }
+    return values | rules | {"is_active": "is_active" in form}
 
 
 def of_task(task: ScheduledTask) -> dict[str, Any]:
@@ -65,6 +70,7 @@ def of_task(task: ScheduledTask) -> dict[str, Any]:
         "cron_expression": task.cron_expression,
         "timezone": task.timezone,
         "overlap": task.overlap.value,
+        "absence": task.absence.value,
         "is_active": task.active,
     }
 
@@ -82,6 +88,7 @@ def of_new(query: Mapping[str, str], zone: str) -> dict[str, Any]:
         "cron_expression": EXAMPLES[0][0],
         "timezone": zone,
         "overlap": Overlap.SKIP.value,
+        "absence": Absence.WAIT.value,
         "is_active": True,
     }
 

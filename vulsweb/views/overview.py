@@ -9,12 +9,13 @@ from flask.typing import ResponseReturnValue
 from flask_login import login_required
 
 from vulsweb import changes, findings, overview, system, tasks, worker
-from vulsweb.executor_client import ExecutorError
+from vulsweb.executor_client import ExecutorClient, ExecutorClients, ExecutorError
 from vulsweb.models import RunStatus
 from vulsweb.models.run import ACTIVE
 from vulsweb.views import forms, live, words
 
 ROWS = 6
+ANSWER_SECONDS = 3
 # The parts of a bar from its foot on: what a person must look at stands where it is compared best.
 BARS = (
     ("failed", (RunStatus.FAILED, RunStatus.TIMEOUT)),
@@ -50,7 +51,7 @@ def live_part() -> ResponseReturnValue:
 def databases() -> str:
     """Say how old the vulnerability databases are, as far as the executor answers."""
     try:
-        with worker.executor() as client:
+        with ExecutorClient(worker.executors()[0], ANSWER_SECONDS) as client:
             told = client.health().get("databases") or {}
     except ExecutorError:
         return render_template("overview/_databases.html", databases=None)
@@ -61,10 +62,10 @@ def databases() -> str:
 @bp.get("/system-notice")
 @login_required
 def system_notice() -> str:
-    """Say the one thing to do when the executor cannot work; nothing when it can."""
+    """Say the one thing to do when an executor cannot work; nothing when they can."""
     try:
-        with worker.executor() as client:
-            health = client.health()
+        with ExecutorClients(worker.executors(), ANSWER_SECONDS) as clients:
+            health, *_ = [clients.ask(each.name, ExecutorClient.health) for each in worker.executors()]
     except ExecutorError as error:
         return render_template("overview/_notice.html", error=str(error))
     missing = sorted(name for name, tool in (health.get("tools") or {}).items() if tool is None)

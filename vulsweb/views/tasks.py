@@ -11,7 +11,7 @@ from flask_login import current_user, login_required
 
 from vulsweb import hosts, runs, schedules, targets, tasks, worker
 from vulsweb.extensions import db
-from vulsweb.models import Overlap, ScheduledTask, TaskType, Trigger
+from vulsweb.models import Absence, Overlap, ScheduledTask, TaskType, Trigger
 from vulsweb.views import forms, live, stretches, words
 from vulsweb.vuls.databases import DatabaseType
 from vulsweb.vuls.results import ScanType
@@ -197,6 +197,7 @@ def _form(task: ScheduledTask | None, values: dict[str, Any], errors: dict[str, 
         scan_types=ScanType,
         database_types=DatabaseType,
         overlaps=Overlap,
+        absences=Absence,
         examples=forms.EXAMPLES,
         zones=forms.ZONES,
         preview=_preview(values),

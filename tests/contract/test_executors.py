@@ -1,0 +1,329 @@
+"""Two executors, each with hosts of its own: real ones, with stand-ins for the tools."""
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+import executor
+from tests.conftest import EXECUTOR_KEY, NOW
+from tests.contract.conftest import Tools, follow
+from tests.serving import serving
+from vulsweb import connection_tests, hosts, runs, targets, tasks, worker
+from vulsweb.executors import MAIN, Executor
+from vulsweb.extensions import db
+from vulsweb.models import Host, JobStatus, Run, RunJob, RunStatus, ScheduledTask, Trigger
+
+MakeTask = Callable[..., ScheduledTask]
+CONFIG = '[servers.inner]\nhost = "192.0.2.1"\n[servers.outer]\nhost = "192.0.2.2"\n'
+KEY_OF_DMZ = "another key of at least so many characters"
+LONG_AGO = timedelta(minutes=6)
+
+
+@dataclass
+class Zone:
+    """An executor that can be away."""
+
+    app: Flask
+    tools: Tools
+    jobs: Path
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def here(self) -> contextlib.AbstractContextManager[str]:
+        """Have it answer while the context lasts."""
+        return serving(self.app, port=self.port)
+
+    def known(self) -> set[str]:
+        """Return the ids of the jobs that it has."""
+        return {path.parent.name for path in self.jobs.glob("*/job.json")}
+
+
+def make_zone(folder: Path, key: str) -> Zone:
+    (folder / "tools").mkdir(parents=True)
+    (folder / "config.toml").write_text(CONFIG)
+    settings = {
+        "EXECUTOR_API_KEY": key,
+        "EXECUTOR_DATA_DIR": str(folder / "executor"),
+        "EXECUTOR_VULS_CONFIG": str(folder / "config.toml"),
+        "VULSWEB_TOOLS_DIR": str(folder / "tools"),
+    }
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    tools = Tools(folder / "tools")
+    return Zone(executor.create_app(settings), tools, folder / "executor" / "jobs", port)
+
+
+@pytest.fixture
+def main(
+    app: Flask, tmp_path: Path, document: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Zone]:
+    """The main executor, which answers."""
+    zone = make_zone(tmp_path / "main", EXECUTOR_KEY)
+    zone.tools.vuls({"inner": document("CVE-2026-1", serverName="inner")})
+    hosts.sync(CONFIG, NOW)
+    for host in db.session.scalars(select(Host)):
+        host.tags = ["web", "dmz"] if host.name == "outer" else ["web"]
+    db.session.commit()
+    with zone.here():
+        yield zone
+        zone.tools.let_go()
+
+
+@pytest.fixture
+def dmz(
+    app: Flask, main: Zone, tmp_path: Path, document: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> Zone:
+    """The executor of the hosts with the tag `dmz`, which is away until it is `here`."""
+    zone = make_zone(tmp_path / "dmz", KEY_OF_DMZ)
+    zone.tools.vuls({"outer": document("CVE-2026-2", "CVE-2026-3", serverName="outer")})
+    known = Executor(MAIN, main.url, EXECUTOR_KEY), Executor("dmz", zone.url, KEY_OF_DMZ, ("dmz", "lab"))
+    monkeypatch.setitem(app.config, "EXECUTORS", known)
+    return zone
+
+
+@pytest.fixture
+def both(main: Zone, dmz: Zone) -> Iterator[None]:
+    """Both answer."""
+    with dmz.here():
+        yield
+        dmz.tools.let_go()
+
+
+@pytest.fixture
+def web(make_task: MakeTask) -> ScheduledTask:
+    """A scan of both hosts, which are in two zones."""
+    return make_task(host_id=None, host_tag="web")
+
+
+def start(task: ScheduledTask, when: datetime | None = None) -> Run:
+    run = runs.start(task, trigger=Trigger.PERSON, now=when or datetime.now(UTC))
+    db.session.commit()
+    return run
+
+
+def follow_both(run: Run, until: Callable[[Run], bool] = lambda run: not run.status.is_active) -> Run:
+    deadline = time.monotonic() + 30
+    while not until(run):
+        assert time.monotonic() < deadline, f"run {run.id} is still {run.status.value}"
+        for name in (MAIN, "dmz"):
+            worker.follow_runs(name)
+        db.session.refresh(run)
+        time.sleep(0.05)
+    return run
+
+
+def done(task: ScheduledTask) -> Run:
+    run = start(task)
+    worker.launch_runs([run.id])
+    return follow_both(run)
+
+
+def job_at(run: Run, name: str) -> RunJob:
+    (job,) = [job for job in run.jobs if job.executor == name]
+    return job
+
+
+def log_of(run: Run) -> str:
+    return runs.log_from(run.id, 0)[0]
+
+
+def grow_old(run: Run) -> None:
+    """Make everything about the run as old as it would be after six minutes."""
+    run.heartbeat_at = datetime.now(UTC) - LONG_AGO
+    for job in run.jobs:
+        job.heartbeat_at = datetime.now(UTC) - LONG_AGO
+    db.session.commit()
+
+
+@pytest.mark.usefixtures("both")
+def test_a_hosts_tag_decides_which_executor_scans_it(main: Zone, dmz: Zone, make_task: MakeTask) -> None:
+    ids = {host.name: host.id for host in db.session.scalars(select(Host))}
+
+    inner, outer = (done(make_task(host_id=ids[name])) for name in ("inner", "outer"))
+
+    assert main.known() == {job_at(inner, MAIN).id}
+    assert dmz.known() == {job_at(outer, "dmz").id}
+
+
+@pytest.mark.usefixtures("both")
+def test_a_run_over_two_zones_is_one_run_with_the_results_of_both(
+    web: ScheduledTask, make_task: MakeTask
+) -> None:
+    done(make_task(task_type="db_update", database_type="gost_debian"))
+
+    run = done(web)
+
+    assert (run.status, run.reason) == (RunStatus.SUCCESS, None)
+    assert [job.request["servers"] for job in run.jobs] == [["inner"], ["outer"]]
+    assert run.result_data is not None
+    assert (run.result_data["opened"], run.result_data["host_counts"]["success"]) == (3, 2)
+    assert [step["executor"] for step in run.steps] == [MAIN] * 3 + ["dmz"] * 3
+
+
+@pytest.mark.usefixtures("both")
+def test_each_line_of_a_log_from_two_executors_says_whose_it_is(web: ScheduledTask) -> None:
+    log = log_of(done(web))
+
+    assert {line.split()[0] for line in log.splitlines()} == {"[main]", "[dmz]"}
+    assert log.count("[main] configtest") == log.count("[dmz] configtest") == 1
+
+
+@pytest.mark.usefixtures("both")
+def test_a_database_update_is_done_by_every_executor(make_task: MakeTask) -> None:
+    run = done(make_task(task_type="db_update", database_type="gost_debian"))
+
+    assert run.status is RunStatus.SUCCESS
+    assert run.result_data is not None
+    assert [(each["executor"], each["rows"]) for each in run.result_data["databases"]] == [
+        (MAIN, 2),
+        ("dmz", 2),
+    ]
+
+
+def test_while_an_executor_is_down_its_part_waits_and_the_others_go_on(
+    web: ScheduledTask, main: Zone, dmz: Zone
+) -> None:
+    run = start(web)
+    worker.launch_runs([run.id])
+    follow_both(run, until=lambda run: job_at(run, MAIN).status is JobStatus.COMPLETED)
+
+    assert run.status is RunStatus.RUNNING
+    assert job_at(run, "dmz").status is JobStatus.WAITING
+    assert str(job_at(run, "dmz").reason).startswith("The executor dmz does not answer.")
+    with dmz.here():
+        grow_old(run)
+        worker.launch_runs([run.id])
+        follow_both(run)
+    assert {host.last_outcome is not None for host in db.session.scalars(select(Host))} == {True}
+    assert dmz.known() == {job_at(run, "dmz").id}
+
+
+def test_where_its_task_says_so_the_part_of_an_executor_that_is_down_fails(
+    web: ScheduledTask, main: Zone, dmz: Zone, make_task: MakeTask
+) -> None:
+    done(make_task(task_type="db_update", database_type="gost_debian", absence="fail"))
+    tasks.change(web, {"name": "n", "task_type": "scan", "scan_type": "fast", "host_tag": "web"} | RULES, NOW)
+    db.session.commit()
+
+    run = done(web)
+
+    assert run.status is RunStatus.PARTIAL
+    assert str(run.reason).startswith("The executor dmz does not answer.")
+    assert run.result_data is not None
+    assert run.result_data["host_counts"] == {"success": 1, "partial": 0, "failed": 1}
+
+
+RULES = {"cron_expression": "0 2 * * *", "absence": "fail"}
+
+
+def test_an_update_that_an_executor_missed_is_partial(make_task: MakeTask, main: Zone, dmz: Zone) -> None:
+    run = done(make_task(task_type="db_update", database_type="gost_debian", absence="fail"))
+
+    assert run.status is RunStatus.PARTIAL
+    assert "The executor dmz does not answer." in str(run.reason)
+
+
+def test_a_run_that_waits_for_an_executor_alone_is_sent_when_it_answers_again(
+    web: ScheduledTask, main: Zone, dmz: Zone, sent: list[int]
+) -> None:
+    run = start(web)
+    worker.launch_runs([run.id])
+    grow_old(run)
+    worker.sweep()
+    while_away = list(sent)
+
+    with dmz.here():
+        worker.sweep()
+
+    assert while_away == []
+    assert sent == [run.id]
+
+
+def test_who_is_silent_for_long_fails_the_runs_that_shall_not_wait(
+    make_task: MakeTask, main: Zone, dmz: Zone
+) -> None:
+    outer = db.session.scalars(select(Host).where(Host.name == "outer")).one()
+    patient, hasty = (make_task(host_id=outer.id, absence=absence) for absence in ("wait", "fail"))
+    begun = [start(task) for task in (patient, hasty)]
+    dmz.tools.hold()
+    with dmz.here():
+        worker.launch_runs([run.id for run in begun])
+    for run in begun:
+        grow_old(run)
+
+    worker.sweep()
+
+    for run in begun:
+        db.session.refresh(run)
+    assert [run.status for run in begun] == [RunStatus.RUNNING, RunStatus.FAILED]
+    assert "It has been silent for five minutes." in str(begun[1].reason)
+    dmz.tools.let_go()
+
+
+@pytest.mark.usefixtures("both")
+def test_cancel_stops_the_jobs_of_both(web: ScheduledTask, main: Zone, dmz: Zone) -> None:
+    for zone in (main, dmz):
+        zone.tools.hold()
+    run = start(web)
+    worker.launch_runs([run.id])
+    runs.cancel(run, datetime.now(UTC))
+    db.session.commit()
+
+    follow_both(run)
+
+    assert run.status is RunStatus.CANCELLED
+    assert {job.status for job in run.jobs} == {JobStatus.CANCELLED}
+
+
+def test_a_job_whose_executor_left_the_settings_is_given_up(
+    app: Flask, web: ScheduledTask, main: Zone, dmz: Zone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = start(web)
+    worker.launch_runs([run.id])
+    follow(run, until=lambda run: job_at(run, MAIN).status is JobStatus.COMPLETED)
+    monkeypatch.setitem(app.config, "EXECUTORS", app.config["EXECUTORS"][:1])
+
+    worker.sweep()
+
+    db.session.refresh(run)
+    assert not run.status.is_active
+    assert "Its executor is not in the settings any more." in str(run.reason)
+
+
+def test_a_worker_that_died_between_two_executors_leaves_the_rest_to_the_next(
+    web: ScheduledTask, main: Zone, dmz: Zone
+) -> None:
+    run = start(web)
+    claimed = runs.claim(run.id, datetime.now(UTC))
+    assert claimed is not None
+    targets.begin(claimed, worker.executors())
+    grow_old(claimed)
+
+    with dmz.here():
+        worker.launch_runs([run.id])
+        follow_both(run)
+
+    assert (len(main.known()), len(dmz.known())) == (1, 1)
+
+
+@pytest.mark.usefixtures("both")
+def test_a_connection_test_is_made_from_the_hosts_zone(main: Zone, dmz: Zone) -> None:
+    outer = db.session.scalars(select(Host).where(Host.name == "outer")).one()
+    test = connection_tests.start(outer, datetime.now(UTC))
+    db.session.commit()
+
+    worker.follow_tests()
+
+    assert (main.known(), dmz.known()) == (set(), {test.job_id})
