@@ -164,7 +164,7 @@ CATALOGUE = (
     ),
     Entry(
         DatabaseType.VULS2,
-        "All that Vuls knows since v0.40, in one file of its own: packages of every system, scores, exploits.",
+        "All that Vuls knows since v0.40, in a file of its own: packages of every system, scores, exploits.",
         "vuls",
         "vuls2.db",
         (),
@@ -186,6 +186,12 @@ _MOVED: dict[str, Version] = {
 _ALL_MOVED: Version = (0, 40, 0)
 # Taken where a Vuls does not say its version, as one built from source: these are what we build.
 CLASSIC: Version = (0, 26, 0)
+CURRENT: Version = (0, 40, 1)
+# What to do where an executor's Vuls and its profile are no pair.
+PAIRS = (
+    "Set EXECUTOR_PROFILE=classic with a Vuls up to v0.28, or EXECUTOR_PROFILE=current with v0.40 or later,"
+    " and start the executor again; then run a Database Update."
+)
 _VERSION = re.compile(r"v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})(?![\d.])")
 
 
@@ -205,6 +211,11 @@ def read_by(vuls: Version) -> tuple[Entry, ...]:
     return tuple(entry for entry in CATALOGUE if entry.is_read_by(vuls))
 
 
+def usual(profile: Profile) -> Version:
+    """Return the Vuls that is taken to run where it does not tell its version."""
+    return CURRENT if profile is Profile.CURRENT else CLASSIC
+
+
 def needed(family: str, vuls: Version | None) -> tuple[DatabaseType, ...]:
     """Return the databases without which this Vuls finds nothing on hosts of `family`, if it reads any.
 
@@ -218,11 +229,6 @@ def needed(family: str, vuls: Version | None) -> tuple[DatabaseType, ...]:
         for entry in read_by(number)
         if entry.detects and entry.serves(family) and entry.name is not DatabaseType.VULS2
     )
-
-
-def is_covered(family: str, vuls: Version | None) -> bool:
-    """Say whether this Vuls finds flaws of `family` in one of these databases."""
-    return bool(needed(family, vuls))
 
 
 def of_profile(profile: Profile) -> tuple[Entry, ...]:
