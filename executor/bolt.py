@@ -20,8 +20,8 @@ PAGE, BRANCH_ELEMENT, LEAF_ELEMENT = struct.Struct("<QHHI"), struct.Struct("<IIQ
 META_BODY = struct.Struct("<IIIIQQQQQQ")
 BUCKET_BODY = struct.Struct("<QQ")
 PAGE_SIZES = tuple(1 << bits for bits in range(9, 17))
-# bbolt's own trees are some five deep; a damaged one must not lead in circles.
-DEEPEST = 40
+# Each question looks at a page once at most, unless damaged ones lead in circles; some are asked of a file.
+MOST_LOOKS = 8
 
 
 class BoltError(Exception):
@@ -48,6 +48,7 @@ class Bolt:
             except ValueError as error:
                 raise BoltError("it is empty") from error
         self._page_size, self._root, self._pages = self._meta()
+        self._looks = 0
 
     def __enter__(self) -> Self:
         return self
@@ -93,8 +94,8 @@ class Bolt:
         if not found:
             raise BoltError("it is no bbolt file")
         _, size, root, pages = max(found)
-        if pages * size > len(self._map):
-            raise BoltError(f"it has {len(self._map):,} of {pages * size:,} bytes")
+        if pages * size > len(self._map) or len(self._map) % size:
+            raise BoltError(f"it did not come whole: {len(self._map):,} bytes")
         return size, root, pages
 
     def _bucket(self, path: tuple[bytes, ...]) -> _Node | None:
@@ -116,6 +117,9 @@ class Bolt:
     def _page(self, number: int) -> _Node:
         if not 1 < number < self._pages:
             raise BoltError(f"page {number} is not in it")
+        self._looks += 1
+        if self._looks > MOST_LOOKS * self._pages:
+            raise BoltError("its pages lead in circles")
         at = number * self._page_size
         told, _, _, overflow = PAGE.unpack_from(self._map, at)
         end = at + (overflow + 1) * self._page_size
@@ -132,17 +136,16 @@ class Bolt:
             raise BoltError(f"the page at {at:,} is damaged")
         return _Node(at, flags, count, end)
 
-    def _leaves(self, node: _Node, depth: int = 0) -> Iterator[_Node]:
-        if node.flags == LEAF:
-            yield node
-            return
-        if depth > DEEPEST:
-            raise BoltError("its pages lead in circles")
-        for number in range(node.count):
-            _, _, page = BRANCH_ELEMENT.unpack_from(
-                self._map, node.at + PAGE.size + number * BRANCH_ELEMENT.size
-            )
-            yield from self._leaves(self._page(page), depth + 1)
+    def _leaves(self, node: _Node) -> Iterator[_Node]:
+        waiting = [node]
+        while waiting:
+            node = waiting.pop()
+            if node.flags == LEAF:
+                yield node
+                continue
+            for number in range(node.count):
+                at = node.at + PAGE.size + number * BRANCH_ELEMENT.size
+                waiting.append(self._page(BRANCH_ELEMENT.unpack_from(self._map, at)[2]))
 
     def _items(self, node: _Node) -> Iterator[tuple[bytes, range, bool]]:
         for leaf in self._leaves(node):

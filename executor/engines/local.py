@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from executor import locks
+from executor.catalogue import CURRENT
 from executor.config import Settings
 from executor.engines import POLL_SECONDS, TAIL_BYTES, Command, Outcome
 from executor.errors import ToolMissingError, ToolTimeoutError
@@ -78,7 +79,11 @@ class LocalEngine:
 
     def find(self, tool: str) -> Path | None:
         """Return the tool's path, or None where it is not installed."""
-        places = (self.settings.tools_dir, self.settings.search_path)
+        folder = self.settings.tools_dir
+        if folder and self.settings.profile == CURRENT:
+            # Both generations have a `vuls`.
+            folder /= CURRENT
+        places = (folder, self.settings.search_path)
         for place in places:
             found = shutil.which(tool, path=str(place)) if place else None
             if found:
