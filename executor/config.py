@@ -127,12 +127,11 @@ def settings(variables: Mapping[str, str]) -> Settings:
     profile = variables.get("EXECUTOR_PROFILE") or CLASSIC
     if profile not in PROFILES:
         raise ConfigError(f"EXECUTOR_PROFILE is {profile!r}; write {' or '.join(PROFILES)}.")
-    data_dir = _path(variables, "EXECUTOR_DATA_DIR")
     return Settings(
         profile=profile,
-        data_dir=data_dir,
+        data_dir=_path(variables, "EXECUTOR_DATA_DIR"),
         work_dir=_optional_path(variables, "EXECUTOR_WORK_DIR"),
-        databases_dir=_optional_path(variables, "EXECUTOR_DATABASES_DIR") or data_dir / "databases",
+        databases_dir=databases_dir(variables),
         vuls_config=_path(variables, "EXECUTOR_VULS_CONFIG"),
         tools_dir=_optional_path(variables, "VULSWEB_TOOLS_DIR"),
         max_jobs=_number(variables, "EXECUTOR_MAX_JOBS", default=2),
@@ -148,6 +147,12 @@ def settings(variables: Mapping[str, str]) -> Settings:
         search_path=variables.get("PATH") or os.defpath,
         docker=_docker_settings(variables, profile) if engine == "docker" else None,
     )
+
+
+def databases_dir(variables: Mapping[str, str]) -> Path:
+    """Return where the databases live."""
+    own = _optional_path(variables, "EXECUTOR_DATABASES_DIR")
+    return own or _path(variables, "EXECUTOR_DATA_DIR") / "databases"
 
 
 def image_variable(tool: str) -> str:

@@ -85,6 +85,40 @@ class DatabaseFolder:
                 raise
             _remove(staged)
 
+    def bring_in(self, workspace: Path, check: Check) -> dict[DatabaseName, int]:
+        """Put the files of a folder in place, each as sound as a fetched one; say which rows came.
+
+        All are looked at before the first takes its place: either all come in or none. Their times stay.
+        """
+        came: dict[DatabaseName, int] = {}
+        files = sorted(path.name for path in workspace.iterdir())
+        with contextlib.ExitStack() as stack:
+            for file in files:
+                stack.enter_context(locks.held(self._lock(file, "fetch"), check))
+            for file in files:
+                came |= self._sound(workspace / file)
+            for file in files:
+                self._put_in_place(file, workspace / file, check)
+        return came
+
+    def _sound(self, path: Path) -> dict[DatabaseName, int]:
+        try:
+            found = format_of(path.name).verify(path)
+        except DamagedError as error:
+            raise StepError(f"{path.name} {error}; nothing was changed.") from error
+        self._compare(None, found)
+        if not any(found.values()):
+            raise StepError(f"{path.name} holds no rows; nothing was changed.")
+        _sync(path)
+        return {name: rows for name, rows in found.items() if rows}
+
+    def carry_out(self, names: Iterable[str], check: Check) -> Iterator[Path]:
+        """Yield the live files of those names that there are; each stays in place meanwhile."""
+        for name in names:
+            with locks.held(self._lock(name, "swap"), check, shared=True):
+                if self.live(name).exists():
+                    yield self.live(name)
+
     def _put_in_place(self, file: str, staged: Path, check: Check) -> None:
         # Beside the live file, since a reader must never meet half a file; and the staged one stays until
         # that is done, so that who is killed in between can do it again.
@@ -124,7 +158,7 @@ class DatabaseFolder:
             raise StepError(f"The fetched {name} database {error}; the last good one stays.") from error
         _sync(staged)
 
-    def _compare(self, fetched: DatabaseName, found: Mapping[DatabaseName, int]) -> None:
+    def _compare(self, fetched: DatabaseName | None, found: Mapping[DatabaseName, int]) -> None:
         for name, rows in found.items():
             before = (self.describe(name) or {"rows": 0})["rows"]
             if name == fetched and rows == 0:
