@@ -60,7 +60,7 @@ class Databases:
     lines: tuple[Line, ...]
     uncovered: Mapping[str, int]  # hosts in service that none of them serves, by family
     moved: Mapping[str, int]  # those that the running Vuls looks up where the profile has nothing
-    profile: Profile
+    profile: Profile | None  # None: the executor does not say
     misfit: str  # what is wrong where Vuls and profile are no pair
 
     @property
@@ -80,8 +80,8 @@ def read(config: Mapping[str, Any], now: datetime) -> Databases:
     health = told if isinstance(told, Health) else None
     held = {database.name: database for database in health.databases} if health else {}
     vuls = health.vuls if health else None
-    version, profile = catalogue.version(vuls), health.profile if health else Profile.CLASSIC
-    useful = {entry.name for entry in catalogue.of_profile(profile)}
+    version, profile = catalogue.version(vuls), health.profile if health else None
+    useful = {entry.name for entry in catalogue.of_profile(profile or Profile.CLASSIC)}
     families, updates = inventory.families(), _updates()
     lines = [
         Line(

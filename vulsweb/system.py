@@ -179,7 +179,7 @@ def _describe(
 def _site(executor: Executor, health: Health | Silence) -> Site:
     state = executor_part(health).state
     known = None if isinstance(health, Silence) else health
-    tools, databases = (known.tools, known.databases) if known else ((), ())
+    tools, databases = (known.tools, known.useful) if known else ((), ())
     return Site(executor.name, executor.tags, state, tools, databases)
 
 

@@ -211,7 +211,7 @@ def read_by(vuls: Version) -> tuple[Entry, ...]:
     return tuple(entry for entry in CATALOGUE if entry.is_read_by(vuls))
 
 
-def usual(profile: Profile) -> Version:
+def usual(profile: Profile | None) -> Version:
     """Return the Vuls that is taken to run where it does not tell its version."""
     return CURRENT if profile is Profile.CURRENT else CLASSIC
 
@@ -247,12 +247,12 @@ def in_vain(name: DatabaseType, profile: Profile) -> str | None:
     )
 
 
-def reading(entry: Entry, vuls: str | None, profile: Profile = Profile.CLASSIC) -> Reading:
+def reading(entry: Entry, vuls: str | None, profile: Profile | None = None) -> Reading:
     """Say whether the Vuls of this version, in its own words, reads the database, and why.
 
     Under another profile than the database's it is not even told where that is.
     """
-    if why := in_vain(entry.name, profile):
+    if profile is not None and (why := in_vain(entry.name, profile)):
         return Reading(read=False, why=why)
     number = version(vuls)
     if number is None:
