@@ -250,3 +250,60 @@ def test_an_executor_without_databases_has_nothing_to_carry(
 
     assert "nothing to carry" in capsys.readouterr().err
     assert not (tmp_path / "none.tar").exists()
+
+
+@pytest.fixture
+def command(here: DatabaseFolder, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """deploy/databases of a stack whose Compose runs the executor's command here."""
+    root = Path(__file__).parents[2]
+    deploy = tmp_path / "stack" / "deploy"
+    deploy.mkdir(parents=True)
+    shutil.copy(root / "deploy" / "databases", deploy)
+    (deploy / "compose").write_text(
+        '#!/bin/sh\n[ "$1 $2 $3 $4 $5" = "run --rm --no-deps -T executor" ] || exit 9\nshift 6\n'
+        f'cd "{root}" && EXECUTOR_DATABASES_DIR="{here.folder}" exec "{sys.executable}" "$@"\n'
+    )
+    (deploy / "compose").chmod(0o755)
+
+    def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [deploy / "databases", *words], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+
+    return run
+
+
+@pytest.mark.parametrize("how", ["archive", "folder", "files"])
+def test_the_stacks_command_takes_in_archives_folders_and_files(
+    real: Path,
+    here: DatabaseFolder,
+    command: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    how: str,
+) -> None:
+    if how == "archive":
+        carry(DatabaseFolder(real), "export", tmp_path / "there.tar")
+    files: list[str | Path] = [*sorted(real.glob("*.*"))]
+    sources: list[str | Path] = {"archive": ["there.tar"], "folder": [real], "files": files}[how]
+
+    done = command("import", *sources)
+
+    assert done.returncode == 0, done.stderr
+    assert here.present() == DatabaseFolder(real).present()
+    assert command("export", "again.tar").returncode == 0
+    with tarfile.open(tmp_path / "again.tar") as archive:
+        assert sorted(archive.getnames()) == ["cve.sqlite3", "gost.sqlite3", "vuls2.db"]
+
+
+def test_the_stacks_command_fails_where_the_import_did(
+    real: Path, here: DatabaseFolder, command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    carry(DatabaseFolder(real), "export", tmp_path / "there.tar")
+    cut(tmp_path / "there.tar", 0.3)
+
+    done = command("import", "there.tar")
+
+    assert done.returncode == 1
+    assert "nothing was changed" in done.stderr
+    assert command("export", "none.tar").returncode == 1
+    assert not (tmp_path / "none.tar").exists()
