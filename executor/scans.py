@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from executor import configtests, kinds
-from executor.catalogue import CLASSIC, SECTIONS, names
+from executor.catalogue import CLASSIC, CURRENT, SECTIONS, names
 from executor.engines import Command, Outcome
 from executor.errors import JobError, StepError, ToolMissingError
 from executor.jobs import JobStatus, Step
@@ -213,6 +213,9 @@ def _together(targets: list[Target], failed: list[Target]) -> str:
 def _report(work: Work, shared: str, targets: list[Target]) -> None:
     with work.step("report") as step, work.databases.reading(_sections(work), work.check) as live:
         work.job.databases = work.databases.present(names(work.settings.profile))
+        if work.settings.profile == CURRENT and not live:
+            # Vuls would say so for each host, in words of its own.
+            raise StepError("There is no vuls2 database to look into yet: run a database update.")
         for target in targets:
             _write_config(work, shared, target, live)
         every = [(target, path) for target in targets for path in target.found]

@@ -20,9 +20,10 @@ from executor.databases import DatabaseFolder
 from tests import vuls2
 from tests.executor.callers import until
 from tests.executor.test_databases import filled, go_on
-from tests.executor.test_vuls2 import FLAWS, tools
+from tests.executor.test_vuls2 import tools
 from tests.mirror.documents import shipped_documents
 from tests.mirror.server import mirror
+from tests.vuls2 import FLAWS
 
 __all__ = ["tools"]
 
@@ -283,10 +284,13 @@ def test_the_stacks_command_takes_in_archives_folders_and_files(
 ) -> None:
     if how == "archive":
         carry(DatabaseFolder(real), "export", tmp_path / "there.tar")
-    files: list[str | Path] = [*sorted(real.glob("*.*"))]
-    sources: list[str | Path] = {"archive": ["there.tar"], "folder": [real], "files": files}[how]
+    sources: dict[str, list[str | Path]] = {
+        "archive": ["there.tar"],
+        "folder": [real],
+        "files": [*sorted(real.glob("*.*"))],
+    }
 
-    done = command("import", *sources)
+    done = command("import", *sources[how])
 
     assert done.returncode == 0, done.stderr
     assert here.present() == DatabaseFolder(real).present()

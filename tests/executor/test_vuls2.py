@@ -14,32 +14,17 @@ from flask import Flask
 
 from executor.bolt import Bolt
 from executor.files import DamagedError, Vuls2
-from tests import needs, vuls2
+from tests import vuls2
 from tests.executor.callers import Caller
 from tests.executor.conftest import caller_of
 from tests.mirror.server import Fault, Mirror, mirror
-
-SCHEMA = 0
-# The version of bash is between the two; no version of a package that there is not is anywhere.
-FLAWS = {
-    "CVE-2026-0001": ("ubuntu:24.04", "bash", "99"),
-    "CVE-2026-0002": ("ubuntu:24.04", "bash", "1"),
-    "CVE-2026-0003": ("ubuntu:24.04", "coreutils", "99"),
-    "CVE-2026-0004": ("ubuntu:24.04", "no-such-package", "99"),
-    "CVE-2026-0005": ("ubuntu:22.04", "bash", "99"),
-    # What a fetch asks about: every real database knows that system.
-    "CVE-2026-0006": ("alpine:3.20", "bash", "99"),
-}
-FOUND = {"CVE-2026-0001", "CVE-2026-0003"}
+from tests.vuls2 import FLAWS, FOUND, SCHEMA
 
 
 @pytest.fixture(scope="session")
 def tools() -> Path:
     """The folder of tests/vuls2/build."""
-    cache = needs.tool("vuls").parent / "tests"
-    if not (cache / "vuls2").exists():
-        needs.lacking(f"{cache} has no vuls2: tests/vuls2/build makes it.")
-    return cache
+    return vuls2.tools_folder()
 
 
 @pytest.fixture(scope="session")
@@ -60,14 +45,11 @@ def registry(made: Path) -> Iterator[Mirror]:
 def call(
     variables: dict[str, str], tools: Path, registry: Mirror, start: Callable[[], Flask], tmp_path: Path
 ) -> Caller:
-    ubuntu = tmp_path / "ubuntu" / "lsb_release"
-    ubuntu.parent.mkdir()
-    ubuntu.write_text("#!/bin/sh\nprintf 'Distributor ID:\\tUbuntu\\nRelease:\\t24.04\\n'\n")
-    ubuntu.chmod(0o755)
+    ubuntu = vuls2.pretend_ubuntu(tmp_path / "ubuntu")
     variables |= {
         "EXECUTOR_PROFILE": "current",
         "VULSWEB_TOOLS_DIR": str(tools),
-        "PATH": f"{ubuntu.parent}:/usr/bin:/bin",
+        "PATH": f"{ubuntu}:/usr/bin:/bin",
         "EXECUTOR_HTTPS_PROXY": registry.proxy_url,
         "EXECUTOR_CA_BUNDLE": str(registry.ca_file),
     }
@@ -102,7 +84,7 @@ def test_a_scan_without_the_database_says_so_and_fetches_nothing(call: Caller, r
     job = call.finished(call.submit_scan("localhost"), seconds=120)
 
     assert job["steps"][2]["status"] == "failed"
-    assert "not found, cannot skip update" in job["steps"][2]["message"]
+    assert "There is no vuls2 database to look into yet" in job["steps"][2]["message"]
     assert registry.requests == []
 
 

@@ -8,10 +8,41 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests import needs
+
+SCHEMA = 0
+# The version of bash is between the two; no version of a package that there is not is anywhere.
+FLAWS = {
+    "CVE-2026-0001": ("ubuntu:24.04", "bash", "99"),
+    "CVE-2026-0002": ("ubuntu:24.04", "bash", "1"),
+    "CVE-2026-0003": ("ubuntu:24.04", "coreutils", "99"),
+    "CVE-2026-0004": ("ubuntu:24.04", "no-such-package", "99"),
+    "CVE-2026-0005": ("ubuntu:22.04", "bash", "99"),
+    # What a fetch asks about: every real database knows that system.
+    "CVE-2026-0006": ("alpine:3.20", "bash", "99"),
+}
+FOUND = {"CVE-2026-0001", "CVE-2026-0003"}
 REPOSITORY = "https://ghcr.io/v2/vulsio/vuls-nightly-db"
 LAYER = "application/vnd.vulsio.vuls.db.layer.v1+zstd"
 EMPTY = b"{}"
 ZSTD_MAGIC, ZSTD_RAW_LIMIT = 0xFD2FB528, 1 << 17
+
+
+def tools_folder() -> Path:
+    """Return the folder of tests/vuls2/build: vuls2, and in `current` a Vuls that reads such databases."""
+    folder = needs.tool("vuls").parent / "tests"
+    if not (folder / "vuls2").exists():
+        needs.lacking(f"{folder} has no vuls2: tests/vuls2/build makes it.")
+    return folder
+
+
+def pretend_ubuntu(folder: Path) -> Path:
+    """Return a folder for PATH in which a command says that this machine is Ubuntu 24.04."""
+    folder.mkdir()
+    command = folder / "lsb_release"
+    command.write_text("#!/bin/sh\nprintf 'Distributor ID:\\tUbuntu\\nRelease:\\t24.04\\n'\n")
+    command.chmod(0o755)
+    return folder
 
 
 def make(tool: Path, path: Path, fixed: Mapping[str, tuple[str, str, str]]) -> None:

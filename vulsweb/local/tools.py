@@ -10,7 +10,8 @@ CURRENT = "current"
 
 def advice(settings: Settings) -> str | None:
     """Return the line that says what to install before the first scan; None when nothing is missing."""
-    path, folder, names, make = settings.shared.get("PATH", ""), settings.tools_dir, TOOLS, "make tools"
+    path, folder, make = settings.shared.get("PATH", ""), settings.tools_dir, "make tools"
+    names: tuple[str, ...] = TOOLS
     if settings.executor.get("EXECUTOR_PROFILE") == CURRENT:
         folder, names, make = folder / CURRENT, ("vuls",), f"EXECUTOR_PROFILE={CURRENT} make tools"
     missing = [name for name in names if shutil.which(name, path=f"{folder}:{path}") is None]
