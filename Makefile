@@ -11,10 +11,11 @@ pip := .venv/bin/pip --disable-pip-version-check
 tied := exec setpriv --pdeathsig TERM
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test e2e bench up down upgrade backup restore rotate lint format tools lock
+.PHONY: help run demo test e2e bench up down upgrade backup restore rotate images-export images-import
+.PHONY: zone-up lint format tools lock
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/installed ## Start everything on this machine; Ctrl-C stops it
 	@$(tools-if-needed)
@@ -50,6 +51,15 @@ restore: ## Put a backup back: make restore FILE=... (REPLACE=yes over what is t
 
 rotate: ## Replace the key between Vuls Web and its executor
 	@deploy/rotate-executor-key
+
+images-export: ## Save the production stack's images for a machine without registries (FILE=...)
+	@deploy/images export "$(FILE)"
+
+images-import: ## Load the images that images-export saved (FILE=...)
+	@deploy/images import "$(FILE)"
+
+zone-up: ## On a machine in another zone: start its executor (FILE=... once, from deploy/add-executor)
+	@deploy/zone-up $(FILE)
 
 lint: .venv/installed-dev ## Check style, types and templates
 	.venv/bin/ruff check .

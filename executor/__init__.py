@@ -166,11 +166,11 @@ def _submit(wanted: kinds.Request) -> tuple[dict[str, Any], int]:
         return _repeated(existing, wanted)
     if wanted.kind == "scan":
         kinds.check_servers(_shared_config(), wanted.body["servers"])
-    job = new_job(wanted.job_id, wanted.kind, wanted.body, wanted.steps)
+    job = new_job(wanted.job_id, wanted.kind, wanted.body, wanted.steps, lane=wanted.lane, group=wanted.group)
     if not executor.store.create(job):
         # Its twin came at the same moment and won.
         return _repeated(_job_or_404(wanted.job_id), wanted)
-    executor.dispatcher.dispatch(job.kind)
+    executor.dispatcher.dispatch(job.lane)
     return _shown(job), 202
 
 
@@ -222,19 +222,19 @@ def _looked_after(jobs: list[Job]) -> list[Job]:
     """Return the jobs as they really are, and see to it that those which wait get their turn."""
     dispatcher = _executor().dispatcher
     settled = [dispatcher.settle(job) for job in jobs]
-    for kind in {job.kind for job in settled if dispatcher.needs_runner(job)}:
-        dispatcher.dispatch(kind)
+    for lane in {job.lane for job in settled if dispatcher.needs_runner(job)}:
+        dispatcher.dispatch(lane)
     return settled
 
 
 def _positions(jobs: list[Job]) -> dict[str, int]:
-    kinds_waiting = {job.kind for job in jobs if job.status is JobStatus.QUEUED}
-    found = [_executor().store.positions(kind) for kind in kinds_waiting]
+    lanes = {job.lane for job in jobs if job.status is JobStatus.QUEUED}
+    found = [_executor().store.positions(lane) for lane in lanes]
     return {job_id: place for places in found for job_id, place in places.items()}
 
 
 def _shown(job: Job, positions: Mapping[str, int] | None = None) -> dict[str, Any]:
-    hidden = ("request", "sequence")
+    hidden = ("request", "sequence", "lane", "turn")
     shown = {key: value for key, value in asdict(job).items() if key not in hidden}
     places = _positions([job]) if positions is None else positions
     return {**shown, "position": places.get(job.id), "log_size": _executor().store.log_size(job.id)}

@@ -10,6 +10,8 @@ from executor.catalogue import CLASSIC, CURRENT, PROFILES
 
 SHORTEST_KEY = 32
 ENGINES = ("local", "docker")
+# Of the tools under Docker, and of nothing else: the folder of all jobs is closed to it.
+TOOLS_GROUP = 65533
 # The tools of each profile, and the images that have them. The classic versions are those that
 # executor/tools/build builds too; a test holds both together.
 IMAGES = {
@@ -167,7 +169,8 @@ def _docker_settings(variables: Mapping[str, str], profile: str) -> DockerSettin
     ssh_volume, ssh_dir = variables.get("EXECUTOR_SSH_VOLUME"), _optional_path(variables, "EXECUTOR_SSH_DIR")
     if bool(ssh_volume) != bool(ssh_dir):
         raise ConfigError("EXECUTOR_SSH_VOLUME and EXECUTOR_SSH_DIR go together: a volume and where it is.")
-    ours = f"{os.geteuid()}:{os.getegid()}" if os.geteuid() else "65534:65534"
+    # What the tools leave is read as the same user, who is not root.
+    ours = f"{os.geteuid() or 65534}:{TOOLS_GROUP}"
     cpus = variables.get("EXECUTOR_DOCKER_CPUS") or "1"
     if not re.fullmatch(r"\d{1,4}(\.\d{1,3})?", cpus) or not float(cpus):
         raise ConfigError(f"EXECUTOR_DOCKER_CPUS is {cpus!r}; write a number such as 1 or 0.5.")

@@ -15,20 +15,24 @@ from executor.config import Settings
 from executor.engines import Engine
 from executor.engines.choice import engine
 from executor.jobs import Job, JobStatus, JobStore
+from executor.kinds import LANES
 
 log = logging.getLogger(__name__)
 
 # Fetches of different files go side by side; two of the same file wait for each other.
 DATABASE_SLOTS = 2
+# A person waits for a connection test: it must not stand behind hours of scans.
+TEST_SLOTS = 2
 LOST = "The executor was stopped or killed while this job was running."
 
 
-def take_slot(settings: Settings, kind: str) -> int | None:
-    """Take one of the places of jobs of this kind, as a locked descriptor; None if all are taken."""
+def take_slot(settings: Settings, lane: str) -> int | None:
+    """Take one of the slots of this lane, as a locked descriptor; None if all are taken."""
     folder = settings.data_dir / "slots"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for number in range(settings.max_jobs if kind == "scan" else DATABASE_SLOTS):
-        slot = locks.take(folder / f"{kind}-{number}")
+    slots = {"scan": settings.max_jobs, "test": TEST_SLOTS, "database_update": DATABASE_SLOTS}
+    for number in range(slots[lane]):
+        slot = locks.take(folder / f"{lane}-{number}")
         if slot is not None:
             return slot
     return None
@@ -39,11 +43,11 @@ def is_to_be_run(job: Job, engine: Engine) -> bool:
     return job.status is JobStatus.QUEUED or (job.status is JobStatus.RUNNING and engine.adopts)
 
 
-def waiting(store: JobStore, kind: str, engine: Engine) -> list[str]:
-    """Return the jobs that wait for a runner, the oldest first; some may have one that is quicker."""
+def waiting(store: JobStore, lane: str, engine: Engine) -> list[str]:
+    """Return the jobs that wait for a runner, in order; some may have one that is quicker."""
     return [
         job.id
-        for job in store.open_jobs(kind)
+        for job in store.open_jobs(lane)
         if is_to_be_run(job, engine) and not (job.status is JobStatus.RUNNING and store.is_owned(job.id))
     ]
 
@@ -58,24 +62,26 @@ class Dispatcher:
 
     def recover(self) -> None:
         """Take up what an earlier process left behind."""
+        self.store.rename_old()
         self.store.prune(self.settings.keep_jobs_days)
         for job in self.store.open_jobs():
             self.settle(job)
         self.engine.sweep(self.store.is_open)
-        for kind in ("scan", "database_update"):
-            self.dispatch(kind)
+        self.store.sweep_work()
+        for lane in LANES:
+            self.dispatch(lane)
 
-    def dispatch(self, kind: str) -> None:
+    def dispatch(self, lane: str) -> None:
         """Start a runner for each job that waits while there is a slot for it."""
-        slot = take_slot(self.settings, kind)
+        slot = take_slot(self.settings, lane)
         if slot is None:
             # Whoever holds the slots looks for the next job when done.
             return
-        for _ in waiting(self.store, kind, self.engine):
+        for _ in waiting(self.store, lane, self.engine):
             if slot is None:
                 return
-            self._start_runner(kind, slot)
-            slot = take_slot(self.settings, kind)
+            self._start_runner(lane, slot)
+            slot = take_slot(self.settings, lane)
         if slot is not None:
             os.close(slot)
 
@@ -112,15 +118,15 @@ class Dispatcher:
                 return mine
         job = self.settle(self.store.load(job.id) or job)
         if self.needs_runner(job):
-            self.dispatch(job.kind)
+            self.dispatch(job.lane)
         return job
 
-    def _start_runner(self, kind: str, slot: int) -> None:
+    def _start_runner(self, lane: str, slot: int) -> None:
         # The runner inherits the locked slot: there is no moment in which it belongs to nobody.
         with (self.settings.data_dir / "runner.log").open("ab") as errors:
             try:
                 process = subprocess.Popen(  # noqa: S603 (our own module)
-                    [sys.executable, "-P", "-m", "executor.runner", kind, str(slot)],
+                    [sys.executable, "-P", "-m", "executor.runner", lane, str(slot)],
                     cwd=self.settings.data_dir,
                     env=self.settings.for_runner(),
                     stdin=subprocess.DEVNULL,

@@ -18,7 +18,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from executor import locks
+from executor import locks, turns
+from executor.turns import Place
+from executor.workfolders import WorkFolders
 
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
 LOG_CUT = b"\n[The log is cut here: it reached its limit.]\n"
@@ -84,8 +86,11 @@ class Job:
     kind: str
     request: dict[str, Any]
     steps: list[Step]
-    sequence: int  # nanoseconds; the order in which jobs get their turn
+    lane: str  # the queue that it stands in, which has slots of its own
+    sequence: int  # nanoseconds
     created_at: str
+    group: str | None = None  # what it belongs to for its caller: groups get their turns one after the other
+    turn: int = 0
     status: JobStatus = JobStatus.QUEUED
     started_at: str | None = None
     ended_at: str | None = None
@@ -93,6 +98,11 @@ class Job:
     results: list[dict[str, Any]] = field(default_factory=list)
     databases: dict[str, dict[str, Any]] = field(default_factory=dict)
     tests: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def place(self) -> Place:
+        """Return the job's place in the queue."""
+        return Place(self.turn, self.sequence, self.lane, self.group or self.id, self.id)
 
     def step(self, name: str) -> Step:
         """Return the step of that name."""
@@ -114,9 +124,18 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def new_job(job_id: str, kind: str, request: dict[str, Any], steps: list[str]) -> Job:
+def new_job(
+    job_id: str,
+    kind: str,
+    request: dict[str, Any],
+    steps: list[str],
+    *,
+    lane: str | None = None,
+    group: str | None = None,
+) -> Job:
     """Return a queued job that is not on disk yet."""
-    return Job(job_id, kind, request, [Step(name) for name in steps], time.time_ns(), now())
+    every = [Step(name) for name in steps]
+    return Job(job_id, kind, request, every, lane or kind, time.time_ns(), now(), group)
 
 
 class JobStore:
@@ -125,7 +144,7 @@ class JobStore:
     def __init__(self, data_dir: Path, work_dir: Path | None = None) -> None:
         self.jobs_dir = data_dir / "jobs"
         self.open_dir = data_dir / "open"
-        self.work_dir = work_dir
+        self._work = WorkFolders(work_dir, data_dir / "work.key") if work_dir else None
         for folder in (self.jobs_dir, self.open_dir):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -135,14 +154,20 @@ class JobStore:
 
     def work_folder(self, job_id: str) -> Path:
         """Return where a job's tools run; it goes when the job ends."""
-        return self.work_dir / job_id if self.work_dir else self.folder(job_id) / "work"
+        return self._work.of(job_id) if self._work else self.folder(job_id) / "work"
+
+    def sweep_work(self) -> None:
+        """Remove the work folders of jobs that are over."""
+        if self._work:
+            self._work.sweep(lambda: {job.id for job in self.open_jobs()})
 
     def result(self, job_id: str, number: int) -> Path:
         """Return the file of a job's n-th result document."""
         return self.folder(job_id) / "results" / f"{number}.json"
 
     def create(self, job: Job) -> bool:
-        """Put a new job on disk; False if there is one with its id already."""
+        """Put a new job on disk, with its turn; False if there is one with its id already."""
+        job.turn = self._turn(job)
         making = self.jobs_dir / f".new-{job.id}-{secrets.token_hex(4)}"
         making.mkdir(mode=0o700)
         try:
@@ -167,7 +192,8 @@ class JobStore:
         except (FileNotFoundError, NotADirectoryError):
             return None
         steps = [Step(**{**step, "status": StepStatus(step["status"])}) for step in document["steps"]]
-        return Job(**{**document, "steps": steps, "status": JobStatus(document["status"])})
+        known = {"lane": document["kind"], **document}
+        return Job(**{**known, "steps": steps, "status": JobStatus(document["status"])})
 
     def save(self, job: Job) -> None:
         """Write a job that this process owns."""
@@ -183,17 +209,22 @@ class JobStore:
                 if mine is not None and not mine.status.has_ended:
                     self._entry(mine).touch()
 
-    def open_jobs(self, kind: str | None = None) -> list[Job]:
-        """Return the jobs that have not ended, the oldest first."""
+    def rename_old(self) -> None:
+        """Give the open jobs of an executor that knew no turns the names that they have now."""
+        for entry in self.open_dir.glob("*-*-*"):
+            if entry.name.count("-") == 2:
+                if job := self.load(entry.name.rpartition("-")[2]):
+                    self._entry(job).touch()
+                entry.unlink()
+
+    def open_jobs(self, lane: str | None = None) -> list[Job]:
+        """Return the jobs that have not ended, in the order of their turns."""
         found = []
-        for entry in sorted(self.open_dir.iterdir()):
-            _, of_kind, job_id = entry.name.split("-")
-            if kind not in (None, of_kind):
-                continue
-            job = self.load(job_id)
+        for place in self._places(lane):
+            job = self.load(place.job_id)
             if job is None or job.status.has_ended:
                 # Its runner died between writing its end and taking its name away.
-                entry.unlink(missing_ok=True)
+                (self.open_dir / place.name).unlink(missing_ok=True)
             else:
                 found.append(job)
         return found
@@ -203,13 +234,22 @@ class JobStore:
         job = self.load(job_id) if job_id else None
         return job is not None and not job.status.has_ended
 
-    def positions(self, kind: str) -> dict[str, int]:
-        """Return the place in the queue, from 1, of each job of a kind that waits."""
-        ids = [entry.name.split("-")[2] for entry in sorted(self.open_dir.glob(f"*-{kind}-*"))]
+    def positions(self, lane: str) -> dict[str, int]:
+        """Return the place in the queue, from 1, of each job of a lane that waits."""
+        ids = [place.job_id for place in self._places(lane)]
         # Jobs get their turn in order, so those that run stand at the front.
         running = [job_id for job_id in ids[:MOST_RUNNING] if not self._is_waiting(job_id)]
         waiting = [job_id for job_id in ids if job_id not in running]
         return {job_id: number for number, job_id in enumerate(waiting, 1)}
+
+    def _places(self, lane: str | None) -> list[Place]:
+        every = (Place.read(entry.name) for entry in self.open_dir.iterdir())
+        return sorted(place for place in every if lane in (None, place.lane))
+
+    def _turn(self, job: Job) -> int:
+        places = self._places(job.lane)
+        next_one = next((place for place in places if self._is_waiting(place.job_id)), None)
+        return turns.next_turn(job.place.group, places, next_one)
 
     def _is_waiting(self, job_id: str) -> bool:
         job = self.load(job_id)
@@ -307,7 +347,7 @@ class JobStore:
         shutil.rmtree(leaving, ignore_errors=True)
 
     def _entry(self, job: Job) -> Path:
-        return self.open_dir / f"{job.sequence:020d}-{job.kind}-{job.id}"
+        return self.open_dir / job.place.name
 
 
 def _changed_at(folder: Path) -> float:

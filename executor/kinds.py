@@ -3,6 +3,7 @@
 Pure: nothing here reads a file, a clock or the environment.
 """
 
+import functools
 import json
 import re
 import tomllib
@@ -20,6 +21,8 @@ CONFIGTEST = "configtest"
 SCAN_TYPES = ("fast", "full", CONFIGTEST)
 SCAN_STEPS = ["configtest", "scan", "report"]
 EVERY_DATABASE = "all"
+# Queues that do not wait for each other.
+LANES = ("scan", "test", "database_update")
 
 JOB_ID = re.compile(r"[0-9a-f]{32}")
 # A server's name becomes the name of its result file.
@@ -42,12 +45,18 @@ class InvalidError(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """A request whose shape is right. `body` is the request without its id."""
+    """A request whose shape is right. `body` says what is asked for, and nothing about its queue."""
 
     job_id: str
     kind: str
     body: dict[str, Any]
     steps: list[str]  # by name, in order
+    group: str | None = None
+
+    @property
+    def lane(self) -> str:
+        """Return the queue in which the job waits for its turn."""
+        return "test" if self.body.get("scan_type") == CONFIGTEST else self.kind
 
 
 def scan_request(body: Any) -> Request:
@@ -64,7 +73,7 @@ def scan_request(body: Any) -> Request:
     if scan_type not in SCAN_TYPES:
         raise InvalidError("scan_type", "scan_type must be fast, full or configtest.")
     steps = [CONFIGTEST] if scan_type == CONFIGTEST else SCAN_STEPS
-    return Request(job_id, "scan", {"servers": servers, "scan_type": scan_type}, steps)
+    return Request(job_id, "scan", {"servers": servers, "scan_type": scan_type}, steps, _group(body))
 
 
 def database_request(body: Any, profile: str = CLASSIC) -> Request:
@@ -76,7 +85,7 @@ def database_request(body: Any, profile: str = CLASSIC) -> Request:
     if database != EVERY_DATABASE and (why := in_vain(database, profile)):
         raise InvalidError("database", why)
     steps = list(names(profile)) if database == EVERY_DATABASE else [database]
-    return Request(job_id, "database_update", {"database": database}, steps)
+    return Request(job_id, "database_update", {"database": database}, steps, _group(body))
 
 
 def check_servers(shared: str, servers: Sequence[str]) -> None:
@@ -203,7 +212,7 @@ def _fields(body: Any, names: tuple[str, ...]) -> dict[str, Any]:
         if name not in body:
             raise InvalidError(name, f"{name} is missing.")
     for name in body:
-        if name not in names:
+        if name not in (*names, "group"):
             raise InvalidError(name[:100], "There is no such field.")
     return body
 
@@ -215,6 +224,15 @@ def _job_id(body: dict[str, Any]) -> str:
     return job_id
 
 
+def _group(body: dict[str, Any]) -> str | None:
+    group = body.get("group")
+    if group is not None and (not isinstance(group, str) or not JOB_ID.fullmatch(group)):
+        raise InvalidError("group", "group must be 32 lower-case hexadecimal digits.")
+    return group
+
+
+# A file of 50,000 servers takes seconds, and is read for each server of a job.
+@functools.lru_cache(maxsize=1)
 def _parsed(shared: str) -> dict[str, Any]:
     try:
         return tomllib.loads(shared)

@@ -1,4 +1,4 @@
-"""A detached process that runs jobs of one kind, one after the other, until none waits.
+"""A detached process that runs jobs of one lane, one after the other, until none waits.
 
 It is started with a locked slot and ends when it finds nothing more to do. The web process may
 come and go meanwhile: all they share is on disk.
@@ -26,11 +26,11 @@ RECIPES = {"scan": scan, "database_update": update}
 
 
 class Runner:
-    """Runs the waiting jobs of one kind."""
+    """Runs the waiting jobs of one lane."""
 
-    def __init__(self, settings: config.Settings, kind: str) -> None:
+    def __init__(self, settings: config.Settings, lane: str) -> None:
         self.settings = settings
-        self.kind = kind
+        self.lane = lane
         self.store = JobStore(settings.data_dir, settings.work_dir)
         self.engine = engine(settings)
         self.is_told_to_end = False
@@ -44,9 +44,9 @@ class Runner:
             finally:
                 os.close(slot)
             # A job that came just before the slot was given back found none free.
-            if self.is_told_to_end or not dispatch.waiting(self.store, self.kind, self.engine):
+            if self.is_told_to_end or not dispatch.waiting(self.store, self.lane, self.engine):
                 return
-            slot = dispatch.take_slot(self.settings, self.kind)
+            slot = dispatch.take_slot(self.settings, self.lane)
 
     def tell_to_end(self, _number: int, _frame: FrameType | None) -> None:
         """Signal handler: the job at hand is stopped and reported as lost."""
@@ -63,7 +63,7 @@ class Runner:
 
     @contextlib.contextmanager
     def _next_job(self) -> Iterator[Job | None]:
-        for job_id in dispatch.waiting(self.store, self.kind, self.engine):
+        for job_id in dispatch.waiting(self.store, self.lane, self.engine):
             with self.store.owned(job_id) as job:
                 if job is not None and dispatch.is_to_be_run(job, self.engine):
                     yield job
@@ -95,12 +95,12 @@ class Runner:
 
 
 def main() -> None:
-    """Run as `python -m executor.runner KIND SLOT`, the slot being an inherited locked descriptor."""
+    """Run as `python -m executor.runner LANE SLOT`, the slot being an inherited locked descriptor."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    kind, slot = sys.argv[1], int(sys.argv[2])
+    lane, slot = sys.argv[1], int(sys.argv[2])
     # Tools must not inherit it, or one that lingers would keep the slot.
     os.set_inheritable(slot, False)  # noqa: FBT003 (it takes no keyword)
-    runner = Runner(config.settings(config.environment()), kind)
+    runner = Runner(config.settings(config.environment()), lane)
     signal.signal(signal.SIGTERM, runner.tell_to_end)
     runner.run(slot)
 

@@ -166,9 +166,9 @@ def _each(work: Work, step: Step, targets: list[Target], one: Callable[[Work, Ta
     with ThreadPoolExecutor(min(work.settings.hosts_at_once, len(targets))) as pool:
         waiting = [pool.submit(one, work, target) for target in targets]
         try:
-            for future in as_completed(waiting):
+            for number, future in enumerate(as_completed(waiting), 1):
                 future.result()
-                step.done += 1
+                step.done = number
                 work.save_soon()
         finally:
             # Those that run see for themselves that the job is to stop.

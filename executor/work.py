@@ -5,12 +5,12 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from executor.complaints import complaint
 from executor.config import Settings
 from executor.databases import DatabaseFolder
-from executor.engines import Command, Outcome
+from executor.engines import Command, Outcome, Waiting
 from executor.engines.choice import engine
 from executor.errors import JobError, ShutDownError, StepError
 from executor.jobs import Job, JobStatus, JobStore, Step, StepStatus, now
@@ -33,6 +33,7 @@ class Work:
         self.journal = Journal(store.folder(job.id) / "commands")
         self.databases = DatabaseFolder(settings.databases_dir)
         self.folder = store.work_folder(job.id)
+        self._step: Step | None = None
         self._saved_at = 0.0
 
     @contextlib.contextmanager
@@ -68,6 +69,7 @@ class Work:
         step = self.job.step(name)
         # One that was begun by a runner that died goes on.
         step.status, step.started_at = StepStatus.RUNNING, step.started_at or now()
+        self._step = step
         step.message = None
         self.save()
         try:
@@ -103,9 +105,12 @@ class Work:
             return ended
         announced = f"{label}: {command}" if label else str(command)
         skip = 0
-        if self.engine.adopts and self.engine.is_underway(self.job.id, command):
+        if self.engine.adopts and self.engine.is_underway(self.job.id, command, self.check):
             skip = self._logged_since(announced, label)
         else:
+            # Before it is announced: what comes after that in the log is the command's own.
+            with self._waiting() as waiting:
+                self.engine.prepare(command, waiting)
             self.say(announced)
         with _Lines(self.log, label, skip) as log:
 
@@ -115,17 +120,37 @@ class Work:
                     read(data)
 
             outcome = self.engine.run(
-                command, job_id=self.job.id, folder=folder, write=write, say=self.say, check=self.check
+                command, job_id=self.job.id, folder=folder, write=write, check=self.check
             )
         if self.engine.adopts:
             self.journal.keep(command, outcome)
             self.engine.forget(self.job.id, command)
         return outcome
 
+    @contextlib.contextmanager
+    def _waiting(self) -> Iterator[Waiting]:
+        """While a tool comes, the step at hand counts its megabytes; afterwards what it counted before."""
+        step = self._step
+        before: list[Any] = []
+
+        def tell(done: int, total: int) -> None:
+            if step is not None:
+                # Only now: of many that wait for one tool, one is told.
+                before[:] = before or [step.unit, step.done, step.total, step.expected]
+                step.unit, step.done, step.total, step.expected = "MB", done // 10**6, total // 10**6, None
+                self.save_soon()
+
+        try:
+            yield Waiting(self.say, tell, self.check)
+        finally:
+            if step is not None and before:
+                step.unit, step.done, step.total, step.expected = before
+
     def is_underway(self, command: Command) -> bool:
         """Say whether an earlier runner began the command, or ended it and got no further."""
         return self.engine.adopts and (
-            self.journal.find(command) is not None or self.engine.is_underway(self.job.id, command)
+            self.journal.find(command) is not None
+            or self.engine.is_underway(self.job.id, command, self.check)
         )
 
     def _logged_since(self, announced: str, label: str | None) -> int:

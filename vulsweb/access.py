@@ -13,6 +13,7 @@ from vulsweb.models import ApiToken, Role, User
 
 MINIMUM_PASSWORD_LENGTH = 12
 NAME_LENGTH = 80
+PEOPLE_ALREADY = "The database knows people already; their passwords stay."
 TOKEN_PREFIX = "vulsweb_"  # noqa: S105 - lets secret scanners recognise a leaked token
 
 

@@ -48,6 +48,8 @@ def prepare() -> None:
             raise click.ClickException(str(error)) from error
         if db.session.scalar(select(ScheduledTask.id).limit(1)) is None:
             tasks.create(MONTHLY_UPDATE, now)
+    else:
+        click.echo(access.PEOPLE_ALREADY)
     _sync_hosts(now)
     try:
         known_hosts.restore(SshFolder(current_app.config["SSH_FOLDER"]))

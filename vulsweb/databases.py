@@ -82,7 +82,7 @@ def read(config: Mapping[str, Any], now: datetime) -> Databases:
     vuls = health.vuls if health else None
     version, profile = catalogue.version(vuls), health.profile if health else None
     useful = {entry.name for entry in catalogue.of_profile(profile or Profile.CLASSIC)}
-    families, updates = inventory.families(), _updates()
+    families, updates = inventory.families(), _updates(profile)
     lines = [
         Line(
             entry,
@@ -135,16 +135,20 @@ def check_pair(
         raise InvalidTask({"database_type": why})
 
 
-def _updates() -> dict[DatabaseType, list[ScheduledTask]]:
-    """Return the tasks that update each database, those that run next first."""
+def _updates(profile: Profile | None) -> dict[DatabaseType, list[ScheduledTask]]:
+    """Return the tasks that update each database, those that run next first; for all means: of the profile."""
     found = db.session.scalars(
         select(ScheduledTask)
         .where(ScheduledTask.task_type == TaskType.DB_UPDATE)
         .options(joinedload(ScheduledTask.last_run))
         .order_by(ScheduledTask.next_run_at.asc().nulls_last(), ScheduledTask.id)
     ).all()
+
+    def names(entry: Entry) -> set[DatabaseType]:
+        return {entry.name, DatabaseType.ALL} if profile in (None, entry.profile) else {entry.name}
+
     return {
-        entry.name: [task for task in found if task.database_type in (entry.name, DatabaseType.ALL)]
+        entry.name: [task for task in found if task.database_type in names(entry)]
         for entry in catalogue.CATALOGUE
     }
 

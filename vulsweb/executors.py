@@ -34,11 +34,6 @@ def for_tags(executors: Sequence[Executor], tags: Collection[str]) -> Executor:
     return next(claiming, executors[0])
 
 
-def named(executors: Sequence[Executor], name: str) -> Executor | None:
-    """Return the executor of that name; None where the settings do not have it any more."""
-    return next((executor for executor in executors if executor.name == name), None)
-
-
 def read(path: Path) -> tuple[Executor, ...]:
     """Return the executors that a TOML file names, beside the main one; raise ExecutorsError.
 

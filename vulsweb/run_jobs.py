@@ -57,7 +57,8 @@ def _wanted(run: Run, known: Sequence[Executor]) -> list[tuple[Executor, list[st
         return [(executor, []) for executor in known]
     tags: dict[str, set[str]] = {name: set() for name in run.request["servers"]}
     # A network's hosts share an entry, which is scanned as one.
-    for entry, own in db.session.execute(select(Host.entry, Host.tags).where(Host.entry.in_(tags))):
+    described = select(Host.entry, Host.tags).where(Host.entry.in_(tags), Host.parent_id.is_(None))
+    for entry, own in db.session.execute(described.where(Host.retired_at.is_(None))):
         tags[entry].update(own)
     theirs: dict[Executor, list[str]] = {executor: [] for executor in known}
     for name, all_tags in tags.items():

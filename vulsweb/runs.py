@@ -238,6 +238,16 @@ def go_on(run: Run) -> None:
         run.reason = waiting[0].reason
 
 
+def lock(run: Run) -> None:
+    """Have the run and its jobs for this worker alone, as they are by now."""
+    db.session.flush()
+    for rows in (
+        select(Run).where(Run.id == run.id).with_for_update(of=Run),
+        select(RunJob).where(RunJob.run_id == run.id),
+    ):
+        db.session.scalars(rows.execution_options(populate_existing=True)).all()
+
+
 def lock_active(run_id: int) -> Run | None:
     """Return the running run for this worker alone; None when another has it or it is over."""
     return db.session.scalars(

@@ -188,6 +188,8 @@ def _executor_parts(executor: Executor, health: Health | Silence) -> list[Part]:
     parts = [executor_part(health, executor), _tools(known), _databases(known), _disk(known)]
     if executor.name == MAIN:
         return parts
+    if known is None:
+        del parts[1:]  # that they cannot be seen is said once
     return [
         replace(part, name=f"{part.name}-{executor.name}", label=f"{part.label}, {executor.name}")
         for part in parts
@@ -199,7 +201,8 @@ def executor_part(health: Health | Silence, executor: Executor | None = None) ->
     hosts = f" It scans hosts with {' or '.join(executor.tags)}." if executor and executor.tags else ""
     if not isinstance(health, Silence):
         return Part("executor", "Executor", State.OK, f"Answers; its engine is {health.engine}.{hosts}")
-    key = "Verify that the API key matches between the services: EXECUTOR_API_KEY is the same on both sides."
+    setting = "what its api_key_file holds" if executor and executor.tags else "EXECUTOR_API_KEY"
+    key = f"Verify that the API key matches between the services: {setting} is the same on both sides."
     idle = f"nothing runs there.{hosts}" if hosts else "nothing runs."
     if health.refused:
         says = f"The executor refuses our key, so {idle}"

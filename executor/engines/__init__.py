@@ -42,10 +42,23 @@ class Outcome:
     because: str | None = None
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """Whoever waits for a tool to be had; `check` is called many times a second and raises to give up."""
+
+    say: Callable[[str], None]
+    tell: Callable[[int, int], None]  # how many bytes have come, of how many
+    check: Callable[[], None]
+
+
 class Engine(Protocol):
     """What runs commands. An engine that `adopts` finds a job's commands again after its runner died."""
 
     adopts: bool
+
+    def prepare(self, command: Command, waiting: Waiting) -> None:
+        """See to it that the command's tool is here; raise ToolMissingError where it cannot be had."""
+        ...
 
     def run(
         self,
@@ -54,17 +67,16 @@ class Engine(Protocol):
         job_id: str,
         folder: Path,
         write: Callable[[bytes], None],
-        say: Callable[[str], None],
         check: Callable[[], None],
     ) -> Outcome:
         """Run one command in `folder` to its end, handing its output to `write` as it comes.
 
         `check` is called many times a second and raises to end the command early. Where an engine adopts a
-        command, `write` gets its output from the beginning. `say` takes what the engine itself has to tell.
+        command, `write` gets its output from the beginning; any other was prepared before.
         """
         ...
 
-    def is_underway(self, job_id: str, command: Command) -> bool:
+    def is_underway(self, job_id: str, command: Command, check: Callable[[], None]) -> bool:
         """Say whether the command was begun and waits to be adopted."""
         ...
 

@@ -1,4 +1,4 @@
-"""Runs each command in a container of its own; the only file that speaks to Docker.
+"""Runs each command in a container of its own.
 
 A container gets no path of the host, no capability and no socket. It outlives whoever started it, so a runner
 that comes later finds it by its labels and goes on listening.
@@ -6,7 +6,6 @@ that comes later finds it by its labels and goes on listening.
 
 import contextlib
 import os
-import queue
 import secrets
 import shutil
 import stat
@@ -16,17 +15,17 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import docker
-import requests
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 from docker.models.images import Image
 from docker.types import LogConfig, Mount
 
-from executor.config import DockerSettings, Settings, image_variable
-from executor.engines import POLL_SECONDS, TAIL_BYTES, Command, Outcome
+from executor.config import DockerSettings, Settings
+from executor.engines import Command, Outcome, Waiting, images
+from executor.engines.streams import FAILURES, Heard, Stream
 from executor.errors import ShutDownError, StepError, ToolMissingError, ToolTimeoutError
 
 EXECUTOR_LABEL = "org.vulsweb.executor"
@@ -36,10 +35,11 @@ MOST_PROCESSES = 256
 MOST_CONNECTIONS = 64
 # Far more than a job's log takes in; Docker keeps it until the container goes.
 DOCKER_LOG = LogConfig(type="json-file", config={"max-size": "64m", "max-file": "1"})
-SAY_EVERY_SECONDS = 2.0
-WAIT_SECONDS = 30
-# What the SDK raises where Docker fails or cannot be reached.
-FAILURES = (DockerException, requests.RequestException, OSError)
+RETRY_SECONDS = 0.5
+REMOVED = "The container of {tool} was removed by someone else."
+
+
+Answer = TypeVar("Answer")
 
 
 class DockerEngine:
@@ -51,6 +51,25 @@ class DockerEngine:
         self.settings = settings
         self.docker = docker_settings
         self._preparing = threading.Lock()
+        self._images: dict[str, Image | ToolMissingError] = {}
+
+    def prepare(self, command: Command, waiting: Waiting) -> None:
+        """Find or pull the tool's image once for this engine, and say which one it is."""
+        with self._preparing:
+            if command.tool not in self._images:
+                try:
+                    self._images[command.tool] = images.find(
+                        self._client,
+                        self.docker.images[command.tool],
+                        command,
+                        waiting,
+                        self.settings.connect_timeout_seconds,
+                    )
+                except ToolMissingError as error:
+                    # A job of many hosts must not wait for the same registry once for each.
+                    self._images[command.tool] = error
+            if isinstance(found := self._images[command.tool], ToolMissingError):
+                raise found
 
     def run(
         self,
@@ -59,7 +78,6 @@ class DockerEngine:
         job_id: str,
         folder: Path,
         write: Callable[[bytes], None],
-        say: Callable[[str], None],
         check: Callable[[], None],
     ) -> Outcome:
         """Run one command in a container, or adopt the one that an earlier runner began.
@@ -68,7 +86,10 @@ class DockerEngine:
         runner is told to end; however else this raises, it is gone.
         """
         try:
-            container = self._find(job_id, command) or self._create(command, job_id, folder, say, check)
+            # Found, too, where the answer to its making was lost.
+            container = self._patiently(
+                check, lambda: self._find(job_id, command) or self._create(command, job_id, folder)
+            )
             try:
                 return self._follow(container, command, write, check)
             except ShutDownError:
@@ -79,16 +100,18 @@ class DockerEngine:
             finally:
                 _remove_links(folder)
         except NotFound as error:
-            raise StepError(f"The container of {command.tool} was removed by someone else.") from error
+            raise StepError(REMOVED.format(tool=command.tool)) from error
         except FAILURES as error:
-            raise StepError(f"Docker could not run {command.tool}: {_reason(error)}") from error
+            raise StepError(f"Docker could not run {command.tool}: {images.reason(error)}") from error
 
-    def is_underway(self, job_id: str, command: Command) -> bool:
+    def is_underway(self, job_id: str, command: Command, check: Callable[[], None]) -> bool:
         """Say whether the command has a container."""
         try:
-            return self._find(job_id, command) is not None
+            return self._patiently(check, lambda: self._find(job_id, command)) is not None
         except FAILURES as error:
-            raise StepError(f"Docker could not be asked about {command.tool}: {_reason(error)}") from error
+            raise StepError(
+                f"Docker could not be asked about {command.tool}: {images.reason(error)}"
+            ) from error
 
     def forget(self, job_id: str, command: Command) -> None:
         """Remove the container of a command whose outcome is on disk."""
@@ -133,14 +156,24 @@ class DockerEngine:
         return path.read_text()
 
     def _describe(self, tool: str) -> dict[str, str | None] | None:
-        name = self.docker.images[tool]
         try:
-            self._client.images.get(name)
-        except ImageNotFound:
-            return {"path": name, "version": None}
+            return images.describe(self._client, self.docker.images[tool])
         except FAILURES:
             return None
-        return {"path": name, "version": name.rpartition(":")[2]}
+
+    def _patiently(self, check: Callable[[], None], ask: Callable[[], Answer]) -> Answer:
+        """Ask Docker something that may be asked twice, again and again while it cannot be reached."""
+        deadline = time.monotonic() + self.settings.connect_timeout_seconds
+        while True:
+            check()
+            try:
+                return ask()
+            except FAILURES as error:
+                # A proxy in between says so where Docker itself is away.
+                is_away = not isinstance(error, APIError) or error.status_code in (502, 503, 504)
+                if not is_away or time.monotonic() > deadline:
+                    raise
+            time.sleep(RETRY_SECONDS)
 
     def _labelled(self, *labels: str) -> list[Container]:
         wanted = [f"{EXECUTOR_LABEL}={self._instance}", *labels]
@@ -153,19 +186,15 @@ class DockerEngine:
         found = self._labelled(f"{JOB_LABEL}={job_id}", f"{COMMAND_LABEL}={command.key}")
         return found[0] if found else None
 
-    def _create(
-        self,
-        command: Command,
-        job_id: str,
-        folder: Path,
-        say: Callable[[str], None],
-        check: Callable[[], None],
-    ) -> Container:
+    def _create(self, command: Command, job_id: str, folder: Path) -> Container:
+        image = self._images.get(command.tool)
+        if not isinstance(image, Image):
+            # There was a container a moment ago, so nothing was prepared.
+            raise StepError(REMOVED.format(tool=command.tool))
         with self._preparing:
-            image = self._image(command.tool, say, check)
             self._make_network()
         environment = self._environment(command, folder)
-        self._hand_over(job_id)
+        self._hand_over(folder)
         return self._client.containers.create(
             image.id,
             list(command.arguments),
@@ -214,44 +243,19 @@ class DockerEngine:
             variables |= dict.fromkeys(("SSL_CERT_FILE", "GIT_SSL_CAINFO"), str(copy))
         return variables
 
-    def _hand_over(self, job_id: str) -> None:
-        """Make the job's folder the tools' own; an executor that is not root has their number already."""
+    def _hand_over(self, folder: Path) -> None:
+        """Make the job's folder the tools' own; an executor that is not root has their number already.
+
+        The folder of all jobs they may enter and not list, so that none finds another job's.
+        """
         if os.geteuid() != 0 or self.settings.work_dir is None:
             return
+        self.settings.work_dir.chmod(0o711)
         user, _, group = self.docker.user.partition(":")
-        for folder, folders, files in os.walk(self.settings.work_dir / job_id):
-            for path in (folder, *(os.path.join(folder, name) for name in (*folders, *files))):  # noqa: PTH118
+        own = self.settings.work_dir / folder.relative_to(self.settings.work_dir).parts[0]
+        for parent, folders, files in os.walk(own):
+            for path in (parent, *(os.path.join(parent, name) for name in (*folders, *files))):  # noqa: PTH118
                 os.chown(path, int(user), int(group), follow_symlinks=False)
-
-    def _image(self, tool: str, say: Callable[[str], None], check: Callable[[], None]) -> Image:
-        name = self.docker.images[tool]
-        try:
-            return self._client.images.get(name)
-        except ImageNotFound:
-            say(f"The image {name} is not on this machine; pulling it.")
-        try:
-            self._pull(name, say, check)
-            return self._client.images.get(name)
-        except FAILURES as error:
-            raise ToolMissingError(
-                f"The image {name} is not on this machine and could not be pulled ({_reason(error)})."
-                f" Load it with `docker load`, or name one that is here with {image_variable(tool)}."
-            ) from error
-
-    def _pull(self, name: str, say: Callable[[str], None], check: Callable[[], None]) -> None:
-        layers: dict[str, tuple[int, int]] = {}
-        said_at = time.monotonic()
-        for line in self._client.api.pull(name, stream=True, decode=True):
-            check()
-            if "error" in line:
-                raise DockerException(str(line["error"]))
-            detail = line.get("progressDetail") or {}
-            if line.get("status") == "Downloading" and detail.get("total"):
-                layers[line["id"]] = (detail["current"], detail["total"])
-            if layers and time.monotonic() - said_at > SAY_EVERY_SECONDS:
-                done, total = (sum(sizes) // 10**6 for sizes in zip(*layers.values(), strict=True))
-                say(f"Pulling {name}: {done} of {total} MB.")
-                said_at = time.monotonic()
 
     def _make_network(self) -> None:
         name = self.docker.network
@@ -268,28 +272,62 @@ class DockerEngine:
         write: Callable[[bytes], None],
         check: Callable[[], None],
     ) -> Outcome:
-        if container.status == "created":
-            container.start()
-        container.reload()
-        # By Docker's clock: it began when an earlier runner lived, perhaps.
-        began = datetime.fromisoformat(container.attrs["State"]["StartedAt"][:19] + "+00:00").timestamp()
-        tail = b""
-        with contextlib.closing(_Output(container)) as output:
-            while (data := output.take()) is not None:
-                check()
-                if time.time() > began + command.timeout_seconds:
-                    raise ToolTimeoutError(
-                        f"{command.tool} did not end within {command.timeout_seconds} seconds."
-                    )
-                if data:
-                    tail = (tail + data)[-TAIL_BYTES:]
-                    write(data)
-        return self._outcome(container, tail)
+        """Listen until the container has ended; where Docker breaks off, begin again where it was."""
+        began = self._patiently(check, lambda: _started(container))
 
-    def _outcome(self, container: Container, tail: bytes) -> Outcome:
-        code = int(container.wait(timeout=WAIT_SECONDS)["StatusCode"])
+        def watch() -> None:
+            check()
+            if time.time() > began + command.timeout_seconds:
+                raise ToolTimeoutError(
+                    f"{command.tool} did not end within {command.timeout_seconds} seconds."
+                )
+
+        heard, patience = Heard(write), self.settings.connect_timeout_seconds
+        while True:
+            listening = time.monotonic()
+            failure = self._listen(container, heard, watch)
+            try:
+                if failure is None and (outcome := self._outcome(container, heard.tail)):
+                    return outcome
+            except NotFound:
+                raise
+            except FAILURES as error:
+                failure = error
+            # A proxy in between that is started again, or Docker itself: the container lives on.
+            if heard.is_more or time.monotonic() > listening + patience:
+                heard.lost_at = time.monotonic()
+            if failure and time.monotonic() > heard.lost_at + patience:
+                raise failure
+            watch()
+            time.sleep(RETRY_SECONDS)
+
+    def _listen(self, container: Container, heard: Heard, watch: Callable[[], None]) -> Exception | None:
+        """Read the container's log to its end; return what kept Docker from going on."""
+        heard.begin()
+        log: Stream[bytes] = Stream(
+            f"log of {container.short_id}", lambda: container.logs(stream=True, follow=True)
+        )
+        with contextlib.closing(log):
+            while True:
+                try:
+                    pieces = log.take()
+                except NotFound:
+                    raise
+                except FAILURES as error:
+                    return error
+                if pieces is None:
+                    return None
+                watch()
+                for piece in pieces:
+                    heard.take(piece)
+
+    def _outcome(self, container: Container, tail: bytes) -> Outcome | None:
+        """Return what a container came to, None where it still runs."""
         container.reload()
         state = container.attrs["State"]
+        if state["Running"]:
+            return None
+        code = int(state["ExitCode"])
         if state.get("OOMKilled"):
             return Outcome(code, tail, f"it needed more than the {self.docker.memory} of memory it may use")
         if state.get("Error"):
@@ -305,45 +343,14 @@ class DockerEngine:
             container.remove(force=True, v=True)
 
 
-class _Output:
-    """Reads a container's log from its beginning in a thread, since Docker's stream cannot be polled."""
-
-    def __init__(self, container: Container) -> None:
-        self._container = container
-        self._pieces: queue.Queue[bytes | None] = queue.Queue(maxsize=64)
-        self._closed = threading.Event()
-        self._failure: Exception | None = None
-        threading.Thread(target=self._read, name=f"log of {container.short_id}", daemon=True).start()
-
-    def take(self) -> bytes | None:
-        """Return what came next, nothing after a moment without, None at the end."""
-        try:
-            piece = self._pieces.get(timeout=POLL_SECONDS)
-        except queue.Empty:
-            return b""
-        if piece is None and self._failure:
-            raise self._failure
-        return piece
-
-    def close(self) -> None:
-        """Have the thread end with the next piece."""
-        self._closed.set()
-
-    def _read(self) -> None:
-        try:
-            for piece in self._container.logs(stream=True, follow=True):
-                if not self._put(piece):
-                    return
-        except FAILURES as error:
-            self._failure = error
-        self._put(None)
-
-    def _put(self, piece: bytes | None) -> bool:
-        while not self._closed.is_set():
-            with contextlib.suppress(queue.Full):
-                self._pieces.put(piece, timeout=1)
-                return True
-        return False
+def _started(container: Container) -> float:
+    """Have a container run that does not yet, and return when it began."""
+    container.reload()
+    if container.status == "created":
+        container.start()
+        container.reload()
+    # By Docker's clock: it began when an earlier runner lived, perhaps.
+    return datetime.fromisoformat(container.attrs["State"]["StartedAt"][:19] + "+00:00").timestamp()
 
 
 def _remove_links(folder: Path) -> None:
@@ -357,8 +364,3 @@ def _entries(folder: Path) -> Iterator[Path]:
     for parent, folders, files in os.walk(folder):
         yield from (Path(parent, name) for name in files)
         yield from (Path(parent, name) for name in folders if Path(parent, name).is_symlink())
-
-
-def _reason(error: Exception) -> str:
-    said: Any = error.explanation if isinstance(error, APIError) and error.explanation else error
-    return " ".join(str(said).split())[:500].rstrip(".")

@@ -15,7 +15,7 @@ from pathlib import Path
 from executor import locks
 from executor.catalogue import CURRENT
 from executor.config import Settings
-from executor.engines import POLL_SECONDS, TAIL_BYTES, Command, Outcome
+from executor.engines import POLL_SECONDS, TAIL_BYTES, Command, Outcome, Waiting
 from executor.errors import ToolMissingError, ToolTimeoutError
 
 CHUNK = 64 * 1024
@@ -33,6 +33,10 @@ class LocalEngine:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
+    def prepare(self, command: Command, waiting: Waiting) -> None:  # noqa: ARG002 (it waits for nothing)
+        """Raise ToolMissingError where the tool is not installed."""
+        self._program(command.tool)
+
     def run(
         self,
         command: Command,
@@ -40,7 +44,6 @@ class LocalEngine:
         job_id: str,  # noqa: ARG002 (its processes are known by their folder)
         folder: Path,
         write: Callable[[bytes], None],
-        say: Callable[[str], None],  # noqa: ARG002 (it has nothing to tell)
         check: Callable[[], None],
     ) -> Outcome:
         """Run one command in `folder` to its end, handing its output to `write` as it comes.
@@ -48,16 +51,10 @@ class LocalEngine:
         `check` is called many times a second and raises to end the command early; however this
         returns or raises, no process of the command's group is left.
         """
-        program = self.find(command.tool)
-        if program is None:
-            raise ToolMissingError(
-                f"{command.tool} was not found on this machine: run `make tools`"
-                f" or set VULSWEB_TOOLS_DIR to the folder that holds it."
-            )
-        with self._start(program, command, folder) as process:
+        with self._start(self._program(command.tool), command, folder) as process:
             return self._follow(process, command, write, check)
 
-    def is_underway(self, job_id: str, command: Command) -> bool:  # noqa: ARG002
+    def is_underway(self, job_id: str, command: Command, check: Callable[[], None]) -> bool:  # noqa: ARG002
         """Say no: nothing is adopted."""
         return False
 
@@ -89,6 +86,14 @@ class LocalEngine:
             if found:
                 return Path(found).absolute()
         return None
+
+    def _program(self, tool: str) -> Path:
+        if found := self.find(tool):
+            return found
+        raise ToolMissingError(
+            f"{tool} was not found on this machine: run `make tools`"
+            f" or set VULSWEB_TOOLS_DIR to the folder that holds it."
+        )
 
     def tools(self) -> dict[str, dict[str, str | None] | None]:
         """Describe each tool of the profile: its path and version, or None where it is missing."""

@@ -3,16 +3,26 @@
 import os
 import signal
 import subprocess
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
+from tests import images
 from tests.docker.place import FAKE, Place
+from tests.docker.stack import ComposeStack, compose_stack
 from tests.dockerd import Engine
+from tests.e2e.stack import Program
 from tests.executor.callers import until
 from tests.executor.conftest import Server
 from tests.executor.processes import runners
+from tests.images import HAPROXY
+from tests.waiting import wait_for
+from vulsweb.local.valkey import free_port
+
+PROXY_CONFIG = Path(__file__).parents[2] / "deploy" / "docker-proxy.cfg"
 
 
 @pytest.fixture
@@ -85,6 +95,66 @@ def fake(place: Place, server: Server, fake_image: str) -> Server:
         place.variables[f"EXECUTOR_{tool}_IMAGE"] = fake_image
     place.config.write_text('[servers.target]\nhost = "target"\n[servers.other]\nhost = "other"\n')
     return server
+
+
+@pytest.fixture(scope="module")
+def proxy_name() -> str:
+    """The name of the proxy's container."""
+    return f"vulsweb-tests-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture(scope="module")
+def proxy(
+    docker_engine: Engine, server_images: None, tool_images: dict[str, str], proxy_name: str
+) -> Iterator[str]:
+    """The address of the proxy that stands before Docker in the production stack."""
+    name, port = proxy_name, free_port()
+    docker_engine.docker(
+        "run", "--detach", f"--name={name}", f"--publish=127.0.0.1:{port}:2375", "--read-only",
+        "--cap-drop=ALL", "--security-opt=no-new-privileges",
+        f"--group-add={docker_engine.socket.stat().st_gid}",
+        f"--volume={docker_engine.socket}:/var/run/docker.sock",
+        f"--volume={PROXY_CONFIG}:/usr/local/etc/haproxy/haproxy.cfg:ro", HAPROXY,
+    )  # fmt: skip
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(lambda: _answers(address), seconds=30)
+        yield address
+    finally:
+        docker_engine.docker("rm", "--force", name)
+
+
+def _answers(address: str) -> bool:
+    try:
+        return requests.get(f"{address}/_ping", timeout=5).ok
+    except requests.ConnectionError:
+        return False
+
+
+@pytest.fixture(scope="package")
+def stack(
+    docker_engine: Engine,
+    server_images: None,
+    tool_images: dict[str, str],
+    ssh_target: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[ComposeStack]:
+    """The production stack, which takes a minute to start; nothing of it may be left at the end."""
+    images.build_mirror(docker_engine)
+    images.build_ours(docker_engine)
+    with compose_stack(docker_engine, tmp_path_factory.mktemp("stack")) as started:
+        yield started
+
+
+@pytest.fixture(scope="package")
+def program(stack: ComposeStack) -> Program:
+    return Program(stack.url, stack.command("token", "create", "tests").strip())
+
+
+@pytest.fixture(scope="package")
+def known_target(stack: ComposeStack, program: Program) -> None:
+    """The stack knows its host, by the name of target."""
+    stack.add_target(program, "target")
 
 
 def _said(engine: Engine, words: list[str]) -> str | None:

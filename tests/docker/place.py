@@ -25,7 +25,8 @@ class Place:
 
     def __init__(self, engine: Engine, folder: Path, images: dict[str, str]) -> None:
         self.engine = engine
-        self.name = f"vulsweb-{uuid.uuid4().hex[:8]}"
+        # The proxy before Docker lets through networks and volumes with such ends alone.
+        self.name = f"vulsweb-{uuid.uuid4().hex[:8]}-tools"
         # In a container its path is the same, and there /root and /tmp are not what they are here.
         self.folder = Path(tempfile.mkdtemp(prefix="vulsweb-tests-", dir="/var/tmp"))
         self.jobs, self.databases, self.ssh = (self._volume(kind) for kind in ("jobs", "databases", "ssh"))

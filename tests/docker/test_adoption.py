@@ -3,6 +3,8 @@
 import os
 import signal
 import sqlite3
+import time
+from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -11,6 +13,16 @@ from tests.docker.place import Place, kill_all, running, vuls, wait_for
 from tests.executor.callers import until
 from tests.executor.conftest import Server
 from tests.executor.processes import runners
+from tests.forwarding import Forwarder
+
+
+@pytest.fixture
+def line(place: Place) -> Iterator[Forwarder]:
+    """The executor's connection to Docker, which can break off."""
+    forwarder = Forwarder(place.engine.socket)
+    place.variables["DOCKER_HOST"] = f"tcp://{forwarder.address}"
+    yield forwarder
+    forwarder.close()
 
 
 @pytest.mark.parametrize("servers", [["target"], ["target", "other"]])
@@ -73,6 +85,105 @@ def test_a_fetch_goes_on_under_the_next_runner(place: Place, fake: Server) -> No
     assert (job["status"], job["databases"]["gost_debian"]["rows"]) == ("completed", 1), job
     assert fake.call.log(job_id).count("half") == 1
     assert (place.databases / "gost.sqlite3").exists()
+
+
+@pytest.mark.parametrize("servers", [["target"], ["target", "other"]])
+def test_a_job_goes_on_under_the_next_runner_when_its_runner_is_told_to_end(
+    place: Place, fake: Server, servers: list[str]
+) -> None:
+    place.behave(vuls(f"echo first; {wait_for(place.jobs / 'go')}; echo second"))
+    fake.start()
+    job_id = fake.call.submit_scan(*servers)
+    until(lambda: fake.call.log(job_id).count("first") == len(servers))
+    before, old = sorted(place.containers()), runners(place.data)
+
+    for runner in old:
+        os.kill(runner, signal.SIGTERM)
+    until(lambda: not set(old) & set(runners(place.data)))
+    meanwhile = fake.call.job(job_id)["status"]
+    until(lambda: runners(place.data))
+    after = sorted(place.containers())
+    (place.jobs / "go").touch()
+    job = fake.call.finished(job_id)
+
+    assert (after, meanwhile, job["status"]) == (before, "running", "completed")
+    log = fake.call.log(job_id)
+    assert (log.count("first"), log.count("second")) == (len(servers), len(servers)), log
+
+
+def test_a_job_whose_log_breaks_off_goes_on_where_it_was(place: Place, fake: Server, line: Forwarder) -> None:
+    place.behave(vuls(f"echo first; {wait_for(place.jobs / 'go')}; echo second"))
+    fake.start()
+    job_id = fake.call.submit_scan("target")
+    until(lambda: "first" in fake.call.log(job_id))
+
+    # For longer than between two tries.
+    line.close()
+    time.sleep(2)
+    line.listen()
+    (place.jobs / "go").touch()
+    job = fake.call.finished(job_id)
+
+    assert job["status"] == "completed", job["error"]
+    assert "first\nsecond\n" in fake.call.log(job_id)
+
+
+def test_a_job_that_begins_while_docker_is_away_waits_for_it(
+    place: Place, fake: Server, line: Forwarder
+) -> None:
+    place.behave(vuls("echo scanning"))
+    fake.start()
+    line.close()
+    job_id = fake.call.submit_scan("target", "other")
+    until(lambda: fake.call.job(job_id)["steps"][0]["status"] == "running")
+
+    time.sleep(1)
+    line.listen()
+    job = fake.call.finished(job_id)
+
+    assert job["status"] == "completed", job["error"]
+    assert place.containers() == []
+
+
+def test_a_job_that_waits_for_docker_can_be_cancelled(place: Place, fake: Server, line: Forwarder) -> None:
+    fake.start()
+    line.close()
+    job_id = fake.call.submit_scan("target")
+    until(lambda: fake.call.job(job_id)["steps"][0]["status"] == "running")
+
+    fake.call("DELETE", f"/jobs/{job_id}")
+
+    assert fake.call.finished(job_id)["status"] == "cancelled"
+
+
+def test_a_scan_outlives_a_restart_of_the_proxy_before_docker(
+    place: Place, fake: Server, proxy: str, proxy_name: str
+) -> None:
+    place.variables["DOCKER_HOST"] = proxy.replace("http", "tcp")
+    place.behave(vuls(f"echo first; {wait_for(place.jobs / 'go')}; echo second"))
+    fake.start()
+    job_id = fake.call.submit_scan("target")
+    until(lambda: "first" in fake.call.log(job_id))
+
+    place.engine.docker("restart", "--time=1", proxy_name)
+    (place.jobs / "go").touch()
+    job = fake.call.finished(job_id)
+
+    assert job["status"] == "completed", job["error"]
+    assert "first\nsecond\n" in fake.call.log(job_id)
+
+
+def test_docker_that_stays_away_fails_the_job_in_the_end(place: Place, fake: Server, line: Forwarder) -> None:
+    place.variables["EXECUTOR_CONNECT_TIMEOUT_SECONDS"] = "3"
+    place.behave(vuls("echo first; sleep 600"))
+    fake.start()
+    job_id = fake.call.submit_scan("target")
+    until(lambda: "first" in fake.call.log(job_id))
+
+    line.close()
+    job = fake.call.finished(job_id, seconds=30)
+
+    assert (job["status"], job["error"].partition(":")[0]) == ("failed", "Docker could not run vuls")
 
 
 def test_a_job_that_lost_its_runner_can_be_cancelled(place: Place, fake: Server) -> None:

@@ -3,7 +3,6 @@
 import json
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import docker
@@ -13,37 +12,10 @@ from docker.types import LogConfig, Mount
 
 from tests.dockerd import Engine
 from tests.e2e.stack import wait_for
-from tests.images import HAPROXY, TOOLS_ROOT
+from tests.images import TOOLS_ROOT
 
 # The first of them may have to build the images.
 pytestmark = pytest.mark.timeout(900)
-
-CONFIG = Path(__file__).parents[2] / "deploy" / "docker-proxy.cfg"
-
-
-@pytest.fixture(scope="module")
-def proxy(docker_engine: Engine, server_images: None, tool_images: dict[str, str]) -> Iterator[str]:
-    """The proxy's address."""
-    name = f"vulsweb-tests-{uuid.uuid4().hex[:8]}"
-    docker_engine.docker(
-        "run", "--detach", f"--name={name}", "--publish=127.0.0.1::2375", "--read-only", "--cap-drop=ALL",
-        "--security-opt=no-new-privileges", f"--group-add={docker_engine.socket.stat().st_gid}",
-        f"--volume={docker_engine.socket}:/var/run/docker.sock",
-        f"--volume={CONFIG}:/usr/local/etc/haproxy/haproxy.cfg:ro", HAPROXY,
-    )  # fmt: skip
-    address = f"http://{docker_engine.docker('port', name, '2375')}"
-    try:
-        wait_for(lambda: _answers(address), seconds=30)
-        yield address
-    finally:
-        docker_engine.docker("rm", "--force", name)
-
-
-def _answers(address: str) -> bool:
-    try:
-        return requests.get(f"{address}/_ping", timeout=5).ok
-    except requests.ConnectionError:
-        return False
 
 
 @pytest.fixture

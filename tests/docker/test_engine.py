@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tests.docker.place import Place, running, vuls, wait_for
+from tests.docker.place import Place, kill_all, running, vuls, wait_for
 from tests.executor.callers import Caller
 from tests.executor.conftest import Server
 from tests.executor.processes import steps
@@ -42,7 +42,7 @@ def test_a_container_gets_nothing_that_it_could_misuse(place: Place, fake: Serve
     assert (host["CapDrop"], host["SecurityOpt"]) == (["ALL"], ["no-new-privileges:true"])
     assert (host["ReadonlyRootfs"], host["Privileged"], host["Binds"]) == (True, False, None)
     assert (host["Memory"], host["MemorySwap"], host["PidsLimit"]) == (256 * 2**20, 256 * 2**20, 256)
-    assert found["Config"]["User"] == "65534:65534"
+    assert found["Config"]["User"] == "65534:65533"
     assert {(mount["Type"], mount["Name"].rpartition("-")[2], mount["RW"]) for mount in found["Mounts"]} == {
         ("volume", "jobs", True),
         ("volume", "ssh", False),
@@ -124,6 +124,45 @@ def test_an_image_that_is_nowhere_is_named_with_what_to_do(place: Place, fake: S
     assert "EXECUTOR_VULS_IMAGE" in job["error"]
 
 
+def test_no_job_finds_the_files_of_another(place: Place, fake: Server) -> None:
+    jobs, wait = place.jobs, wait_for(place.jobs / "go")
+    look = f"ls {jobs}; ls -d {jobs}/*/; find {jobs} -name config.toml; touch {jobs}/x"
+    place.behave(vuls(f"if grep -q servers.other config.toml; then {wait}; else {look}; fi"))
+    fake.start()
+    other = fake.call.submit_scan("other")
+    running(place)
+    (folder,) = (path for path in place.jobs.iterdir() if path.is_dir())
+
+    job_id = fake.call.submit_scan("target")
+    job = fake.call.finished(job_id)
+    (place.jobs / "go").touch()
+
+    log = fake.call.log(job_id)
+    assert job["status"] == fake.call.finished(other)["status"] == "completed", log
+    assert log.count("Permission denied") == 3, log
+    assert f"ls: cannot access '{place.jobs}/*/'" in log
+    assert folder.name not in log
+    assert other not in folder.name
+
+
+def test_what_a_job_left_behind_is_swept_at_the_next_start(place: Place, fake: Server) -> None:
+    place.behave(vuls(wait_for(place.jobs / "go")))
+    fake.start()
+    job_id = fake.call.submit_scan("target")
+    running(place)
+
+    kill_all(fake, place)
+    left = place.jobs / ("a" * 32)
+    (left / "servers").mkdir(parents=True)
+    (place.jobs / "others").mkdir()
+    fake.start()
+    (place.jobs / "go").touch()
+
+    assert fake.call.finished(job_id)["status"] == "completed"
+    assert not left.exists()
+    assert (place.jobs / "others").exists()
+
+
 def test_the_proxys_password_is_in_no_command_and_no_log(place: Place, fake: Server) -> None:
     place.variables["EXECUTOR_HTTPS_PROXY"] = "http://me:secret@127.0.0.1:9"
     place.behave(f"tr '\\0' ' ' </proc/self/cmdline; {wait_for(place.jobs / 'go')}; exit 1")
@@ -140,6 +179,7 @@ def test_the_proxys_password_is_in_no_command_and_no_log(place: Place, fake: Ser
 
 def test_docker_that_does_not_answer_fails_the_job_with_a_sentence(place: Place, fake: Server) -> None:
     place.variables["DOCKER_HOST"] = "unix:///nowhere/docker.sock"
+    place.variables["EXECUTOR_CONNECT_TIMEOUT_SECONDS"] = "1"
     fake.start()
 
     job = fake.call.finished(fake.call.submit_scan("target"))

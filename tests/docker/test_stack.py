@@ -2,15 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
 
 from tests import images
-from tests.docker.stack import ComposeStack, compose_stack
-from tests.dockerd import Engine
+from tests.docker.stack import ComposeStack
 from tests.e2e.stack import Program, wait_for
 from tests.mirror.documents import debian_tracker
 from tests.mirror.expected import expected_findings
@@ -27,25 +25,6 @@ DEBIAN = {
 }
 
 
-@pytest.fixture(scope="module")
-def stack(
-    docker_engine: Engine,
-    server_images: None,
-    tool_images: dict[str, str],
-    ssh_target: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[ComposeStack]:
-    images.build_mirror(docker_engine)
-    images.build_ours(docker_engine)
-    with compose_stack(docker_engine, tmp_path_factory.mktemp("stack")) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def program(stack: ComposeStack) -> Program:
-    return Program(stack.url, stack.command("token", "create", "tests").strip())
-
-
 def test_the_first_start_made_a_person_who_can_sign_in(stack: ComposeStack) -> None:
     with requests.Session() as browser:
         page = browser.get(f"{stack.url}/sign-in", timeout=30)
@@ -58,9 +37,8 @@ def test_the_first_start_made_a_person_who_can_sign_in(stack: ComposeStack) -> N
 
 
 def test_a_database_is_fetched_and_a_host_scanned_in_containers(
-    stack: ComposeStack, program: Program
+    stack: ComposeStack, program: Program, known_target: None
 ) -> None:
-    stack.add_target(program)
     wait_for(lambda: bool(program.get("/api/hosts")["items"]), seconds=60)
     (host,) = program.get("/api/hosts")["items"]
     update = program.post("/api/scheduled-tasks/", DEBIAN)
@@ -137,6 +115,17 @@ def test_only_the_proxy_has_dockers_socket_and_only_the_executor_reaches_it(stac
     assert with_network("outside") == {"web", "worker"}
 
 
+def test_a_tool_cannot_list_the_folders_of_the_jobs(stack: ComposeStack) -> None:
+    words = ("run", "--rm", "--user=65534:65533", f"--volume={stack.name}-jobs:/data/jobs", images.TOOLS_ROOT)
+
+    with pytest.raises(RuntimeError, match="Permission denied"):
+        stack.engine.docker(*words, "ls", "/data/jobs")
+    with pytest.raises(RuntimeError, match="Permission denied"):
+        stack.engine.docker(*words, "touch", "/data/jobs/here")
+    with pytest.raises(RuntimeError, match="Operation not permitted"):
+        stack.engine.docker(*words, "chmod", "0777", "/data/jobs")
+
+
 def test_only_the_web_is_published_and_only_on_this_machine(stack: ComposeStack) -> None:
     published = {
         service: ports
@@ -149,7 +138,7 @@ def test_only_the_web_is_published_and_only_on_this_machine(stack: ComposeStack)
 
 
 def test_no_secret_is_in_an_environment_or_on_a_command_line(stack: ComposeStack) -> None:
-    secrets = [stack.secret(path.name).strip() for path in stack.secrets.iterdir()]
+    secrets = [secret.decode().strip() for secret in stack.all_secrets().values()]
     passwords = {found for secret in secrets for found in re.findall(r"[0-9a-f]{64}", secret)}
 
     for service in (*SERVICES, ONE_SHOT):
@@ -166,16 +155,39 @@ def test_the_programs_own_one_database_and_nothing_more(stack: ComposeStack) -> 
 
 
 def test_an_upgrade_keeps_secrets_and_data_and_leaves_a_backup(stack: ComposeStack, program: Program) -> None:
-    before = {path.name: path.read_bytes() for path in stack.secrets.iterdir()}
+    before = stack.all_secrets()
     tasks = program.get("/api/scheduled-tasks/")["total"]
 
     said = stack.run("deploy/upgrade").stdout
 
     assert stack.url in said
-    assert {path.name: path.read_bytes() for path in stack.secrets.iterdir()} == before
+    assert stack.all_secrets() == before
     assert program.get("/api/scheduled-tasks/")["total"] == tasks
     assert stack.inspect(ONE_SHOT)["State"]["ExitCode"] == 0
     assert [path.stat().st_mode & 0o777 for path in stack.backups.iterdir()] == [0o600]
+
+
+def test_an_earlier_schema_is_migrated_by_an_upgrade_and_by_the_restore_of_its_backup(
+    stack: ComposeStack, program: Program
+) -> None:
+    in_migrate = ("deploy/compose", "run", "--rm", "--no-deps", "-T", "migrate")
+    in_database = (*in_migrate, "python3", "-m", "flask", "--app", "wsgi", "db")
+    tasks, findings = (program.get(path)["items"] for path in ("/api/scheduled-tasks/", "/api/findings"))
+    stack.compose("stop", "web", "worker", "beat")
+    stack.run(*in_database, "downgrade", "0008")
+
+    stack.run("deploy/upgrade")
+    upgraded = stack.run(*in_database, "current").stdout
+    kept = [program.get(path)["items"] for path in ("/api/scheduled-tasks/", "/api/findings")]
+    newest = max(stack.backups.iterdir(), key=lambda backup: backup.stat().st_mtime)
+    stack.run("deploy/restore", str(newest), "--replace")
+    restored = stack.run(*in_database, "current").stdout
+
+    assert findings
+    assert "(head)" in upgraded
+    assert "(head)" in restored
+    assert kept == [tasks, findings]
+    assert [program.get(path)["items"] for path in ("/api/scheduled-tasks/", "/api/findings")] == kept
 
 
 def test_the_executors_key_is_replaced_while_everything_runs(stack: ComposeStack, program: Program) -> None:
@@ -251,9 +263,3 @@ def test_the_images_to_carry_are_those_of_the_stack_and_of_the_tools(
     assert set(stack.run("deploy/images", "list").stdout.split()) == ours | servers | set(
         tool_images.values()
     )
-
-
-def test_nothing_is_left_after_the_end(stack: ComposeStack) -> None:
-    stack.end()
-
-    assert stack.left() == []

@@ -1,17 +1,20 @@
 """The main job by program, on real input: the real Vuls scans this machine."""
 
 import signal
+import tempfile
 from contextlib import suppress
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from tests.e2e.stack import Program, Stack, wait_for
+from tests.e2e.stack import Program, Stack, running, wait_for
 from tests.mirror.documents import Tracker
 from tests.mirror.expected import already_fixed, expected_findings
 from tests.mirror.server import Fault, Mirror
+from vulsweb.local import postgres
 
 DEBIAN = {
     "name": "debian",
@@ -162,3 +165,17 @@ def test_the_clock_starts_a_task_at_the_minute(program: Program) -> None:
     slot, created = (datetime.fromisoformat(history[-1][name]) for name in ("scheduled_for", "created_at"))
     assert slot.second == 0
     assert timedelta() <= created - slot < timedelta(seconds=10)
+
+
+def test_on_a_database_that_knows_people_already_no_new_password_is_told(open_folder: Path) -> None:
+    folder = Path(tempfile.mkdtemp(dir=open_folder))
+    folder.chmod(0o755)
+    with postgres(folder / "elsewhere", durable=False) as url:
+        for name in ("first", "second"):
+            stack = Stack(folder / name, {"DATABASE_URL": url, "VULSWEB_ADMIN_PASSWORD": ""})
+            with running(stack):
+                said = "\n".join(stack.lines)
+
+    assert (folder / "first" / "secrets" / "admin_password").exists()
+    assert "password  as in that database; `vulsweb user password admin` gives a new one" in said
+    assert not (folder / "second" / "secrets" / "admin_password").exists()

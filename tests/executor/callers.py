@@ -34,9 +34,11 @@ class Caller:
         status, _, data = self.send(method, path, body, {**HEADERS, **headers})
         return status, json.loads(data)
 
-    def submit_scan(self, *servers: str, scan_type: str = "fast", job_id: str | None = None) -> str:
+    def submit_scan(
+        self, *servers: str, scan_type: str = "fast", job_id: str | None = None, **more: str
+    ) -> str:
         job_id = job_id or uuid.uuid4().hex
-        body = {"job_id": job_id, "servers": list(servers or ("localhost",)), "scan_type": scan_type}
+        body = {"job_id": job_id, "servers": list(servers or ("localhost",)), "scan_type": scan_type, **more}
         status, answer = self("POST", "/scan", body)
         assert status in (200, 202), answer
         return job_id

@@ -1,6 +1,8 @@
+import json
 import os
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from executor import jobs
 from executor.jobs import JobStatus, JobStore, StepStatus, new_job
+from executor.turns import Place, next_turn
 
 JOB_ID = "a" * 32
 
@@ -18,14 +21,14 @@ def store(tmp_path: Path) -> JobStore:
     return JobStore(tmp_path)
 
 
-def put(store: JobStore, job_id: str = JOB_ID) -> jobs.Job:
-    job = new_job(job_id, "scan", {"servers": ["a"]}, ["configtest", "scan", "report"])
+def put(store: JobStore, job_id: str = JOB_ID, group: str | None = None) -> jobs.Job:
+    job = new_job(job_id, "scan", {"servers": ["a"]}, ["configtest", "scan", "report"], group=group)
     assert store.create(job)
     return job
 
 
-def open_ids(store: JobStore, kind: str | None = None) -> list[str]:
-    return [job.id for job in store.open_jobs(kind)]
+def open_ids(store: JobStore, lane: str | None = None) -> list[str]:
+    return [job.id for job in store.open_jobs(lane)]
 
 
 def test_a_job_reads_back_as_it_was_written(store: JobStore) -> None:
@@ -60,6 +63,72 @@ def test_jobs_wait_in_the_order_they_came(store: JobStore) -> None:
 
     assert open_ids(store, "scan") == ["c" * 32, "a" * 32, "b" * 32]
     assert open_ids(store, "database_update") == []
+
+
+def test_groups_take_turns_and_within_one_the_oldest_comes_first(store: JobStore) -> None:
+    for number in range(4):
+        put(store, f"a{number}".rjust(32, "0"), group="a" * 32)
+    for number in range(2):
+        put(store, f"b{number}".rjust(32, "0"), group="b" * 32)
+    put(store, b"alone".hex().rjust(32, "0"))
+
+    order = [job_id.lstrip("0") for job_id in open_ids(store, "scan")]
+    assert order == ["a0", "b0", b"alone".hex(), "a1", "b1", "a2", "a3"]
+    assert list(store.positions("scan").values()) == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_a_group_that_comes_late_begins_where_the_others_are(store: JobStore) -> None:
+    many = [put(store, f"a{number}".rjust(32, "0"), group="a" * 32) for number in range(8)]
+    for job in many[:3]:
+        job.end(JobStatus.COMPLETED)
+        store.save(job)
+    many[3].status = JobStatus.RUNNING
+    store.save(many[3])
+
+    for number in range(3):
+        put(store, f"b{number}".rjust(32, "0"), group="b" * 32)
+
+    assert [job_id.lstrip("0") for job_id in open_ids(store)] == [
+        *("a3", "a4", "b0", "a5", "b1", "a6", "b2", "a7")
+    ]
+    assert store.positions("scan")["a4".rjust(32, "0")] == 1
+
+
+# None is the end of the job that runs; a letter is a job of that group that comes.
+@given(st.lists(st.sampled_from(["a", "b", "c", None]), max_size=60))
+def test_while_a_group_waits_no_other_has_more_than_two_turns(happening: list[str | None]) -> None:
+    queue: list[Place] = []
+    turns_of_others: dict[str, Counter[str]] = {}
+    for sequence, group in enumerate([*happening, *[None] * len(happening)]):
+        if group:
+            turn = next_turn(group, queue, min(queue, default=None))
+            queue.append(Place(turn, sequence, "scan", group, str(sequence)))
+            turns_of_others.setdefault(group, Counter())
+        elif queue:
+            served = min(queue)
+            queue.remove(served)
+            turns_of_others.pop(served.group)
+            for others in turns_of_others.values():
+                others[served.group] += 1
+                assert max(others.values()) <= 2
+            if served.group in {place.group for place in queue}:
+                turns_of_others[served.group] = Counter()
+
+    assert not queue
+
+
+def test_open_jobs_of_an_executor_that_knew_no_turns_are_found(store: JobStore) -> None:
+    job = put(store)
+    (entry,) = store.open_dir.iterdir()
+    entry.rename(store.open_dir / f"{job.sequence:020d}-scan-{job.id}")
+    document = json.loads((store.folder(job.id) / "job.json").read_bytes())
+    for unknown in ("lane", "group", "turn"):
+        del document[unknown]
+    (store.folder(job.id) / "job.json").write_text(json.dumps(document))
+
+    store.rename_old()
+
+    assert [(job.id, job.lane) for job in store.open_jobs("scan")] == [(JOB_ID, "scan")]
 
 
 def test_a_job_has_one_owner_at_a_time(store: JobStore) -> None:

@@ -50,6 +50,10 @@ SCANMODE = ["Offline"]
         ({"scan_type": "deep"}, "scan_type"),
         ({"scan_type": ["fast"]}, "scan_type"),
         ({"extra": 1}, "extra"),
+        ({"group": "run 7"}, "group"),
+        ({"group": ""}, "group"),
+        ({"group": "0" * 31 + "A"}, "group"),
+        ({"group": 7}, "group"),
     ],
 )
 def test_a_scan_of_a_wrong_shape_names_the_field(change: dict[str, Any], field: str) -> None:

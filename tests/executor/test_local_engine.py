@@ -38,9 +38,7 @@ def run(engine: LocalEngine, fakes: FakeTools, tmp_path: Path, said: list[bytes]
     ) -> Outcome:
         fakes.write("vuls", text)
         command = Command("vuls", ("scan", "a b", "$(x)"), timeout_seconds)
-        return engine.run(
-            command, job_id="job", folder=folder, write=said.append, say=lambda _: None, check=check
-        )
+        return engine.run(command, job_id="job", folder=folder, write=said.append, check=check)
 
     return run_script
 
@@ -170,7 +168,6 @@ def test_a_missing_tool_is_named_with_what_to_do(engine: LocalEngine, tmp_path: 
             job_id="job",
             folder=tmp_path,
             write=lambda _: None,
-            say=lambda _: None,
             check=lambda: None,
         )
 

@@ -35,6 +35,41 @@ def test_jobs_beyond_the_limit_wait_and_one_that_waits_is_cancelled_at_once(
     assert call.finished(next_one)["started_at"] >= call.job(running)["ended_at"]
 
 
+def test_a_connection_test_does_not_wait_for_scans(
+    variables: dict[str, str], start: Callable[[], Flask], fakes: FakeTools, tool: Callable[[], int]
+) -> None:
+    variables["EXECUTOR_MAX_JOBS"] = "1"
+    fakes.vuls(scan=SLEEP)
+    call = caller_of(start())
+    call.submit_scan("localhost")
+    tool()
+    waiting = call.submit_scan("web1")
+
+    test = call.finished(call.submit_scan("web2", scan_type="configtest"))
+
+    assert test["status"] == "completed"
+    assert (call.job(waiting)["status"], call.job(waiting)["position"]) == ("queued", 1)
+
+
+def test_a_group_of_many_jobs_lets_others_take_their_turns(
+    variables: dict[str, str], start: Callable[[], Flask], fakes: FakeTools, tool: Callable[[], int]
+) -> None:
+    variables["EXECUTOR_MAX_JOBS"] = "1"
+    fakes.vuls(scan=SLEEP)
+    call = caller_of(start())
+    call.submit_scan("localhost")
+    tool()
+    large = [call.submit_scan("localhost", group="a" * 32) for _ in range(3)]
+    other = call.submit_scan("web1", group="b" * 32)
+
+    places = [call.job(job_id)["position"] for job_id in (*large, other)]
+    repeated = call.submit_scan("web1", job_id=other)
+
+    assert places == [1, 3, 4, 2]
+    # It is no part of what is asked for.
+    assert (repeated, call.job(other)["group"]) == (other, "b" * 32)
+
+
 def test_many_jobs_all_come_to_their_end_with_no_more_runners_than_slots(
     call: Caller, fakes: FakeTools, data: Path
 ) -> None:

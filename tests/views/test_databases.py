@@ -212,8 +212,9 @@ def test_hosts_that_a_vuls_looks_up_in_another_profiles_database_are_named(
 
 
 def test_under_the_current_profile_one_database_serves_all(
-    signed_in: FlaskClient, current: Installation, add_result: AddResult
+    signed_in: FlaskClient, current: Installation, add_result: AddResult, make_task: MakeTask
 ) -> None:
+    make_task(name="Monthly", task_type="db_update", database_type="all")
     add_result("debian")
     add_result("amazon")
 
@@ -224,6 +225,7 @@ def test_under_the_current_profile_one_database_serves_all(
     assert "profile is current, whose Vuls does not read NVD" in row(signed_in, "nvd")
     assert "cannot be looked up" not in page
     assert page.count("Reads it") == 1
+    assert ("Monthly" in row(signed_in, "vuls2"), "Monthly" in row(signed_in, "nvd")) == (True, False)
 
 
 def test_a_task_for_a_database_of_another_profile_is_refused(

@@ -8,9 +8,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from tests.conftest import NOW
+from tests.conftest import EXECUTOR_KEY, NOW
 from tests.views.conftest import HOSTILE, MakeRun, cve, statements, store
 from vulsweb import hosts
+from vulsweb.executors import Executor
 from vulsweb.extensions import db
 from vulsweb.models import Host, RunHost, RunStatus, ScheduledTask
 from vulsweb.vuls.connections import HostConnection
@@ -296,3 +297,17 @@ def test_a_file_that_does_not_parse_is_told_with_its_place(
 
     assert "Nothing was changed. config.toml, line 2, column 8" in page
     assert names(page) == ["alpha", "Beta"]
+
+
+def test_where_there_are_several_executors_a_host_says_which_scans_it(
+    signed_in: FlaskClient, app: Flask, make_host: MakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = make_host("outer", tags=["dmz"])
+    alone = signed_in.get(f"/hosts/{host.id}").text
+    dmz = Executor("dmz", "http://127.0.0.1:1", EXECUTOR_KEY, ("dmz",))
+    monkeypatch.setitem(app.config, "EXECUTORS", (*app.config["EXECUTORS"], dmz))
+
+    page = " ".join(signed_in.get(f"/hosts/{host.id}").text.split())
+
+    assert "Scanned by" not in alone
+    assert "<dt>Scanned by</dt> <dd> executor dmz </dd>" in page

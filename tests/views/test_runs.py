@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.conftest import NOW
-from tests.views.conftest import HOSTILE, MakeRun, add_log, cve, store
+from tests.views.conftest import HOSTILE, MakeRun, add_log, cve, job_of, store
 from vulsweb.extensions import db
 from vulsweb.models import RunStatus
 
@@ -82,6 +82,32 @@ def test_a_queued_run_shows_the_steps_to_come(signed_in: FlaskClient, make_run: 
 
     assert "Waiting for a worker to take the run." in page
     assert page.count('<li class="waiting">') == 3
+
+
+def test_a_run_of_several_executors_shows_the_steps_of_each(
+    signed_in: FlaskClient, make_run: MakeRun
+) -> None:
+    run = make_run(RunStatus.RUNNING, steps=STEPS)
+    run.jobs.append(job_of(run, [], executor="dmz"))
+    run.jobs[1].reason = f"The executor dmz does not answer. {HOSTILE}"
+    db.session.commit()
+
+    page = flat(signed_in.get(f"/runs/{run.id}").text)
+
+    assert re.findall(r'<h3 class="job-name"> Executor (\w+)', page) == ["main", "dmz"]
+    assert "The executor dmz does not answer." in page
+    assert HOSTILE not in page
+    assert page.count('<li class="waiting">') == 1 + 3
+
+
+def test_the_parts_of_a_run_at_one_executor_are_numbered(signed_in: FlaskClient, make_run: MakeRun) -> None:
+    run = make_run(RunStatus.RUNNING, steps=STEPS)
+    run.jobs.append(job_of(run, STEPS))
+    db.session.commit()
+
+    page = flat(signed_in.get(f"/runs/{run.id}").text)
+
+    assert re.findall(r"part \d of \d", page) == ["part 1 of 2", "part 2 of 2"]
 
 
 def test_the_state_is_silent_while_nothing_changes_but_the_heartbeat(

@@ -7,9 +7,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from tests.conftest import TOOLS, Installation, executors_at
+from tests.conftest import EXECUTOR_KEY, TOOLS, Installation, executors_at
 from tests.views.conftest import HOSTILE, MakeRun
 from vulsweb import schedules
+from vulsweb.executors import Executor
 from vulsweb.extensions import db
 from vulsweb.models import RunStatus
 
@@ -96,6 +97,21 @@ def test_words_of_a_part_are_text_and_nothing_else(
     page = signed_in.get("/system/").text
 
     assert HOSTILE not in page
+
+
+def test_of_several_executors_the_one_that_is_down_is_shown(
+    signed_in: FlaskClient, app: Flask, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation.add_tools(*TOOLS)
+    away = Executor("dmz", "http://127.0.0.1:1", EXECUTOR_KEY, ("dmz", "lab"))
+    monkeypatch.setitem(app.config, "EXECUTORS", (*app.config["EXECUTORS"], away))
+
+    page = flat(signed_in.get("/system/").text)
+
+    badges = dict(re.findall(r'id="part-([\w-]+)" class="part"> <span class="badge (\w+)">', page))
+    assert (badges["executor"], badges["executor-dmz"]) == ("ok", "failed")
+    assert "Executor, dmz" in page
+    assert "so nothing runs there. It scans hosts with dmz or lab." in page
 
 
 def test_a_run_shows_what_is_usual_for_its_task(signed_in: FlaskClient, make_run: MakeRun) -> None:

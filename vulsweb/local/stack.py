@@ -10,6 +10,7 @@ from pathlib import Path
 import redis
 import sqlalchemy
 
+from vulsweb.access import PEOPLE_ALREADY
 from vulsweb.config import STACK_FILE
 from vulsweb.local import settings, tools
 from vulsweb.local.apps import Apps, end_jobs, listen
@@ -125,6 +126,8 @@ def _prepare(apps: Apps, supervisor: Supervisor) -> str:
     """Bring the database up to date; return what to say of the admin's password."""
     folder, given = apps.folder, apps.settings.admin_password
     done, file = folder.path / "prepared", folder.path / "secrets" / "admin_password"
+    # A start that was killed half way leaves the file, which then has the password that holds.
+    first = not done.exists() and not file.exists()
     environ, password = {}, "as chosen at the first start"
     if done.exists():
         if file.exists():
@@ -137,6 +140,9 @@ def _prepare(apps: Apps, supervisor: Supervisor) -> str:
     if supervisor.finish(apps.prepare(environ)) != 0:
         raise StackError(_why_not_prepared(folder.logs / "prepare.log"))
     done.touch()
+    if first and PEOPLE_ALREADY in (folder.logs / "prepare.log").read_text(errors="replace"):
+        file.unlink(missing_ok=True)
+        return "as in that database; `vulsweb user password admin` gives a new one"
     return password
 
 

@@ -8,7 +8,8 @@ from flask import Blueprint, abort, current_app, flash, redirect, render_templat
 from flask.typing import ResponseReturnValue
 from flask_login import login_required
 
-from vulsweb import hosts, inventory, targets, tasks
+from vulsweb import hosts, inventory, targets, tasks, worker
+from vulsweb.executors import for_tags
 from vulsweb.extensions import db
 from vulsweb.inventory import InvalidHost, Show
 from vulsweb.models import Host
@@ -150,9 +151,16 @@ def _shown(host_id: int) -> dict[str, Any]:
         "wanted": severity,
         "found": db.paginate(found, per_page=FINDINGS_PER_PAGE, max_per_page=FINDINGS_PER_PAGE),
         "section": _section(host),
+        "executor": _executor(host),
         "typed": {"tags": ", ".join(host.tags), "notes": host.notes},
         "errors": {},
     }
+
+
+def _executor(host: Host) -> str | None:
+    """Return the name of the executor that scans the host, where there is more than one."""
+    known = worker.executors()
+    return for_tags(known, (host.parent or host).tags).name if len(known) > 1 else None
 
 
 def _section(host: Host) -> list[str]:

@@ -83,7 +83,8 @@ def run_or_404(run_id: int) -> Run:
 
 def _state(run: Run) -> str:
     # Not the heartbeat: it changes every two seconds and nobody sees it.
-    return live.key(run.status, run.steps, run.reason, run.started_at, run.cancel_requested_at)
+    jobs = [(job.status, job.reason, job.steps) for job in run.jobs]
+    return live.key(run.status, jobs, run.reason, run.started_at, run.cancel_requested_at)
 
 
 def _found(run: Run) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from vulsweb import conclusions, run_jobs, runs, targets
-from vulsweb.executor_client import ExecutorClients, ExecutorError, ExecutorUnavailable
+from vulsweb.executor_client import ExecutorClients, ExecutorError, ExecutorUnavailable, Job
 from vulsweb.executors import Executor
 from vulsweb.extensions import db
 from vulsweb.models import Absence, JobStatus, Run, RunJob, RunStatus
@@ -23,8 +23,6 @@ def launch(clients: ExecutorClients, executors: Sequence[Executor], run_id: int)
         _begin(clients, executors, run)
     else:
         _withdraw(clients, run)
-    if run.status.is_active:
-        runs.go_on(run)
     return commit(run)
 
 
@@ -42,35 +40,50 @@ def _begin(clients: ExecutorClients, executors: Sequence[Executor], run: Run) ->
         return
     # Should this worker die now, the next one asks for the same hosts.
     db.session.commit()
-    for job in run.jobs:
+    for job in list(run.jobs):
         if job.status is JobStatus.WAITING:
+            db.session.commit()  # nothing is held while the executor thinks
             _submit(clients, run, job)
 
 
 def _submit(clients: ExecutorClients, run: Run, job: RunJob) -> None:
-    now = datetime.now(UTC)
+    told: Job | ExecutorError
+    # The jobs of one run take turns with those of others.
+    request = {**job.request, "group": f"{run.id:032x}"}
     try:
-        told = clients.ask(job.executor, lambda client: client.submit(job.id, job.request))
-    except ExecutorUnavailable as error:
-        log.warning("run %d: %s", run.id, error)
-        if run.task.absence is Absence.FAIL:
-            conclusions.give_up(run, job, JobStatus.FAILED, str(error), now)
-        else:
-            job.reason = f"{error} Trying again within two minutes."
+        told = clients.ask(job.executor, lambda client: client.submit(job.id, request))
     except ExecutorError as error:
-        log.warning("run %d: the executor refused the job: %s", run.id, error)
-        conclusions.give_up(run, job, JobStatus.FAILED, str(error), now)
-    else:
+        log.warning("run %d: %s", run.id, error)
+        told = error
+    # Another of its jobs may end at this moment: which is the last, one of us has to see.
+    runs.lock(run)
+    if not run.status.is_active or job.status is not JobStatus.WAITING:
+        return
+    _take(run, job, told, datetime.now(UTC))
+    if run.status.is_active:
+        runs.go_on(run)
+
+
+def _take(run: Run, job: RunJob, told: Job | ExecutorError, now: datetime) -> None:
+    # A later worker takes the run for abandoned a minute from here.
+    run.heartbeat_at = now
+    if isinstance(told, Job):
         run_jobs.note(job, told, now)
+    elif isinstance(told, ExecutorUnavailable) and run.task.absence is Absence.WAIT:
+        job.reason = f"{told} Trying again within two minutes."
+    else:
+        conclusions.give_up(run, job, JobStatus.FAILED, str(told), now)
 
 
 def _withdraw(clients: ExecutorClients, run: Run) -> None:
     """End a run that is to stop, or have the jobs stopped that a worker which died had asked for."""
     if not run.jobs:
         runs.end(run, RunStatus.CANCELLED, run.cancel_reason or runs.BEFORE_IT_BEGAN, datetime.now(UTC))
-    for job in run.jobs:
+    for job in list(run.jobs):
         if job.status is JobStatus.WAITING:
             _withdraw_job(clients, run, job)
+    if run.status.is_active:
+        runs.go_on(run)
 
 
 def _withdraw_job(clients: ExecutorClients, run: Run, job: RunJob) -> None:
@@ -80,8 +93,11 @@ def _withdraw_job(clients: ExecutorClients, run: Run, job: RunJob) -> None:
     except ExecutorError as error:
         log.warning("run %d: %s", run.id, error)
         job.reason = f"{error} Cancelling again within two minutes."
+        return
+    runs.lock(run)
+    if job.status is not JobStatus.WAITING:
+        return
+    if told is None:
+        conclusions.give_up(run, job, JobStatus.CANCELLED, runs.BEFORE_IT_BEGAN, now)
     else:
-        if told is None:
-            conclusions.give_up(run, job, JobStatus.CANCELLED, runs.BEFORE_IT_BEGAN, now)
-        else:
-            run_jobs.note(job, told, now)
+        run_jobs.note(job, told, now)
