@@ -12,6 +12,7 @@ from werkzeug.exceptions import BadRequest, Conflict, HTTPException, NotFound, U
 
 from executor import config, kinds
 from executor.audit import Audit
+from executor.catalogue import misfit
 from executor.databases import DatabaseFolder
 from executor.dispatch import Dispatcher
 from executor.jobs import Job, JobStatus, JobStore, new_job
@@ -62,10 +63,13 @@ def health() -> dict[str, Any]:
     """Say that the executor lives and, to those with a key, what it can work with."""
     if "X-API-Key" not in request.headers:
         return {"status": "ok"}
+    profile, tools = _executor().settings.profile, _executor().dispatcher.engine.tools()
     return {
         "status": "ok",
         "engine": "docker" if _executor().settings.docker else "local",
-        "tools": _executor().dispatcher.engine.tools(),
+        "profile": profile,
+        "misfit": misfit(profile, (tools["vuls"] or {}).get("version")),
+        "tools": tools,
         "databases": _executor().databases.present(),
         "disk": _disk(_executor().settings.data_dir),
     }
@@ -80,7 +84,7 @@ def scan() -> tuple[dict[str, Any], int]:
 @bp.post("/database/update")
 def update_database() -> tuple[dict[str, Any], int]:
     """Accept a database update."""
-    return _submit(kinds.database_request(_body()))
+    return _submit(kinds.database_request(_body(), _executor().settings.profile))
 
 
 @bp.get("/jobs")

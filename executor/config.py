@@ -6,16 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from executor.catalogue import CLASSIC, CURRENT, PROFILES
+
 SHORTEST_KEY = 32
 ENGINES = ("local", "docker")
 # Of the tools under Docker, and of nothing else: the folder of all jobs is closed to it.
 TOOLS_GROUP = 65533
-# The versions that executor/tools/build builds too; a test holds both together.
+# The tools of each profile, and the images that have them. The classic versions are those that
+# executor/tools/build builds too; a test holds both together.
 IMAGES = {
-    "vuls": "vuls/vuls:v0.26.0",
-    "go-cve-dictionary": "vuls/go-cve-dictionary:v0.11.0",
-    "goval-dictionary": "vuls/goval-dictionary:v0.11.0",
-    "gost": "vuls/gost:v0.4.4",
+    CLASSIC: {
+        "vuls": "vuls/vuls:v0.26.0",
+        "go-cve-dictionary": "vuls/go-cve-dictionary:v0.11.0",
+        "goval-dictionary": "vuls/goval-dictionary:v0.11.0",
+        "gost": "vuls/gost:v0.4.4",
+    },
+    CURRENT: {"vuls": "vuls/vuls:v0.40.1"},
 }
 # How the Docker SDK finds its engine.
 _DOCKER_VARIABLES = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
@@ -60,6 +66,7 @@ class DockerSettings:
 class Settings:
     """What the executor and its runners need to know. Holds no secret: runners are handed all of it."""
 
+    profile: str
     data_dir: Path
     work_dir: Path | None
     databases_dir: Path
@@ -77,10 +84,16 @@ class Settings:
     search_path: str
     docker: DockerSettings | None
 
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """Return the tools that the profile is made of."""
+        return tuple(IMAGES[self.profile])
+
     def for_runner(self) -> dict[str, str]:
         """Return the whole environment of a runner. The API keys are never in it."""
         named: dict[str, object] = {
             "EXECUTOR_ENGINE": "docker" if self.docker else "local",
+            "EXECUTOR_PROFILE": self.profile,
             "EXECUTOR_DATA_DIR": self.data_dir,
             "EXECUTOR_WORK_DIR": self.work_dir,
             "EXECUTOR_DATABASES_DIR": self.databases_dir,
@@ -113,11 +126,14 @@ def settings(variables: Mapping[str, str]) -> Settings:
     engine = variables.get("EXECUTOR_ENGINE") or ENGINES[0]
     if engine not in ENGINES:
         raise ConfigError(f"EXECUTOR_ENGINE is {engine!r}; write {' or '.join(ENGINES)}.")
-    data_dir = _path(variables, "EXECUTOR_DATA_DIR")
+    profile = variables.get("EXECUTOR_PROFILE") or CLASSIC
+    if profile not in PROFILES:
+        raise ConfigError(f"EXECUTOR_PROFILE is {profile!r}; write {' or '.join(PROFILES)}.")
     return Settings(
-        data_dir=data_dir,
+        profile=profile,
+        data_dir=_path(variables, "EXECUTOR_DATA_DIR"),
         work_dir=_optional_path(variables, "EXECUTOR_WORK_DIR"),
-        databases_dir=_optional_path(variables, "EXECUTOR_DATABASES_DIR") or data_dir / "databases",
+        databases_dir=databases_dir(variables),
         vuls_config=_path(variables, "EXECUTOR_VULS_CONFIG"),
         tools_dir=_optional_path(variables, "VULSWEB_TOOLS_DIR"),
         max_jobs=_number(variables, "EXECUTOR_MAX_JOBS", default=2),
@@ -131,8 +147,14 @@ def settings(variables: Mapping[str, str]) -> Settings:
         # ssh takes the account's home for its keys and known_hosts, so Vuls must look there too.
         home=Path(variables.get("HOME") or Path.home()).absolute(),
         search_path=variables.get("PATH") or os.defpath,
-        docker=_docker_settings(variables) if engine == "docker" else None,
+        docker=_docker_settings(variables, profile) if engine == "docker" else None,
     )
+
+
+def databases_dir(variables: Mapping[str, str]) -> Path:
+    """Return where the databases live."""
+    own = _optional_path(variables, "EXECUTOR_DATABASES_DIR")
+    return own or _path(variables, "EXECUTOR_DATA_DIR") / "databases"
 
 
 def image_variable(tool: str) -> str:
@@ -140,7 +162,7 @@ def image_variable(tool: str) -> str:
     return f"EXECUTOR_{tool.upper().replace('-', '_')}_IMAGE"
 
 
-def _docker_settings(variables: Mapping[str, str]) -> DockerSettings:
+def _docker_settings(variables: Mapping[str, str], profile: str) -> DockerSettings:
     # Without these a container would have to be handed a path of the host.
     for name in ("EXECUTOR_WORK_DIR", "EXECUTOR_DATABASES_DIR"):
         _path(variables, name)
@@ -161,7 +183,9 @@ def _docker_settings(variables: Mapping[str, str]) -> DockerSettings:
             f"EXECUTOR_DOCKER_USER is {user!r}; write the numbers of a user and a group: 1000:1000."
         )
     return DockerSettings(
-        images={tool: variables.get(image_variable(tool)) or image for tool, image in IMAGES.items()},
+        images={
+            tool: variables.get(image_variable(tool)) or image for tool, image in IMAGES[profile].items()
+        },
         jobs_volume=_required(variables, "EXECUTOR_JOBS_VOLUME"),
         databases_volume=_required(variables, "EXECUTOR_DATABASES_VOLUME"),
         ssh_volume=ssh_volume or None,

@@ -1,69 +1,17 @@
-"""The vulnerability databases: where they come from, what is in them, and how one is replaced safely."""
+"""The databases as they lie on disk: what is in them, and how one is replaced safely."""
 
 import contextlib
 import functools
 import os
 import shutil
-import sqlite3
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from executor import locks
+from executor.catalogue import CATALOGUE, DatabaseName
 from executor.errors import ShutDownError, StepError
-
-DatabaseName = str
-
-
-@dataclass(frozen=True)
-class Database:
-    """One database: the file that holds it, perhaps with others, and the tool that fetches it."""
-
-    file: str
-    tool: str
-    arguments: tuple[str, ...]
-    count: str
-
-
-def _oval(family: str, *versions: str) -> Database:
-    return Database(
-        "oval.sqlite3",
-        "goval-dictionary",
-        ("fetch", family, *versions),
-        f"SELECT count(*) FROM definitions JOIN roots ON roots.id = root_id WHERE family = '{family}'",  # noqa: S608
-    )
-
-
-def _gost(family: str) -> Database:
-    return Database(
-        "gost.sqlite3",
-        "gost",
-        # One row at a time, its own default, takes hours.
-        ("fetch", family, "--batch-size", "500"),
-        f"SELECT count(*) FROM {family}_cves",  # noqa: S608
-    )
-
-
-CATALOGUE: dict[DatabaseName, Database] = {
-    "nvd": Database("cve.sqlite3", "go-cve-dictionary", ("fetch", "nvd"), "SELECT count(*) FROM nvds"),
-    "ubuntu": _oval("ubuntu", "16.04", "18.04", "20.04", "22.04", "24.04"),
-    "debian": _oval("debian", "10", "11", "12"),
-    "redhat": _oval("redhat", "6", "7", "8", "9"),
-    "amazon": _oval("amazon", "2", "2023"),
-    "alpine": _oval("alpine", "3.17", "3.18", "3.19", "3.20", "3.21", "3.22"),
-    "gost_ubuntu": _gost("ubuntu"),
-    "gost_debian": _gost("debian"),
-    "gost_redhat": _gost("redhat"),
-}
-
-# Vuls' name for the section of its configuration that names each file.
-SECTIONS = {"cveDict": "cve.sqlite3", "ovalDict": "oval.sqlite3", "gost": "gost.sqlite3"}
-
-# Our own table inside each file: the tools remember one time for the whole file, and a time kept
-# inside is replaced together with what it is about.
-STAMPS = "executor_fetches"
+from executor.files import DamagedError, format_of
 
 Check = Callable[[], None]
 
@@ -80,9 +28,9 @@ class DatabaseFolder:
         """Return where the file is that reports read, if it is there."""
         return self.folder / file
 
-    def present(self) -> dict[DatabaseName, dict[str, Any]]:
-        """Return what can be read now: rows, time of the fetch and size; empty ones are left out."""
-        described = {name: self.describe(name) for name in CATALOGUE}
+    def present(self, names: Iterable[DatabaseName] = tuple(CATALOGUE)) -> dict[DatabaseName, dict[str, Any]]:
+        """Return which of them can be read now: rows, time of the fetch and size; empty ones are left out."""
+        described = {name: self.describe(name) for name in names}
         return {name: description for name, description in described.items() if description}
 
     def describe(self, name: DatabaseName) -> dict[str, Any] | None:
@@ -91,17 +39,17 @@ class DatabaseFolder:
         try:
             status = path.stat()
             rows, fetched_at = _read(name, path, status.st_mtime_ns, status.st_size)
-        except (FileNotFoundError, sqlite3.Error):
+        except (FileNotFoundError, DamagedError):
             return None
         return {"rows": rows, "fetched_at": fetched_at, "size_bytes": status.st_size} if rows else None
 
     @contextlib.contextmanager
-    def reading(self, check: Check) -> Iterator[dict[str, Path]]:
-        """Keep the live files in place and yield those that exist, by their section in Vuls' words."""
+    def reading(self, sections: Mapping[str, str], check: Check) -> Iterator[dict[str, Path]]:
+        """Keep live files in place and yield those that exist, by their section in Vuls' words."""
         with contextlib.ExitStack() as stack:
-            for file in SECTIONS.values():
+            for file in sections.values():
                 stack.enter_context(locks.held(self._lock(file, "swap"), check, shared=True))
-            yield {section: self.live(file) for section, file in SECTIONS.items() if self.live(file).exists()}
+            yield {section: self.live(file) for section, file in sections.items() if self.live(file).exists()}
 
     def update(
         self,
@@ -137,6 +85,40 @@ class DatabaseFolder:
                 raise
             _remove(staged)
 
+    def bring_in(self, workspace: Path, check: Check) -> dict[DatabaseName, int]:
+        """Put the files of a folder in place, each as sound as a fetched one; say which rows came.
+
+        All are looked at before the first takes its place: either all come in or none. Their times stay.
+        """
+        came: dict[DatabaseName, int] = {}
+        files = sorted(path.name for path in workspace.iterdir())
+        with contextlib.ExitStack() as stack:
+            for file in files:
+                stack.enter_context(locks.held(self._lock(file, "fetch"), check))
+            for file in files:
+                came |= self._sound(workspace / file)
+            for file in files:
+                self._put_in_place(file, workspace / file, check)
+        return came
+
+    def _sound(self, path: Path) -> dict[DatabaseName, int]:
+        try:
+            found = format_of(path.name).verify(path)
+        except DamagedError as error:
+            raise StepError(f"{path.name} {error}; nothing was changed.") from error
+        self._compare(None, found)
+        if not any(found.values()):
+            raise StepError(f"{path.name} holds no rows; nothing was changed.")
+        _sync(path)
+        return {name: rows for name, rows in found.items() if rows}
+
+    def carry_out(self, names: Iterable[str], check: Check) -> Iterator[Path]:
+        """Yield the live files of those names that there are; each stays in place meanwhile."""
+        for name in names:
+            with locks.held(self._lock(name, "swap"), check, shared=True):
+                if self.live(name).exists():
+                    yield self.live(name)
+
     def _put_in_place(self, file: str, staged: Path, check: Check) -> None:
         # Beside the live file, since a reader must never meet half a file; and the staged one stays until
         # that is done, so that who is killed in between can do it again.
@@ -159,33 +141,25 @@ class DatabaseFolder:
 
     def _copy(self, file: str, staged: Path) -> None:
         _remove(staged)
-        if not _is_sound(self.live(file)):
+        kind = format_of(file)
+        if not kind.grows or not kind.is_sound(self.live(file)):
             # Nothing there, or nothing that could be read: begin anew.
             return
         shutil.copyfile(self.live(file), staged)
 
     def _verify(self, name: DatabaseName, staged: Path) -> None:
+        kind = format_of(staged.name)
         try:
-            with contextlib.closing(sqlite3.connect(f"{staged.as_uri()}?mode=rw", uri=True)) as connection:
-                # Anything but a single file would lose its other half in the swap.
-                connection.execute("PRAGMA journal_mode = DELETE")
-                if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-                    raise StepError(f"The fetched {name} database is damaged; the last good one stays.")
-                if connection.execute("SELECT max(schema_version) FROM fetch_meta").fetchone() == (None,):
-                    raise StepError(f"The fetched {name} database is unfinished; the last good one stays.")
-                self._compare(name, connection)
-                _stamp(name, connection)
-            _sync(staged)
-        except sqlite3.Error as error:
-            raise StepError(
-                f"The fetched {name} database cannot be read ({error}); the last good one stays."
-            ) from error
+            self._compare(name, kind.verify(staged))
+            kind.stamp(name, staged)
+        except FileNotFoundError as error:
+            raise StepError(f"The fetch of {name} left no database; the last good one stays.") from error
+        except DamagedError as error:
+            raise StepError(f"The fetched {name} database {error}; the last good one stays.") from error
+        _sync(staged)
 
-    def _compare(self, fetched: DatabaseName, connection: sqlite3.Connection) -> None:
-        for name, database in CATALOGUE.items():
-            if database.file != CATALOGUE[fetched].file:
-                continue
-            rows = _count(name, connection)
+    def _compare(self, fetched: DatabaseName | None, found: Mapping[DatabaseName, int]) -> None:
+        for name, rows in found.items():
             before = (self.describe(name) or {"rows": 0})["rows"]
             if name == fetched and rows == 0:
                 raise StepError(f"The {name} feed brought no rows; the last good database stays.")
@@ -195,54 +169,10 @@ class DatabaseFolder:
                 )
 
 
-def _is_sound(path: Path) -> bool:
-    try:
-        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.Error:
-        return False
-    return True
-
-
 @functools.lru_cache(maxsize=64)
 def _read(name: DatabaseName, path: Path, _changed_at: int, _size: int) -> tuple[int, str | None]:
     # Counting a large file takes a while; its time and size say whether it is still the same one.
-    with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
-        return _count(name, connection), _fetched_at(name, connection)
-
-
-def _count(name: DatabaseName, connection: sqlite3.Connection) -> int:
-    try:
-        return int(connection.execute(CATALOGUE[name].count).fetchone()[0])
-    except sqlite3.OperationalError as error:
-        if "no such table" in str(error):
-            return 0
-        raise
-
-
-def _fetched_at(name: DatabaseName, connection: sqlite3.Connection) -> str | None:
-    queries = (
-        (f"SELECT fetched_at FROM {STAMPS} WHERE name = ?", (name,)),  # noqa: S608
-        # A file that was put there by hand.
-        ("SELECT max(last_fetched_at) FROM fetch_meta", ()),
-    )
-    for query, parameters in queries:
-        with contextlib.suppress(sqlite3.OperationalError, ValueError, TypeError, OverflowError):
-            text = connection.execute(query, parameters).fetchone()[0]
-            fetched_at = datetime.fromisoformat(text).astimezone(UTC)
-            # The tools write the year 1 for never.
-            if fetched_at.year > 1:
-                return fetched_at.isoformat(timespec="seconds").replace("+00:00", "Z")
-    return None
-
-
-def _stamp(name: DatabaseName, connection: sqlite3.Connection) -> None:
-    with connection:
-        connection.execute(f"CREATE TABLE IF NOT EXISTS {STAMPS} (name TEXT PRIMARY KEY, fetched_at TEXT)")
-        connection.execute(
-            f"INSERT OR REPLACE INTO {STAMPS} VALUES (?, ?)",  # noqa: S608
-            (name, datetime.now(UTC).isoformat()),
-        )
+    return format_of(path.name).read(name, path)
 
 
 def _remove(database: Path) -> None:

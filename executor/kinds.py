@@ -4,16 +4,17 @@ Pure: nothing here reads a file, a clock or the environment.
 """
 
 import functools
+import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import tomlkit
 
-from executor.databases import CATALOGUE, DatabaseName
+from executor.catalogue import CATALOGUE, CLASSIC, VULS2, DatabaseName, in_vain, names
 from executor.engines import Command
 
 CONFIGTEST = "configtest"
@@ -50,19 +51,13 @@ class Request:
     job_id: str
     kind: str
     body: dict[str, Any]
-    group: str | None
+    steps: list[str]  # by name, in order
+    group: str | None = None
 
     @property
     def lane(self) -> str:
         """Return the queue in which the job waits for its turn."""
         return "test" if self.body.get("scan_type") == CONFIGTEST else self.kind
-
-    @property
-    def steps(self) -> list[str]:
-        """Return the names of the job's steps, in order."""
-        if self.kind == "scan":
-            return [CONFIGTEST] if self.body["scan_type"] == CONFIGTEST else SCAN_STEPS
-        return list(databases_of(self.body["database"]))
 
 
 def scan_request(body: Any) -> Request:
@@ -78,21 +73,20 @@ def scan_request(body: Any) -> Request:
         raise InvalidError("servers", "A server is named twice.")
     if scan_type not in SCAN_TYPES:
         raise InvalidError("scan_type", "scan_type must be fast, full or configtest.")
-    return Request(job_id, "scan", {"servers": servers, "scan_type": scan_type}, _group(body))
+    steps = [CONFIGTEST] if scan_type == CONFIGTEST else SCAN_STEPS
+    return Request(job_id, "scan", {"servers": servers, "scan_type": scan_type}, steps, _group(body))
 
 
-def database_request(body: Any) -> Request:
-    """Check a request for a database update."""
+def database_request(body: Any, profile: str = CLASSIC) -> Request:
+    """Check a request for a database update: it must be of a database that the profile's Vuls reads."""
     job_id = _job_id(_fields(body, ("job_id", "database")))
     database = body["database"]
     if not isinstance(database, str) or database not in (EVERY_DATABASE, *CATALOGUE):
         raise InvalidError("database", f"database must be one of {', '.join((EVERY_DATABASE, *CATALOGUE))}.")
-    return Request(job_id, "database_update", {"database": database}, _group(body))
-
-
-def databases_of(name: str) -> tuple[DatabaseName, ...]:
-    """Return the databases that a name stands for: all of them, or itself."""
-    return tuple(CATALOGUE) if name == EVERY_DATABASE else (name,)
+    if database != EVERY_DATABASE and (why := in_vain(database, profile)):
+        raise InvalidError("database", why)
+    steps = list(names(profile)) if database == EVERY_DATABASE else [database]
+    return Request(job_id, "database_update", {"database": database}, steps, _group(body))
 
 
 def check_servers(shared: str, servers: Sequence[str]) -> None:
@@ -123,7 +117,7 @@ def server_config(shared: str, server: str, scan_type: str, dictionaries: Mappin
         key: value for key, value in document.items() if key.lower() in KEPT_SECTIONS and value
     }
     for section, path in dictionaries.items():
-        made[section] = {"type": "sqlite3", "SQLite3Path": str(path)}
+        made[section] = _dictionary(section, path)
     made["servers"] = {server: _server(known[server], default, scan_type)}
     return tomlkit.dumps(made)
 
@@ -166,9 +160,50 @@ def report_command(folder: Path, results: Path, timeout_seconds: int) -> Command
 
 
 def fetch_command(name: DatabaseName, dbpath: Path, timeout_seconds: int) -> Command:
-    """Have the database's tool fetch its feed into the file."""
+    """Have the database's tool fetch its feed into the file.
+
+    Vuls has no command for its own, and fetches it when it is to report on a host: see `fetch_files`.
+    """
     database = CATALOGUE[name]
-    return Command(database.tool, (*database.arguments, "--dbpath", str(dbpath)), timeout_seconds)
+    if name == VULS2:
+        report = report_command(dbpath.parent, dbpath.parent / "results", timeout_seconds)
+        return replace(report, fetches=True)
+    arguments = (*database.arguments, "--dbpath", str(dbpath))
+    return Command(database.tool, arguments, timeout_seconds, fetches=True)
+
+
+def fetch_files(name: DatabaseName, dbpath: Path) -> dict[Path, str]:
+    """Return what a fetch must find beside it: for vuls2 the result of a host that there is not."""
+    if name != VULS2:
+        return {}
+    folder = dbpath.parent
+    config = {
+        "vuls2": {"Path": str(dbpath), "SkipUpdate": False},
+        "servers": {"fetch": {"host": "localhost"}},
+    }
+    package = {"name": "none", "version": "0", "release": "", "arch": "x86_64"}
+    document = {
+        "jsonVersion": 4,
+        "serverName": "fetch",
+        # Every Vuls that knows vuls2 well looks this family up there.
+        "family": "alpine",
+        "release": "3.20.0",
+        "packages": {"none": package},
+        "SrcPackages": {"none": {"name": "none", "version": "0", "binaryNames": ["none"]}},
+        "scannedCves": {},
+    }
+    return {
+        folder / "config.toml": tomlkit.dumps(config),
+        # A folder named by a time, as Vuls leaves them.
+        folder / "results" / "2000-01-01T00-00-00+0000" / "fetch.json": json.dumps(document),
+    }
+
+
+def _dictionary(section: str, path: Path) -> dict[str, Any]:
+    if section == VULS2:
+        # Else a report would fetch it by itself, over the live one.
+        return {"Path": str(path), "SkipUpdate": True}
+    return {"type": "sqlite3", "SQLite3Path": str(path)}
 
 
 def _fields(body: Any, names: tuple[str, ...]) -> dict[str, Any]:

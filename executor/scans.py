@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from executor import configtests, kinds
-from executor.databases import SECTIONS
+from executor.catalogue import CLASSIC, CURRENT, SECTIONS, names
 from executor.engines import Command, Outcome
 from executor.errors import JobError, StepError, ToolMissingError
 from executor.jobs import JobStatus, Step
@@ -211,8 +211,11 @@ def _together(targets: list[Target], failed: list[Target]) -> str:
 
 
 def _report(work: Work, shared: str, targets: list[Target]) -> None:
-    with work.step("report") as step, work.databases.reading(work.check) as live:
-        work.job.databases = work.databases.present()
+    with work.step("report") as step, work.databases.reading(_sections(work), work.check) as live:
+        work.job.databases = work.databases.present(names(work.settings.profile))
+        if work.settings.profile == CURRENT and not live:
+            # Vuls would say so for each host, in words of its own.
+            raise StepError("There is no vuls2 database to look into yet: run a database update.")
         for target in targets:
             _write_config(work, shared, target, live)
         every = [(target, path) for target in targets for path in target.found]
@@ -250,14 +253,19 @@ def _write_config(work: Work, shared: str, target: Target, live: dict[str, Path]
     scratch = target.folder / "scratch"
     scratch.mkdir(mode=0o700, exist_ok=True)
     # Vuls creates an empty database where it finds none: that must never be among the live ones.
-    dictionaries = {section: scratch / f"{section}.sqlite3" for section in kinds.SMALL_DICTIONARIES}
-    dictionaries |= {section: scratch / file for section, file in SECTIONS.items()} | live
+    small = kinds.SMALL_DICTIONARIES if work.settings.profile == CLASSIC else ()
+    dictionaries = {section: scratch / f"{section}.sqlite3" for section in small}
+    dictionaries |= {section: scratch / file for section, file in _sections(work).items()} | live
     text = kinds.server_config(shared, target.server, work.job.request["scan_type"], dictionaries)
     config = target.folder / "config.toml"
     # Never into what a tool may have put in its place.
     config.unlink(missing_ok=True)
     with config.open("x", encoding="utf-8") as file:
         file.write(text)
+
+
+def _sections(work: Work) -> dict[str, str]:
+    return SECTIONS[work.settings.profile]
 
 
 def _belongs(document: str, server: str) -> bool:

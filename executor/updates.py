@@ -4,6 +4,7 @@ import functools
 from pathlib import Path
 
 from executor import kinds
+from executor.catalogue import in_vain
 from executor.errors import StepError
 from executor.jobs import JobStatus, Step, StepStatus
 from executor.progress import FetchProgress
@@ -12,7 +13,7 @@ from executor.work import Work, failure_of
 
 def update(work: Work) -> None:
     """Fetch every database of the job; one that fails does not stop the others."""
-    for name in kinds.databases_of(work.job.request["database"]):
+    for name in [step.name for step in work.job.steps]:
         if work.job.step(name).ended_at:
             # Under a runner that died.
             continue
@@ -30,6 +31,10 @@ def update(work: Work) -> None:
 
 
 def _update_one(work: Work, step: Step) -> None:
+    if why := in_vain(step.name, work.settings.profile):
+        # It was asked for under another profile.
+        raise StepError(why)
+
     def resumes(path: Path) -> bool:
         return work.is_underway(kinds.fetch_command(step.name, path, work.settings.step_timeout_seconds))
 
@@ -47,6 +52,10 @@ def _fetch(work: Work, step: Step, path: Path) -> None:
             work.save_soon()
 
     command = kinds.fetch_command(step.name, path, settings.step_timeout_seconds)
+    if not work.is_underway(command):
+        for file, text in kinds.fetch_files(step.name, path).items():
+            file.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
     outcome = work.run(command, folder=work.folder, read=read)
     if outcome.exit_code != 0:
         raise StepError(failure_of(command, outcome))

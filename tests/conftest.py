@@ -250,11 +250,31 @@ class Installation:
 @pytest.fixture
 def installation(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
     """A real executor with nothing installed; the application knows where it listens."""
+    with _installed(app, tmp_path, monkeypatch, "classic") as installation:
+        yield installation
+
+
+@pytest.fixture
+def current(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
+    """A real executor of the current profile, with Vuls v0.40.1."""
+    with _installed(app, tmp_path, monkeypatch, "current") as installation:
+        installation.tools /= "current"
+        installation.tools.mkdir()
+        installation.add_tools("vuls")
+        installation.add_version("v0.40.1")
+        yield installation
+
+
+@contextlib.contextmanager
+def _installed(
+    app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, profile: str
+) -> Iterator[Installation]:
     installation = Installation(tmp_path)
     (tmp_path / "config.toml").touch()
     made = executor.create_app(
         {
             "EXECUTOR_API_KEY": EXECUTOR_KEY,
+            "EXECUTOR_PROFILE": profile,
             "EXECUTOR_DATA_DIR": str(tmp_path / "executor"),
             "EXECUTOR_VULS_CONFIG": str(tmp_path / "config.toml"),
             "VULSWEB_TOOLS_DIR": str(installation.tools),

@@ -13,8 +13,9 @@ from vulsweb.extensions import db
 from vulsweb.models import ScheduledTask, TaskType
 from vulsweb.parts import Part, State
 from vulsweb.system import Database, Health
+from vulsweb.tasks import InvalidTask
 from vulsweb.vuls import databases as catalogue
-from vulsweb.vuls.databases import DatabaseType, Entry, Reading
+from vulsweb.vuls.databases import DatabaseType, Entry, Profile, Reading
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,9 @@ class Databases:
     vuls: str | None  # its version, where the executor tells one that can be read
     lines: tuple[Line, ...]
     uncovered: Mapping[str, int]  # hosts in service that none of them serves, by family
-    moved: Mapping[str, int]  # those for which the running Vuls reads none of these any more
+    moved: Mapping[str, int]  # those that the running Vuls looks up where the profile has nothing
+    profile: Profile | None  # None: the executor does not say
+    misfit: str  # what is wrong where Vuls and profile are no pair
 
     @property
     def answers(self) -> bool:
@@ -77,26 +80,33 @@ def read(config: Mapping[str, Any], now: datetime) -> Databases:
     health = told if isinstance(told, Health) else None
     held = {database.name: database for database in health.databases} if health else {}
     vuls = health.vuls if health else None
-    version = catalogue.version(vuls)
-    families, updates = inventory.families(), _updates()
+    version, profile = catalogue.version(vuls), health.profile if health else None
+    useful = {entry.name for entry in catalogue.of_profile(profile or Profile.CLASSIC)}
+    families, updates = inventory.families(), _updates(profile)
     lines = [
         Line(
             entry,
             held.get(entry.name),
-            catalogue.reading(entry, vuls),
+            catalogue.reading(entry, vuls, profile),
             {family: count for family, count in families.items() if entry.serves(family)},
             updates[entry.name],
             _fetch(entry.name, updates[entry.name]),
         )
         for entry in catalogue.CATALOGUE
     ]
-    covered = {family: count for family, count in families.items() if catalogue.is_covered(family)}
+    needs = {family: catalogue.needed(family, version or catalogue.usual(profile)) for family in families}
     return Databases(
         system.executor_part(told),
         catalogue.named(version) if version else None,
         tuple(sorted(lines, key=lambda line: (not line.is_needed, line.reading.read is False))),
-        {family: count for family, count in families.items() if family not in covered},
-        {family: count for family, count in covered.items() if not catalogue.needed(family, version)},
+        {family: count for family, count in families.items() if not needs[family]},
+        {
+            family: count
+            for family, count in families.items()
+            if needs[family] and not useful & {*needs[family]}
+        },
+        profile,
+        health.misfit if health else "",
     )
 
 
@@ -104,19 +114,41 @@ def reading(config: Mapping[str, Any], name: DatabaseType, now: datetime) -> Rea
     """Say whether the Vuls that runs reads the database; None when that is not to be learnt now."""
     told = system.health(config["EXECUTORS"][0], now)
     entry = next((each for each in catalogue.CATALOGUE if each.name == name), None)
-    return catalogue.reading(entry, told.vuls) if entry and isinstance(told, Health) else None
+    if entry is None or not isinstance(told, Health):
+        return None
+    return catalogue.reading(entry, told.vuls, told.profile)
 
 
-def _updates() -> dict[DatabaseType, list[ScheduledTask]]:
-    """Return the tasks that update each database, those that run next first."""
+def check_pair(
+    config: Mapping[str, Any], values: Mapping[str, Any], now: datetime, task: ScheduledTask | None = None
+) -> None:
+    """Raise InvalidTask where a task is newly to fetch what the executor's profile has no use for.
+
+    An executor that does not answer is taken to have it: the run will tell.
+    """
+    chosen = values.get("database_type")
+    kept = task is not None and task.database_type == chosen
+    if values.get("task_type") != TaskType.DB_UPDATE or kept or chosen not in set(DatabaseType):
+        return
+    told = system.health(config["EXECUTORS"][0], now)
+    if isinstance(told, Health) and (why := catalogue.in_vain(DatabaseType(chosen), told.profile)):
+        raise InvalidTask({"database_type": why})
+
+
+def _updates(profile: Profile | None) -> dict[DatabaseType, list[ScheduledTask]]:
+    """Return the tasks that update each database, those that run next first; for all means: of the profile."""
     found = db.session.scalars(
         select(ScheduledTask)
         .where(ScheduledTask.task_type == TaskType.DB_UPDATE)
         .options(joinedload(ScheduledTask.last_run))
         .order_by(ScheduledTask.next_run_at.asc().nulls_last(), ScheduledTask.id)
     ).all()
+
+    def names(entry: Entry) -> set[DatabaseType]:
+        return {entry.name, DatabaseType.ALL} if profile in (None, entry.profile) else {entry.name}
+
     return {
-        entry.name: [task for task in found if task.database_type in (entry.name, DatabaseType.ALL)]
+        entry.name: [task for task in found if task.database_type in names(entry)]
         for entry in catalogue.CATALOGUE
     }
 

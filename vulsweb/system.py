@@ -11,7 +11,8 @@ from vulsweb.executor_client import ExecutorClient
 from vulsweb.executors import MAIN, Executor
 from vulsweb.parts import ANSWER_SECONDS, Part, Silence, State, ask
 from vulsweb.services import Messages, Stored
-from vulsweb.vuls.databases import DatabaseType
+from vulsweb.vuls import databases as catalogue
+from vulsweb.vuls.databases import DatabaseType, Profile
 
 T = TypeVar("T")
 # All parts together may take so long to answer.
@@ -85,6 +86,14 @@ class Health:
     tools: tuple[Tool, ...]
     databases: tuple[Database, ...]
     disk: Mapping[str, int] = field(default_factory=dict)
+    profile: Profile = Profile.CLASSIC  # one that does not tell knows no other
+    misfit: str = ""  # what is wrong, in its words, where its Vuls does not go with its profile
+
+    @property
+    def useful(self) -> tuple[Database, ...]:
+        """Return the databases that its profile is made of."""
+        names = {entry.name for entry in catalogue.of_profile(self.profile)}
+        return tuple(database for database in self.databases if database.name in names)
 
     @property
     def vuls(self) -> str | None:
@@ -129,6 +138,8 @@ def _ask_executor(executor: Executor, now: datetime) -> Health:
         tuple(Tool(name, bool(tool), (tool or {}).get("version")) for name, tool in sorted(tools.items())),
         databases(told.get("databases") or {}, now),
         told.get("disk") or {},
+        Profile(told.get("profile") or Profile.CLASSIC),
+        str(told.get("misfit") or ""),
     )
 
 
@@ -168,7 +179,7 @@ def _describe(
 def _site(executor: Executor, health: Health | Silence) -> Site:
     state = executor_part(health).state
     known = None if isinstance(health, Silence) else health
-    tools, databases = (known.tools, known.databases) if known else ((), ())
+    tools, databases = (known.tools, known.useful) if known else ((), ())
     return Site(executor.name, executor.tags, state, tools, databases)
 
 
@@ -213,6 +224,8 @@ def _tools(health: Health | None) -> Part:
     if health is None:
         return Part("tools", "Scanner's tools", State.WARNING, _UNSEEN, _EXECUTOR_FIRST)
     missing = [tool.name for tool in health.tools if not tool.found]
+    if not missing and health.misfit:
+        return Part("tools", "Scanner's tools", State.FAILED, health.misfit, (catalogue.PAIRS,))
     if not missing:
         return Part("tools", "Scanner's tools", State.OK, "All are installed.")
     says = f"Not installed where the executor runs: {', '.join(missing)}."
@@ -224,13 +237,13 @@ def _databases(health: Health | None) -> Part:
     name, label = "databases", "Vulnerability databases"
     if health is None:
         return Part(name, label, State.WARNING, _UNSEEN, _EXECUTOR_FIRST)
-    present = [database for database in health.databases if database.rows]
+    present = [database for database in health.useful if database.rows]
     old = [database.name.label for database in present if database.old]
     if not present:
         says = "None yet. Until there is one, scans cannot find anything."
         return Part(name, label, State.WARNING, says, ("Run a Database Update from the Scheduler.",))
     if not old:
-        return Part(name, label, State.OK, f"{len(present)} of {len(health.databases)} are here and current.")
+        return Part(name, label, State.OK, f"{len(present)} of {len(health.useful)} are here and current.")
     advice = (
         "Keep vulnerability databases updated monthly: press Run Now on a Database Update.",
         "Should updates fail: check internet connectivity for downloading vulnerability data.",

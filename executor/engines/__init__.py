@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-TOOLS = ("vuls", "go-cve-dictionary", "goval-dictionary", "gost")
 # How often a running tool is looked after.
 POLL_SECONDS = 0.1
 # How much of a tool's last words is kept.
@@ -20,6 +19,7 @@ class Command:
     tool: str
     arguments: tuple[str, ...]
     timeout_seconds: int
+    fetches: bool = False  # whether it goes to the internet for a database, whatever its tool
 
     def __str__(self) -> str:
         return " ".join((self.tool, *self.arguments))

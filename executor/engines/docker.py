@@ -24,7 +24,7 @@ from docker.models.images import Image
 from docker.types import LogConfig, Mount
 
 from executor.config import DockerSettings, Settings
-from executor.engines import TOOLS, Command, Outcome, Waiting, images
+from executor.engines import Command, Outcome, Waiting, images
 from executor.engines.streams import FAILURES, Heard, Stream
 from executor.errors import ShutDownError, StepError, ToolMissingError, ToolTimeoutError
 
@@ -138,7 +138,7 @@ class DockerEngine:
 
     def tools(self) -> dict[str, dict[str, str | None] | None]:
         """Describe each tool by its image; without a version it is not here yet, None: Docker is silent."""
-        return {tool: self._describe(tool) for tool in TOOLS}
+        return {tool: self._describe(tool) for tool in self.settings.tools}
 
     @cached_property
     def _client(self) -> docker.DockerClient:
@@ -218,6 +218,8 @@ class DockerEngine:
     def _mounts(self, command: Command) -> list[Mount]:
         """Return the volumes that a command needs, each where the executor has it too."""
         mounts = [Mount(str(self.settings.work_dir), self.docker.jobs_volume, "volume")]
+        if command.fetches:
+            return mounts
         if command.tool == "vuls" and command.arguments[0] == "report":
             where = str(self.settings.databases_dir)
             mounts.append(Mount(where, self.docker.databases_volume, "volume", read_only=True))
@@ -227,9 +229,9 @@ class DockerEngine:
 
     def _environment(self, command: Command, folder: Path) -> dict[str, str]:
         # What is fetched may be larger than memory; Vuls' sockets need a short path.
-        home = "/tmp" if command.tool == "vuls" else str(folder)  # noqa: S108 (the container's own)
+        home = str(folder) if command.fetches else "/tmp"  # noqa: S108 (the container's own)
         variables = {"HOME": home, "TMPDIR": home, "LANG": "C.UTF-8"}
-        if command.tool == "vuls":
+        if not command.fetches:
             return variables
         if self.settings.https_proxy:
             # The last is the fetching tools' own option; see the local engine.

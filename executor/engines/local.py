@@ -13,8 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from executor import locks
+from executor.catalogue import CURRENT
 from executor.config import Settings
-from executor.engines import POLL_SECONDS, TAIL_BYTES, TOOLS, Command, Outcome, Waiting
+from executor.engines import POLL_SECONDS, TAIL_BYTES, Command, Outcome, Waiting
 from executor.errors import ToolMissingError, ToolTimeoutError
 
 CHUNK = 64 * 1024
@@ -75,7 +76,11 @@ class LocalEngine:
 
     def find(self, tool: str) -> Path | None:
         """Return the tool's path, or None where it is not installed."""
-        places = (self.settings.tools_dir, self.settings.search_path)
+        folder = self.settings.tools_dir
+        if folder and self.settings.profile == CURRENT:
+            # Both generations have a `vuls`.
+            folder /= CURRENT
+        places = (folder, self.settings.search_path)
         for place in places:
             found = shutil.which(tool, path=str(place)) if place else None
             if found:
@@ -91,8 +96,8 @@ class LocalEngine:
         )
 
     def tools(self) -> dict[str, dict[str, str | None] | None]:
-        """Describe each tool: its path and version, or None where it is missing."""
-        return {tool: self._describe(tool) for tool in TOOLS}
+        """Describe each tool of the profile: its path and version, or None where it is missing."""
+        return {tool: self._describe(tool) for tool in self.settings.tools}
 
     def environment(self) -> dict[str, str]:
         """Return all that a tool gets to see of the environment."""

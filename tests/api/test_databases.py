@@ -19,7 +19,7 @@ def test_it_tells_of_each_database_what_is_in_it_and_whether_vuls_reads_it(
     told = api.get("/api/databases").get_json()
 
     items = {item["name"]: item for item in told["items"]}
-    assert (told["vuls_version"], told["executor"]["state"], len(items)) == ("Vuls v0.26.0", "ok", 9)
+    assert (told["vuls_version"], told["executor"]["state"], len(items)) == ("Vuls v0.26.0", "ok", 10)
     assert items["gost_debian"] | {"size_bytes": 0, "tasks": []} == {
         "name": "gost_debian",
         "label": "GOST Debian",
@@ -30,6 +30,7 @@ def test_it_tells_of_each_database_what_is_in_it_and_whether_vuls_reads_it(
         "detects": True,
         "read": True,
         "why": "Vuls v0.26.0 reads it, and finds nothing on such hosts without it.",
+        "profile": "classic",
         "rows": 1,
         "fetched_at": "2026-01-01T00:00:00+00:00",
         "size_bytes": 0,
@@ -62,3 +63,34 @@ def test_a_database_that_is_not_read_may_be_scheduled(api: FlaskClient, installa
     }
 
     assert api.post("/api/scheduled-tasks/", json=body).status_code == 201
+
+
+def test_a_database_of_another_profile_is_refused_with_a_sentence(
+    api: FlaskClient, current: Installation
+) -> None:
+    body = {
+        "name": "NVD",
+        "task_type": "db_update",
+        "config": {"database_type": "nvd"},
+        "cron_expression": "0 2 1 * *",
+    }
+
+    refused = api.post("/api/scheduled-tasks/", json=body)
+    taken = api.post("/api/scheduled-tasks/", json=body | {"config": {"database_type": "vuls2"}})
+
+    (sentence,) = refused.get_json()["errors"]["config.database_type"]
+    assert refused.status_code == 422
+    assert "The executor's profile is current, whose Vuls does not read NVD Database" in sentence
+    assert (taken.status_code, taken.get_json()["config"]["database_type"]) == (201, "vuls2")
+
+
+def test_it_tells_the_profile_and_what_is_wrong_with_its_vuls(
+    api: FlaskClient, current: Installation
+) -> None:
+    current.add_version("v0.26.0")
+
+    told = api.get("/api/databases").get_json()
+
+    assert told["profile"] == "current"
+    assert told["misfit"].startswith("The executor's profile is current, and Vuls v0.26.0 does not know")
+    assert {item["name"] for item in told["items"] if item["profile"] == "current"} == {"vuls2"}

@@ -29,6 +29,7 @@ DOCKER = {
         ({"EXECUTOR_MAX_JOBS": "two"}, "EXECUTOR_MAX_JOBS is 'two'"),
         ({"EXECUTOR_KEEP_JOBS_DAYS": "-1"}, "EXECUTOR_KEEP_JOBS_DAYS is '-1'"),
         ({"EXECUTOR_ENGINE": "podman"}, "EXECUTOR_ENGINE is 'podman'; write local or docker"),
+        ({"EXECUTOR_PROFILE": "new"}, "EXECUTOR_PROFILE is 'new'; write classic or current"),
         ({**DOCKER, "EXECUTOR_WORK_DIR": ""}, "EXECUTOR_WORK_DIR is not set"),
         ({**DOCKER, "EXECUTOR_JOBS_VOLUME": ""}, "EXECUTOR_JOBS_VOLUME is not set"),
         ({**DOCKER, "EXECUTOR_SSH_VOLUME": "ssh"}, "go together"),
@@ -71,7 +72,13 @@ def test_relative_paths_become_absolute_as_vuls_needs_them(variables: dict[str, 
 
 
 def test_a_runner_comes_to_the_same_settings(variables: dict[str, str]) -> None:
-    given = {**variables, **DOCKER, "EXECUTOR_DOCKER_CPUS": "0.5", "DOCKER_HOST": "tcp://proxy:2375"}
+    given = {
+        **variables,
+        **DOCKER,
+        "EXECUTOR_PROFILE": "current",
+        "EXECUTOR_DOCKER_CPUS": "0.5",
+        "DOCKER_HOST": "tcp://proxy:2375",
+    }
 
     settings = config.settings(given)
 
@@ -82,7 +89,7 @@ def test_the_images_have_the_versions_of_the_tools_that_are_built() -> None:
     tools = Path(config.__file__).parent / "tools"
     build, module = (tools / "build").read_text(), (tools / "vuls" / "go.mod").read_text()
 
-    for tool, image in config.IMAGES.items():
+    for tool, image in config.IMAGES["classic"].items():
         version = image.rpartition(":")[2]
         assert f"{tool} {version}" in (
             module.replace("github.com/future-architect/", "") if tool == "vuls" else build

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from executor.catalogue import SECTIONS
 from executor.databases import DatabaseFolder
 from executor.errors import CancelledError, StepError
 from tests.executor.callers import until
@@ -159,7 +160,7 @@ def test_a_report_and_a_swap_exclude_each_other(folder: DatabaseFolder) -> None:
     waiting = threading.Event()
     swap = threading.Thread(target=folder.update, args=("gost_debian", filled(11), waiting.set))
 
-    with folder.reading(go_on) as live:
+    with folder.reading(SECTIONS["classic"], go_on) as live:
         swap.start()
         assert waiting.wait(10)
         while_reading = rows(folder)
@@ -173,7 +174,8 @@ def test_two_reports_read_side_by_side(folder: DatabaseFolder) -> None:
     def must_not_wait() -> None:
         raise AssertionError
 
-    with folder.reading(must_not_wait) as one, folder.reading(must_not_wait) as other:
+    sections = SECTIONS["classic"]
+    with folder.reading(sections, must_not_wait) as one, folder.reading(sections, must_not_wait) as other:
         assert one == other == {}
 
 
@@ -200,7 +202,7 @@ def test_one_who_waits_for_a_lock_can_be_cancelled(folder: DatabaseFolder) -> No
     def cancelled() -> None:
         raise CancelledError
 
-    with folder.reading(go_on), pytest.raises(CancelledError):
+    with folder.reading(SECTIONS["classic"], go_on), pytest.raises(CancelledError):
         folder.update("gost_debian", filled(1), cancelled)
 
     until(lambda: list(folder.staging.iterdir()) == [])

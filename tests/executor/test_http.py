@@ -65,6 +65,22 @@ def test_health_with_a_wrong_key_is_refused(call: Caller) -> None:
     assert status == 401
 
 
+def test_health_tells_the_profile_and_what_is_wrong_with_its_vuls(
+    variables: dict[str, str], start: Callable[[], Flask], fakes: FakeTools
+) -> None:
+    variables["EXECUTOR_PROFILE"] = "current"
+    (fakes.folder / "current").mkdir()
+    fakes.write("current/vuls", "#!/bin/sh\n")
+    fakes.write("current/versions.json", '{"vuls": "v0.26.0"}')
+    call = caller_of(start())
+
+    _, health = call("GET", "/health")
+
+    assert (health["profile"], list(health["tools"])) == ("current", ["vuls"])
+    assert "Vuls v0.26.0 does not know its database, vuls2" in health["misfit"]
+    assert call("POST", "/database/update", {"job_id": UNKNOWN, "database": "nvd"})[0] == 422
+
+
 def test_while_a_key_is_replaced_both_are_good(variables: dict[str, str], start: Callable[[], Flask]) -> None:
     variables["EXECUTOR_API_KEY"] = f"{KEY},{'n' * 32}"
     call = caller_of(start())

@@ -89,6 +89,24 @@ def test_all_stands_for_the_nine_databases() -> None:
     )
 
 
+def test_all_stands_for_vuls2_alone_under_the_current_profile() -> None:
+    assert kinds.database_request({**UPDATE, "database": "all"}, "current").steps == ["vuls2"]
+
+
+@pytest.mark.parametrize(("database", "profile"), [("nvd", "current"), ("vuls2", "classic")])
+def test_a_database_that_the_profiles_vuls_does_not_read_is_refused(database: str, profile: str) -> None:
+    with pytest.raises(
+        kinds.InvalidError, match=f"profile is {profile}, whose Vuls does not read {database}"
+    ):
+        kinds.database_request({**UPDATE, "database": database}, profile)
+
+
+def test_vuls_is_told_where_its_own_database_is_and_not_to_fetch_it() -> None:
+    text = kinds.server_config(SHARED, "plain", "fast", {"vuls2": Path("/live/vuls2.db")})
+
+    assert tomllib.loads(text)["vuls2"] == {"Path": "/live/vuls2.db", "SkipUpdate": True}
+
+
 def test_a_servers_config_holds_nothing_of_the_others() -> None:
     text = kinds.server_config(SHARED, "odd name", "fast", {"gost": Path("/live/gost.sqlite3")})
 

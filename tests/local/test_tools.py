@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from executor.config import IMAGES
 from tests.local.conftest import ROOT, eventually
 from vulsweb.local import settings, tools
 
@@ -120,3 +121,20 @@ def test_a_machine_with_all_tools_is_told_nothing(tmp_path: Path) -> None:
         (tmp_path / name).touch(mode=0o755)
 
     assert tools.advice(found) is None
+
+
+def test_the_current_profile_has_a_vuls_of_its_own(environ: dict[str, str], tmp_path: Path) -> None:
+    found = settings.read({**environ, "EXECUTOR_PROFILE": "current"})
+
+    before, built, after = (
+        tools.advice(found),
+        build({**environ, "EXECUTOR_PROFILE": "current"}),
+        tools.advice(found),
+    )
+
+    assert str(before).endswith("for lack of vuls: run `EXECUTOR_PROFILE=current make tools`.")
+    assert built.returncode == 0, built.stderr
+    assert after is None
+    assert not (tmp_path / "tools" / "vuls").exists()
+    version = IMAGES["current"]["vuls"].rpartition(":")[2]
+    assert json.loads((tmp_path / "tools" / "current" / "versions.json").read_text()) == {"vuls": version}

@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import trustme
 
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
 
 class Fault(enum.Enum):
     """What goes wrong with every document from now on."""
@@ -175,6 +177,9 @@ class _Handler(BaseHTTPRequestHandler):
     def reply(self, status: HTTPStatus, body: bytes, with_body: bool) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
+        if "/manifests/" in self.path:
+            # A registry's clients ask what it is.
+            self.send_header("Content-Type", MANIFEST)
         self.end_headers()
         if not with_body:
             return

@@ -2,22 +2,25 @@
 
 import pytest
 
-from executor import databases as executors
+from executor import catalogue as executors
 from vulsweb.vuls import databases as catalogue
-from vulsweb.vuls.databases import DatabaseType
+from vulsweb.vuls.databases import DatabaseType, Profile
 
 ENTRIES = {entry.name: entry for entry in catalogue.CATALOGUE}
 
 
 def test_every_database_stands_in_it_once() -> None:
     assert list(ENTRIES) == [name for name in DatabaseType if name is not DatabaseType.ALL]
-    assert len(ENTRIES) == len(catalogue.CATALOGUE) == 9
+    assert len(ENTRIES) == len(catalogue.CATALOGUE) == 10
 
 
-def test_the_executor_fetches_the_same_with_the_same_tools_into_the_same_files() -> None:
-    ours = {entry.name.value: (entry.tool, entry.file) for entry in catalogue.CATALOGUE}
+def test_the_executor_fetches_the_same_with_the_same_tools_into_the_same_files_for_the_same_profiles() -> (
+    None
+):
+    ours = {entry.name.value: (entry.tool, entry.file, entry.profile) for entry in catalogue.CATALOGUE}
 
-    assert ours == {name: (each.tool, each.file) for name, each in executors.CATALOGUE.items()}
+    assert ours == {name: (each.tool, each.file, each.profile) for name, each in executors.CATALOGUE.items()}
+    assert set(Profile) == set(executors.PROFILES)
 
 
 @pytest.mark.parametrize(
@@ -42,16 +45,53 @@ def test_each_is_read_up_to_one_version_of_vuls(name: str, last: str, next_one: 
 
 
 def test_the_vuls_that_is_built_here_reads_all_but_two() -> None:
-    unread = set(ENTRIES) - {entry.name for entry in catalogue.read_by(catalogue.CLASSIC)}
+    read = {entry.name for entry in catalogue.read_by(catalogue.CLASSIC)}
+    classic = {entry.name for entry in catalogue.of_profile(Profile.CLASSIC)}
 
-    assert unread == {DatabaseType.UBUNTU, DatabaseType.DEBIAN}
-
-
-def test_vuls_0_40_reads_none_of_them() -> None:
-    assert catalogue.read_by((0, 40, 1)) == ()
+    assert classic - read == {DatabaseType.UBUNTU, DatabaseType.DEBIAN}
+    assert DatabaseType.VULS2 not in read
 
 
-@pytest.mark.parametrize(("vuls", "instead"), [("v0.26.0", "GOST Ubuntu"), ("v0.37.0", "its vuls2 database")])
+def test_vuls_0_40_reads_its_own_alone() -> None:
+    assert catalogue.read_by((0, 40, 1)) == catalogue.of_profile(Profile.CURRENT)
+
+
+@pytest.mark.parametrize("name", [name for name in DatabaseType if name is not DatabaseType.ALL])
+def test_each_is_in_vain_under_the_other_profile_and_the_executor_says_the_same(name: DatabaseType) -> None:
+    own, other = (
+        (Profile.CURRENT, Profile.CLASSIC)
+        if name is DatabaseType.VULS2
+        else (Profile.CLASSIC, Profile.CURRENT)
+    )
+
+    assert catalogue.in_vain(name, own) is None is executors.in_vain(name, own)
+    assert executors.in_vain(name, other)
+    assert catalogue.reading(ENTRIES[name], "v0.26.0", other).why == catalogue.in_vain(name, other)
+
+
+@pytest.mark.parametrize(
+    ("profile", "vuls", "said"),
+    [
+        ("classic", "v0.26.0", None),
+        ("classic", "v0.28.1", None),
+        ("classic", "v0.29.0", "reads only some of its databases"),
+        ("classic", "v0.40.1", "reads none of its databases"),
+        ("current", "v0.40.0", None),
+        ("current", "v0.39.3", "reads for some systems alone its database"),
+        ("current", "v0.26.0", "does not know its database"),
+        ("current", None, None),
+        ("classic", "latest", None),
+    ],
+)
+def test_a_vuls_that_does_not_go_with_the_profile_is_said_so(
+    profile: str, vuls: str | None, said: str | None
+) -> None:
+    told = executors.misfit(profile, vuls)
+
+    assert (told is None) if said is None else (said in str(told))
+
+
+@pytest.mark.parametrize(("vuls", "instead"), [("v0.26.0", "GOST Ubuntu"), ("v0.37.0", "Vuls2 Database")])
 def test_what_is_not_read_is_said_with_what_is_read_instead(vuls: str, instead: str) -> None:
     assert catalogue.reading(ENTRIES[DatabaseType.UBUNTU], vuls).why == (
         f"Vuls {vuls} does not read it; fetching it would be in vain. It looks into {instead} instead."
@@ -91,18 +131,17 @@ def test_versions_are_read_in_the_ways_in_which_they_are_written(
         ("ubuntu", (0, 26, 0), ["gost_ubuntu"]),
         ("ubuntu", (0, 23, 0), ["gost_ubuntu"]),
         ("rocky", (0, 28, 1), ["redhat"]),
-        ("rocky", (0, 29, 0), []),
+        ("rocky", (0, 29, 0), ["vuls2"]),
+        ("debian", (0, 38, 6), ["gost_debian"]),
+        ("debian", (0, 39, 0), ["vuls2"]),
+        ("suse", (0, 40, 1), ["vuls2"]),
         ("amazon", (0, 37, 0), ["amazon"]),
         ("alpine", None, ["alpine"]),
         ("windows", (0, 26, 0), []),
+        ("oracle", None, []),
     ],
 )
 def test_a_family_needs_what_its_vuls_looks_into(
     family: str, vuls: tuple[int, int, int] | None, names: list[str]
 ) -> None:
     assert list(catalogue.needed(family, vuls)) == names
-
-
-def test_some_families_are_covered_by_none() -> None:
-    assert catalogue.is_covered("centos")
-    assert not catalogue.is_covered("oracle")

@@ -73,7 +73,7 @@ def test_it_shows_each_database_with_whether_vuls_reads_it(
 ) -> None:
     page = flat(signed_in.get("/databases/").text)
 
-    assert page.count('<tr id="database-') == 9
+    assert page.count('<tr id="database-') == 10
     assert page.count("Reads it</span>") == 7
     assert "Vuls v0.26.0 does not read it; fetching it would be in vain." in row(signed_in, "ubuntu")
 
@@ -198,7 +198,7 @@ def test_hosts_that_no_database_covers_are_named(
     assert "1 host of oracle :" in flat(re.sub("<[^>]*>", " ", signed_in.get("/databases/").text))
 
 
-def test_hosts_that_a_newer_vuls_serves_from_its_own_database_are_named(
+def test_hosts_that_a_vuls_looks_up_in_another_profiles_database_are_named(
     signed_in: FlaskClient, vuls: Installation, add_result: AddResult
 ) -> None:
     vuls.add_version("v0.37.0")
@@ -206,7 +206,53 @@ def test_hosts_that_a_newer_vuls_serves_from_its_own_database_are_named(
 
     page = flat(re.sub("<[^>]*>", " ", signed_in.get("/databases/").text))
 
-    assert "1 host of ubuntu need none of these. Vuls v0.37.0 looks into a database of its own" in page
+    assert "profile is classic, and Vuls v0.37.0 reads only some of its databases." in page
+    assert "Set EXECUTOR_PROFILE=classic with a Vuls up to v0.28" in page
+    assert "1 host of ubuntu cannot be looked up. Vuls v0.37.0 looks into a database there that is" in page
+
+
+def test_under_the_current_profile_one_database_serves_all(
+    signed_in: FlaskClient, current: Installation, add_result: AddResult, make_task: MakeTask
+) -> None:
+    make_task(name="Monthly", task_type="db_update", database_type="all")
+    add_result("debian")
+    add_result("amazon")
+
+    page = flat(re.sub("<[^>]*>", " ", signed_in.get("/databases/").text))
+
+    assert "Reads it Finds nothing without it." in row(signed_in, "vuls2")
+    assert "All 2 scanned hosts" in row(signed_in, "vuls2")
+    assert "profile is current, whose Vuls does not read NVD" in row(signed_in, "nvd")
+    assert "cannot be looked up" not in page
+    assert page.count("Reads it") == 1
+    assert ("Monthly" in row(signed_in, "vuls2"), "Monthly" in row(signed_in, "nvd")) == (True, False)
+
+
+def test_a_task_for_a_database_of_another_profile_is_refused(
+    signed_in: FlaskClient, current: Installation
+) -> None:
+    form = {"name": "NVD", "task_type": "db_update", "database_type": "nvd", "cron_expression": "0 2 * * *"}
+
+    refused = signed_in.post("/tasks/", data=form)
+
+    assert refused.status_code == 422
+    assert "whose Vuls does not read NVD Database; fetching it would be in vain." in flat(
+        refused.text
+    ).replace("&#39;", "'")
+    assert signed_in.post("/tasks/", data=form | {"database_type": "all"}).status_code == 303
+
+
+def test_a_task_that_was_there_before_the_profile_says_that_it_is_in_vain_and_can_be_changed(
+    signed_in: FlaskClient, current: Installation, make_task: MakeTask
+) -> None:
+    task = make_task(name="Old", task_type="db_update", database_type="nvd")
+    form = {"name": "Old", "task_type": "db_update", "database_type": "nvd", "cron_expression": "0 2 * * *"}
+
+    page = signed_in.get(f"/tasks/{task.id}").text
+
+    assert 'hx-get="/databases/hint?database_type=nvd"' in page
+    assert "would be in vain" in signed_in.get("/databases/hint?database_type=nvd").text
+    assert signed_in.post(f"/tasks/{task.id}", data=form).status_code == 303
 
 
 def test_a_vuls_without_a_version_is_said_so_and_nothing_is_claimed(

@@ -10,7 +10,7 @@ from marshmallow import Schema, fields, pre_dump
 from vulsweb import databases
 from vulsweb.api.schemas import PartOut
 from vulsweb.databases import Databases, Line
-from vulsweb.vuls.databases import DatabaseType
+from vulsweb.vuls.databases import DatabaseType, Profile
 
 bp = Blueprint("api_databases", __name__, url_prefix="/api/databases", description=__doc__)
 NOT_TOLD = "Null while the executor does not answer."
@@ -55,6 +55,12 @@ class KnownDatabaseOut(Schema):
         metadata={"description": "Whether the Vuls that runs reads it; null: its version is not known."},
     )
     why = fields.String(required=True)
+    profile = fields.Enum(
+        Profile,
+        by_value=True,
+        required=True,
+        metadata={"description": "Of which Vuls reads it."},
+    )
     rows = fields.Integer(required=True, allow_none=True, metadata={"description": NOT_TOLD})
     fetched_at = fields.AwareDateTime(required=True, allow_none=True)
     size_bytes = fields.Integer(required=True, allow_none=True, metadata={"description": NOT_TOLD})
@@ -85,6 +91,7 @@ class KnownDatabaseOut(Schema):
             "detects": entry.detects,
             "read": line.reading.read,
             "why": line.reading.why,
+            "profile": entry.profile,
             "rows": held.rows if held else None,
             "fetched_at": held.fetched_at if held else None,
             "size_bytes": held.size_bytes if held else None,
@@ -102,6 +109,13 @@ class DatabasesOut(Schema):
     executor = fields.Nested(PartOut, required=True)
     vuls_version = fields.String(
         required=True, allow_none=True, attribute="vuls", metadata={"description": "Such as `Vuls v0.26.0`."}
+    )
+    profile = fields.Enum(
+        Profile, by_value=True, required=True, allow_none=True, metadata={"description": NOT_TOLD}
+    )
+    misfit = fields.String(
+        required=True,
+        metadata={"description": "What is wrong where Vuls does not go with the profile; else empty."},
     )
     items = fields.List(fields.Nested(KnownDatabaseOut), required=True, attribute="lines")
     uncovered = fields.Dict(

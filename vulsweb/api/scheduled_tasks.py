@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Response, url_for
+from flask import Response, current_app, url_for
 from flask_login import current_user
 from flask_smorest import Blueprint
 from werkzeug.exceptions import NotFound
 
-from vulsweb import runs, tasks, worker
+from vulsweb import databases, runs, tasks, worker
 from vulsweb.api.paging import page_of, stream
 from vulsweb.api.schemas import HistoryQuery, RunOut, RunStream, TaskIn, TaskOut, TaskPage, TaskQuery
 from vulsweb.extensions import db
@@ -46,6 +46,7 @@ def index(query: dict[str, Any]) -> dict[str, Any]:
 @bp.response(201, TaskOut)
 def create(body: dict[str, Any]) -> tuple[ScheduledTask, dict[str, str]]:
     """Create a new task."""
+    databases.check_pair(current_app.config, _values(body), datetime.now(UTC))
     task = tasks.create(_values(body), datetime.now(UTC))
     db.session.commit()
     return task, {"Location": url_for("api_scheduled_tasks.show", task_id=task.id)}
@@ -64,6 +65,7 @@ def show(task_id: int) -> ScheduledTask:
 def update(body: dict[str, Any], task_id: int) -> ScheduledTask:
     """Update a scheduled task; its history stays."""
     task = _task_or_404(task_id)
+    databases.check_pair(current_app.config, _values(body), datetime.now(UTC), task)
     tasks.change(task, _values(body), datetime.now(UTC))
     db.session.commit()
     return task

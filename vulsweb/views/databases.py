@@ -9,7 +9,7 @@ from flask_login import login_required
 from vulsweb import databases
 from vulsweb.databases import Databases
 from vulsweb.views import live
-from vulsweb.vuls.databases import DatabaseType
+from vulsweb.vuls.databases import PAIRS, DatabaseType
 
 bp = Blueprint("databases", __name__, url_prefix="/databases")
 
@@ -19,7 +19,7 @@ bp = Blueprint("databases", __name__, url_prefix="/databases")
 def index() -> ResponseReturnValue:
     """Show every database of the catalogue."""
     found = _read()
-    return render_template("databases/index.html", found=found, seen=_key(found))
+    return render_template("databases/index.html", found=found, seen=_key(found), pairs=PAIRS)
 
 
 @bp.get("/live")
@@ -27,7 +27,7 @@ def index() -> ResponseReturnValue:
 def live_part() -> ResponseReturnValue:
     """Return the databases when something about them has changed."""
     found = _read()
-    return live.fragment("databases/_live.html", _key(found), found=found)
+    return live.fragment("databases/_live.html", _key(found), found=found, pairs=PAIRS)
 
 
 @bp.get("/hint")
@@ -50,7 +50,7 @@ def _key(found: Databases) -> str:
         for line in found.lines
     ]
     facts = [(line.held, line.reading, line.hosts, line.fetch) for line in found.lines]
-    return live.key(found.executor, found.uncovered, found.moved, facts, tasks)
+    return live.key(found.executor, found.uncovered, found.moved, found.profile, found.misfit, facts, tasks)
 
 
 def _now() -> datetime:

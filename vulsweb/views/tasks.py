@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, current_app, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
-from vulsweb import hosts, runs, schedules, targets, tasks, worker
+from vulsweb import databases, hosts, runs, schedules, targets, tasks, worker
 from vulsweb.extensions import db
 from vulsweb.models import Absence, Overlap, ScheduledTask, TaskType, Trigger
 from vulsweb.views import forms, live, stretches, words
@@ -47,6 +47,7 @@ def create() -> ResponseReturnValue:
     """Keep a new task."""
     values = forms.posted(request.form)
     try:
+        databases.check_pair(current_app.config, values, datetime.now(UTC))
         task = tasks.create(values, datetime.now(UTC))
     except tasks.InvalidTask as error:
         db.session.rollback()
@@ -113,6 +114,7 @@ def change(task_id: int) -> ResponseReturnValue:
     task = task_or_404(task_id)
     values = forms.posted(request.form)
     try:
+        databases.check_pair(current_app.config, values, datetime.now(UTC), task)
         tasks.change(task, values, datetime.now(UTC))
     except tasks.InvalidTask as error:
         db.session.rollback()

@@ -10,6 +10,13 @@ from dataclasses import dataclass
 Version = tuple[int, int, int]
 
 
+class Profile(enum.StrEnum):
+    """A generation of Vuls, with the databases that it reads; the executor's setting chooses one."""
+
+    CLASSIC = "classic"
+    CURRENT = "current"
+
+
 class DatabaseType(enum.StrEnum):
     """A database that can be updated, or all of them."""
 
@@ -23,6 +30,7 @@ class DatabaseType(enum.StrEnum):
     GOST_UBUNTU = "gost_ubuntu"
     GOST_DEBIAN = "gost_debian"
     GOST_REDHAT = "gost_redhat"
+    VULS2 = "vuls2"
 
     @property
     def label(self) -> str:
@@ -41,6 +49,7 @@ _LABELS = {
     DatabaseType.GOST_UBUNTU: "GOST Ubuntu",
     DatabaseType.GOST_DEBIAN: "GOST Debian",
     DatabaseType.GOST_REDHAT: "GOST Red Hat",
+    DatabaseType.VULS2: "Vuls2 Database",
 }
 
 
@@ -54,7 +63,13 @@ class Entry:
     file: str  # holds it, perhaps with others
     families: tuple[str, ...]  # as results name them; none: every one
     detects: bool  # without it nothing is found there; else it adds to what others find
-    unread_from: Version  # the first Vuls that does not look into it
+    unread_from: Version | None = None  # the first Vuls that does not look into it any more
+    read_from: Version = (0, 0, 0)  # the first that does
+    profile: Profile = Profile.CLASSIC
+
+    def is_read_by(self, vuls: Version) -> bool:
+        """Say whether this Vuls looks into it at all."""
+        return self.read_from <= vuls and (self.unread_from is None or vuls < self.unread_from)
 
     def serves(self, family: str) -> bool:
         """Say whether it holds anything about hosts of the family."""
@@ -147,9 +162,36 @@ CATALOGUE = (
         detects=False,
         unread_from=(0, 39, 0),
     ),
+    Entry(
+        DatabaseType.VULS2,
+        "All that Vuls knows since v0.40, in a file of its own: packages of every system, scores, exploits.",
+        "vuls",
+        "vuls2.db",
+        (),
+        detects=True,
+        read_from=(0, 29, 0),
+        profile=Profile.CURRENT,
+    ),
 )
+# The first Vuls that finds a family's flaws in vuls2; all others came with the last.
+_MOVED: dict[str, Version] = {
+    **dict.fromkeys(_REDHATS, (0, 29, 0)),
+    **dict.fromkeys(("oracle", "alpine"), (0, 33, 0)),
+    "ubuntu": (0, 33, 3),
+    "fedora": (0, 35, 0),
+    "amazon": (0, 38, 6),
+    **dict.fromkeys(_DEBIANS, (0, 39, 0)),
+    "windows": (0, 39, 3),
+}
+_ALL_MOVED: Version = (0, 40, 0)
 # Taken where a Vuls does not say its version, as one built from source: these are what we build.
 CLASSIC: Version = (0, 26, 0)
+CURRENT: Version = (0, 40, 1)
+# What to do where an executor's Vuls and its profile are no pair.
+PAIRS = (
+    "Set EXECUTOR_PROFILE=classic with a Vuls up to v0.28, or EXECUTOR_PROFILE=current with v0.40 or later,"
+    " and start the executor again; then run a Database Update."
+)
 _VERSION = re.compile(r"v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})(?![\d.])")
 
 
@@ -166,7 +208,12 @@ def named(vuls: Version) -> str:
 
 def read_by(vuls: Version) -> tuple[Entry, ...]:
     """Return the databases that this Vuls looks into."""
-    return tuple(entry for entry in CATALOGUE if vuls < entry.unread_from)
+    return tuple(entry for entry in CATALOGUE if entry.is_read_by(vuls))
+
+
+def usual(profile: Profile | None) -> Version:
+    """Return the Vuls that is taken to run where it does not tell its version."""
+    return CURRENT if profile is Profile.CURRENT else CLASSIC
 
 
 def needed(family: str, vuls: Version | None) -> tuple[DatabaseType, ...]:
@@ -174,20 +221,45 @@ def needed(family: str, vuls: Version | None) -> tuple[DatabaseType, ...]:
 
     Without a version they are those that a classic Vuls needs.
     """
-    return tuple(entry.name for entry in read_by(vuls or CLASSIC) if entry.detects and entry.serves(family))
+    number = vuls or CLASSIC
+    if number >= _MOVED.get(family, _ALL_MOVED):
+        return (DatabaseType.VULS2,)
+    return tuple(
+        entry.name
+        for entry in read_by(number)
+        if entry.detects and entry.serves(family) and entry.name is not DatabaseType.VULS2
+    )
 
 
-def is_covered(family: str) -> bool:
-    """Say whether some Vuls finds flaws of `family` in one of these databases."""
-    return any(entry.detects and entry.serves(family) for entry in CATALOGUE)
+def of_profile(profile: Profile) -> tuple[Entry, ...]:
+    """Return the databases of a profile."""
+    return tuple(entry for entry in CATALOGUE if entry.profile is profile)
 
 
-def reading(entry: Entry, vuls: str | None) -> Reading:
-    """Say whether the Vuls of this version, in its own words, reads the database, and why."""
+def in_vain(name: DatabaseType, profile: Profile) -> str | None:
+    """Say why a database is of no use under a profile, or None where it is of its own."""
+    entry = next((each for each in CATALOGUE if each.name is name), None)
+    if entry is None or entry.profile is profile:
+        return None
+    return (
+        f"The executor's profile is {profile}, whose Vuls does not read {name.label}; fetching it would be in"
+        f" vain. It belongs to the profile {entry.profile}."
+    )
+
+
+def reading(entry: Entry, vuls: str | None, profile: Profile | None = None) -> Reading:
+    """Say whether the Vuls of this version, in its own words, reads the database, and why.
+
+    Under another profile than the database's it is not even told where that is.
+    """
+    if profile is not None and (why := in_vain(entry.name, profile)):
+        return Reading(read=False, why=why)
     number = version(vuls)
     if number is None:
         return Reading(None, "Which databases this Vuls reads is not known, since its version is not.")
-    if number >= entry.unread_from:
+    if number < entry.read_from:
+        return Reading(read=False, why=f"{named(number)} does not know it; fetching it would be in vain.")
+    if not entry.is_read_by(number):
         vain = "does not read it; fetching it would be in vain."
         return Reading(read=False, why=f"{named(number)} {vain} {_instead(entry, number)}")
     use = (
@@ -198,5 +270,5 @@ def reading(entry: Entry, vuls: str | None) -> Reading:
 
 def _instead(entry: Entry, vuls: Version) -> str:
     others = dict.fromkeys(name for family in entry.families for name in needed(family, vuls))
-    # Since v0.29 Vuls moved, family by family, to a database of its own, called vuls2.
+    # Since v0.29 Vuls moved, family by family, to a database of its own.
     return f"It looks into {' and '.join(each.label for each in others) or 'its vuls2 database'} instead."

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from vulsweb.vuls import databases as catalogue
+from vulsweb.vuls.databases import DatabaseType
 
 JSON_VERSION = 4
 TITLE_LENGTH = 300
@@ -165,14 +166,12 @@ def judge(result: ScanResult, databases: Collection[str]) -> tuple[Outcome, str 
 
 def _judge_databases(result: ScanResult, databases: Collection[str]) -> tuple[Outcome, str | None]:
     family, vuls = _one_line(result.family), catalogue.version(result.reported_by)
-    if not catalogue.is_covered(result.family):
-        return Outcome.PARTIAL, f"No database that we know of covers {family}."
+    if vuls is None and DatabaseType.VULS2.value in databases:
+        # One that tells no version, and was given its own database: it is of that profile.
+        vuls = catalogue.CURRENT
     needed = catalogue.needed(result.family, vuls)
-    if vuls and not needed:
-        return Outcome.PARTIAL, (
-            f"{catalogue.named(vuls)} looks for CVEs of {family} in its vuls2 database, of which Vuls Web"
-            " knows nothing, so something may be missing."
-        )
+    if not needed:
+        return Outcome.PARTIAL, f"No database that we know of covers {family}."
     missing = [name.label for name in needed if name.value not in databases]
     if missing:
         return Outcome.PARTIAL, (

@@ -1,0 +1,313 @@
+"""Databases carried from one executor to another: the same checks as a fetch, and all or nothing."""
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from executor import kinds
+from executor.carry import main
+from executor.catalogue import SECTIONS
+from executor.databases import DatabaseFolder
+from tests import vuls2
+from tests.executor.callers import until
+from tests.executor.test_databases import filled, go_on
+from tests.executor.test_vuls2 import tools
+from tests.mirror.documents import shipped_documents
+from tests.mirror.server import mirror
+from tests.vuls2 import FLAWS
+
+__all__ = ["tools"]
+
+
+@pytest.fixture(scope="session")
+def real(tools_dir: Path, tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an executor that fetched with the real tools, and has a vuls2 database too."""
+    folder = DatabaseFolder(tmp_path_factory.mktemp("there"))
+    with mirror(shipped_documents()) as feeds:
+        environment = {
+            "HTTPS_PROXY": feeds.proxy_url,
+            "HTTP-PROXY": feeds.proxy_url,
+            "SSL_CERT_FILE": str(feeds.ca_file),
+            "HOME": str(folder.folder),
+            "PATH": "/usr/bin:/bin",
+        }
+
+        def fetch(name: str) -> Callable[[Path], None]:
+            def run(path: Path) -> None:
+                command = kinds.fetch_command(name, path, 60)
+                words = [str(tools_dir / command.tool), *command.arguments]
+                subprocess.run(words, env=environment, check=True, capture_output=True)
+
+            return run
+
+        for name in ("gost_debian", "nvd"):
+            folder.update(name, fetch(name), go_on)
+    folder.update("vuls2", lambda path: vuls2.make(tools / "vuls2", path, FLAWS), go_on)
+    shutil.rmtree(folder.staging / "vuls2.db-extracted")
+    return folder.folder
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> DatabaseFolder:
+    """The databases of an executor without internet."""
+    return DatabaseFolder(tmp_path / "here")
+
+
+def carry(folder: DatabaseFolder, *words: str | Path) -> int:
+    return main(["--databases", str(folder.folder), *map(str, words)])
+
+
+def state(folder: DatabaseFolder) -> dict[str, Any]:
+    return {path.name: path.read_bytes() for path in folder.folder.iterdir() if path.is_file()}
+
+
+def test_what_is_carried_out_comes_in_with_its_rows_and_times(
+    real: Path, here: DatabaseFolder, tmp_path: Path
+) -> None:
+    there = DatabaseFolder(real)
+
+    assert carry(there, "export", tmp_path / "databases.tar") == 0
+    assert carry(here, "import", tmp_path / "databases.tar") == 0
+
+    assert here.present() == there.present()
+    assert set(here.present()) == {"gost_debian", "nvd", "vuls2"}
+    assert list(here.staging.iterdir()) == []
+
+
+@pytest.mark.parametrize("file", ["gost.sqlite3", "cve.sqlite3", "vuls2.db"])
+def test_one_file_by_its_own_name_comes_in_alone(real: Path, here: DatabaseFolder, file: str) -> None:
+    assert carry(here, "import", real / file) == 0
+
+    assert [path.name for path in here.folder.iterdir() if path.is_file()] == [file]
+
+
+def test_a_folder_comes_in_without_what_else_is_in_it(real: Path, here: DatabaseFolder) -> None:
+    assert carry(here, "import", real) == 0
+
+    assert here.present() == DatabaseFolder(real).present()
+
+
+def test_an_archive_comes_in_by_standard_input_and_goes_out_by_standard_output(
+    real: Path, here: DatabaseFolder
+) -> None:
+    command = [sys.executable, "-m", "executor.carry", "--databases"]
+    root = Path(__file__).parents[2]
+    out = subprocess.run([*command, str(real), "export", "-"], capture_output=True, cwd=root, check=True)
+    settings = {**os.environ, "EXECUTOR_DATABASES_DIR": str(here.folder)}
+
+    words = [*command[:-1], "import", "-"]
+    done = subprocess.run(words, input=out.stdout, capture_output=True, cwd=root, env=settings, check=True)
+
+    assert here.present() == DatabaseFolder(real).present()
+    assert b"vuls2: 6 rows, fetched 20" in done.stderr
+
+
+def cut(path: Path, part: float) -> None:
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
+
+
+def overwrite(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 8192] = os.urandom(8192)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("file", ["gost.sqlite3", "vuls2.db"])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: cut(path, 0.5),
+        lambda path: cut(path, 0),
+        overwrite,
+        lambda path: path.write_text("<html>"),
+    ],
+    ids=["truncated", "empty", "corrupt", "a page of a proxy's"],
+)
+def test_a_spoilt_file_is_refused_with_a_sentence_and_changes_nothing(
+    real: Path,
+    here: DatabaseFolder,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    file: str,
+    spoil: Callable[[Path], None],
+) -> None:
+    carry(here, "import", real / file)
+    before = state(here)
+    spoilt = tmp_path / "spoilt"
+    shutil.copytree(real, spoilt)
+    spoil(spoilt / file)
+
+    # The sound ones beside it do not come in either.
+    assert carry(here, "import", spoilt) == 1
+
+    assert "nothing was changed" in capsys.readouterr().err
+    assert state(here) == before
+    assert list(here.staging.iterdir()) == []
+
+
+def test_an_archive_that_broke_off_is_refused(
+    real: Path, here: DatabaseFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = tmp_path / "databases.tar"
+    carry(DatabaseFolder(real), "export", archive)
+    cut(archive, 0.6)
+
+    assert carry(here, "import", archive) == 1
+
+    assert "is no whole archive" in capsys.readouterr().err
+    assert state(here) == {}
+
+
+def test_a_database_under_anothers_name_is_refused(
+    real: Path, here: DatabaseFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copyfile(real / "gost.sqlite3", tmp_path / "oval.sqlite3")
+    shutil.copyfile(real / "gost.sqlite3", tmp_path / "vuls2.db")
+
+    assert carry(here, "import", tmp_path / "oval.sqlite3") == 1
+    assert "oval.sqlite3 holds no rows" in capsys.readouterr().err
+    assert carry(here, "import", tmp_path / "vuls2.db") == 1
+    assert "vuls2.db is damaged (it is no bbolt file)" in capsys.readouterr().err
+    assert state(here) == {}
+
+
+def test_one_that_collapsed_does_not_take_the_place_of_a_full_one(
+    here: DatabaseFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here.update("gost_debian", filled(100), go_on)
+    before = state(here)
+    filled(10)(tmp_path / "gost.sqlite3")
+
+    assert carry(here, "import", tmp_path / "gost.sqlite3") == 1
+
+    assert "would shrink from 100 to 10 rows" in capsys.readouterr().err
+    assert state(here) == before
+
+
+def test_the_time_of_the_fetch_stays(here: DatabaseFolder, tmp_path: Path) -> None:
+    filled(10)(tmp_path / "gost.sqlite3")
+
+    carry(here, "import", tmp_path / "gost.sqlite3")
+
+    assert here.present()["gost_debian"]["fetched_at"] == "2025-05-05T01:02:03Z"
+
+
+def test_it_waits_for_a_report_that_reads_and_says_so(
+    here: DatabaseFolder, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    filled(10)(tmp_path / "gost.sqlite3")
+    importing = threading.Thread(target=carry, args=(here, "import", tmp_path / "gost.sqlite3"))
+
+    with here.reading(SECTIONS["classic"], go_on):
+        importing.start()
+        said = until(lambda: capfd.readouterr().err or None)
+        assert state(here) == {}
+    importing.join()
+
+    assert "Waiting" in said
+    assert set(state(here)) == {"gost.sqlite3"}
+
+
+@pytest.mark.parametrize("name", ["../../gost.sqlite3", "/etc/evil/gost.sqlite3"])
+def test_no_archive_writes_where_it_wants_to(here: DatabaseFolder, tmp_path: Path, name: str) -> None:
+    filled(10)(tmp_path / "made")
+    archive = tmp_path / "evil.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.add(tmp_path / "made", name)
+        link = tarfile.TarInfo("cve.sqlite3")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link, io.BytesIO())
+
+    assert carry(here, "import", archive) == 0
+
+    assert set(state(here)) == {"gost.sqlite3"}
+
+
+@pytest.mark.parametrize("what", ["nothing-there.tar", "notes.txt"])
+def test_what_is_none_of_them_is_refused(
+    here: DatabaseFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    (tmp_path / "notes.txt").write_text("Buy milk.")
+
+    assert carry(here, "import", tmp_path / what) == 1
+
+    assert "nothing was changed" in capsys.readouterr().err
+
+
+def test_an_executor_without_databases_has_nothing_to_carry(
+    here: DatabaseFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert carry(here, "export", tmp_path / "none.tar") == 1
+
+    assert "nothing to carry" in capsys.readouterr().err
+    assert not (tmp_path / "none.tar").exists()
+
+
+@pytest.fixture
+def command(here: DatabaseFolder, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """deploy/databases of a stack whose Compose runs the executor's command here."""
+    root = Path(__file__).parents[2]
+    deploy = tmp_path / "stack" / "deploy"
+    deploy.mkdir(parents=True)
+    shutil.copy(root / "deploy" / "databases", deploy)
+    (deploy / "compose").write_text(
+        '#!/bin/sh\n[ "$1 $2 $3 $4 $5" = "run --rm --no-deps -T executor" ] || exit 9\nshift 6\n'
+        f'cd "{root}" && EXECUTOR_DATABASES_DIR="{here.folder}" exec "{sys.executable}" "$@"\n'
+    )
+    (deploy / "compose").chmod(0o755)
+
+    def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [deploy / "databases", *words], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+
+    return run
+
+
+@pytest.mark.parametrize("how", ["archive", "folder", "files"])
+def test_the_stacks_command_takes_in_archives_folders_and_files(
+    real: Path,
+    here: DatabaseFolder,
+    command: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    how: str,
+) -> None:
+    if how == "archive":
+        carry(DatabaseFolder(real), "export", tmp_path / "there.tar")
+    sources: dict[str, list[str | Path]] = {
+        "archive": ["there.tar"],
+        "folder": [real],
+        "files": [*sorted(real.glob("*.*"))],
+    }
+
+    done = command("import", *sources[how])
+
+    assert done.returncode == 0, done.stderr
+    assert here.present() == DatabaseFolder(real).present()
+    assert command("export", "again.tar").returncode == 0
+    with tarfile.open(tmp_path / "again.tar") as archive:
+        assert sorted(archive.getnames()) == ["cve.sqlite3", "gost.sqlite3", "vuls2.db"]
+
+
+def test_the_stacks_command_fails_where_the_import_did(
+    real: Path, here: DatabaseFolder, command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    carry(DatabaseFolder(real), "export", tmp_path / "there.tar")
+    cut(tmp_path / "there.tar", 0.3)
+
+    done = command("import", "there.tar")
+
+    assert done.returncode == 1
+    assert "nothing was changed" in done.stderr
+    assert command("export", "none.tar").returncode == 1
+    assert not (tmp_path / "none.tar").exists()
