@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
 from vulsweb import inventory, system
+from vulsweb.executors import MAIN, Executor
 from vulsweb.extensions import db
 from vulsweb.models import ScheduledTask, TaskType
 from vulsweb.parts import Part, State
@@ -74,9 +75,9 @@ class Databases:
         return self.answers and not any(line.held and line.held.rows for line in self.lines)
 
 
-def read(config: Mapping[str, Any], now: datetime) -> Databases:
-    """Return how the databases stand, within some two seconds whether the executor answers or not."""
-    told = system.health(config["EXECUTORS"][0], now)
+def read(executor: Executor, now: datetime) -> Databases:
+    """Return how an executor's databases stand, within some two seconds whether it answers or not."""
+    told = system.health(executor, now)
     health = told if isinstance(told, Health) else None
     held = {database.name: database for database in health.databases} if health else {}
     vuls = health.vuls if health else None
@@ -90,13 +91,13 @@ def read(config: Mapping[str, Any], now: datetime) -> Databases:
             catalogue.reading(entry, vuls, profile),
             {family: count for family, count in families.items() if entry.serves(family)},
             updates[entry.name],
-            _fetch(entry.name, updates[entry.name]),
+            _fetch(entry.name, executor, updates[entry.name]),
         )
         for entry in catalogue.CATALOGUE
     ]
     needs = {family: catalogue.needed(family, version or catalogue.usual(profile)) for family in families}
     return Databases(
-        system.executor_part(told),
+        system.executor_part(told, executor),
         catalogue.named(version) if version else None,
         tuple(sorted(lines, key=lambda line: (not line.is_needed, line.reading.read is False))),
         {family: count for family, count in families.items() if not needs[family]},
@@ -136,7 +137,7 @@ def check_pair(
 
 
 def _updates(profile: Profile | None) -> dict[DatabaseType, list[ScheduledTask]]:
-    """Return the tasks that update each database, those that run next first; for all means: of the profile."""
+    """Return the tasks that update each database, those that run next first; "all" is all of the profile."""
     found = db.session.scalars(
         select(ScheduledTask)
         .where(ScheduledTask.task_type == TaskType.DB_UPDATE)
@@ -153,14 +154,16 @@ def _updates(profile: Profile | None) -> dict[DatabaseType, list[ScheduledTask]]
     }
 
 
-def _fetch(name: DatabaseType, tasks: Sequence[ScheduledTask]) -> Fetch | None:
+def _fetch(name: DatabaseType, executor: Executor, tasks: Sequence[ScheduledTask]) -> Fetch | None:
     # Runs are numbered in the order in which they were asked for.
     ran = [task.last_run for task in tasks if task.last_run is not None]
     run = max(ran, key=lambda each: each.id, default=None)
     if run is None:
         return None
     steps = (run.result_data or {}).get("databases", [])
-    step = next((each for each in steps if each["name"] == name), None)
+    # Runs from before there were several do not name it.
+    theirs = [each for each in steps if each.get("executor", MAIN) == executor.name]
+    step = next((each for each in theirs if each["name"] == name), None)
     at = run.completed_at or run.started_at or run.created_at
     if step is None:
         return Fetch(run.id, run.status.value, run.status.label, run.reason or "", at)

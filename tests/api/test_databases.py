@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 
+import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
-from tests.conftest import TOOLS, Installation
+from tests.conftest import EXECUTOR_KEY, TOOLS, Installation
+from vulsweb.executors import Executor
 from vulsweb.models import ScheduledTask
 
 
@@ -94,3 +97,18 @@ def test_it_tells_the_profile_and_what_is_wrong_with_its_vuls(
     assert told["profile"] == "current"
     assert told["misfit"].startswith("The executor's profile is current, and Vuls v0.26.0 does not know")
     assert {item["name"] for item in told["items"] if item["profile"] == "current"} == {"vuls2"}
+
+
+def test_of_several_executors_one_is_asked_by_name(
+    api: FlaskClient, app: Flask, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation.add_database()
+    away = Executor("dmz", "http://127.0.0.1:1", EXECUTOR_KEY, ("dmz",))
+    monkeypatch.setitem(app.config, "EXECUTORS", (*app.config["EXECUTORS"], away))
+
+    main, dmz = (api.get(f"/api/databases{query}").get_json() for query in ("", "?executor=dmz"))
+    unknown = api.get("/api/databases?executor=none")
+
+    assert (main["executor"]["state"], dmz["executor"]["state"]) == ("ok", "failed")
+    assert "It scans hosts with dmz." in dmz["executor"]["says"]
+    assert (unknown.status_code, unknown.get_json()["detail"]) == (422, "There is no executor 'none'.")

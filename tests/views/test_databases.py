@@ -10,8 +10,9 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from tests.conftest import NOW, TOOLS, Installation, executors_at
+from tests.conftest import EXECUTOR_KEY, NOW, TOOLS, Installation, executors_at
 from tests.views.conftest import MakeRun
+from vulsweb.executors import Executor
 from vulsweb.extensions import db
 from vulsweb.models import Host, Result, Role, RunStatus, ScheduledTask, User
 
@@ -342,3 +343,21 @@ def test_the_form_does_not_wait_for_the_hint(signed_in: FlaskClient, silence: No
 
     assert time.monotonic() - begun < 1
     assert re.search(r'hx-get="/databases/hint"\s+hx-include="#database_type"', page)
+
+
+def test_of_several_executors_each_has_its_page(
+    signed_in: FlaskClient, app: Flask, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation.add_database()
+    away = Executor("dmz", "http://127.0.0.1:1", EXECUTOR_KEY, ("dmz",))
+    monkeypatch.setitem(app.config, "EXECUTORS", (*app.config["EXECUTORS"], away))
+
+    page = signed_in.get("/databases/?executor=dmz").text
+
+    assert re.findall(r'href="/databases/\?executor=(\w+)"\s*(aria-current="page")?', page) == [
+        ("main", ""),
+        ("dmz", 'aria-current="page"'),
+    ]
+    assert "It scans hosts with dmz." in page
+    assert "/databases/live?executor=dmz" in page
+    assert signed_in.get("/databases/?executor=none").status_code == 404

@@ -3,13 +3,14 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import current_app
 from flask_smorest import Blueprint
 from marshmallow import Schema, fields, pre_dump
+from werkzeug.exceptions import UnprocessableEntity
 
-from vulsweb import databases
-from vulsweb.api.schemas import PartOut
+from vulsweb import databases, worker
+from vulsweb.api.schemas import PartOut, Strict
 from vulsweb.databases import Databases, Line
+from vulsweb.executors import MAIN
 from vulsweb.vuls.databases import DatabaseType, Profile
 
 bp = Blueprint("api_databases", __name__, url_prefix="/api/databases", description=__doc__)
@@ -126,11 +127,23 @@ class DatabasesOut(Schema):
     )
 
 
+class DatabasesQuery(Strict):
+    """Whose databases."""
+
+    executor = fields.String(
+        load_default=MAIN, metadata={"description": "The name of an executor; else it is the main one."}
+    )
+
+
 @bp.get("")
+@bp.arguments(DatabasesQuery, location="query")
 @bp.response(200, DatabasesOut)
-def show() -> Databases:
+def show(query: dict[str, Any]) -> Databases:
     """Tell of each database what is in it, whether Vuls reads it, who needs it and what updates it.
 
     It answers within some two seconds, whether the executor does or not.
     """
-    return databases.read(current_app.config, datetime.now(UTC))
+    executor = next((each for each in worker.executors() if each.name == query["executor"]), None)
+    if executor is None:
+        raise UnprocessableEntity(f"There is no executor {query['executor']!r}.")
+    return databases.read(executor, datetime.now(UTC))

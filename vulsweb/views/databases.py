@@ -1,13 +1,15 @@
 """`/databases/`: what Vuls looks into, how old it is, and what keeps it fresh."""
 
 from datetime import UTC, datetime
+from typing import Any
 
-from flask import Blueprint, current_app, render_template, request
+from flask import Blueprint, abort, current_app, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_login import login_required
 
-from vulsweb import databases
+from vulsweb import databases, worker
 from vulsweb.databases import Databases
+from vulsweb.executors import MAIN, Executor
 from vulsweb.views import live
 from vulsweb.vuls.databases import PAIRS, DatabaseType
 
@@ -19,7 +21,7 @@ bp = Blueprint("databases", __name__, url_prefix="/databases")
 def index() -> ResponseReturnValue:
     """Show every database of the catalogue."""
     found = _read()
-    return render_template("databases/index.html", found=found, seen=_key(found), pairs=PAIRS)
+    return render_template("databases/index.html", found=found, seen=_key(found), **_shown())
 
 
 @bp.get("/live")
@@ -27,7 +29,7 @@ def index() -> ResponseReturnValue:
 def live_part() -> ResponseReturnValue:
     """Return the databases when something about them has changed."""
     found = _read()
-    return live.fragment("databases/_live.html", _key(found), found=found, pairs=PAIRS)
+    return live.fragment("databases/_live.html", _key(found), found=found, **_shown())
 
 
 @bp.get("/hint")
@@ -41,7 +43,17 @@ def hint() -> str:
 
 
 def _read() -> Databases:
-    return databases.read(current_app.config, _now())
+    return databases.read(_executor(), _now())
+
+
+def _executor() -> Executor:
+    """Return the executor that the address names, else the main one; an unknown name is a 404."""
+    name = request.args.get("executor", MAIN)
+    return next((each for each in worker.executors() if each.name == name), None) or abort(404)
+
+
+def _shown() -> dict[str, Any]:
+    return {"pairs": PAIRS, "executor": _executor(), "executors": worker.executors()}
 
 
 def _key(found: Databases) -> str:
