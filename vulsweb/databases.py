@@ -136,7 +136,7 @@ def check_pair(
 
 
 def _updates(profile: Profile | None) -> dict[DatabaseType, list[ScheduledTask]]:
-    """Return the tasks that update each database, those that run next first; for all means: of the profile."""
+    """Return the tasks that update each database, those that run next first; all means: of the profile."""
     found = db.session.scalars(
         select(ScheduledTask)
         .where(ScheduledTask.task_type == TaskType.DB_UPDATE)
