@@ -4,9 +4,11 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -17,9 +19,10 @@ from tests.conftest import EXECUTOR_KEY, NOW
 from tests.contract.conftest import Tools, follow
 from tests.serving import serving
 from vulsweb import connection_tests, hosts, runs, targets, tasks, worker
+from vulsweb.executor_client import ExecutorClients
 from vulsweb.executors import MAIN, Executor
 from vulsweb.extensions import db
-from vulsweb.models import Host, JobStatus, Run, RunJob, RunStatus, ScheduledTask, Trigger
+from vulsweb.models import Absence, Host, JobStatus, Run, RunJob, RunStatus, ScheduledTask, Trigger
 
 MakeTask = Callable[..., ScheduledTask]
 CONFIG = '[servers.inner]\nhost = "192.0.2.1"\n[servers.outer]\nhost = "192.0.2.2"\n'
@@ -226,6 +229,42 @@ def test_where_its_task_says_so_the_part_of_an_executor_that_is_down_fails(
 
 
 RULES = {"cron_expression": "0 2 * * *", "absence": "fail"}
+
+
+def test_whichever_job_ends_last_ends_the_run(
+    app: Flask, web: ScheduledTask, main: Zone, dmz: Zone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main.tools.hold()
+    run = start(web)
+    worker.launch_runs([run.id])
+    web.absence = Absence.FAIL
+    grow_old(run)
+    ask = ExecutorClients.ask
+
+    def ask_while_the_other_ends(clients: ExecutorClients, name: str, question: Callable[..., Any]) -> Any:
+        if name == "dmz":
+            # This worker has seen the other job run, and it ends while ours is asked for.
+            assert job_at(run, MAIN).status.is_with_executor
+            main.tools.let_go()
+            with ThreadPoolExecutor(1) as elsewhere:
+                elsewhere.submit(follow_main_to_its_end, app, run.id).result()
+        return ask(clients, name, question)
+
+    monkeypatch.setattr(ExecutorClients, "ask", ask_while_the_other_ends)
+    worker.launch_runs([run.id])
+
+    db.session.refresh(run)
+    assert run.status in (RunStatus.FAILED, RunStatus.PARTIAL)
+
+
+def follow_main_to_its_end(app: Flask, run_id: int) -> None:
+    with app.app_context():
+        ended = select(RunJob).where(RunJob.run_id == run_id, RunJob.status == JobStatus.COMPLETED)
+        deadline = time.monotonic() + 30
+        while db.session.scalars(ended).first() is None:
+            assert time.monotonic() < deadline
+            worker.follow_runs(MAIN)
+            time.sleep(0.05)
 
 
 def test_an_update_that_an_executor_missed_is_partial(make_task: MakeTask, main: Zone, dmz: Zone) -> None:
