@@ -12,6 +12,7 @@ from vulsweb.vuls.results import Outcome, Severity
 
 # How many hosts a run's reason quotes; the others' lines stand on its page.
 MESSAGES = 3
+LATE = "It took longer than a run may take, and was stopped."
 
 
 def conclude(run: Run, job: RunJob, told: Job, documents: Iterable[tuple[str, bytes]], now: datetime) -> None:
@@ -29,6 +30,21 @@ def conclude(run: Run, job: RunJob, told: Job, documents: Iterable[tuple[str, by
 def give_up(run: Run, job: RunJob, status: JobStatus, reason: str, now: datetime) -> None:
     """End a job of which nothing will come, and the run if it was the last."""
     conclude(run, job, Job.ended_with(job.id, status.value, reason, job.steps), (), now)
+
+
+def time_out(run: Run, now: datetime) -> None:
+    """End a run that is past its deadline; what its jobs have left by then stays."""
+    missed = [job for job in run.jobs if not job.status.has_ended]
+    away = [job.executor for job in missed if job.status is JobStatus.WAITING]
+    for job in missed:
+        told = Job.ended_with(job.id, JobStatus.FAILED.value, LATE, job.steps)
+        run_jobs.note(job, told, now)
+        if "servers" in job.request:
+            _take_scan(run, job, told, (), now)
+        else:
+            _take_update(run, job, told)
+    still = f" It still waited for the executor {', '.join(away)}." if away else ""
+    runs.end(run, RunStatus.TIMEOUT, f"{LATE}{still}", now)
 
 
 def leave_out(run: Run, job: RunJob, unknown: Collection[str], now: datetime) -> None:

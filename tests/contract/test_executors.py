@@ -23,6 +23,7 @@ from vulsweb.executor_client import ExecutorClients
 from vulsweb.executors import MAIN, Executor
 from vulsweb.extensions import db
 from vulsweb.models import Absence, Host, JobStatus, Run, RunJob, RunStatus, ScheduledTask, Trigger
+from vulsweb.vuls.results import Outcome
 
 MakeTask = Callable[..., ScheduledTask]
 CONFIG = '[servers.inner]\nhost = "192.0.2.1"\n[servers.outer]\nhost = "192.0.2.2"\n'
@@ -309,6 +310,25 @@ def test_who_is_silent_for_long_fails_the_runs_that_shall_not_wait(
     assert [run.status for run in begun] == [RunStatus.RUNNING, RunStatus.FAILED]
     assert "It has been silent for five minutes." in str(begun[1].reason)
     dmz.tools.let_go()
+
+
+def test_a_run_that_waited_too_long_for_an_executor_keeps_what_the_other_did(
+    web: ScheduledTask, main: Zone, dmz: Zone
+) -> None:
+    run = start(web)
+    worker.launch_runs([run.id])
+    follow_both(run, until=lambda run: job_at(run, MAIN).status is JobStatus.COMPLETED)
+    run.started_at = datetime.now(UTC) - timedelta(hours=7)
+    db.session.commit()
+
+    worker.sweep()
+
+    db.session.refresh(run)
+    assert run.status is RunStatus.TIMEOUT
+    assert str(run.reason).endswith("It still waited for the executor dmz.")
+    outcomes = {host.name: host.last_outcome for host in db.session.scalars(select(Host))}
+    assert outcomes["outer"] is Outcome.FAILED
+    assert outcomes["inner"] is not Outcome.FAILED
 
 
 @pytest.mark.usefixtures("both")

@@ -14,6 +14,7 @@ from kombu.exceptions import OperationalError
 from sqlalchemy import func, select
 
 from vulsweb import (
+    conclusions,
     connection_tests,
     host_keys,
     host_syncs,
@@ -26,7 +27,7 @@ from vulsweb import (
 from vulsweb.executor_client import ExecutorClients, ExecutorError, ExecutorUnavailable
 from vulsweb.executors import MAIN, Executor, for_tags
 from vulsweb.extensions import db
-from vulsweb.models import HostKeyOffer, RunStatus
+from vulsweb.models import HostKeyOffer
 from vulsweb.worker import followups, launches
 
 log = logging.getLogger(__name__)
@@ -243,11 +244,11 @@ def executors() -> Sequence[Executor]:
 
 
 def _end_overdue(clients: ExecutorClients, now: datetime) -> None:
-    ended = runs.overdue(now, current_app.config["RUN_TIMEOUT"])
-    for run in ended:
-        runs.end(run, RunStatus.TIMEOUT, "It took longer than a run may take, and was stopped.", now)
+    late = runs.overdue(now, current_app.config["RUN_TIMEOUT"])
+    jobs, task_ids = run_jobs.still_open([run.id for run in late]), [run.task_id for run in late]
+    for run in late:
+        conclusions.time_out(run, now)
         log.warning("run %d: past its deadline", run.id)
-    jobs, task_ids = run_jobs.still_open([run.id for run in ended]), [run.task_id for run in ended]
     db.session.commit()
     for executor, job_id in jobs:
         with contextlib.suppress(ExecutorError):
