@@ -374,3 +374,13 @@ def test_the_client_tells_refusals_from_silence(client: ExecutorClient) -> None:
         nobody.health()
     assert client.health()["tools"]["gost"] is not None
     assert client.jobs(["0" * 32]) == {}
+
+
+def test_a_database_of_another_profile_fails_its_run_with_the_reason(make_task: MakeTask) -> None:
+    run = start(make_task(task_type="db_update", database_type="vuls2"))
+
+    worker.launch_runs([run.id])
+
+    db.session.refresh(run)
+    assert run.status is RunStatus.FAILED
+    assert "whose Vuls does not read vuls2: fetching it would be in vain." in str(run.reason)
