@@ -9,8 +9,9 @@ from vulsweb import cli, create_app
 from vulsweb.config import ConfigError
 
 group = FlaskGroup(create_app=create_app, add_default_commands=False, help=__doc__, name="vulsweb")
-# Starts the stack that the application needs, so it comes before the application.
+# The one starts the stack that the application needs, the other needs none.
 group.add_command(cli.run)
+group.add_command(cli.images)
 
 
 def main() -> None:

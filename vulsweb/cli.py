@@ -1,8 +1,10 @@
 """The `vulsweb` command."""
 
 import logging
+import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 from flask import Flask, current_app
@@ -115,6 +117,34 @@ def _print_site(site: Site, *, several: bool) -> None:
     for database in site.databases:
         rows = f"{database.rows:,} rows, fetched {database.fetched_at or 'at an unknown time'}"
         click.echo(f"{'':8} {database.name.label:24} {rows if database.rows else 'not fetched'}")
+
+
+@click.group()
+def images() -> None:
+    """The production stack's images, for a machine without registries."""
+
+
+@images.command("export")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def export_images(file: Path) -> None:
+    """Save all that the stack needs into FILE."""
+    _carry_images("export", file)
+
+
+@images.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def import_images(file: Path) -> None:
+    """Load what export saved."""
+    _carry_images("import", file)
+
+
+def _carry_images(direction: str, file: Path) -> None:
+    script = Path(__file__).parents[1] / "deploy" / "images"
+    if not script.exists():
+        raise click.ClickException(
+            "Call it in a checkout of Vuls Web, where docker-compose.yml and deploy/ are."
+        )
+    sys.exit(subprocess.call([script, direction, file.absolute()]))  # noqa: S603 - our own script
 
 
 @click.group()
