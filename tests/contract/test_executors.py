@@ -1,11 +1,8 @@
 """Two executors, each with hosts of its own: real ones, with stand-ins for the tools."""
 
-import contextlib
-import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,10 +11,9 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-import executor
 from tests.conftest import EXECUTOR_KEY, NOW
-from tests.contract.conftest import Tools, follow
-from tests.serving import serving
+from tests.contract.conftest import follow
+from tests.contract.zones import CONFIG, Zone, make_zone
 from vulsweb import connection_tests, hosts, runs, targets, tasks, worker
 from vulsweb.executor_client import ExecutorClients
 from vulsweb.executors import MAIN, Executor
@@ -26,47 +22,8 @@ from vulsweb.models import Absence, Host, JobStatus, Run, RunJob, RunStatus, Sch
 from vulsweb.vuls.results import Outcome
 
 MakeTask = Callable[..., ScheduledTask]
-CONFIG = '[servers.inner]\nhost = "192.0.2.1"\n[servers.outer]\nhost = "192.0.2.2"\n'
 KEY_OF_DMZ = "another key of at least so many characters"
 LONG_AGO = timedelta(minutes=6)
-
-
-@dataclass
-class Zone:
-    """An executor that can be away."""
-
-    app: Flask
-    tools: Tools
-    jobs: Path
-    port: int
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def here(self) -> contextlib.AbstractContextManager[str]:
-        """Have it answer while the context lasts."""
-        return serving(self.app, port=self.port)
-
-    def known(self) -> set[str]:
-        """Return the ids of the jobs that it has."""
-        return {path.parent.name for path in self.jobs.glob("*/job.json")}
-
-
-def make_zone(folder: Path, key: str) -> Zone:
-    (folder / "tools").mkdir(parents=True)
-    (folder / "config.toml").write_text(CONFIG)
-    settings = {
-        "EXECUTOR_API_KEY": key,
-        "EXECUTOR_DATA_DIR": str(folder / "executor"),
-        "EXECUTOR_VULS_CONFIG": str(folder / "config.toml"),
-        "VULSWEB_TOOLS_DIR": str(folder / "tools"),
-    }
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    tools = Tools(folder / "tools")
-    return Zone(executor.create_app(settings), tools, folder / "executor" / "jobs", port)
 
 
 @pytest.fixture

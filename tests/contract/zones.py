@@ -1,0 +1,53 @@
+"""An executor that can be away, with stand-ins for the tools and two servers in its config.toml."""
+
+import contextlib
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from flask import Flask
+
+import executor
+from tests.contract.conftest import Tools
+from tests.serving import serving
+
+CONFIG = '[servers.inner]\nhost = "192.0.2.1"\n[servers.outer]\nhost = "192.0.2.2"\n'
+
+
+@dataclass
+class Zone:
+    """An executor that can be away."""
+
+    app: Flask
+    tools: Tools
+    jobs: Path
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def here(self) -> contextlib.AbstractContextManager[str]:
+        """Have it answer while the context lasts."""
+        return serving(self.app, port=self.port)
+
+    def known(self) -> set[str]:
+        """Return the ids of the jobs that it has."""
+        return {path.parent.name for path in self.jobs.glob("*/job.json")}
+
+
+def make_zone(folder: Path, key: str) -> Zone:
+    """Return one with its files in a folder, which is not there yet."""
+    (folder / "tools").mkdir(parents=True)
+    (folder / "config.toml").write_text(CONFIG)
+    settings = {
+        "EXECUTOR_API_KEY": key,
+        "EXECUTOR_DATA_DIR": str(folder / "executor"),
+        "EXECUTOR_VULS_CONFIG": str(folder / "config.toml"),
+        "VULSWEB_TOOLS_DIR": str(folder / "tools"),
+    }
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    tools = Tools(folder / "tools")
+    return Zone(executor.create_app(settings), tools, folder / "executor" / "jobs", port)
