@@ -101,6 +101,19 @@ def test_a_container_can_do_no_more_than_it_must(stack: ComposeStack, service: s
     assert host["RestartPolicy"]["Name"] == ("no" if service == ONE_SHOT else "unless-stopped")
 
 
+def test_two_workers_share_the_work(stack: ComposeStack) -> None:
+    stack.compose("up", "--detach", "--no-build", "--no-recreate", "--scale", "worker=2", "worker")
+
+    def have_both_worked() -> bool:
+        lines = stack.compose("logs", "--no-color", "--tail=200", "worker").splitlines()
+        return len({line.partition("|")[0] for line in lines if "succeeded in" in line}) == 2
+
+    try:
+        wait_for(have_both_worked, seconds=90)
+    finally:
+        stack.compose("up", "--detach", "--no-build", "--no-recreate", "--scale", "worker=1", "worker")
+
+
 def test_only_the_proxy_has_dockers_socket_and_only_the_executor_reaches_it(stack: ComposeStack) -> None:
     described = {service: stack.inspect(service) for service in (*SERVICES, ONE_SHOT)}
 
