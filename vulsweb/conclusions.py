@@ -17,12 +17,7 @@ LATE = "It took longer than a run may take, and was stopped."
 
 def conclude(run: Run, job: RunJob, told: Job, documents: Iterable[tuple[str, bytes]], now: datetime) -> None:
     """Store what a job that has ended left behind, and end the run if it was the last."""
-    run_jobs.note(job, told, now)
-    if job.status is not JobStatus.CANCELLED:
-        if "servers" in job.request:
-            _take_scan(run, job, told, documents, now)
-        else:
-            _take_update(run, job, told)
+    _take(run, job, told, documents, now)
     if all(each.status.has_ended for each in run.jobs):
         _end(run, now)
 
@@ -37,12 +32,7 @@ def time_out(run: Run, now: datetime) -> None:
     missed = [job for job in run.jobs if not job.status.has_ended]
     away = [job.executor for job in missed if job.status is JobStatus.WAITING]
     for job in missed:
-        told = Job.ended_with(job.id, JobStatus.FAILED.value, LATE, job.steps)
-        run_jobs.note(job, told, now)
-        if "servers" in job.request:
-            _take_scan(run, job, told, (), now)
-        else:
-            _take_update(run, job, told)
+        _take(run, job, Job.ended_with(job.id, JobStatus.FAILED.value, LATE, job.steps), (), now)
     still = f" It still waited for the executor {', '.join(away)}." if away else ""
     runs.end(run, RunStatus.TIMEOUT, f"{LATE}{still}", now)
 
@@ -53,6 +43,15 @@ def leave_out(run: Run, job: RunJob, unknown: Collection[str], now: datetime) ->
     told = Job.ended_with(job.id, JobStatus.FAILED.value, why, [])
     job.request = job.request | {"servers": [each for each in job.request["servers"] if each not in unknown]}
     _keep(run, scan_lines.of_the_silent(unknown, told), now)
+
+
+def _take(run: Run, job: RunJob, told: Job, documents: Iterable[tuple[str, bytes]], now: datetime) -> None:
+    run_jobs.note(job, told, now)
+    # Of one that was cancelled nothing is kept.
+    if job.status is not JobStatus.CANCELLED and "servers" in job.request:
+        _take_scan(run, job, told, documents, now)
+    elif job.status is not JobStatus.CANCELLED:
+        _take_update(run, job, told)
 
 
 def _take_scan(

@@ -129,36 +129,30 @@ def heard_of(job_ids: Collection[str], now: datetime) -> None:
 
 def silent(executor: str, now: datetime) -> Sequence[tuple[str, int]]:
     """Return the ids and runs of jobs of which their executor has said nothing for a minute."""
-    rows = db.session.execute(
-        select(RunJob.id, RunJob.run_id)
-        .join(Run, Run.id == RunJob.run_id)
-        .where(
-            RunJob.executor == executor,
-            RunJob.status.in_(WITH_EXECUTOR),
-            RunJob.heartbeat_at < now - SILENT,
-            Run.status == RunStatus.RUNNING,
-        )
-        .order_by(RunJob.heartbeat_at)
-        .limit(JOBS_A_LOOK)
-    )
+    rows = db.session.execute(_unheard_of(executor, now - SILENT))
     return [(job_id, run_id) for job_id, run_id in rows]
 
 
 def not_to_wait(executor: str, now: datetime) -> Sequence[tuple[str, int]]:
     """Return the ids and runs of jobs whose tasks do not let them wait for a silent executor any longer."""
-    rows = db.session.execute(
+    impatient = select(ScheduledTask.id).where(ScheduledTask.absence == Absence.FAIL)
+    rows = db.session.execute(_unheard_of(executor, now - LONG_SILENT).where(Run.task_id.in_(impatient)))
+    return [(job_id, run_id) for job_id, run_id in rows]
+
+
+def _unheard_of(executor: str, since: datetime) -> Select[str, int]:
+    return (
         select(RunJob.id, RunJob.run_id)
         .join(Run, Run.id == RunJob.run_id)
-        .join(ScheduledTask, ScheduledTask.id == Run.task_id)
         .where(
             RunJob.executor == executor,
             RunJob.status.in_(WITH_EXECUTOR),
-            RunJob.heartbeat_at < now - LONG_SILENT,
+            RunJob.heartbeat_at < since,
             Run.status == RunStatus.RUNNING,
-            ScheduledTask.absence == Absence.FAIL,
         )
+        .order_by(RunJob.heartbeat_at)
+        .limit(JOBS_A_LOOK)
     )
-    return [(job_id, run_id) for job_id, run_id in rows]
 
 
 def left_behind(known: Sequence[Executor]) -> Sequence[tuple[str, int]]:

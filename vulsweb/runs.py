@@ -1,4 +1,4 @@
-"""A run's life: start, claim, accept, note, conclude, cancel; and the runs that need rescue."""
+"""A run's life: start, claim, go on, end, cancel; and the runs that need rescue."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -33,10 +33,7 @@ SAME_REQUEST = timedelta(minutes=5)
 REASON_LENGTH = 2000
 _LINE = re.compile(r"^(?=.|\n)", re.MULTILINE)
 BEFORE_IT_BEGAN = "Cancelled before it began."
-_FOR_PAGES = (
-    joinedload(Run.task).joinedload(ScheduledTask.host),
-    joinedload(Run.requested_by),
-)
+_FOR_PAGES = (joinedload(Run.task).joinedload(ScheduledTask.host), joinedload(Run.requested_by))
 
 
 class Paused(Exception):

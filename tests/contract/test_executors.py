@@ -147,9 +147,10 @@ def test_a_database_update_is_done_by_every_executor(make_task: MakeTask) -> Non
 
     assert run.status is RunStatus.SUCCESS
     assert run.result_data is not None
-    assert [(each["executor"], each["rows"]) for each in run.result_data["databases"]] == [
-        (MAIN, 2),
+    # Either may be the first to end.
+    assert sorted((each["executor"], each["rows"]) for each in run.result_data["databases"]) == [
         ("dmz", 2),
+        (MAIN, 2),
     ]
 
 
