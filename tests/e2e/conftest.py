@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.e2e.stack import Program, Stack, running
 from tests.mirror.__main__ import settings
@@ -61,6 +61,8 @@ def program(started: Stack) -> Program:
 def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         lacking("Chromium is missing: `apt-get install chromium`.")
+    # A deadline, not a measure: how fast a page is stands in docs/bench.md.
+    expect.set_options(timeout=20_000)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
         yield chromium

@@ -74,11 +74,11 @@ def test_a_person_scans_this_machine_and_reads_what_the_real_vuls_found(
     page.wait_for_url(re.compile(r"/runs/\d+"))
     expect(page.locator("#run-status")).to_contain_text("Success", timeout=RUN_MILLISECONDS)
 
+    expect(page.get_by_role("main")).to_contain_text(f"{len(expected)}")
     shown = page.get_by_role("main").inner_text()
     found = set(re.findall(r"CVE-\d+-\d+", shown))
     assert found <= set(expected)
     assert not found & fixed
-    assert f"{len(expected)}" in shown
     page.set_viewport_size({"width": 1440, "height": 1300})
     page.screenshot(path=pictures / "run.png")
     page.set_viewport_size({"width": 1440, "height": 900})
@@ -96,7 +96,7 @@ def test_without_javascript_a_person_gets_as_far(browser: Browser, started: Stac
     page.get_by_role("button", name="Run Now").first.click()
 
     status = page.locator("#run-status")
-    for _ in range(60):
+    for _ in range(240):
         if "Partial" in status.inner_text():
             break
         page.wait_for_timeout(500)

@@ -4,15 +4,13 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
+from tests.e2e.test_accessibility import SOONER_THAN_THE_NEXT, hide, sign_in
 from tests.e2e.test_accessibility import finished as finished
-from tests.e2e.test_accessibility import hide, sign_in
 from tests.e2e.test_accessibility import url as url
 from tests.views.conftest import MakeRun, add_log
 from vulsweb.models import Run, RunStatus, ScheduledTask
-
-SOON = 6000  # milliseconds; three questions of a page that asks every two seconds
 
 
 def test_a_log_is_watched_paused_and_gone_on_with(page: Page, url: str, make_run: MakeRun) -> None:
@@ -23,26 +21,31 @@ def test_a_log_is_watched_paused_and_gone_on_with(page: Page, url: str, make_run
     log = page.locator("#log")
 
     add_log(run, "came while watching\n")
-    expect(log).to_contain_text("came while watching", timeout=SOON)
+    expect(log).to_contain_text("came while watching")
     expect(page.locator("#L101")).to_be_in_viewport()
 
+    on_the_way: list[Route] = []
+    with page.expect_request("**/log/tail?**"):
+        page.route("**/log/tail?**", lambda route: on_the_way.append(route), times=1)
     page.get_by_role("button", name="Pause").click()
     log.evaluate("log => { log.scrollTop = 400 }")
     add_log(run, "one in the pause\ntwo in the pause\n")
-    expect(page.locator("#log-held")).to_have_text("2 lines came meanwhile", timeout=SOON)
+    on_the_way[0].continue_()
+    expect(page.locator("#log-held")).to_have_text("2 lines came meanwhile")
     expect(log).not_to_contain_text("in the pause")
     assert log.evaluate("log => log.scrollTop") == 400
 
     log.focus()
-    page.keyboard.press("p")
-    expect(log).to_contain_text("two in the pause", timeout=1500)
+    with page.expect_request("**/log/tail?**", timeout=SOONER_THAN_THE_NEXT):
+        page.keyboard.press("p")
+    expect(log).to_contain_text("two in the pause")
     expect(page.locator("#log-held")).to_have_text("")
     assert log.evaluate("log => log.scrollTop") == 400, "whoever has scrolled up stays there"
 
     page.keyboard.press("f")
     run.status = RunStatus.SUCCESS
     add_log(run, "the end")
-    expect(page.locator("#L104")).to_be_in_viewport(timeout=SOON)
+    expect(page.locator("#L104")).to_be_in_viewport()
     expect(page.get_by_role("button", name="Pause")).to_be_hidden()
 
 
@@ -120,7 +123,7 @@ def test_the_counts_change_with_the_list_and_the_focus_stays(
     page.get_by_label("Search tasks").evaluate("field => { field.value = 'half a word' }")
 
     make_task(name="A new one")
-    expect(scans.locator("b")).to_have_text(str(before + 1), timeout=4000)
+    expect(scans.locator("b")).to_have_text(str(before + 1))
 
     expect(page.get_by_role("main")).to_contain_text("A new one")
     assert page.evaluate("document.activeElement.id") == "count-3"

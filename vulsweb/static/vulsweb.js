@@ -72,6 +72,10 @@
   document.addEventListener("htmx:configRequest", ({ target, detail }) => {
     if (target.id === "log-tail" && paused()) detail.parameters.paused = "yes";
   });
+  // What was asked before somebody paused and is answered after it: the next question counts these lines.
+  document.addEventListener("htmx:beforeSwap", ({ target, detail }) => {
+    if (target.id === "log-tail" && paused() && !detail.requestConfig.parameters.paused) detail.shouldSwap = false;
+  });
 
   // The list of tasks is drawn anew while somebody selects.
   const picks = () => [...document.querySelectorAll("input[name=ids][form=bulk]")];
