@@ -11,7 +11,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.conftest import EXECUTOR_KEY, NOW, TOOLS, Installation, executors_at
-from tests.views.conftest import MakeRun
+from tests.views.conftest import MakeRun, flat
 from vulsweb.executors import Executor
 from vulsweb.extensions import db
 from vulsweb.models import Host, Result, Role, RunStatus, ScheduledTask, User
@@ -56,10 +56,6 @@ def silence(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             app.config, "EXECUTORS", executors_at(f"http://127.0.0.1:{server.getsockname()[1]}")
         )
         yield
-
-
-def flat(text: str) -> str:
-    return " ".join(text.split())
 
 
 def row(client: FlaskClient, name: str) -> str:
