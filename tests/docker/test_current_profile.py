@@ -52,13 +52,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def registry(place: Place, made: bytes) -> Iterator[Mirror]:
     """The registry, where the tools' network reaches it."""
     address = place.make_network()
-    with mirror(vuls2.registry(made, vuls2.SCHEMA), (address, 0)) as running:
+    with mirror(vuls2.registry(made, vuls2.SCHEMA), (address, 0)) as served:
         place.variables |= {
             "EXECUTOR_PROFILE": catalogue.CURRENT,
-            "EXECUTOR_HTTPS_PROXY": f"http://{address}:{running.server_port}",
-            "EXECUTOR_CA_BUNDLE": str(running.ca_file),
+            "EXECUTOR_HTTPS_PROXY": f"http://{address}:{served.server_port}",
+            "EXECUTOR_CA_BUNDLE": str(served.ca_file),
         }
-        yield running
+        yield served
 
 
 @pytest.fixture(scope="module")
