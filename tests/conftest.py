@@ -222,9 +222,10 @@ class Installation:
     """What is installed beside a real executor."""
 
     def __init__(self, folder: Path) -> None:
+        self.url = ""
         self.tools = folder / "tools"
         self.databases = folder / "executor" / "databases"
-        self.tools.mkdir()
+        self.tools.mkdir(parents=True)
 
     def add_tools(self, *names: str) -> None:
         """Install stand-ins, which only have to be found."""
@@ -257,7 +258,7 @@ def installation(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture
 def current(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
     """A real executor of the current profile, with Vuls v0.40.1."""
-    with _installed(app, tmp_path, monkeypatch, "current") as installation:
+    with _installed(app, tmp_path / "current", monkeypatch, "current") as installation:
         installation.tools /= "current"
         installation.tools.mkdir()
         installation.add_tools("vuls")
@@ -267,20 +268,20 @@ def current(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 @contextlib.contextmanager
 def _installed(
-    app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, profile: str
+    app: Flask, folder: Path, monkeypatch: pytest.MonkeyPatch, profile: str
 ) -> Iterator[Installation]:
-    installation = Installation(tmp_path)
-    (tmp_path / "config.toml").touch()
+    installation = Installation(folder)
+    (folder / "config.toml").touch()
     made = executor.create_app(
         {
             "EXECUTOR_API_KEY": EXECUTOR_KEY,
             "EXECUTOR_PROFILE": profile,
-            "EXECUTOR_DATA_DIR": str(tmp_path / "executor"),
-            "EXECUTOR_VULS_CONFIG": str(tmp_path / "config.toml"),
+            "EXECUTOR_DATA_DIR": str(folder / "executor"),
+            "EXECUTOR_VULS_CONFIG": str(folder / "config.toml"),
             "VULSWEB_TOOLS_DIR": str(installation.tools),
             "PATH": str(installation.tools),
         }
     )
-    with serving(made) as url:
-        monkeypatch.setitem(app.config, "EXECUTORS", executors_at(url))
+    with serving(made) as installation.url:
+        monkeypatch.setitem(app.config, "EXECUTORS", executors_at(installation.url))
         yield installation

@@ -77,7 +77,7 @@ class Databases:
 
 def read(executor: Executor, now: datetime) -> Databases:
     """Return how an executor's databases stand, within some two seconds whether it answers or not."""
-    told = system.health(executor, now)
+    ((_, told),) = system.healths([executor], now)
     health = told if isinstance(told, Health) else None
     held = {database.name: database for database in health.databases} if health else {}
     vuls = health.vuls if health else None
@@ -111,29 +111,65 @@ def read(executor: Executor, now: datetime) -> Databases:
     )
 
 
+@dataclass(frozen=True)
+class Stock:
+    """What all executors have together."""
+
+    silent: tuple[str, ...]  # the names of those that do not answer
+    empty: tuple[str, ...]  # and of those that have never fetched one
+    present: int  # how many databases whoever has the fewest of its profile has
+    useful: int  # and of how many
+    dated: tuple[tuple[Database, str], ...]  # with whose it is, the oldest first
+    old: int
+
+
+def stock(executors: Sequence[Executor], now: datetime) -> Stock:
+    """Return what the executors have, within some two seconds whether they answer or not."""
+    told = system.healths(executors, now)
+    healths = {executor.name: health for executor, health in told if isinstance(health, Health)}
+    fewest = min(healths.values(), key=lambda each: len(each.present) - len(each.useful), default=None)
+    present = [(database, name) for name, health in healths.items() for database in health.present]
+    dated = [(database.fetched_at, database, name) for database, name in present if database.fetched_at]
+    return Stock(
+        tuple(executor.name for executor, _ in told if executor.name not in healths),
+        tuple(name for name, health in healths.items() if not health.present),
+        len(fewest.present) if fewest else 0,
+        len(fewest.useful) if fewest else 0,
+        tuple((database, name) for _, database, name in sorted(dated, key=lambda each: each[0])),
+        sum(database.old for database, _ in present),
+    )
+
+
 def reading(config: Mapping[str, Any], name: DatabaseType, now: datetime) -> Reading | None:
-    """Say whether the Vuls that runs reads the database; None when that is not to be learnt now."""
-    told = system.health(config["EXECUTORS"][0], now)
+    """Say whether a Vuls that runs reads the database; None when that is not to be learnt now.
+
+    Of several executors it is enough that one does.
+    """
     entry = next((each for each in catalogue.CATALOGUE if each.name == name), None)
-    if entry is None or not isinstance(told, Health):
+    if entry is None:
         return None
-    return catalogue.reading(entry, told.vuls, told.profile)
+    readings = [catalogue.reading(entry, each.vuls, each.profile) for each in _answering(config, now)]
+    return min(readings, key=lambda each: (True, None, False).index(each.read), default=None)
 
 
 def check_pair(
     config: Mapping[str, Any], values: Mapping[str, Any], now: datetime, task: ScheduledTask | None = None
 ) -> None:
-    """Raise InvalidTask where a task is newly to fetch what the executor's profile has no use for.
+    """Raise InvalidTask where a task is newly to fetch what the profile of no executor has use for.
 
-    An executor that does not answer is taken to have it: the run will tell.
+    Who does not answer is not asked twice: the run will tell.
     """
     chosen = values.get("database_type")
     kept = task is not None and task.database_type == chosen
     if values.get("task_type") != TaskType.DB_UPDATE or kept or chosen not in set(DatabaseType):
         return
-    told = system.health(config["EXECUTORS"][0], now)
-    if isinstance(told, Health) and (why := catalogue.in_vain(DatabaseType(chosen), told.profile)):
-        raise InvalidTask({"database_type": why})
+    found = [catalogue.in_vain(DatabaseType(chosen), each.profile) for each in _answering(config, now)]
+    if found and all(found):
+        raise InvalidTask({"database_type": str(found[0])})
+
+
+def _answering(config: Mapping[str, Any], now: datetime) -> list[Health]:
+    return [told for _, told in system.healths(config["EXECUTORS"], now) if isinstance(told, Health)]
 
 
 def _updates(profile: Profile | None) -> dict[DatabaseType, list[ScheduledTask]]:

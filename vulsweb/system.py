@@ -96,6 +96,16 @@ class Health:
         return tuple(database for database in self.databases if database.name in names)
 
     @property
+    def present(self) -> tuple[Database, ...]:
+        """Return those of its profile's databases that have been fetched."""
+        return tuple(database for database in self.useful if database.rows)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Return the names of the tools that are not installed."""
+        return tuple(tool.name for tool in self.tools if not tool.found)
+
+    @property
     def vuls(self) -> str | None:
         """Return the version of Vuls, in the executor's words; None when it does not tell."""
         return next((tool.version for tool in self.tools if tool.name == "vuls"), None)
@@ -116,13 +126,22 @@ def read(config: Mapping[str, Any], now: datetime) -> System:
     return _describe(_told(stored), _told(messages), told, now)
 
 
-def health(executor: Executor, now: datetime) -> Health | Silence:
-    """Ask one executor alone, with the same patience."""
-    pool = ThreadPoolExecutor(max_workers=1)
-    answer: Future[Health | Silence] = pool.submit(ask, _ask_executor, executor, now)
-    wait([answer], timeout=PATIENCE_SECONDS)
+def healths(executors: Sequence[Executor], now: datetime) -> list[tuple[Executor, Health | Silence]]:
+    """Ask the executors alone, all at once and with the same patience."""
+    pool = ThreadPoolExecutor(max_workers=len(executors))
+    answers = [pool.submit(ask, _ask_executor, each, now) for each in executors]
+    wait(answers, timeout=PATIENCE_SECONDS)
     pool.shutdown(wait=False, cancel_futures=True)
-    return _told(answer)
+    return [(executor, _told(answer)) for executor, answer in zip(executors, answers, strict=True)]
+
+
+def usefulness(health: Health | Silence) -> int:
+    """Return how far an executor is from scanning: 0 where it does not answer, 3 where nothing is missing."""
+    if isinstance(health, Silence):
+        return 0
+    if health.missing or health.misfit:
+        return 1
+    return 3 if health.present else 2
 
 
 def _told(answer: Future[T | Silence]) -> T | Silence:
@@ -223,12 +242,11 @@ _EXECUTOR_FIRST = ("See what to do about the executor.",)
 def _tools(health: Health | None) -> Part:
     if health is None:
         return Part("tools", "Scanner's tools", State.WARNING, _UNSEEN, _EXECUTOR_FIRST)
-    missing = [tool.name for tool in health.tools if not tool.found]
-    if not missing and health.misfit:
+    if not health.missing and health.misfit:
         return Part("tools", "Scanner's tools", State.FAILED, health.misfit, (catalogue.PAIRS,))
-    if not missing:
+    if not health.missing:
         return Part("tools", "Scanner's tools", State.OK, "All are installed.")
-    says = f"Not installed where the executor runs: {', '.join(missing)}."
+    says = f"Not installed where the executor runs: {', '.join(health.missing)}."
     advice = ("Install Go and run make tools, or install Docker, then start Vuls Web again.",)
     return Part("tools", "Scanner's tools", State.FAILED, says, advice)
 
@@ -237,13 +255,14 @@ def _databases(health: Health | None) -> Part:
     name, label = "databases", "Vulnerability databases"
     if health is None:
         return Part(name, label, State.WARNING, _UNSEEN, _EXECUTOR_FIRST)
-    present = [database for database in health.useful if database.rows]
-    old = [database.name.label for database in present if database.old]
-    if not present:
+    old = [database.name.label for database in health.present if database.old]
+    if not health.present:
         says = "None yet. Until there is one, scans cannot find anything."
         return Part(name, label, State.WARNING, says, ("Run a Database Update from the Scheduler.",))
     if not old:
-        return Part(name, label, State.OK, f"{len(present)} of {len(health.useful)} are here and current.")
+        return Part(
+            name, label, State.OK, f"{len(health.present)} of {len(health.useful)} are here and current."
+        )
     advice = (
         "Keep vulnerability databases updated monthly: press Run Now on a Database Update.",
         "Should updates fail: check internet connectivity for downloading vulnerability data.",

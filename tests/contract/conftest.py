@@ -4,7 +4,7 @@ import json
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -15,8 +15,10 @@ import executor
 from tests.conftest import EXECUTOR_KEY, NOW, executors_at
 from tests.serving import serving
 from vulsweb import hosts, targets, worker
+from vulsweb.executor_client import Job
 from vulsweb.extensions import db
-from vulsweb.models import JobStatus, Run, RunStatus
+from vulsweb.models import JobStatus, Run, RunJob, RunStatus
+from vulsweb.scan_lines import Line
 
 CONFIG = '[servers.host-1]\nhost = "localhost"\nport = "local"\n'
 
@@ -123,6 +125,13 @@ def accept(run: Run, now: datetime) -> None:
     """Let the executor have taken the run's job, and have lost it since."""
     targets.begin(run, worker.executors())
     run.status, run.jobs[0].status, run.jobs[0].heartbeat_at = RunStatus.RUNNING, JobStatus.RUNNING, now
+
+
+def stumble(_job: RunJob, _told: Job, documents: Iterable[tuple[str, bytes]], *_: datetime) -> list[Line]:
+    """Stand in for a reader of results that falls over the first of them."""
+    for _document in documents:
+        raise ZeroDivisionError
+    return []
 
 
 def follow(run: Run, until: Callable[[Run], bool] = lambda run: not run.status.is_active) -> Run:

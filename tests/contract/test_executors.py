@@ -12,9 +12,9 @@ from flask import Flask
 from sqlalchemy import select
 
 from tests.conftest import EXECUTOR_KEY, NOW
-from tests.contract.conftest import follow
+from tests.contract.conftest import follow, stumble
 from tests.contract.zones import CONFIG, Zone, make_zone
-from vulsweb import connection_tests, hosts, runs, targets, tasks, worker
+from vulsweb import connection_tests, hosts, runs, scan_lines, targets, tasks, worker
 from vulsweb.executor_client import ExecutorClients
 from vulsweb.executors import MAIN, Executor
 from vulsweb.extensions import db
@@ -131,6 +131,25 @@ def test_a_run_over_two_zones_is_one_run_with_the_results_of_both(
     assert run.result_data is not None
     assert (run.result_data["opened"], run.result_data["host_counts"]["success"]) == (3, 2)
     assert [step["executor"] for step in run.steps] == [MAIN] * 3 + ["dmz"] * 3
+
+
+@pytest.mark.usefixtures("both")
+def test_what_one_executor_found_stays_when_what_another_left_cannot_be_taken_in(
+    web: ScheduledTask, make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done(make_task(task_type="db_update", database_type="gost_debian"))
+    real = scan_lines.of_documents
+
+    def of_documents(job: RunJob, *rest: Any) -> list[scan_lines.Line]:
+        return (stumble if job.executor == MAIN else real)(job, *rest)
+
+    monkeypatch.setattr(scan_lines, "of_documents", of_documents)
+    run = done(web)
+
+    assert run.status is RunStatus.PARTIAL
+    assert str(run.reason).startswith("What its job left could not be taken in")
+    assert run.result_data is not None
+    assert (run.result_data["opened"], run.result_data["host_counts"]["failed"]) == (2, 1)
 
 
 @pytest.mark.usefixtures("both")

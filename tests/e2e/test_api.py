@@ -160,7 +160,7 @@ def test_the_clock_starts_a_task_at_the_minute(program: Program) -> None:
         history[:] = program.get(f"/api/scheduled-tasks/{task_id}/runs")["items"]
         return bool(history) and history[-1]["status"] == "success"
 
-    wait_for(has_run, 100)
+    wait_for(has_run, 150)
     assert history[-1]["trigger"] == "schedule"
     slot, created = (datetime.fromisoformat(history[-1][name]) for name in ("scheduled_for", "created_at"))
     assert slot.second == 0

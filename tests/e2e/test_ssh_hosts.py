@@ -59,7 +59,7 @@ def configure(program: Program, servers: dict[str, Server]) -> dict[str, int]:
         known.update((host["name"], host["id"]) for host in program.get("/api/hosts")["items"])
         return set(servers) <= set(known)
 
-    wait_for(synced, 30)
+    wait_for(synced, 60)
     return known
 
 
@@ -146,10 +146,10 @@ def test_a_host_that_vanishes_is_retired_with_its_tasks_and_returns_as_itself(
     assert program.put("/api/ssh-config?dry_run=true", {"content": without})["retired"] == ["direct"]
     assert not is_paused()
     assert program.put("/api/ssh-config", {"content": without})["retired"] == ["direct"]
-    wait_for(is_paused, 30)
+    wait_for(is_paused, 60)
     assert program.get(f"/api/hosts/{hosts['direct']}")["retired_at"] is not None
 
     program.put("/api/ssh-config", {"content": whole})
-    wait_for(lambda: not is_paused(), 30)
+    wait_for(lambda: not is_paused(), 60)
 
     assert program.get(f"/api/hosts/{hosts['direct']}")["retired_at"] is None

@@ -12,7 +12,7 @@ HEADERS = {"X-API-Key": KEY}
 Seen = TypeVar("Seen")
 
 
-def until(look: Callable[[], Seen | None], seconds: float = 20) -> Seen:
+def until(look: Callable[[], Seen | None], seconds: float = 60) -> Seen:
     """Look again until there is something to see; fail after some seconds."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -57,5 +57,5 @@ class Caller:
     def log(self, job_id: str) -> str:
         return str(self("GET", f"/jobs/{job_id}/logs")[1]["text"])
 
-    def finished(self, job_id: str, seconds: float = 20) -> dict[str, Any]:
+    def finished(self, job_id: str, seconds: float = 60) -> dict[str, Any]:
         return until(lambda: job if (job := self.job(job_id))["ended_at"] else None, seconds)

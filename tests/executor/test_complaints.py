@@ -64,4 +64,4 @@ def test_a_hostile_line_without_end_does_not_keep_it_busy(piece: str) -> None:
 
     complaint(("Failed " + piece * 65536)[:65536].encode())
 
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 20  # with a step for each pair of its letters it would be minutes

@@ -78,5 +78,5 @@ def start_small_stack() -> Iterator[Callable[[dict[str, str]], "subprocess.Popen
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
-    """Return whether the condition comes true within half a minute."""
-    return wait_for(condition, 30)
+    """Return whether the condition comes true within a minute."""
+    return wait_for(condition, 60)

@@ -72,7 +72,7 @@ def test_parts_that_hang_cost_two_seconds_and_not_their_sum(app: Flask, silent_p
         EXECUTORS=executors_at(f"http://{address}"),
     )
 
-    assert time.monotonic() - began < system.PATIENCE_SECONDS + 1
+    assert time.monotonic() - began < 2 * system.PATIENCE_SECONDS
     assert [found[name].state for name in ("redis", "postgresql", "executor")] == [State.FAILED] * 3
 
 

@@ -23,6 +23,11 @@ MakeRun = Callable[..., Run]
 HOSTILE = "<script>alert('x')</script>"
 
 
+def flat(text: str) -> str:
+    """Return a page's text as a browser shows it: no line breaks, one space."""
+    return " ".join(text.split())
+
+
 @contextmanager
 def statements() -> Iterator[list[str]]:
     """Collect the SQL that is sent meanwhile."""

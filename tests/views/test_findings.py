@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.conftest import NOW
-from tests.views.conftest import HOSTILE, MakeRun, cve, statements, store
+from tests.views.conftest import HOSTILE, MakeRun, cve, flat, statements, store
 from vulsweb import finding_lists
 from vulsweb.extensions import db
 from vulsweb.models import Finding, Host, RunStatus
@@ -39,10 +39,6 @@ def add(host: Host, cve_id: str, severity: str = "high", **fields: Any) -> Findi
 def found(page: str) -> list[str]:
     """Return the CVEs of the rows, in their order, by their last digits."""
     return re.findall(r'<a class="cve[^>]*><bdi>CVE-2026-(\w+)</bdi>', page)
-
-
-def flat(text: str) -> str:
-    return " ".join(text.split())
 
 
 @pytest.fixture

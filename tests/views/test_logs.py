@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.conftest import NOW
-from tests.views.conftest import HOSTILE, MakeRun, add_log
+from tests.views.conftest import HOSTILE, MakeRun, add_log, flat
 from tests.views.test_runs import LIVE, asked_again
 from vulsweb import logs
 from vulsweb.extensions import db
@@ -24,10 +24,6 @@ def lines(page: str) -> list[str]:
 
 def numbers(page: str) -> list[int]:
     return [int(number) for number in re.findall(r'<li id="L(\d+)"', page)]
-
-
-def flat(text: str) -> str:
-    return " ".join(text.split())
 
 
 @pytest.fixture

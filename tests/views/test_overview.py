@@ -10,17 +10,13 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.conftest import NOW, TOOLS, Installation, executors_at
-from tests.views.conftest import MakeRun, cve, statements, store
+from tests.views.conftest import MakeRun, cve, flat, statements, store
 from tests.views.test_findings import MakeHost, add
 from vulsweb.extensions import db
 from vulsweb.models import RunStatus, ScheduledTask
 
 MakeTask = Callable[..., ScheduledTask]
 LIVE = {"HX-Request": "true"}
-
-
-def flat(text: str) -> str:
-    return " ".join(text.split())
 
 
 def linked(page: str, address: str) -> str:
@@ -262,7 +258,7 @@ def test_an_executor_that_does_not_answer_is_said_so(signed_in: FlaskClient) -> 
     answer = signed_in.get("/system-notice")
 
     assert answer.status_code == 200
-    assert "The executor does not answer." in answer.text
+    assert "The executor does not answer, so nothing runs." in answer.text
 
 
 def test_a_key_that_the_executor_refuses_is_said_so(
@@ -271,7 +267,7 @@ def test_a_key_that_the_executor_refuses_is_said_so(
     url = app.config["EXECUTORS"][0].url
     monkeypatch.setitem(app.config, "EXECUTORS", executors_at(url, "some other key, just as long as ours"))
 
-    assert "EXECUTOR_API_KEY must be the same on both sides." in signed_in.get("/system-notice").text
+    assert "EXECUTOR_API_KEY is the same on both sides." in signed_in.get("/system-notice").text
 
 
 def test_without_vuls_it_says_what_to_install(signed_in: FlaskClient, installation: Installation) -> None:

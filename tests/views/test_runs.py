@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.conftest import NOW
-from tests.views.conftest import HOSTILE, MakeRun, add_log, cve, job_of, store
+from tests.views.conftest import HOSTILE, MakeRun, add_log, cve, flat, job_of, store
 from vulsweb.extensions import db
 from vulsweb.models import RunStatus
 
@@ -26,10 +26,6 @@ def asked_again(html: str, place: str) -> str:
     found = re.search(rf'id="{place}"[^>]*?hx-get="([^"]+)"', html, re.DOTALL)
     assert found is not None
     return found[1].replace("&amp;", "&")
-
-
-def flat(text: str) -> str:
-    return " ".join(text.split())
 
 
 def test_the_list_begins_with_the_newest(signed_in: FlaskClient, make_run: MakeRun) -> None:

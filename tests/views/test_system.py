@@ -8,7 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.conftest import EXECUTOR_KEY, TOOLS, Installation, executors_at
-from tests.views.conftest import HOSTILE, MakeRun
+from tests.views.conftest import HOSTILE, MakeRun, flat
 from vulsweb import schedules
 from vulsweb.executors import Executor
 from vulsweb.extensions import db
@@ -16,10 +16,6 @@ from vulsweb.models import RunStatus
 
 LIVE = {"HX-Request": "true"}
 BADGE = re.compile(r'id="part-(\w+)" class="part"> <span class="badge (\w+)">')
-
-
-def flat(text: str) -> str:
-    return " ".join(text.split())
 
 
 def test_it_shows_each_part_with_its_state(signed_in: FlaskClient, installation: Installation) -> None:

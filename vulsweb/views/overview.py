@@ -9,13 +9,12 @@ from flask.typing import ResponseReturnValue
 from flask_login import login_required
 
 from vulsweb import changes, findings, overview, system, tasks, worker
-from vulsweb.executor_client import ExecutorClient, ExecutorClients, ExecutorError
+from vulsweb import databases as vulnerability_databases
 from vulsweb.models import RunStatus
 from vulsweb.models.run import ACTIVE
 from vulsweb.views import forms, live, words
 
 ROWS = 6
-ANSWER_SECONDS = 3
 # The parts of a bar from its foot on: what a person must look at stands where it is compared best.
 BARS = (
     ("failed", (RunStatus.FAILED, RunStatus.TIMEOUT)),
@@ -49,29 +48,24 @@ def live_part() -> ResponseReturnValue:
 @bp.get("/overview/databases")
 @login_required
 def databases() -> str:
-    """Say how old the vulnerability databases are, as far as the executor answers."""
-    try:
-        with ExecutorClient(worker.executors()[0], ANSWER_SECONDS) as client:
-            told = client.health().get("databases") or {}
-    except ExecutorError:
-        return render_template("overview/_databases.html", databases=None)
-    found = [each for each in system.databases(told, datetime.now(UTC)) if each.rows]
-    return render_template("overview/_databases.html", databases=found)
+    """Say how old the vulnerability databases are, as far as the executors answer."""
+    stock = vulnerability_databases.stock(worker.executors(), datetime.now(UTC))
+    return render_template("overview/_databases.html", stock=stock, several=len(worker.executors()) > 1)
 
 
 @bp.get("/system-notice")
 @login_required
 def system_notice() -> str:
     """Say the one thing to do when an executor cannot work; nothing when they can."""
-    try:
-        with ExecutorClients(worker.executors(), ANSWER_SECONDS) as clients:
-            health, *_ = [clients.ask(each.name, ExecutorClient.health) for each in worker.executors()]
-    except ExecutorError as error:
-        return render_template("overview/_notice.html", error=str(error))
-    missing = sorted(name for name, tool in (health.get("tools") or {}).items() if tool is None)
-    databases = health.get("databases")
-    update = None if missing or databases else overview.database_update()
-    return render_template("overview/_notice.html", missing=missing, databases=databases, update=update)
+    found = system.healths(worker.executors(), datetime.now(UTC))
+    executor, health = min(found, key=lambda each: system.usefulness(each[1]))
+    return render_template(
+        "overview/_notice.html",
+        executor=executor if len(found) > 1 else None,
+        part=system.executor_part(health, executor),
+        health=health if isinstance(health, system.Health) else None,
+        update=overview.database_update(),
+    )
 
 
 def _state(now: datetime) -> dict[str, Any]:

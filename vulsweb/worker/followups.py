@@ -11,11 +11,12 @@ from sqlalchemy import Row
 from vulsweb import conclusions, connection_tests, run_jobs, runs
 from vulsweb.executor_client import ExecutorClient, ExecutorClients, ExecutorError, Job, JobUnknown
 from vulsweb.extensions import db
-from vulsweb.models import ConnectionTest, JobStatus, Run, RunJob, RunStatus
+from vulsweb.models import ConnectionTest, JobStatus, Run, RunJob
 from vulsweb.worker.launches import commit
 
 log = logging.getLogger(__name__)
 
+NOT_TAKEN_IN = "What its job left could not be taken in; the worker's log says why."
 LOST = "The executor no longer knows this job; its data folder may have been emptied. Run it again."
 
 
@@ -30,15 +31,18 @@ def follow(client: ExecutorClient, known: Sequence[Row[Any]]) -> list[int]:
 
 
 def _follow_apart(client: ExecutorClient, run_id: int, told: Job) -> Sequence[int]:
-    """Follow one job so that whatever is wrong with it fails its run alone, and holds up no other."""
+    """Follow one job so that whatever is wrong with it ends that job alone, and holds up no other."""
     try:
         return _follow(client, run_id, told)
     except ExecutorError:
         raise
     except Exception:
         db.session.rollback()
-        log.exception("run %d: its job's results could not be taken in", run_id)
-        return _fail(run_id, "What the scan left could not be taken in; the worker's log says why.")
+        log.exception("run %d: what its job %s left could not be taken in", run_id, told.id)
+        ready = give_up(run_id, told.id, NOT_TAKEN_IN)
+        if not told.ended:
+            client.cancel(told.id)  # it would go on for nobody
+        return ready
 
 
 def _follow(client: ExecutorClient, run_id: int, told: Job) -> Sequence[int]:
@@ -124,12 +128,3 @@ def _locked(run_id: int, job_id: str) -> tuple[Run | None, RunJob | None]:
     if job is None:
         db.session.rollback()
     return run, job
-
-
-def _fail(run_id: int, reason: str) -> Sequence[int]:
-    run = runs.lock_active(run_id)
-    if run is None:
-        db.session.rollback()
-        return []
-    runs.end(run, RunStatus.FAILED, reason, datetime.now(UTC))
-    return commit(run)
