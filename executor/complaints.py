@@ -16,6 +16,8 @@ _LOGGED = re.compile(r'(?:level|lvl)=(?P<level>\w+).*?msg="(?P<message>(?:[^"\\]
 _UNPRINTED_CAUSE = re.compile(r"(?:,? err:)? %!w\(.*\)$")
 # Go's way of printing a whole HTTP answer.
 _ANSWER = re.compile(r"[,.]? response: &\{Status:(?P<status>\d{3} [A-Za-z ]+?) StatusCode:.*")
+# A fetch of vuls2 is part of a report, which says so before it says what is wrong.
+_WHILE_REPORTING = re.compile(r"^Failed to detect .{,100} Failed to get new db connection\. err: ")
 # Vuls closes with one of these whatever went wrong; what it said before tells more.
 _CLOSING = ("No scannable servers", "An error occurred on [")
 
@@ -58,6 +60,7 @@ def _without_stack(message: str) -> str:
 
 
 def _tidied(error: str) -> str:
-    sentence = _UNPRINTED_CAUSE.sub(" ", " ".join(error.split())).replace(", err: [", ": ")
+    sentence = _WHILE_REPORTING.sub("", " ".join(error.split()))
+    sentence = _UNPRINTED_CAUSE.sub(" ", sentence).replace(", err: [", ": ")
     sentence = _ANSWER.sub(r" answered \g<status>.", sentence).rstrip(":] ")
     return sentence if len(sentence) <= LONGEST else sentence[: LONGEST - 1] + "…"

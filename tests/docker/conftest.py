@@ -64,8 +64,7 @@ def target(place: Place, server: Server, ssh_target: str) -> str:
     key = place.ssh / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
     os.chown(key, 65534, 65534)
-    if not engine.docker("network", "ls", "--quiet", f"--filter=name={place.name}"):
-        engine.docker("network", "create", place.name)
+    place.make_network()
     name = f"{place.name}-target"
     public = Path(f"{key}.pub").read_text().strip()
     engine.docker(

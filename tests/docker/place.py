@@ -5,7 +5,9 @@ import shutil
 import signal
 import tempfile
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tests.dockerd import Engine
 from tests.executor.callers import KEY, until
@@ -18,6 +20,17 @@ FROM vulsweb-tests/tools
 COPY tool /usr/local/bin/tool
 ENTRYPOINT ["tool"]
 """
+
+# What the container of every tool is kept to, in Docker's words.
+CONFINED = {
+    "CapDrop": ["ALL"],
+    "SecurityOpt": ["no-new-privileges:true"],
+    "ReadonlyRootfs": True,
+    "Privileged": False,
+    "Binds": None,
+    "PidsLimit": 256,
+}
+TOOLS_USER = "65534:65533"
 
 
 class Place:
@@ -64,6 +77,13 @@ class Place:
             "--filter=label=org.vulsweb.job",
         ).split()
 
+    def make_network(self) -> str:
+        """See to it that the tools' network is there; return the address at which it reaches this machine."""
+        if not self.engine.docker("network", "ls", "--quiet", f"--filter=name={self.name}"):
+            self.engine.docker("network", "create", self.name)
+        address = "--format={{(index .IPAM.Config 0).Gateway}}"
+        return self.engine.docker("network", "inspect", address, self.name)
+
     def inspect(self, container: str, what: str) -> str:
         return self.engine.docker("inspect", "--format", f"{{{{{what}}}}}", container)
 
@@ -89,6 +109,16 @@ class Place:
         where = ("--opt=type=none", "--opt=o=bind", f"--opt=device={path}")
         self.engine.docker("volume", "create", *where, f"{self.name}-{kind}")
         return path
+
+
+def confinement(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a container is kept to, of all that Docker tells of it."""
+    return {name: found["HostConfig"][name] for name in CONFINED}
+
+
+def volumes(found: Mapping[str, Any]) -> set[tuple[str, str, bool]]:
+    """Return what is mounted into a container: its type, which of the volumes, and whether it may write."""
+    return {(mount["Type"], mount["Name"].rpartition("-")[2], mount["RW"]) for mount in found["Mounts"]}
 
 
 def vuls(scan: str) -> str:

@@ -3,7 +3,17 @@
 import json
 from typing import Any
 
-from tests.docker.place import Place, kill_all, running, vuls, wait_for
+from tests.docker.place import (
+    CONFINED,
+    TOOLS_USER,
+    Place,
+    confinement,
+    kill_all,
+    running,
+    volumes,
+    vuls,
+    wait_for,
+)
 from tests.executor.callers import Caller
 from tests.executor.conftest import Server
 from tests.executor.processes import steps
@@ -39,14 +49,10 @@ def test_a_container_gets_nothing_that_it_could_misuse(place: Place, fake: Serve
     job = fake.call.finished(found["Config"]["Labels"]["org.vulsweb.job"])
 
     host = found["HostConfig"]
-    assert (host["CapDrop"], host["SecurityOpt"]) == (["ALL"], ["no-new-privileges:true"])
-    assert (host["ReadonlyRootfs"], host["Privileged"], host["Binds"]) == (True, False, None)
-    assert (host["Memory"], host["MemorySwap"], host["PidsLimit"]) == (256 * 2**20, 256 * 2**20, 256)
-    assert found["Config"]["User"] == "65534:65533"
-    assert {(mount["Type"], mount["Name"].rpartition("-")[2], mount["RW"]) for mount in found["Mounts"]} == {
-        ("volume", "jobs", True),
-        ("volume", "ssh", False),
-    }
+    assert confinement(found) == CONFINED
+    assert (host["Memory"], host["MemorySwap"]) == (256 * 2**20, 256 * 2**20)
+    assert found["Config"]["User"] == TOOLS_USER
+    assert volumes(found) == {("volume", "jobs", True), ("volume", "ssh", False)}
     log = fake.call.log(job["id"])
     assert "CapEff:\t0000000000000000\n65534\n" in log
     assert "Read-only file system" in log

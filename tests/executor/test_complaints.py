@@ -31,6 +31,15 @@ STACK = (
             "Failed to fetch. err: HTTP error. url: https://a/json, err: %!w([]error=[0xc0003959b0])\n",
             "Failed to fetch. err: HTTP error. url: https://a/json",
         ),
+        (
+            'time="x" level=error msg="Failed to detect Pkg CVE'
+            + STACK
+            + r"\n  - Failed to detect CVE with Vuls2"
+            + STACK
+            + r"\n  - Failed to get new db connection. err: Failed to fetch vuls2 db. err: no such host"
+            + '"',
+            "Failed to fetch vuls2 db. err: no such host",
+        ),
         (" 10 / 300 [=>__] 3%\r 300 / 300 [====] 100%\n", "300 / 300 [====] 100%"),
         ("\x1b[31mFailed\x1b[0m to \x1b]0;title\x07open \x00it\n", "Failed to open it"),
         ("\n \n", None),

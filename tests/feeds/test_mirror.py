@@ -115,6 +115,13 @@ def test_a_stalled_body_goes_on_when_the_fault_is_taken_back(
     assert first_half + second_half == LARGE
 
 
+def test_hosts_can_be_out_of_reach(client: requests.Session, served: Mirror) -> None:
+    served.fault = Fault.AWAY
+
+    with pytest.raises(requests.exceptions.ProxyError, match="502"):
+        client.get(FEED, timeout=10)
+
+
 def test_a_closing_mirror_waits_for_no_client(client: requests.Session) -> None:
     before = set(threading.enumerate())
 

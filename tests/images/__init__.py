@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import needs
+from tests import needs, vuls2
 from tests.dockerd import Engine
 
 HERE = Path(__file__).parent
@@ -40,7 +40,12 @@ RECIPE = "1"
 
 def build_tools(engine: Engine) -> dict[str, str]:
     """Build an image of each of the scanner's tools; return their names by tool."""
-    return {tool: _tool_image(engine, tool) for tool in TOOLS}
+    return {tool: _tool_image(engine, needs.tool(tool)) for tool in TOOLS}
+
+
+def build_newer_vuls(engine: Engine) -> str:
+    """Build the image of a Vuls that reads vuls2 databases."""
+    return _tool_image(engine, vuls2.tools_folder() / "current" / "vuls")
 
 
 def build_ssh_target(engine: Engine) -> str:
@@ -215,14 +220,13 @@ def _pip_settings() -> str:
     return "".join(("[global]\n", *lines))
 
 
-def _tool_image(engine: Engine, tool: str) -> str:
-    path = needs.tool(tool)
-    version = json.loads((path.parent / "versions.json").read_text())[tool]
-    name = f"vuls/{tool}:{version}"
+def _tool_image(engine: Engine, path: Path) -> str:
+    version = json.loads((path.parent / "versions.json").read_text())[path.name]
+    name = f"vuls/{path.name}:{version}"
     if is_there(engine, name) and not _is_local(engine, name):
         return name
     _build_on_root(engine, TOOLS_ROOT, "tools")
-    _build(engine, name, HERE / "tool", path, TOOL=tool)
+    _build(engine, name, HERE / "tool", path, TOOL=path.name)
     return name
 
 

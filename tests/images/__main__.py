@@ -11,5 +11,6 @@ with engine() as found:
         *images.build_tools(found).values(),
         images.build_ssh_target(found),
         images.build_python(found),
+        images.build_newer_vuls(found),
     ):
         print(name, flush=True)

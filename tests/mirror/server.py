@@ -25,6 +25,7 @@ class Fault(enum.Enum):
     ERROR = "each request is answered 500"
     CUT = "the connection ends in the middle of the body"
     STALL = "the second half of the body waits until the fault is taken back"
+    AWAY = "no host can be reached"
 
 
 class Request(NamedTuple):
@@ -141,6 +142,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_CONNECT(self) -> None:
         host, _, port = self.path.rpartition(":")
         self.server.connected.append(host)
+        if self.server.fault is Fault.AWAY:
+            self.send_error(HTTPStatus.BAD_GATEWAY)
+            return
         self.send_response_only(HTTPStatus.OK)
         self.end_headers()
         wrap = self.server.context_for(host).wrap_socket
