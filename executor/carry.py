@@ -51,6 +51,7 @@ def export_files(folder: DatabaseFolder, target: str, say: Callable[[str], None]
 
 def _gather(source: str, workspace: Path) -> None:
     path = Path(source)
+    shown = "What came in" if source == STREAM else source
     try:
         if source == STREAM:
             with tarfile.open(fileobj=sys.stdin.buffer, mode="r|*") as archive:
@@ -64,14 +65,14 @@ def _gather(source: str, workspace: Path) -> None:
                 found = _unpack(archive, workspace)
     except (tarfile.TarError, EOFError) as error:
         raise StepError(
-            f"{source} is no whole archive, and none of {', '.join(FILES)} ({error}); nothing was changed."
+            f"{shown} is no whole archive, and none of {', '.join(FILES)} ({error}); nothing was changed."
         ) from error
     except OSError as error:
         raise StepError(
-            f"{source} cannot be read: {error.strerror or error}; nothing was changed."
+            f"{shown} cannot be taken in: {error.strerror or error}; nothing was changed."
         ) from error
     if not found:
-        raise StepError(f"{source} holds none of {', '.join(FILES)}; nothing was changed.")
+        raise StepError(f"{shown} holds none of {', '.join(FILES)}; nothing was changed.")
 
 
 def _unpack(archive: tarfile.TarFile, workspace: Path) -> list[str]:

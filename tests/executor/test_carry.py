@@ -311,3 +311,13 @@ def test_the_stacks_command_fails_where_the_import_did(
     assert "nothing was changed" in done.stderr
     assert command("export", "none.tar").returncode == 1
     assert not (tmp_path / "none.tar").exists()
+
+
+def test_the_stacks_command_takes_in_all_files_or_none(
+    real: Path, here: DatabaseFolder, command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    done = command("import", real / "gost.sqlite3", real / "oval.sqlite3")
+
+    assert done.returncode == 1
+    assert "oval.sqlite3 cannot be read; nothing was changed" in done.stderr
+    assert state(here) == {}

@@ -1,27 +1,67 @@
 """The real Vuls and real OpenSSH servers: tests of connections, and scans beside servers that hang."""
 
+import getpass
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
 
 from tests.executor.callers import Caller
 from tests.executor.conftest import caller_of
-from tests.executor.sshd import SshLab, ssh_lab
+from tests.sshd import FIRST_ADDRESS, Server, hanging, make_key, silent, sshd
 
-HANG = "sleep 600"
+
+class Lab:
+    """Servers, and the client's configuration for them."""
+
+    def __init__(self, folder: Path, running: ExitStack) -> None:
+        folder.mkdir()
+        self.folder, self.running = folder, running
+        self.key = make_key(folder / "key")
+        self.known_hosts, self.config = folder / "known_hosts", folder / "config"
+        self.servers = ""
+        self.config.write_text(
+            f"Host *\n User {getpass.getuser()}\n IdentityFile {self.key}\n IdentitiesOnly yes\n"
+            f" UserKnownHostsFile {self.known_hosts}\n StrictHostKeyChecking yes\n"
+            " ConnectTimeout 5\n BatchMode yes\n"
+        )
+
+    def serve(
+        self,
+        name: str,
+        begin: Callable[..., AbstractContextManager[Server]] = sshd,
+        *,
+        known: bool = True,
+        **how: Any,
+    ) -> Server:
+        """Start a server that lets the client in, and whose key the client knows, unless told otherwise."""
+        how.setdefault("authorized", [self.key.with_suffix(".pub").read_text()])
+        server = self.running.enter_context(begin(self.folder / name, FIRST_ADDRESS, **how))
+        if known:
+            with self.known_hosts.open("a") as file:
+                file.write(server.known_hosts_line)
+        self.name(name, server.port)
+        return server
+
+    def name(self, name: str, port: int) -> None:
+        """Name what is at a port."""
+        with self.config.open("a") as file:
+            file.write(f"Host {name}\n HostName {FIRST_ADDRESS}\n Port {port}\n")
+        self.servers += f'[servers.{name}]\nhost = "{name}"\nsshConfigPath = "{self.config}"\n'
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[SshLab]:
-    with ssh_lab(tmp_path / "ssh") as made:
-        yield made
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    with ExitStack() as running:
+        yield Lab(tmp_path / "ssh", running)
 
 
 @pytest.fixture
 def call(
-    lab: SshLab, variables: dict[str, str], tools_dir: Path, start: Callable[[], Flask]
+    lab: Lab, variables: dict[str, str], tools_dir: Path, start: Callable[[], Flask]
 ) -> Callable[[], Caller]:
     """Start an executor that knows the lab's servers."""
 
@@ -36,15 +76,15 @@ def call(
     return start_one
 
 
-def test_a_connection_test_tells_each_servers_trouble(lab: SshLab, call: Callable[[], Caller]) -> None:
-    lab.sshd("good")
-    lab.sshd("unknown", known="none")
-    lab.sshd("changed", known="other")
-    lab.sshd("refusing", key=lab.stranger)
-    lab.sshd("hanging", command=HANG)
-    lab.sshd("strange", command="exit 1")
-    lab.mute("mute")
-    lab.closed("closed")
+def test_a_connection_test_tells_each_servers_trouble(lab: Lab, call: Callable[[], Caller]) -> None:
+    lab.serve("good")
+    lab.serve("unknown", known=False)
+    lab.serve("changed").change_host_key()
+    lab.serve("refusing", authorized=[])
+    lab.serve("hanging", hanging)
+    lab.serve("strange", settings="ForceCommand exit 1\n")
+    lab.name("mute", lab.running.enter_context(silent(FIRST_ADDRESS)))
+    lab.name("closed", 1)
     caller = call()
 
     names = ["good", "unknown", "changed", "refusing", "hanging", "strange", "mute", "closed"]
@@ -65,13 +105,11 @@ def test_a_connection_test_tells_each_servers_trouble(lab: SshLab, call: Callabl
     assert (job["steps"][0]["done"], job["steps"][0]["unit"]) == (8, "hosts")
 
 
-def test_servers_that_hang_neither_fail_nor_hold_up_the_others(
-    lab: SshLab, call: Callable[[], Caller]
-) -> None:
-    lab.sshd("good")
+def test_servers_that_hang_neither_fail_nor_hold_up_the_others(lab: Lab, call: Callable[[], Caller]) -> None:
+    lab.serve("good")
     # Two: in a process of their own, Vuls would wait for the second for ever.
-    lab.sshd("hanging", command=HANG)
-    lab.sshd("waiting", command=HANG)
+    lab.serve("hanging", hanging)
+    lab.serve("waiting", hanging)
     caller = call()
 
     job = caller.finished(caller.submit_scan("hanging", "good", "waiting"), seconds=200)
