@@ -1,10 +1,11 @@
 """How the system's parts are: which answer, what is late, and what to do. Reads only."""
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 from vulsweb import services
 from vulsweb.executor_client import ExecutorClient
@@ -14,7 +15,6 @@ from vulsweb.services import Messages, Stored
 from vulsweb.vuls import databases as catalogue
 from vulsweb.vuls.databases import DatabaseType, Profile
 
-T = TypeVar("T")
 # All parts together may take so long to answer.
 PATIENCE_SECONDS = 2
 # "Keep vulnerability databases updated monthly", and some days for a run that failed.
@@ -114,28 +114,21 @@ class Health:
 def read(config: Mapping[str, Any], now: datetime) -> System:
     """Ask all parts at once and return how they are, within some two seconds whatever is down."""
     executors: Sequence[Executor] = config["EXECUTORS"]
-    pool = ThreadPoolExecutor(max_workers=2 + len(executors))
-    stored = pool.submit(ask, services.ask_postgresql, config["SQLALCHEMY_DATABASE_URI"])
-    messages = pool.submit(ask, services.ask_redis, config["REDIS_URL"])
-    healths = [pool.submit(ask, _ask_executor, each, now) for each in executors]
-    asked: tuple[Future[Any], ...] = (stored, messages, *healths)
-    wait(asked, timeout=PATIENCE_SECONDS)
-    # What still hangs (a name server, say) ends by itself; nobody waits for it.
-    pool.shutdown(wait=False, cancel_futures=True)
-    told = [(executor, _told(answer)) for executor, answer in zip(executors, healths, strict=True)]
-    return _describe(_told(stored), _told(messages), told, now)
+    stored, messages, *told = _at_once(
+        partial(services.ask_postgresql, config["SQLALCHEMY_DATABASE_URI"]),
+        partial(services.ask_redis, config["REDIS_URL"]),
+        *(partial(_ask_executor, each, now) for each in executors),
+    )
+    return _describe(stored, messages, list(zip(executors, told, strict=True)), now)
 
 
 def healths(executors: Sequence[Executor], now: datetime) -> list[tuple[Executor, Health | Silence]]:
     """Ask the executors alone, all at once and with the same patience."""
-    pool = ThreadPoolExecutor(max_workers=len(executors))
-    answers = [pool.submit(ask, _ask_executor, each, now) for each in executors]
-    wait(answers, timeout=PATIENCE_SECONDS)
-    pool.shutdown(wait=False, cancel_futures=True)
-    return [(executor, _told(answer)) for executor, answer in zip(executors, answers, strict=True)]
+    told = _at_once(*(partial(_ask_executor, each, now) for each in executors))
+    return list(zip(executors, told, strict=True))
 
 
-def usefulness(health: Health | Silence) -> int:
+def readiness(health: Health | Silence) -> int:
     """Return how far an executor is from scanning: 0 where it does not answer, 3 where nothing is missing."""
     if isinstance(health, Silence):
         return 0
@@ -144,8 +137,14 @@ def usefulness(health: Health | Silence) -> int:
     return 3 if health.present else 2
 
 
-def _told(answer: Future[T | Silence]) -> T | Silence:
-    return answer.result() if answer.done() else Silence(f"No answer within {PATIENCE_SECONDS} seconds.")
+def _at_once(*questions: Callable[[], Any]) -> list[Any]:
+    pool = ThreadPoolExecutor(max_workers=len(questions))
+    answers = [pool.submit(ask, question) for question in questions]
+    wait(answers, timeout=PATIENCE_SECONDS)
+    # What still hangs (a name server, say) ends by itself; nobody waits for it.
+    pool.shutdown(wait=False, cancel_futures=True)
+    silence = Silence(f"No answer within {PATIENCE_SECONDS} seconds.")
+    return [answer.result() if answer.done() else silence for answer in answers]
 
 
 def _ask_executor(executor: Executor, now: datetime) -> Health:
@@ -155,17 +154,14 @@ def _ask_executor(executor: Executor, now: datetime) -> Health:
     return Health(
         str(told.get("engine")),
         tuple(Tool(name, bool(tool), (tool or {}).get("version")) for name, tool in sorted(tools.items())),
-        databases(told.get("databases") or {}, now),
+        tuple(
+            _database(name, (told.get("databases") or {}).get(name), now)
+            for name in DatabaseType
+            if name is not DatabaseType.ALL
+        ),
         told.get("disk") or {},
         Profile(told.get("profile") or Profile.CLASSIC),
         str(told.get("misfit") or ""),
-    )
-
-
-def databases(told: Mapping[str, Any], now: datetime) -> tuple[Database, ...]:
-    """Return all databases that there can be, as the executor tells of them."""
-    return tuple(
-        _database(name, told.get(name), now) for name in DatabaseType if name is not DatabaseType.ALL
     )
 
 

@@ -1,7 +1,6 @@
 """From Run Now to findings: the real worker functions against the real executor."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +11,7 @@ from sqlalchemy import select
 
 from tests.conftest import NOW, executors_at
 from tests.contract.conftest import Tools, accept, follow, stumble
+from tests.waiting import wait_for
 from vulsweb import findings, runs, scan_lines, tasks, worker
 from vulsweb.executor_client import ExecutorClient, ExecutorUnavailable, JobRejected, JobUnknown
 from vulsweb.extensions import db
@@ -45,6 +45,11 @@ def update_database(make_task: MakeTask, name: str = "gost_debian") -> Run:
 def client(app: Flask, executor_server: str) -> Iterator[ExecutorClient]:
     with ExecutorClient(app.config["EXECUTORS"][0]) as made:
         yield made
+
+
+def expect_cancelled(client: ExecutorClient, job_id: str) -> None:
+    wait_for(lambda: client.jobs([job_id])[job_id].ended, 30)
+    assert client.jobs([job_id])[job_id].status == "cancelled"
 
 
 def test_a_scan_goes_from_run_now_to_findings(
@@ -184,6 +189,20 @@ def test_a_run_that_cannot_be_taken_in_fails_alone(
     assert "could not be taken in" in str(run.reason)
 
 
+def test_a_job_whose_log_cannot_be_taken_in_is_stopped(
+    scan: ScheduledTask, tools: Tools, client: ExecutorClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools.hold()
+    run = start(scan)
+    worker.launch_runs([run.id])
+    monkeypatch.delattr(runs, "append_log")
+
+    follow(run)
+
+    assert run.status is RunStatus.FAILED
+    expect_cancelled(client, run.jobs[0].id)
+
+
 def test_a_repeated_launch_makes_no_second_job(
     scan: ScheduledTask, tools: Tools, document: MakeDocument, tmp_path: Path
 ) -> None:
@@ -224,11 +243,7 @@ def test_deleting_a_task_stops_the_job_that_still_goes_for_it(
     for executor, going_id in going:
         worker.stop_jobs(executor, [going_id])
 
-    deadline = time.monotonic() + 10
-    while not client.jobs([job_id])[job_id].ended:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    assert client.jobs([job_id])[job_id].status == "cancelled"
+    expect_cancelled(client, job_id)
 
 
 def test_a_run_cancelled_while_its_worker_was_away_is_never_submitted(scan: ScheduledTask) -> None:

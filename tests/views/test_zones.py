@@ -6,11 +6,9 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from tests.conftest import EXECUTOR_KEY, Installation
+from tests.conftest import EXECUTOR_KEY, TOOLS, Installation
 from tests.views.conftest import flat
 from vulsweb.executors import MAIN, Executor
-
-TOOLS = ("vuls", "gost", "go-cve-dictionary", "goval-dictionary")
 
 
 @pytest.fixture(autouse=True)

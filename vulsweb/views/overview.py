@@ -58,7 +58,7 @@ def databases() -> str:
 def system_notice() -> str:
     """Say the one thing to do when an executor cannot work; nothing when they can."""
     found = system.healths(worker.executors(), datetime.now(UTC))
-    executor, health = min(found, key=lambda each: system.usefulness(each[1]))
+    executor, health = min(found, key=lambda each: system.readiness(each[1]))
     return render_template(
         "overview/_notice.html",
         executor=executor if len(found) > 1 else None,
