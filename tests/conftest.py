@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,13 @@ import executor
 from tests.dockerd import docker_engine
 from tests.images import server_images, ssh_target, tool_images
 from tests.serving import serving
-from vulsweb import access, create_app, tasks, worker
-from vulsweb.executors import MAIN, Executor
-from vulsweb.extensions import db, limiter
+from vulsweb import create_app
+from vulsweb.accounts import access
+from vulsweb.executors.settings import MAIN, Executor
+from vulsweb.extensions import celery, db, limiter
 from vulsweb.local import postgres
 from vulsweb.models import Host, Role, ScheduledTask, User
+from vulsweb.tasks import editing as task_editing
 from vulsweb.vuls.connections import HostConnection
 
 # Fixtures that stand beside what they are about.
@@ -49,6 +51,16 @@ def executors_at(url: str, key: str = EXECUTOR_KEY) -> tuple[Executor, ...]:
 def at(moment: str) -> datetime:
     """Return a moment written like "2026-01-01 03:00", in UTC."""
     return datetime.fromisoformat(moment).replace(tzinfo=UTC)
+
+
+def handle_messages(monkeypatch: pytest.MonkeyPatch, name: str, handle: Callable[..., object]) -> None:
+    """Give messages for the worker function `name` to `handle` instead of to Redis."""
+    send = celery.send_task
+
+    def send_task(task: str, arguments: Sequence[Any] = ()) -> object:
+        return handle(*arguments) if task == f"vulsweb.{name}" else send(task, arguments)
+
+    monkeypatch.setattr(celery, "send_task", send_task)
 
 
 class OneWorkerForDocker(LoadScopeScheduling):
@@ -162,7 +174,7 @@ def token(app: Flask, admin: User) -> str:
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The ids of the runs that were handed to the workers."""
     ids: list[int] = []
-    monkeypatch.setattr(worker.launch_runs, "delay", ids.extend)
+    handle_messages(monkeypatch, "launch_runs", ids.extend)
     return ids
 
 
@@ -203,7 +215,7 @@ def make_task(app: Flask, make_host: Callable[..., Host]) -> Callable[..., Sched
         } | overrides
         if values["task_type"] == "scan" and "host_id" not in values:
             values["host_id"] = make_host(f"host-{count}").id
-        task = tasks.create(values, NOW)
+        task = task_editing.create(values, NOW)
         if next_run_at is not None:
             task.next_run_at = next_run_at
         db.session.commit()

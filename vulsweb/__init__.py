@@ -10,7 +10,9 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import IntegerConverter, Map
 
-from vulsweb import access, api, cli, config, doors, problems, views, worker
+from vulsweb import api, cli, config, views, worker
+from vulsweb.accounts import access, permissions
+from vulsweb.api import problems
 from vulsweb.extensions import celery, csrf, db, limiter, login, migrate
 from vulsweb.models import User
 from vulsweb.views import errors
@@ -30,7 +32,7 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     app.url_map.converters["int"] = RowId
     init_extensions(app)
     init_celery(app)
-    app.before_request(doors.check)
+    app.before_request(permissions.check)
     views.register(app)
     api.register(app)
     cli.register(app)

@@ -11,12 +11,17 @@ from flask import Flask, current_app
 from flask_migrate import upgrade
 from sqlalchemy import select, text
 
-from vulsweb import access, config, hosts, known_hosts, local, system, tasks
+from vulsweb import config, local
+from vulsweb.accounts import access
 from vulsweb.extensions import db
+from vulsweb.hosts import config_sync
 from vulsweb.models import Role, ScheduledTask, User
-from vulsweb.parts import State
-from vulsweb.ssh_folder import SshFolder
-from vulsweb.system import Site
+from vulsweb.ssh import known_hosts
+from vulsweb.ssh.folder import SshFolder
+from vulsweb.system import health
+from vulsweb.system.checks import State
+from vulsweb.system.health import Site
+from vulsweb.tasks import editing as task_editing
 from vulsweb.vuls import config_toml
 
 MONTHLY_UPDATE = {
@@ -49,7 +54,7 @@ def prepare() -> None:
         except (access.AccessError, config.ConfigError) as error:
             raise click.ClickException(str(error)) from error
         if db.session.scalar(select(ScheduledTask.id).limit(1)) is None:
-            tasks.create(MONTHLY_UPDATE, now)
+            task_editing.create(MONTHLY_UPDATE, now)
     else:
         click.echo(access.PEOPLE_ALREADY)
     _sync_hosts(now)
@@ -68,7 +73,7 @@ def _sync_hosts(now: datetime) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(config_toml.STARTER)
     try:
-        outcome = hosts.sync_file(path, now)
+        outcome = config_sync.sync_file(path, now)
     except config_toml.ConfigTomlError as error:
         click.echo(f"Hosts were not synchronized: {error}", err=True)
         return
@@ -85,7 +90,7 @@ def hosts_group() -> None:
 def sync_hosts() -> None:
     """Bring the hosts in step with config.toml; exit code 1 when something in it cannot be used."""
     try:
-        outcome = hosts.sync_file(current_app.config["VULS_CONFIG"], datetime.now(UTC))
+        outcome = config_sync.sync_file(current_app.config["VULS_CONFIG"], datetime.now(UTC))
     except config_toml.ConfigTomlError as error:
         raise click.ClickException(str(error)) from error
     db.session.commit()
@@ -98,7 +103,7 @@ def sync_hosts() -> None:
 @click.command()
 def doctor() -> None:
     """Print how each part of the system is, and what to do; exit code 1 when one has failed."""
-    found = system.read(current_app.config, datetime.now(UTC))
+    found = health.read(current_app.config, datetime.now(UTC))
     for part in found.parts:
         at = f" Last: {part.at:%Y-%m-%d %H:%M:%S} UTC" if part.at else ""
         click.echo(f"{part.state.label:8} {part.label:24} {part.says}{at}")

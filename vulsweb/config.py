@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
-from vulsweb.executors import MAIN, Executor, ExecutorsError, read
+from vulsweb.executors.settings import MAIN, Executor, ExecutorsError, read
 
 MINIMUM_SECRET_LENGTH = 32
 # Where a stack on one machine keeps its addresses and the names of its secrets' files.

@@ -8,15 +8,16 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
-from vulsweb import inventory, system
-from vulsweb.executors import MAIN, Executor
+from vulsweb.executors.settings import MAIN, Executor
 from vulsweb.extensions import db
+from vulsweb.hosts import inventory
 from vulsweb.models import ScheduledTask, TaskType
-from vulsweb.parts import Part, State
-from vulsweb.system import Database, Health
-from vulsweb.tasks import InvalidTask
-from vulsweb.vuls import databases as catalogue
-from vulsweb.vuls.databases import DatabaseType, Entry, Profile, Reading
+from vulsweb.system import health as system_health
+from vulsweb.system.checks import Check, State
+from vulsweb.system.health import Database, Health
+from vulsweb.tasks.editing import InvalidTask
+from vulsweb.vuls import catalogue
+from vulsweb.vuls.catalogue import DatabaseType, Entry, Profile, Reading
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Line:
 class Databases:
     """All databases at one moment."""
 
-    executor: Part
+    executor: Check
     vuls: str | None  # its version, where the executor tells one that can be read
     lines: tuple[Line, ...]
     uncovered: Mapping[str, int]  # hosts in service that none of them serves, by family
@@ -77,7 +78,7 @@ class Databases:
 
 def read(executor: Executor, now: datetime) -> Databases:
     """Return how an executor's databases stand, within some two seconds whether it answers or not."""
-    ((_, told),) = system.healths([executor], now)
+    ((_, told),) = system_health.ask_executors([executor], now)
     health = told if isinstance(told, Health) else None
     held = {database.name: database for database in health.databases} if health else {}
     vuls = health.vuls if health else None
@@ -97,7 +98,7 @@ def read(executor: Executor, now: datetime) -> Databases:
     ]
     needs = {family: catalogue.needed(family, version or catalogue.usual(profile)) for family in families}
     return Databases(
-        system.executor_part(told, executor),
+        system_health.executor_check(told, executor),
         catalogue.named(version) if version else None,
         tuple(sorted(lines, key=lambda line: (not line.is_needed, line.reading.read is False))),
         {family: count for family, count in families.items() if not needs[family]},
@@ -125,7 +126,7 @@ class Stock:
 
 def stock(executors: Sequence[Executor], now: datetime) -> Stock:
     """Return what the executors have, within some two seconds whether they answer or not."""
-    told = system.healths(executors, now)
+    told = system_health.ask_executors(executors, now)
     healths = {executor.name: health for executor, health in told if isinstance(health, Health)}
     fewest = min(healths.values(), key=lambda each: len(each.present) - len(each.useful), default=None)
     present = [(database, name) for name, health in healths.items() for database in health.present]
@@ -163,13 +164,15 @@ def check_pair(
     kept = task is not None and task.database_type == chosen
     if values.get("task_type") != TaskType.DB_UPDATE or kept or chosen not in set(DatabaseType):
         return
-    found = [catalogue.in_vain(DatabaseType(chosen), each.profile) for each in _answering(config, now)]
+    found = [catalogue.unused_reason(DatabaseType(chosen), each.profile) for each in _answering(config, now)]
     if found and all(found):
         raise InvalidTask({"database_type": str(found[0])})
 
 
 def _answering(config: Mapping[str, Any], now: datetime) -> list[Health]:
-    return [told for _, told in system.healths(config["EXECUTORS"], now) if isinstance(told, Health)]
+    return [
+        told for _, told in system_health.ask_executors(config["EXECUTORS"], now) if isinstance(told, Health)
+    ]
 
 
 def _updates(profile: Profile | None) -> dict[DatabaseType, list[ScheduledTask]]:

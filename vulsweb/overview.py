@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import joinedload
 
-from vulsweb import runs
 from vulsweb.extensions import db
 from vulsweb.models import Finding, Host, Run, RunStatus, ScheduledTask, TaskType
 from vulsweb.models.run import ACTIVE
-from vulsweb.vuls.databases import DatabaseType
+from vulsweb.runs import history
+from vulsweb.vuls.catalogue import DatabaseType
 from vulsweb.vuls.results import Severity
 
 TROUBLED = (RunStatus.FAILED, RunStatus.PARTIAL, RunStatus.TIMEOUT)
@@ -55,13 +55,13 @@ class WorstHost:
 
 def running(limit: int) -> Sequence[Run]:
     """Return the runs that are not over yet, newest first."""
-    chosen = runs.query(ACTIVE).options(joinedload(Run.jobs)).limit(limit)
+    chosen = history.query(ACTIVE).options(joinedload(Run.jobs)).limit(limit)
     return db.session.scalars(chosen).unique().all()
 
 
 def troubled(limit: int) -> Sequence[Run]:
     """Return the latest runs that did not do all that was asked."""
-    return db.session.scalars(runs.query(TROUBLED).limit(limit)).all()
+    return db.session.scalars(history.query(TROUBLED).limit(limit)).all()
 
 
 def next_up(limit: int) -> Sequence[ScheduledTask]:

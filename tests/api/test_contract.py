@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, seed, settings
 from schemathesis.core.result import Ok
 
 from tests.conftest import NOW
-from vulsweb import runs
 from vulsweb.extensions import db
 from vulsweb.models import ScheduledTask, Trigger
+from vulsweb.runs import starting
 
 METHODS = {"get", "put", "post", "patch", "delete"}
 
@@ -91,7 +91,7 @@ def test_generated_requests_find_no_failure_of_ours_and_no_answer_that_is_not_do
     sent: list[int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    runs.start(make_task(), trigger=Trigger.PERSON, now=NOW)
+    starting.start(make_task(), trigger=Trigger.PERSON, now=NOW)
     db.session.commit()
     schema = schemathesis.openapi.from_wsgi("/api/openapi.json", app)
     headers = {"Authorization": f"Bearer {token}"}

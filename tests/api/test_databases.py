@@ -7,7 +7,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.conftest import EXECUTOR_KEY, TOOLS, Installation
-from vulsweb.executors import Executor
+from vulsweb.executors.settings import Executor
 from vulsweb.models import ScheduledTask
 
 

@@ -15,10 +15,11 @@ from flask.testing import FlaskClient
 from tests.conftest import NOW
 from tests.needs import lacking
 from tests.serving import serving
-from vulsweb import connection_tests, known_hosts, ssh_keys
 from vulsweb.extensions import db
+from vulsweb.hosts import connection_tests
 from vulsweb.models import Host, Run, RunStatus, ScheduledTask, Trigger, User
-from vulsweb.ssh_folder import SshFolder
+from vulsweb.ssh import keys, known_hosts
+from vulsweb.ssh.folder import SshFolder
 
 MakeTask = Callable[..., ScheduledTask]
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
@@ -73,7 +74,7 @@ def address(
 def trust(app: Flask, admin: User) -> None:
     """Leave the key `mine`, the open offer 1, and the accepted host key 1."""
     folder = SshFolder(app.config["SSH_FOLDER"])
-    line = ssh_keys.generate(folder, "mine").line
+    line = keys.generate(folder, "mine").line
     for hostname in ("open", "trusted"):
         offer = known_hosts.paste(hostname, 22, line, now=NOW, requested_by=None)
     known_hosts.accept(offer, folder, changed_too=False, now=NOW, accepted_by=admin)

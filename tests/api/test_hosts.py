@@ -11,7 +11,7 @@ from tests.api.conftest import CountQueries
 from tests.conftest import NOW
 from vulsweb.extensions import db
 from vulsweb.models import Finding, Host, RunHost, ScheduledTask, Trigger
-from vulsweb.runs import start
+from vulsweb.runs.starting import start
 from vulsweb.vuls.connections import HostConnection
 from vulsweb.vuls.results import Outcome, Severity
 

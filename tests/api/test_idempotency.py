@@ -10,7 +10,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
 
 from tests.conftest import NOW, PASSWORD
-from vulsweb import access, idempotency
+from vulsweb import idempotency
+from vulsweb.accounts import access
 from vulsweb.extensions import db
 from vulsweb.models import IdempotencyKey, Role, Run, ScheduledTask
 

@@ -7,9 +7,9 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from tests.conftest import NOW
-from vulsweb import runs
 from vulsweb.extensions import db
 from vulsweb.models import Overlap, Run, RunStatus, ScheduledTask, Trigger
+from vulsweb.runs import starting
 
 MakeTask = Callable[..., ScheduledTask]
 UPDATE = {
@@ -25,7 +25,7 @@ def make_busy(make_task: MakeTask) -> Callable[[str], Run]:
     """Make a run that the executor works on, of a task with an overlap rule."""
 
     def make(rule: str) -> Run:
-        run = runs.start(make_task(name="Busy", overlap=rule), trigger=Trigger.PERSON, now=NOW)
+        run = starting.start(make_task(name="Busy", overlap=rule), trigger=Trigger.PERSON, now=NOW)
         run.status = RunStatus.RUNNING
         db.session.commit()
         return run

@@ -9,9 +9,9 @@ from flask.testing import FlaskClient
 
 from tests.api.conftest import CountQueries
 from tests.conftest import NOW, executors_at
-from vulsweb import runs, targets
 from vulsweb.extensions import db
 from vulsweb.models import Run, RunStatus, ScheduledTask, Trigger
+from vulsweb.runs import logs, starting, targets
 
 MakeTask = Callable[..., ScheduledTask]
 
@@ -38,11 +38,11 @@ def listed(api: FlaskClient, query: str = "") -> list[int]:
 @pytest.fixture
 def running(make_task: MakeTask) -> Run:
     """A run that the executor works on, with two pieces of log: bytes 0 to 6 and 6 to 10."""
-    run = runs.start(make_task(), trigger=Trigger.PERSON, now=NOW)
+    run = starting.start(make_task(), trigger=Trigger.PERSON, now=NOW)
     run.status = RunStatus.RUNNING
-    targets.begin(run, executors_at("http://127.0.0.1:1"))
-    runs.append_log(run, run.jobs[0], "first\n", 6)
-    runs.append_log(run, run.jobs[0], "züge", 11)
+    targets.prepare(run, executors_at("http://127.0.0.1:1"))
+    logs.append(run, run.jobs[0], "first\n", 6)
+    logs.append(run, run.jobs[0], "züge", 11)
     db.session.commit()
     return run
 
@@ -103,7 +103,7 @@ def test_a_wrong_filter_is_named_with_422(api: FlaskClient, query: str) -> None:
 
 
 def test_an_active_run_is_cancelled_with_202(api: FlaskClient, make_task: MakeTask) -> None:
-    run = runs.start(make_task(), trigger=Trigger.PERSON, now=NOW)
+    run = starting.start(make_task(), trigger=Trigger.PERSON, now=NOW)
     db.session.commit()
 
     answer = api.post(f"/api/runs/{run.id}/cancel")

@@ -9,9 +9,9 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
 from tests.conftest import NOW
-from vulsweb import runs
 from vulsweb.extensions import db
 from vulsweb.models import Host, Run, ScheduledTask, Trigger
+from vulsweb.runs import starting
 
 MakeTask = Callable[..., ScheduledTask]
 MakeHost = Callable[..., Host]
@@ -139,7 +139,7 @@ def test_an_update_replaces_the_definition_and_keeps_the_history(
     api: FlaskClient, make_task: MakeTask
 ) -> None:
     task = make_task()
-    runs.start(task, trigger=Trigger.PERSON, now=NOW)
+    starting.start(task, trigger=Trigger.PERSON, now=NOW)
     db.session.commit()
 
     answer = api.put(f"/api/scheduled-tasks/{task.id}", json=UPDATE)

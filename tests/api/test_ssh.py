@@ -9,11 +9,13 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
+from tests.conftest import handle_messages
 from tests.sshd import Server, fingerprint, make_key, sshd
-from vulsweb import ssh_keys, worker
+from vulsweb import worker
 from vulsweb.extensions import db
 from vulsweb.models import HostSync, Role, Trigger, User
-from vulsweb.ssh_folder import SshFolder
+from vulsweb.ssh import keys
+from vulsweb.ssh.folder import SshFolder
 
 ONE = "Host web-1\n    HostName 192.0.2.1\n    User scanner\n"
 
@@ -33,8 +35,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
 def handed_on(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
     """What was handed to the workers."""
     ids: dict[str, list[int]] = {"syncs": [], "fetches": []}
-    monkeypatch.setattr(worker.sync_hosts, "delay", ids["syncs"].append)
-    monkeypatch.setattr(worker.fetch_host_keys, "delay", ids["fetches"].append)
+    handle_messages(monkeypatch, "sync_hosts", ids["syncs"].append)
+    handle_messages(monkeypatch, "fetch_host_keys", ids["fetches"].append)
     return ids
 
 
@@ -156,7 +158,7 @@ def test_keys_come_and_go_and_only_public_parts_are_told(
     assert [key["name"] for key in listed.get_json()["items"]] == ["mine", "scanner"]
     secrets = [*mine.read_text().splitlines()[1:-1], "PRIVATE KEY"]
     assert not any(line in answer.text for line in secrets for answer in (made, sent, listed))
-    assert [key.name for key in ssh_keys.all_keys(folder)] == ["mine"]
+    assert [key.name for key in keys.all_keys(folder)] == ["mine"]
 
 
 def test_a_private_key_leaves_no_trace_behind_an_idempotency_key(
@@ -189,13 +191,13 @@ def test_a_private_key_leaves_no_trace_behind_an_idempotency_key(
 def test_a_name_that_cannot_be_is_refused(
     api: FlaskClient, folder: SshFolder, body: dict[str, str], status: int
 ) -> None:
-    ssh_keys.generate(folder, "scanner")
+    keys.generate(folder, "scanner")
 
     assert api.post("/api/keys/generate", json=body).status_code == status
 
 
 def test_a_key_in_use_is_deleted_only_with_force(api: FlaskClient, folder: SshFolder) -> None:
-    ssh_keys.generate(folder, "scanner")
+    keys.generate(folder, "scanner")
     put(api, ONE + "    IdentityFile scanner\n")
 
     refused = api.delete("/api/keys/scanner")

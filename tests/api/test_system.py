@@ -5,9 +5,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.conftest import TOOLS, Installation
-from vulsweb import cli, system
-from vulsweb.parts import Part, State
-from vulsweb.system import System
+from vulsweb import cli
+from vulsweb.system import health
+from vulsweb.system.checks import Check, State
+from vulsweb.system.health import System
 
 
 def test_it_tells_the_parts_the_tools_and_the_databases(api: FlaskClient, installation: Installation) -> None:
@@ -67,8 +68,8 @@ def test_doctor_works_without_a_database(app: Flask, monkeypatch: pytest.MonkeyP
 
 
 def test_doctor_is_content_when_nothing_has_failed(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    part = Part("disk", "Disk", State.WARNING, "3.0 GB free of 100 GB.", ("Free some space.",))
-    monkeypatch.setattr(system, "read", lambda *_: System((part,), ()))
+    part = Check("disk", "Disk", State.WARNING, "3.0 GB free of 100 GB.", ("Free some space.",))
+    monkeypatch.setattr(health, "read", lambda *_: System((part,), ()))
 
     result = app.test_cli_runner().invoke(cli.doctor)
 

@@ -12,10 +12,12 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from tests.bench.rows import Size
-from vulsweb import access, finding_lists, history, schedules
+from vulsweb.accounts import access
 from vulsweb.extensions import db
-from vulsweb.finding_lists import Filter, Sort
+from vulsweb.findings import lists as finding_lists
+from vulsweb.findings.lists import Filter, Sort
 from vulsweb.models import Role
+from vulsweb.runs import history, starting
 
 LIVE = {"HX-Request": "true"}
 # What nothing can be faster than: the way to the database, the way through Flask, and an empty page of ours.
@@ -64,21 +66,21 @@ def table(lines: list[Line], size: Size) -> str:
 
 def _queries(size: Size) -> dict[str, Act]:
     return {
-        "history, first 50 runs": lambda: history.stretch(history.Filter(), limit=50),
-        "history, 50 runs in the middle": lambda: history.stretch(
+        "history, first 50 runs": lambda: history.page(history.Filter(), limit=50),
+        "history, 50 runs in the middle": lambda: history.page(
             history.Filter(), limit=50, before=size.runs // 2
         ),
-        "findings, the worst 50": lambda: finding_lists.stretch(Filter(), Sort.SEVERITY, limit=50),
-        "findings, 50 in the middle": lambda: finding_lists.stretch(
+        "findings, the worst 50": lambda: finding_lists.page(Filter(), Sort.SEVERITY, limit=50),
+        "findings, 50 in the middle": lambda: finding_lists.page(
             Filter(), Sort.SEVERITY, limit=50, after=size.findings // 2
         ),
-        "findings by host, 50 in the middle": lambda: finding_lists.stretch(
+        "findings by host, 50 in the middle": lambda: finding_lists.page(
             Filter(), Sort.HOST, limit=50, after=size.findings // 2
         ),
-        "findings, a word that few have": lambda: finding_lists.stretch(
+        "findings, a word that few have": lambda: finding_lists.page(
             Filter(text="package-699"), Sort.SEVERITY, limit=50
         ),
-        "findings, a word that none has": lambda: finding_lists.stretch(
+        "findings, a word that none has": lambda: finding_lists.page(
             Filter(text="no such word"), Sort.SEVERITY, limit=50
         ),
         "a tick that finds every active task due": _tick,
@@ -117,7 +119,7 @@ def _tick() -> None:
     db.session.execute(
         text("UPDATE scheduled_tasks SET next_run_at = now() - interval '1 minute' WHERE active")
     )
-    while schedules.start_due_tasks(datetime.now(UTC)) is not None:
+    while starting.start_due_tasks(datetime.now(UTC)) is not None:
         pass
     db.session.rollback()
 

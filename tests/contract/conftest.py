@@ -14,11 +14,14 @@ from flask import Flask
 import executor
 from tests.conftest import EXECUTOR_KEY, NOW, executors_at
 from tests.serving import serving
-from vulsweb import hosts, targets, worker
-from vulsweb.executor_client import Job
+from vulsweb import worker
+from vulsweb.executors import settings as executor_settings
+from vulsweb.executors.client import Job
 from vulsweb.extensions import db
+from vulsweb.hosts import config_sync
 from vulsweb.models import JobStatus, Run, RunJob, RunStatus
-from vulsweb.scan_lines import Line
+from vulsweb.runs import targets
+from vulsweb.runs.scans import HostResult
 
 CONFIG = '[servers.host-1]\nhost = "localhost"\nport = "local"\n'
 
@@ -115,7 +118,7 @@ def executor_server(
     )
     with serving(made) as url:
         monkeypatch.setitem(app.config, "EXECUTORS", executors_at(url))
-        hosts.sync(CONFIG, NOW)
+        config_sync.sync(CONFIG, NOW)
         db.session.commit()
         yield url
         tools.let_go()
@@ -123,11 +126,13 @@ def executor_server(
 
 def accept(run: Run, now: datetime) -> None:
     """Let the executor have taken the run's job, and have lost it since."""
-    targets.begin(run, worker.executors())
+    targets.prepare(run, executor_settings.configured())
     run.status, run.jobs[0].status, run.jobs[0].heartbeat_at = RunStatus.RUNNING, JobStatus.RUNNING, now
 
 
-def stumble(_job: RunJob, _told: Job, documents: Iterable[tuple[str, bytes]], *_: datetime) -> list[Line]:
+def stumble(
+    _job: RunJob, _told: Job, documents: Iterable[tuple[str, bytes]], *_: datetime
+) -> list[HostResult]:
     """Stand in for a reader of results that falls over the first of them."""
     for _document in documents:
         raise ZeroDivisionError

@@ -13,8 +13,9 @@ import executor
 from tests.conftest import EXECUTOR_KEY, NOW, executors_at
 from tests.needs import tool
 from tests.serving import serving
-from vulsweb import connection_tests, hosts, worker
+from vulsweb import worker
 from vulsweb.extensions import db
+from vulsweb.hosts import config_sync, connection_tests
 from vulsweb.models import ConnectionTest, Host, RunStatus
 
 CONFIG = """
@@ -43,7 +44,7 @@ def both(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     )
     with serving(made) as url:
         monkeypatch.setitem(app.config, "EXECUTORS", executors_at(url))
-        hosts.sync(CONFIG, NOW)
+        config_sync.sync(CONFIG, NOW)
         db.session.commit()
         yield {host.name: host for host in db.session.query(Host)}
 

@@ -14,11 +14,15 @@ from sqlalchemy import select
 from tests.conftest import EXECUTOR_KEY, NOW
 from tests.contract.conftest import follow, stumble
 from tests.contract.zones import CONFIG, Zone, make_zone
-from vulsweb import connection_tests, hosts, runs, scan_lines, targets, tasks, worker
-from vulsweb.executor_client import ExecutorClients
-from vulsweb.executors import MAIN, Executor
+from vulsweb import worker
+from vulsweb.executors import settings as executor_settings
+from vulsweb.executors.client import ExecutorClients
+from vulsweb.executors.settings import MAIN, Executor
 from vulsweb.extensions import db
+from vulsweb.hosts import config_sync, connection_tests
 from vulsweb.models import Absence, Host, JobStatus, Run, RunJob, RunStatus, ScheduledTask, Trigger
+from vulsweb.runs import lifecycle, logs, scans, starting, targets
+from vulsweb.tasks import editing as task_editing
 from vulsweb.vuls.results import Outcome
 
 MakeTask = Callable[..., ScheduledTask]
@@ -33,7 +37,7 @@ def main(
     """The main executor, which answers."""
     zone = make_zone(tmp_path / "main", EXECUTOR_KEY)
     zone.tools.vuls({"inner": document("CVE-2026-1", serverName="inner")})
-    hosts.sync(CONFIG, NOW)
+    config_sync.sync(CONFIG, NOW)
     for host in db.session.scalars(select(Host)):
         host.tags = ["web", "dmz"] if host.name == "outer" else ["web"]
     db.session.commit()
@@ -69,7 +73,7 @@ def web(make_task: MakeTask) -> ScheduledTask:
 
 
 def start(task: ScheduledTask, when: datetime | None = None) -> Run:
-    run = runs.start(task, trigger=Trigger.PERSON, now=when or datetime.now(UTC))
+    run = starting.start(task, trigger=Trigger.PERSON, now=when or datetime.now(UTC))
     db.session.commit()
     return run
 
@@ -97,7 +101,7 @@ def job_at(run: Run, name: str) -> RunJob:
 
 
 def log_of(run: Run) -> str:
-    return runs.log_from(run.id, 0)[0]
+    return logs.read_from(run.id, 0)[0]
 
 
 def grow_old(run: Run) -> None:
@@ -138,12 +142,12 @@ def test_what_one_executor_found_stays_when_what_another_left_cannot_be_taken_in
     web: ScheduledTask, make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done(make_task(task_type="db_update", database_type="gost_debian"))
-    real = scan_lines.of_documents
+    real = scans.store_documents
 
-    def of_documents(job: RunJob, *rest: Any) -> list[scan_lines.Line]:
+    def of_documents(job: RunJob, *rest: Any) -> list[scans.HostResult]:
         return (stumble if job.executor == MAIN else real)(job, *rest)
 
-    monkeypatch.setattr(scan_lines, "of_documents", of_documents)
+    monkeypatch.setattr(scans, "store_documents", of_documents)
     run = done(web)
 
     assert run.status is RunStatus.PARTIAL
@@ -195,7 +199,9 @@ def test_where_its_task_says_so_the_part_of_an_executor_that_is_down_fails(
     web: ScheduledTask, main: Zone, dmz: Zone, make_task: MakeTask
 ) -> None:
     done(make_task(task_type="db_update", database_type="gost_debian", absence="fail"))
-    tasks.change(web, {"name": "n", "task_type": "scan", "scan_type": "fast", "host_tag": "web"} | RULES, NOW)
+    task_editing.change(
+        web, {"name": "n", "task_type": "scan", "scan_type": "fast", "host_tag": "web"} | RULES, NOW
+    )
     db.session.commit()
 
     run = done(web)
@@ -332,7 +338,7 @@ def test_cancel_stops_the_jobs_of_both(web: ScheduledTask, main: Zone, dmz: Zone
         zone.tools.hold()
     run = start(web)
     worker.launch_runs([run.id])
-    runs.cancel(run, datetime.now(UTC))
+    lifecycle.cancel(run, datetime.now(UTC))
     db.session.commit()
 
     follow_both(run)
@@ -360,9 +366,9 @@ def test_a_worker_that_died_between_two_executors_leaves_the_rest_to_the_next(
     web: ScheduledTask, main: Zone, dmz: Zone
 ) -> None:
     run = start(web)
-    claimed = runs.claim(run.id, datetime.now(UTC))
+    claimed = lifecycle.claim(run.id, datetime.now(UTC))
     assert claimed is not None
-    targets.begin(claimed, worker.executors())
+    targets.prepare(claimed, executor_settings.configured())
     grow_old(claimed)
 
     with dmz.here():

@@ -7,12 +7,14 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from tests.conftest import executors_at
+from tests.conftest import executors_at, handle_messages
 from tests.contract.conftest import Tools, accept, follow
-from vulsweb import runs, schedules, targets, worker
-from vulsweb.executor_client import ExecutorClient
+from vulsweb import worker
+from vulsweb.executors import settings as executor_settings
+from vulsweb.executors.client import ExecutorClient
 from vulsweb.extensions import db
 from vulsweb.models import Host, Run, RunStatus, ScheduledTask, Trigger
+from vulsweb.runs import lifecycle, starting, targets
 
 MakeTask = Callable[..., ScheduledTask]
 pytestmark = pytest.mark.usefixtures("executor_server")
@@ -32,7 +34,7 @@ def make_scan(executor_server: str, make_task: MakeTask) -> Callable[[str], Sche
 
 
 def start(task: ScheduledTask) -> Run:
-    run = runs.start(task, trigger=Trigger.PERSON, now=datetime.now(UTC))
+    run = starting.start(task, trigger=Trigger.PERSON, now=datetime.now(UTC))
     db.session.commit()
     worker.launch_runs([run.id])
     db.session.refresh(run)
@@ -73,7 +75,7 @@ def test_a_slot_replaces_too(
     task.next_run_at = datetime.now(UTC).replace(second=0, microsecond=0)
     db.session.commit()
 
-    slot_runs = schedules.start_due_tasks(now=datetime.now(UTC))
+    slot_runs = starting.start_due_tasks(now=datetime.now(UTC))
     db.session.commit()
     follow(old)
 
@@ -92,7 +94,7 @@ def test_what_waits_starts_whichever_way_the_earlier_run_ends(
     waiting = (second.status, second.reason)
 
     if cancelled:
-        runs.cancel(first, datetime.now(UTC))
+        lifecycle.cancel(first, datetime.now(UTC))
         db.session.commit()
     else:
         tools.let_go()
@@ -112,10 +114,10 @@ def test_what_waits_starts_when_the_executor_refuses_the_earlier_run(
     make_scan: Callable[[str], ScheduledTask], sent: list[int]
 ) -> None:
     task = make_scan("wait")
-    first = runs.start(task, trigger=Trigger.PERSON, now=datetime.now(UTC))
+    first = starting.start(task, trigger=Trigger.PERSON, now=datetime.now(UTC))
     first.request = {"servers": ["nobody"], "scan_type": "fast"}
     db.session.commit()
-    earlier = runs.claim(first.id, datetime.now(UTC) - timedelta(minutes=2))
+    earlier = lifecycle.claim(first.id, datetime.now(UTC) - timedelta(minutes=2))
     assert earlier is not None
     second = start(task)
 
@@ -148,9 +150,9 @@ def test_a_job_that_the_executor_has_lost_wakes_what_waits(
 ) -> None:
     task = make_scan("wait")
     earlier = datetime.now(UTC) - timedelta(minutes=2)
-    lost = runs.start(task, trigger=Trigger.PERSON, now=earlier)
+    lost = starting.start(task, trigger=Trigger.PERSON, now=earlier)
     db.session.commit()
-    runs.claim(lost.id, earlier)
+    lifecycle.claim(lost.id, earlier)
     accept(lost, earlier)
     db.session.commit()
     second = start(task)
@@ -174,7 +176,7 @@ def test_a_lost_wake_up_is_repaired_by_the_sweep(
     tools.let_go()
     follow(first)  # with Redis away
     sent: list[int] = []
-    monkeypatch.setattr(worker.launch_runs, "delay", sent.extend)
+    handle_messages(monkeypatch, "launch_runs", sent.extend)
 
     worker.sweep()
 
@@ -186,11 +188,11 @@ def test_a_job_whose_acceptance_was_never_heard_of_is_stopped_before_its_run_end
 ) -> None:
     tools.hold()
     earlier = datetime.now(UTC) - timedelta(minutes=2)
-    run = runs.start(make_scan("replace"), trigger=Trigger.PERSON, now=earlier)
-    runs.claim(run.id, earlier)
-    targets.begin(run, worker.executors())
+    run = starting.start(make_scan("replace"), trigger=Trigger.PERSON, now=earlier)
+    lifecycle.claim(run.id, earlier)
+    targets.prepare(run, executor_settings.configured())
     client.submit(run.jobs[0].id, run.jobs[0].request)  # and the worker that asked is killed
-    runs.cancel(run, datetime.now(UTC))
+    lifecycle.cancel(run, datetime.now(UTC))
     db.session.commit()
 
     worker.launch_runs([run.id])
@@ -204,10 +206,10 @@ def test_a_cancelled_run_is_held_while_nobody_knows_whether_it_has_a_job(
     app: Flask, make_scan: Callable[[str], ScheduledTask], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     earlier = datetime.now(UTC) - timedelta(minutes=2)
-    run = runs.start(make_scan("replace"), trigger=Trigger.PERSON, now=earlier)
-    runs.claim(run.id, earlier)
-    targets.begin(run, worker.executors())
-    runs.cancel(run, datetime.now(UTC))
+    run = starting.start(make_scan("replace"), trigger=Trigger.PERSON, now=earlier)
+    lifecycle.claim(run.id, earlier)
+    targets.prepare(run, executor_settings.configured())
+    lifecycle.cancel(run, datetime.now(UTC))
     db.session.commit()
     monkeypatch.setitem(app.config, "EXECUTORS", executors_at("http://127.0.0.1:1"))
 

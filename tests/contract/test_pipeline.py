@@ -12,10 +12,13 @@ from sqlalchemy import select
 from tests.conftest import NOW, executors_at
 from tests.contract.conftest import Tools, accept, follow, stumble
 from tests.waiting import wait_for
-from vulsweb import findings, runs, scan_lines, tasks, worker
-from vulsweb.executor_client import ExecutorClient, ExecutorUnavailable, JobRejected, JobUnknown
+from vulsweb import messages, worker
+from vulsweb.executors.client import ExecutorClient, ExecutorUnavailable, JobRejected, JobUnknown
 from vulsweb.extensions import db
+from vulsweb.findings import storage
 from vulsweb.models import Host, Result, Run, RunStatus, ScheduledTask, Trigger
+from vulsweb.runs import lifecycle, logs, scans, starting
+from vulsweb.tasks import editing as task_editing
 
 MakeTask = Callable[..., ScheduledTask]
 MakeDocument = Callable[..., str]
@@ -30,7 +33,7 @@ def scan(executor_server: str, make_task: MakeTask) -> ScheduledTask:
 
 
 def start(task: ScheduledTask, when: datetime | None = None) -> Run:
-    run = runs.start(task, trigger=Trigger.PERSON, now=when or datetime.now(UTC))
+    run = starting.start(task, trigger=Trigger.PERSON, now=when or datetime.now(UTC))
     db.session.commit()
     return run
 
@@ -65,8 +68,8 @@ def test_a_scan_goes_from_run_now_to_findings(
     assert (run.status, run.reason) == (RunStatus.SUCCESS, None)
     assert [step["name"] for step in run.steps] == ["configtest", "scan", "report"]
     assert {step["status"] for step in run.steps} == {"completed"}
-    assert [seen.finding.cve_id for seen in findings.of_run(run.id)] == ["CVE-2026-1", "CVE-2026-2"]
-    log, _ = runs.log_from(run.id, 0)
+    assert [seen.finding.cve_id for seen in storage.of_run(run.id)] == ["CVE-2026-1", "CVE-2026-2"]
+    log, _ = logs.read_from(run.id, 0)
     assert "vuls scan" in log
 
 
@@ -143,7 +146,7 @@ def test_hostile_output_is_kept_without_harm(
     worker.launch_runs([run.id])
     follow(run)
 
-    log, _ = runs.log_from(run.id, 0)
+    log, _ = logs.read_from(run.id, 0)
     assert "\x00" not in log
     assert "<script>" in log
     assert run.status is RunStatus.PARTIAL
@@ -169,7 +172,7 @@ def test_what_a_hostile_host_names_is_stored_without_harm(
     follow(run)
 
     assert (run.status, run.reason) == (RunStatus.SUCCESS, None)
-    (seen,) = findings.of_run(run.id)
+    (seen,) = storage.of_run(run.id)
     assert seen.finding.cve_id.startswith("CVE-1")
     assert seen.finding.packages[0].name == seen.finding.packages[0].fixed_in != ""
 
@@ -181,7 +184,7 @@ def test_a_run_that_cannot_be_taken_in_fails_alone(
     update = start(make_task(task_type="db_update", database_type="gost_debian"))
     run = start(scan)
     worker.launch_runs([run.id, update.id])
-    monkeypatch.setattr(scan_lines, "of_documents", stumble)
+    monkeypatch.setattr(scans, "store_documents", stumble)
     follow(run)
     follow(update)
 
@@ -195,7 +198,7 @@ def test_a_job_whose_log_cannot_be_taken_in_is_stopped(
     tools.hold()
     run = start(scan)
     worker.launch_runs([run.id])
-    monkeypatch.delattr(runs, "append_log")
+    monkeypatch.delattr(lifecycle, "append_log")
 
     follow(run)
 
@@ -222,7 +225,7 @@ def test_cancel_really_stops_the_job(scan: ScheduledTask, tools: Tools, client: 
     worker.launch_runs([run.id])
     follow(run, until=lambda run: any(step["status"] == "running" for step in run.steps))
 
-    runs.cancel(run, datetime.now(UTC))
+    lifecycle.cancel(run, datetime.now(UTC))
     db.session.commit()
     follow(run)
 
@@ -238,7 +241,7 @@ def test_deleting_a_task_stops_the_job_that_still_goes_for_it(
     worker.launch_runs([run.id])
     job_id = run.jobs[0].id
 
-    going = tasks.delete(scan)
+    going = task_editing.delete(scan)
     db.session.commit()
     for executor, going_id in going:
         worker.stop_jobs(executor, [going_id])
@@ -248,8 +251,8 @@ def test_deleting_a_task_stops_the_job_that_still_goes_for_it(
 
 def test_a_run_cancelled_while_its_worker_was_away_is_never_submitted(scan: ScheduledTask) -> None:
     run = start(scan, NOW)
-    runs.claim(run.id, NOW)
-    runs.cancel(run, NOW)
+    lifecycle.claim(run.id, NOW)
+    lifecycle.cancel(run, NOW)
     db.session.commit()
 
     worker.launch_runs([run.id])
@@ -316,7 +319,7 @@ def test_a_wrong_key_fails_the_run_and_says_which_setting(
 def test_a_run_whose_job_the_executor_has_lost_fails_after_a_minute(scan: ScheduledTask) -> None:
     earlier = datetime.now(UTC) - timedelta(minutes=2)
     run = start(scan, earlier)
-    runs.claim(run.id, earlier)
+    lifecycle.claim(run.id, earlier)
     accept(run, earlier)
     db.session.commit()
 
@@ -364,7 +367,7 @@ def test_lost_messages_are_sent_again(scan: ScheduledTask, sent: list[int]) -> N
 def test_with_redis_away_a_run_is_kept_for_the_sweep(scan: ScheduledTask) -> None:
     run = start(scan)
 
-    assert worker.send([run.id]) is False
+    assert messages.send_runs([run.id]) is False
     db.session.refresh(run)
     assert run.status is RunStatus.QUEUED
 

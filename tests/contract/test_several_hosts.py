@@ -11,9 +11,12 @@ from sqlalchemy import select
 
 from tests.conftest import NOW
 from tests.contract.conftest import Tools, follow
-from vulsweb import findings, hosts, runs, worker
+from vulsweb import worker
 from vulsweb.extensions import db
+from vulsweb.findings import storage
+from vulsweb.hosts import config_sync
 from vulsweb.models import Finding, Host, Run, RunHost, RunStatus, ScheduledTask, Trigger
+from vulsweb.runs import starting
 from vulsweb.vuls.results import Outcome
 
 MakeTask = Callable[..., ScheduledTask]
@@ -34,14 +37,14 @@ def configure(tmp_path: Path) -> Callable[[str], None]:
 
     def write(config: str) -> None:
         (tmp_path / "config.toml").write_text(config)
-        hosts.sync(config, NOW)
+        config_sync.sync(config, NOW)
         db.session.commit()
 
     return write
 
 
 def scan(task: ScheduledTask) -> Run:
-    run = runs.start(task, trigger=Trigger.PERSON, now=datetime.now(UTC))
+    run = starting.start(task, trigger=Trigger.PERSON, now=datetime.now(UTC))
     db.session.commit()
     worker.launch_runs([run.id])
     return follow(run)
@@ -85,7 +88,7 @@ def test_of_a_tags_hosts_one_bad_one_fails_for_itself_alone(
     }
     assert lines(run)["web-2"][1] == "web-2: Failed to connect."
     assert "web-2: Failed to connect." in str(run.reason)
-    assert [seen.host.name for seen in findings.of_run(run.id)] == ["web-1"]
+    assert [seen.host.name for seen in storage.of_run(run.id)] == ["web-1"]
     assert [host(name).last_outcome for name in ("web-1", "web-2")] == [Outcome.SUCCESS, Outcome.FAILED]
     assert host("web-3").last_run_id == run.id
 
@@ -106,7 +109,7 @@ def test_a_host_whose_section_is_wrong_is_left_out_and_named(
 
 
 def test_a_tag_without_hosts_fails_the_run_with_a_sentence(make_task: MakeTask) -> None:
-    run = runs.start(make_task(host_id="", host_tag="web"), trigger=Trigger.PERSON, now=datetime.now(UTC))
+    run = starting.start(make_task(host_id="", host_tag="web"), trigger=Trigger.PERSON, now=datetime.now(UTC))
     db.session.commit()
 
     worker.launch_runs([run.id])
@@ -122,7 +125,7 @@ def test_a_job_that_the_executor_refuses_shows_on_the_host(
     configure(THREE)
     (tmp_path / "config.toml").write_text("")
     task = make_task(host_id=host("web-1").id)
-    run = runs.start(task, trigger=Trigger.PERSON, now=datetime.now(UTC))
+    run = starting.start(task, trigger=Trigger.PERSON, now=datetime.now(UTC))
     db.session.commit()
 
     worker.launch_runs([run.id])
@@ -173,7 +176,7 @@ def test_a_container_is_a_host_of_its_own_for_as_long_as_it_is_found(
     assert gone is not None
     assert str(waits).startswith("app@web-1 was not among the running containers.")
     assert (host("app@web-1").retired_at, inside.paused_reason) == (None, None)
-    assert runs.request_of(inside)["servers"] == ["web-1"]
+    assert starting.request_for(inside)["servers"] == ["web-1"]
 
 
 def test_a_scan_that_failed_retires_no_container(

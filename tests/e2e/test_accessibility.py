@@ -12,11 +12,11 @@ from tests.conftest import NOW, PASSWORD
 from tests.serving import KeepAlive, serving
 from tests.sshd import make_key
 from tests.views.conftest import MakeRun, add_log, cve, store
-from vulsweb import known_hosts, ssh_configs, ssh_keys
 from vulsweb.extensions import db
 from vulsweb.models import Host, Run, RunHost, RunStatus, ScheduledTask, Trigger, User
+from vulsweb.ssh import keys, known_hosts, versions
 from vulsweb.vuls.results import Outcome
-from vulsweb.vuls.ssh_config import TEMPLATES
+from vulsweb.vuls.ssh.config import TEMPLATES
 
 AXE = (Path(__file__).parent / "vendor" / "axe-core-4.14.1.min.js").read_text()
 SOONER_THAN_THE_NEXT = 1500  # milliseconds; the next question by itself comes after two seconds
@@ -60,11 +60,11 @@ def finished(
 @pytest.fixture
 def ssh_pages(app: Flask, admin: User, tmp_path: Path) -> list[str]:
     """The pages of SSH, with every kind of thing on them, and a key that has changed."""
-    places = ssh_configs.places_of(app.config)
-    ssh_keys.generate(places.folder, "scanner")
+    places = versions.places_of(app.config)
+    keys.generate(places.folder, "scanner")
     content = "".join(text for _, text in TEMPLATES) + "Host *\n    IdentityFile scanner\n"
     for each in ("# The first.\n", content):
-        ssh_configs.save(each, places, expected=None, now=NOW, saved_by=admin, trigger=Trigger.PERSON)
+        versions.save(each, places, expected=None, now=NOW, saved_by=admin, trigger=Trigger.PERSON)
     for name in ("first", "second"):
         line = make_key(tmp_path / name).with_suffix(".pub").read_text()
         offer = known_hosts.paste("192.0.2.10", 22, line, now=NOW, requested_by=admin)

@@ -4,7 +4,7 @@ import pytest
 from flask import Flask
 
 from tests.conftest import NOW, PASSWORD
-from vulsweb import access
+from vulsweb.accounts import access
 from vulsweb.extensions import db
 from vulsweb.models import ApiToken, Role, User
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.needs import lacking
-from vulsweb import executors
+from vulsweb.executors import settings as executor_settings
 
 ROOT = Path(__file__).parents[2]
 Add = Callable[..., subprocess.CompletedProcess[str]]
@@ -46,7 +46,7 @@ def unpacked(tmp_path: Path, name: str) -> dict[str, str]:
 def test_the_first_start_makes_a_file_that_names_none(tmp_path: Path, file: Path) -> None:
     subprocess.run([ROOT / "deploy" / "make-secrets", tmp_path / "secrets"], check=True)
 
-    assert executors.read(file) == ()
+    assert executor_settings.read(file) == ()
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o755
     assert stat.S_IMODE(file.stat().st_mode) == 0o644
 
@@ -54,7 +54,7 @@ def test_the_first_start_makes_a_file_that_names_none(tmp_path: Path, file: Path
 def test_what_it_writes_is_what_the_programs_read(add: Add, tmp_path: Path, file: Path) -> None:
     said = add("dmz", "192.0.2.7", "dmz", "lab")
     add("annex", "annex.example:9443", "annex")
-    dmz, annex = executors.read(file)
+    dmz, annex = executor_settings.read(file)
 
     assert "secrets/zones/dmz.tar" in said.stdout
     assert (dmz.name, dmz.url, dmz.tags) == ("dmz", "https://192.0.2.7:8443", ("dmz", "lab"))
@@ -66,7 +66,7 @@ def test_what_it_writes_is_what_the_programs_read(add: Add, tmp_path: Path, file
 
 def test_the_other_machine_is_given_key_and_certificate(add: Add, tmp_path: Path, file: Path) -> None:
     add("dmz", "192.0.2.7:9000", "dmz")
-    (dmz,) = executors.read(file)
+    (dmz,) = executor_settings.read(file)
     given = unpacked(tmp_path, "dmz")
     private_key = tmp_path / "unpacked" / "executor_private_key"
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vulsweb.vuls.config_toml import BEGIN, END, STARTER, ConfigTomlError, Plan, parse_servers, plan
-from vulsweb.vuls.ssh_config import read
+from vulsweb.vuls.ssh.config import read
 
 
 def test_the_first_config_names_this_machine() -> None:

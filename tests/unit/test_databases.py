@@ -3,8 +3,8 @@
 import pytest
 
 from executor import catalogue as executors
-from vulsweb.vuls import databases as catalogue
-from vulsweb.vuls.databases import DatabaseType, Profile
+from vulsweb.vuls import catalogue
+from vulsweb.vuls.catalogue import DatabaseType, Profile
 
 ENTRIES = {entry.name: entry for entry in catalogue.CATALOGUE}
 
@@ -64,9 +64,9 @@ def test_each_is_in_vain_under_the_other_profile_and_the_executor_says_the_same(
         else (Profile.CLASSIC, Profile.CURRENT)
     )
 
-    assert catalogue.in_vain(name, own) is None is executors.in_vain(name, own)
+    assert catalogue.unused_reason(name, own) is None is executors.in_vain(name, own)
     assert executors.in_vain(name, other)
-    assert catalogue.reading(ENTRIES[name], "v0.26.0", other).why == catalogue.in_vain(name, other)
+    assert catalogue.reading(ENTRIES[name], "v0.26.0", other).why == catalogue.unused_reason(name, other)
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from vulsweb import config, executors
-from vulsweb.executor_client import ExecutorClient, ExecutorClients, ExecutorError, ExecutorUnavailable
-from vulsweb.executors import Executor
+from vulsweb import config
+from vulsweb.executors import settings as executor_settings
+from vulsweb.executors.client import ExecutorClient, ExecutorClients, ExecutorError, ExecutorUnavailable
+from vulsweb.executors.settings import Executor
 
 KEY = "k" * 32
 GOOD = '[dmz]\nurl = "https://dmz.example:8443"\napi_key_file = "dmz.key"\ntags = ["dmz", "lab"]\n'
@@ -22,20 +23,20 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_an_executor_is_read_with_its_key_and_tags(file: Path) -> None:
-    assert executors.read(file) == (Executor("dmz", "https://dmz.example:8443", KEY, ("dmz", "lab")),)
+    assert executor_settings.read(file) == (Executor("dmz", "https://dmz.example:8443", KEY, ("dmz", "lab")),)
 
 
 def test_an_executor_may_have_a_certificate_of_our_own(file: Path) -> None:
     (file.parent / "ca.pem").touch()
     file.write_text(f'{GOOD}ca_bundle = "ca.pem"\n')
 
-    assert executors.read(file)[0].ca_bundle == file.parent / "ca.pem"
+    assert executor_settings.read(file)[0].ca_bundle == file.parent / "ca.pem"
 
 
 def test_an_empty_file_names_none(file: Path) -> None:
     file.write_text("")
 
-    assert executors.read(file) == ()
+    assert executor_settings.read(file) == ()
 
 
 @pytest.mark.parametrize(
@@ -60,8 +61,8 @@ def test_an_empty_file_names_none(file: Path) -> None:
 def test_what_is_wrong_in_the_file_is_said_with_its_place(file: Path, text: str, said: str) -> None:
     file.write_text(text)
 
-    with pytest.raises(executors.ExecutorsError, match=said) as refused:
-        executors.read(file)
+    with pytest.raises(executor_settings.ExecutorsError, match=said) as refused:
+        executor_settings.read(file)
 
     assert str(file) in str(refused.value)
     assert KEY not in str(refused.value)
@@ -97,7 +98,7 @@ def test_a_host_is_the_first_executors_that_claims_one_of_its_tags(tags: list[st
         Executor("office", "http://c", KEY, ("office",)),
     ]
 
-    assert executors.for_tags(known, tags).name == name
+    assert executor_settings.for_tags(known, tags).name == name
 
 
 def test_a_key_is_never_part_of_what_is_printed() -> None:

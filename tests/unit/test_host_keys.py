@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.sshd import Server, make_key, silent, sshd
-from vulsweb import host_keys
-from vulsweb.host_keys import HostRefused, ScanFailed
-from vulsweb.public_keys import KeyRefused
+from vulsweb.ssh import host_keys
+from vulsweb.ssh.host_keys import HostRefused, ScanFailed
+from vulsweb.ssh.public_keys import KeyRefused
 
 
 @pytest.fixture

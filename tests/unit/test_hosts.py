@@ -9,9 +9,12 @@ from flask import Flask
 from sqlalchemy import select
 
 from tests.conftest import NOW, at
-from vulsweb import hosts, runs, tasks
 from vulsweb.extensions import db
+from vulsweb.hosts import config_sync, inventory
 from vulsweb.models import Host, ScheduledTask, Trigger
+from vulsweb.runs import starting
+from vulsweb.tasks import editing as task_editing
+from vulsweb.tasks import queries as task_queries
 from vulsweb.vuls.config_toml import ConfigTomlError
 
 TWO = '[servers.a]\nhost = "192.0.2.1"\n[servers.b]\nhost = "192.0.2.2"\nscanMode = ["fast", "offline"]\n'
@@ -19,7 +22,7 @@ LATER = NOW + timedelta(hours=1)
 
 
 def test_a_first_sync_creates_every_server(app: Flask) -> None:
-    outcome = hosts.sync(TWO, NOW)
+    outcome = config_sync.sync(TWO, NOW)
 
     assert outcome.created == ["a", "b"]
     b = db.session.scalars(select(Host).where(Host.name == "b")).one()
@@ -28,27 +31,27 @@ def test_a_first_sync_creates_every_server(app: Flask) -> None:
 
 
 def test_a_second_sync_of_the_same_file_changes_nothing(app: Flask) -> None:
-    hosts.sync(TWO, NOW)
+    config_sync.sync(TWO, NOW)
 
-    assert hosts.sync(TWO, LATER).unchanged == ["a", "b"]
+    assert config_sync.sync(TWO, LATER).unchanged == ["a", "b"]
 
 
 def test_a_changed_server_is_updated(app: Flask) -> None:
-    hosts.sync(TWO, NOW)
+    config_sync.sync(TWO, NOW)
 
-    outcome = hosts.sync(TWO.replace("192.0.2.1", "198.51.100.1"), LATER)
+    outcome = config_sync.sync(TWO.replace("192.0.2.1", "198.51.100.1"), LATER)
 
     assert (outcome.updated, outcome.unchanged) == (["a"], ["b"])
 
 
 def test_a_host_that_vanished_is_retired_and_one_that_returns_is_itself_again(app: Flask) -> None:
-    hosts.sync(TWO, NOW)
+    config_sync.sync(TWO, NOW)
     before = db.session.scalars(select(Host).where(Host.name == "b")).one().id
 
-    gone = hosts.sync('[servers.a]\nhost = "192.0.2.1"\n', LATER)
-    still_gone = hosts.sync('[servers.a]\nhost = "192.0.2.1"\n', LATER)
-    scannable = [host.name for host in hosts.scannable()]
-    back = hosts.sync(TWO, LATER)
+    gone = config_sync.sync('[servers.a]\nhost = "192.0.2.1"\n', LATER)
+    still_gone = config_sync.sync('[servers.a]\nhost = "192.0.2.1"\n', LATER)
+    scannable = [host.name for host in inventory.scannable()]
+    back = config_sync.sync(TWO, LATER)
 
     assert (gone.retired, still_gone.retired, scannable) == (["b"], [], ["a"])
     assert back.updated == ["b"]
@@ -56,12 +59,12 @@ def test_a_host_that_vanished_is_retired_and_one_that_returns_is_itself_again(ap
 
 
 def test_a_file_that_does_not_parse_changes_nothing(app: Flask) -> None:
-    hosts.sync(TWO, NOW)
+    config_sync.sync(TWO, NOW)
 
     with pytest.raises(ConfigTomlError):
-        hosts.sync("[servers.a\n", LATER)
+        config_sync.sync("[servers.a\n", LATER)
 
-    assert [host.name for host in hosts.scannable()] == ["a", "b"]
+    assert [host.name for host in inventory.scannable()] == ["a", "b"]
 
 
 def host(name: str) -> Host:
@@ -69,9 +72,9 @@ def host(name: str) -> Host:
 
 
 def test_an_entry_that_is_wrong_is_named_and_leaves_its_hosts_as_they_were(app: Flask) -> None:
-    hosts.sync(TWO, NOW)
+    config_sync.sync(TWO, NOW)
 
-    outcome = hosts.sync(TWO.replace('"192.0.2.1"', "7") + '[servers.c]\nhost = "192.0.2.3"', LATER)
+    outcome = config_sync.sync(TWO.replace('"192.0.2.1"', "7") + '[servers.c]\nhost = "192.0.2.3"', LATER)
 
     assert (outcome.created, outcome.unchanged, outcome.retired) == (["c"], ["b"], [])
     assert [error.split(":")[0] for error in outcome.errors] == ["[servers.a]"]
@@ -80,57 +83,57 @@ def test_an_entry_that_is_wrong_is_named_and_leaves_its_hosts_as_they_were(app: 
 
 
 def test_an_entry_that_is_mended_has_no_problem_any_more(app: Flask) -> None:
-    hosts.sync(TWO, NOW)
-    hosts.sync(TWO.replace('"192.0.2.1"', "7"), LATER)
+    config_sync.sync(TWO, NOW)
+    config_sync.sync(TWO.replace('"192.0.2.1"', "7"), LATER)
 
-    assert hosts.sync(TWO, LATER).updated == ["a"]
+    assert config_sync.sync(TWO, LATER).updated == ["a"]
     assert host("a").problem is None
 
 
 def test_tags_and_notes_outlive_a_sync_and_a_retirement(app: Flask) -> None:
-    hosts.sync(TWO, NOW)
+    config_sync.sync(TWO, NOW)
     host("b").tags, host("b").notes = ["web"], "Rack 7"
     db.session.commit()
 
-    hosts.sync("", LATER)
-    hosts.sync(TWO, LATER)
+    config_sync.sync("", LATER)
+    config_sync.sync(TWO, LATER)
 
     assert (host("b").tags, host("b").notes) == (["web"], "Rack 7")
 
 
 def test_a_network_that_shrinks_retires_the_addresses_that_went(app: Flask) -> None:
-    hosts.sync('[servers.net]\nhost = "192.0.2.0/29"', NOW)
+    config_sync.sync('[servers.net]\nhost = "192.0.2.0/29"', NOW)
 
-    outcome = hosts.sync('[servers.net]\nhost = "192.0.2.0/30"', LATER)
+    outcome = config_sync.sync('[servers.net]\nhost = "192.0.2.0/30"', LATER)
 
     assert outcome.retired == [f"net(192.0.2.{number})" for number in (3, 4, 5, 6)]
     assert outcome.updated == ["net(192.0.2.1)", "net(192.0.2.2)"]
 
 
 def test_hosts_in_thousands_are_taken_in_with_few_statements(app: Flask) -> None:
-    text = "".join(f'[servers.h{number}]\nhost = "192.0.2.1"\n' for number in range(hosts.BATCH + 1))
+    text = "".join(f'[servers.h{number}]\nhost = "192.0.2.1"\n' for number in range(config_sync.BATCH + 1))
 
-    created = hosts.sync(text, NOW).created
-    unchanged = hosts.sync(text, LATER).unchanged
+    created = config_sync.sync(text, NOW).created
+    unchanged = config_sync.sync(text, LATER).unchanged
 
-    assert len(created) == len(unchanged) == hosts.BATCH + 1
+    assert len(created) == len(unchanged) == config_sync.BATCH + 1
     assert host("h7").synced_at == LATER
 
 
 def test_a_retired_host_pauses_its_tasks_and_a_return_lets_exactly_those_go_on(
     app: Flask, make_task: Callable[..., ScheduledTask]
 ) -> None:
-    hosts.sync(TWO, NOW)
+    config_sync.sync(TWO, NOW)
     nightly = make_task(host_id=host("b").id)
     switched_off = make_task(host_id=host("b").id, is_active=False)
     other = make_task(host_id=host("a").id)
     update = make_task(task_type="db_update", database_type="all")
 
-    hosts.sync(TWO.split("[servers.b]")[0], at("2026-01-02 12:00"))
+    config_sync.sync(TWO.split("[servers.b]")[0], at("2026-01-02 12:00"))
     paused = [(task.paused_at is not None, task.next_run_at is not None) for task in (nightly, switched_off)]
     running = [(task.paused_at is None, task.next_run_at is not None) for task in (other, update)]
     why, wanted = nightly.paused_reason, nightly.active
-    hosts.sync(TWO, at("2026-01-05 12:00"))
+    config_sync.sync(TWO, at("2026-01-05 12:00"))
 
     assert paused == [(True, False), (True, False)]
     assert running == [(True, True), (True, True)]
@@ -141,24 +144,24 @@ def test_a_retired_host_pauses_its_tasks_and_a_return_lets_exactly_those_go_on(
 
 
 def test_a_paused_task_is_not_run_whoever_asks(app: Flask, make_task: Callable[..., ScheduledTask]) -> None:
-    hosts.sync(TWO, NOW)
+    config_sync.sync(TWO, NOW)
     task = make_task(host_id=host("b").id)
-    hosts.sync("", LATER)
+    config_sync.sync("", LATER)
 
-    with pytest.raises(runs.Paused, match=r"b is no longer in config\.toml"):
-        runs.start(task, trigger=Trigger.PERSON, now=LATER)
-    assert tasks.paused([task.id]) == 1
+    with pytest.raises(starting.TaskPaused, match=r"b is no longer in config\.toml"):
+        starting.start(task, trigger=Trigger.PERSON, now=LATER)
+    assert task_queries.count_paused([task.id]) == 1
 
 
 def test_switching_or_changing_a_paused_task_does_not_wake_it(
     app: Flask, make_task: Callable[..., ScheduledTask]
 ) -> None:
-    hosts.sync(TWO, NOW)
+    config_sync.sync(TWO, NOW)
     task = make_task(host_id=host("b").id)
-    hosts.sync("", LATER)
+    config_sync.sync("", LATER)
 
-    tasks.switch([task.id], active=False, now=LATER)
-    tasks.switch([task.id], active=True, now=LATER)
+    task_editing.set_active([task.id], active=False, now=LATER)
+    task_editing.set_active([task.id], active=True, now=LATER)
 
     assert (task.active, task.next_run_at, task.paused_at) == (True, None, LATER)
 
@@ -166,9 +169,9 @@ def test_switching_or_changing_a_paused_task_does_not_wake_it(
 def test_a_paused_task_goes_on_with_another_host(
     app: Flask, make_task: Callable[..., ScheduledTask], make_host: Callable[..., Host]
 ) -> None:
-    hosts.sync(TWO, NOW)
+    config_sync.sync(TWO, NOW)
     task = make_task(name="Nightly", host_id=host("b").id)
-    hosts.sync("", LATER)
+    config_sync.sync("", LATER)
     values = {
         "name": "Nightly",
         "task_type": "scan",
@@ -177,7 +180,7 @@ def test_a_paused_task_goes_on_with_another_host(
         "host_id": make_host("spare").id,
     }
 
-    tasks.change(task, values, LATER)
+    task_editing.change(task, values, LATER)
 
     assert (task.paused_at, task.next_run_at) == (None, at("2026-01-02 02:00"))
 
@@ -193,16 +196,16 @@ def test_a_paused_task_goes_on_with_another_host(
 def test_a_file_that_cannot_be_read_changes_nothing(
     app: Flask, tmp_path: Path, left: bytes | None, said: str
 ) -> None:
-    hosts.sync(TWO, NOW)
+    config_sync.sync(TWO, NOW)
     path = tmp_path / "config.toml"
     if left is not None:
         path.write_bytes(left)
 
     with pytest.raises(ConfigTomlError) as refusal:
-        hosts.sync_file(path, LATER)
+        config_sync.sync_file(path, LATER)
 
     assert said in str(refusal.value)
-    assert [each.name for each in hosts.scannable()] == ["a", "b"]
+    assert [each.name for each in inventory.scannable()] == ["a", "b"]
 
 
 def test_only_an_ssh_config_that_we_wrote_says_how_a_host_is_reached(app: Flask, tmp_path: Path) -> None:
@@ -214,7 +217,7 @@ def test_only_an_ssh_config_that_we_wrote_says_how_a_host_is_reached(app: Flask,
         for name, path in (("db", ours), ("web", other), ("gone", tmp_path / "gone"))
     )
 
-    hosts.sync(text, NOW)
+    config_sync.sync(text, NOW)
 
     assert (host("db").connection, host("db").hostname) == ("jump_host", "192.0.2.7")
     assert (host("web").connection, host("web").hostname) == ("custom", "web")

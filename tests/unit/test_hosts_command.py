@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from vulsweb import hosts
+from vulsweb.hosts import inventory
 
 
 def test_the_hosts_are_brought_in_step_and_what_is_wrong_is_named(app: Flask) -> None:
@@ -13,7 +13,7 @@ def test_the_hosts_are_brought_in_step_and_what_is_wrong_is_named(app: Flask) ->
     assert "Hosts: 1 created, 0 updated, 0 retired, 0 unchanged; 1 entry cannot be used." in done.output
     assert "[servers.bad]: host must be text" in done.output
     assert done.exit_code == 1
-    assert [host.name for host in hosts.scannable()] == ["a"]
+    assert [host.name for host in inventory.scannable()] == ["a"]
 
 
 def test_a_file_that_does_not_parse_is_told_with_its_place(app: Flask) -> None:

@@ -10,11 +10,11 @@ from flask import Flask
 
 from tests.conftest import NOW
 from tests.sshd import Server, make_key, sshd
-from vulsweb import host_keys, known_hosts
 from vulsweb.extensions import db
-from vulsweb.known_hosts import OfferClosed
 from vulsweb.models import HostKeyOffer, KnownHost, User
-from vulsweb.ssh_folder import SshFolder
+from vulsweb.ssh import host_keys, known_hosts
+from vulsweb.ssh.folder import SshFolder
+from vulsweb.ssh.known_hosts import OfferClosed
 
 LATER = NOW + timedelta(hours=1)
 

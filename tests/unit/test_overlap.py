@@ -10,10 +10,10 @@ from sqlalchemy.exc import IntegrityError
 
 from tests.conftest import NOW
 from tests.unit.test_runs import accept, conclude, job, race
-from vulsweb import overlap, runs, schedules
 from vulsweb.extensions import db
 from vulsweb.models import Overlap, Run, RunStatus, ScheduledTask, Trigger
-from vulsweb.overlap import Plan, Standing
+from vulsweb.runs import lifecycle, overlap, starting
+from vulsweb.runs.overlap import ActiveRuns, Plan
 
 MakeTask = Callable[..., ScheduledTask]
 LATER = NOW + timedelta(minutes=5)
@@ -23,33 +23,33 @@ TIMEOUT = timedelta(hours=6)
 @pytest.mark.parametrize(
     ("rule", "standing", "expected"),
     [
-        ("skip", Standing(), Plan()),
-        ("wait", Standing(), Plan()),
-        ("replace", Standing(), Plan()),
-        ("skip", Standing(going=7), Plan(skipped_for=7, reason="Run 7 was still going.")),
-        ("skip", Standing(queued=8), Plan(skipped_for=8, reason="Run 8 was waiting already.")),
-        ("wait", Standing(going=7), Plan(waits=True, reason="Waits for run 7 to end.")),
-        ("wait", Standing(7, queued=8), Plan(skipped_for=8, reason="Run 8 was waiting already.")),
-        ("wait", Standing(queued=8), Plan(skipped_for=8, reason="Run 8 was waiting already.")),
+        ("skip", ActiveRuns(), Plan()),
+        ("wait", ActiveRuns(), Plan()),
+        ("replace", ActiveRuns(), Plan()),
+        ("skip", ActiveRuns(going=7), Plan(skipped_for=7, reason="Run 7 was still going.")),
+        ("skip", ActiveRuns(queued=8), Plan(skipped_for=8, reason="Run 8 was waiting already.")),
+        ("wait", ActiveRuns(going=7), Plan(waits=True, reason="Waits for run 7 to end.")),
+        ("wait", ActiveRuns(7, queued=8), Plan(skipped_for=8, reason="Run 8 was waiting already.")),
+        ("wait", ActiveRuns(queued=8), Plan(skipped_for=8, reason="Run 8 was waiting already.")),
         (
             "replace",
-            Standing(going=7),
+            ActiveRuns(going=7),
             Plan(waits=True, reason="Waits until run 7 has stopped.", replaces=(7,)),
         ),
         (
             "replace",
-            Standing(7, queued=8),
+            ActiveRuns(7, queued=8),
             Plan(waits=True, reason="Waits until run 7 has stopped.", replaces=(7, 8)),
         ),
-        ("replace", Standing(queued=8), Plan(replaces=(8,))),
+        ("replace", ActiveRuns(queued=8), Plan(replaces=(8,))),
     ],
 )
-def test_the_rule_says_what_becomes_of_a_run(rule: str, standing: Standing, expected: Plan) -> None:
+def test_the_rule_says_what_becomes_of_a_run(rule: str, standing: ActiveRuns, expected: Plan) -> None:
     assert overlap.plan(Overlap(rule), standing) == expected
 
 
 def start(task: ScheduledTask) -> Run:
-    run = runs.start(task, trigger=Trigger.PERSON, now=NOW)
+    run = starting.start(task, trigger=Trigger.PERSON, now=NOW)
     db.session.commit()
     return run
 
@@ -57,7 +57,7 @@ def start(task: ScheduledTask) -> Run:
 def start_going(task: ScheduledTask) -> Run:
     """Start a run that the executor then works on."""
     run = start(task)
-    claimed = runs.claim(run.id, NOW)
+    claimed = lifecycle.claim(run.id, NOW)
     assert claimed is not None
     accept(claimed, job("running"), NOW)
     db.session.commit()
@@ -74,12 +74,12 @@ def test_a_run_that_waits_starts_when_the_earlier_one_is_over(make_task: MakeTas
     going = start_going(task)
     waiting = start(task)
 
-    early = runs.claim(waiting.id, NOW)
-    ready_early = runs.ready([task.id])
-    runs.end(going, RunStatus.FAILED, "No route.", LATER)
+    early = lifecycle.claim(waiting.id, NOW)
+    ready_early = lifecycle.ready_to_start([task.id])
+    lifecycle.end(going, RunStatus.FAILED, "No route.", LATER)
     db.session.commit()
-    ready = runs.ready([task.id])
-    claimed = runs.claim(waiting.id, LATER)
+    ready = lifecycle.ready_to_start([task.id])
+    claimed = lifecycle.claim(waiting.id, LATER)
 
     assert (early, ready_early, ready) == (None, [], [waiting.id])
     assert claimed is not None
@@ -92,10 +92,10 @@ def test_while_a_run_waits_the_tasks_last_run_is_the_one_that_goes(make_task: Ma
     waiting = start(task)
 
     before = task.last_run_id
-    runs.end(going, RunStatus.FAILED, "No route.", LATER)
+    lifecycle.end(going, RunStatus.FAILED, "No route.", LATER)
     db.session.commit()
     between = task.last_run_id
-    runs.claim(waiting.id, LATER)
+    lifecycle.claim(waiting.id, LATER)
     db.session.commit()
 
     assert (before, between, task.last_run_id) == (going.id, going.id, waiting.id)
@@ -107,9 +107,9 @@ def test_a_second_run_that_would_wait_is_refused(make_task: MakeTask) -> None:
     waiting = start(task)
 
     with pytest.raises(
-        runs.AlreadyActive, match=r"Nightly is already queued\. Only one run of it"
+        starting.AlreadyActive, match=r"Nightly is already queued\. Only one run of it"
     ) as refusal:
-        runs.start(task, trigger=Trigger.PERSON, now=NOW)
+        starting.start(task, trigger=Trigger.PERSON, now=NOW)
 
     assert refusal.value.run == waiting
 
@@ -119,7 +119,7 @@ def test_a_run_that_waits_can_be_cancelled_and_leaves_the_earlier_one_alone(make
     going = start_going(task)
     waiting = start(task)
 
-    assert runs.cancel(waiting, LATER)
+    assert lifecycle.cancel(waiting, LATER)
     db.session.commit()
 
     assert states(task)[1] == (RunStatus.CANCELLED, "Cancelled before it began.")
@@ -132,14 +132,14 @@ def test_a_run_that_is_replaced_is_asked_to_stop_and_names_its_successor(make_ta
     going = start_going(task)
     later = start(task)
 
-    claimed = runs.claim(later.id, LATER)
+    claimed = lifecycle.claim(later.id, LATER)
     conclude(going, job("cancelled"), [], LATER)
     db.session.commit()
 
     assert claimed is None
     assert going.cancel_requested_at == NOW
     assert (going.status, going.reason) == (RunStatus.CANCELLED, f"Replaced by run {later.id}.")
-    assert runs.ready([task.id]) == [later.id]
+    assert lifecycle.ready_to_start([task.id]) == [later.id]
 
 
 def test_a_queued_run_is_replaced_at_once(make_task: MakeTask) -> None:
@@ -168,7 +168,7 @@ def test_who_waits_to_replace_is_replaced_too(make_task: MakeTask) -> None:
 def test_a_run_that_a_person_cancelled_does_not_say_that_it_was_replaced(make_task: MakeTask) -> None:
     task = make_task(overlap="replace")
     going = start_going(task)
-    runs.cancel(going, NOW)
+    lifecycle.cancel(going, NOW)
     db.session.commit()
     start(task)
 
@@ -191,7 +191,7 @@ def test_a_slot_that_comes_while_a_run_goes_obeys_the_rule(
     task = make_task(overlap=rule, cron_expression="* * * * *", next_run_at=NOW)
     going = start_going(task)
 
-    to_send = schedules.start_due_tasks(now=NOW)
+    to_send = starting.start_due_tasks(now=NOW)
     db.session.commit()
 
     assert states(task) == expected
@@ -207,9 +207,9 @@ def runs_of(task: ScheduledTask, status: RunStatus) -> list[int]:
 def test_slots_that_are_skipped_do_not_hide_how_the_last_run_went(make_task: MakeTask) -> None:
     task = make_task(cron_expression="* * * * *", next_run_at=NOW)
     failed = start_going(task)
-    schedules.start_due_tasks(now=NOW)
-    schedules.start_due_tasks(now=NOW + timedelta(minutes=1))
-    runs.end(failed, RunStatus.FAILED, "No route.", LATER)
+    starting.start_due_tasks(now=NOW)
+    starting.start_due_tasks(now=NOW + timedelta(minutes=1))
+    lifecycle.end(failed, RunStatus.FAILED, "No route.", LATER)
     db.session.commit()
 
     assert [status.value for status, _ in states(task)] == ["failed", "skipped", "skipped"]
@@ -222,7 +222,7 @@ def test_a_bulk_run_counts_what_starts_waits_and_is_skipped(make_task: MakeTask)
         start_going(task)
     idle = make_task()
 
-    started = runs.start_many([task.id for task in (*made.values(), idle)], trigger=Trigger.API, now=NOW)
+    started = starting.start_many([task.id for task in (*made.values(), idle)], trigger=Trigger.API, now=NOW)
     db.session.commit()
 
     assert (len(started.run_ids), started.waiting, started.skipped) == (3, 2, 1)
@@ -235,24 +235,24 @@ def test_a_run_that_waits_is_neither_overdue_nor_sent_again(make_task: MakeTask)
     waiting = start(task)
     seven, eight = NOW + timedelta(hours=7), NOW + timedelta(hours=8)
 
-    overdue = [run.id for run in runs.overdue(seven, TIMEOUT)]
-    sent = list(runs.to_launch_again(seven))
-    runs.end(going, RunStatus.TIMEOUT, None, seven)
+    overdue = [run.id for run in lifecycle.overdue(seven, TIMEOUT)]
+    sent = list(lifecycle.stranded(seven))
+    lifecycle.end(going, RunStatus.TIMEOUT, None, seven)
     db.session.commit()
 
     assert (overdue, sent) == ([going.id], [])
-    assert list(runs.to_launch_again(seven)) == [waiting.id]
-    assert list(runs.overdue(eight, TIMEOUT)) == []
-    assert list(runs.overdue(seven + TIMEOUT + timedelta(seconds=1), TIMEOUT)) == [waiting]
+    assert list(lifecycle.stranded(seven)) == [waiting.id]
+    assert list(lifecycle.overdue(eight, TIMEOUT)) == []
+    assert list(lifecycle.overdue(seven + TIMEOUT + timedelta(seconds=1), TIMEOUT)) == [waiting]
 
 
 def test_skipped_slots_do_not_put_off_the_deadline_of_a_run_that_nobody_takes(make_task: MakeTask) -> None:
     task = make_task(cron_expression="0 * * * *", next_run_at=NOW + timedelta(hours=5))
     left = start(task)
-    schedules.start_due_tasks(now=NOW + timedelta(hours=5))
+    starting.start_due_tasks(now=NOW + timedelta(hours=5))
     db.session.commit()
 
-    assert list(runs.overdue(NOW + timedelta(hours=7), TIMEOUT)) == [left]
+    assert list(lifecycle.overdue(NOW + timedelta(hours=7), TIMEOUT)) == [left]
 
 
 @pytest.mark.parametrize("statuses", [("queued", "queued"), ("starting", "running"), ("running", "running")])
@@ -282,7 +282,7 @@ def test_of_four_clicks_at_once_one_waits(app: Flask, make_task: MakeTask) -> No
 
 
 def click(task_id: int) -> int:
-    return runs.start(db.session.get_one(ScheduledTask, task_id), trigger=Trigger.PERSON, now=NOW).id
+    return starting.start(db.session.get_one(ScheduledTask, task_id), trigger=Trigger.PERSON, now=NOW).id
 
 
 def test_of_four_clicks_at_once_that_replace_one_is_left(app: Flask, make_task: MakeTask) -> None:
@@ -307,7 +307,7 @@ def test_ticks_and_clicks_at_once_leave_one_run_in_each_place(
     start_going(task)
     task_id, turns = task.id, iter(range(4))
 
-    race(app, lambda: click(task_id) if next(turns) % 2 else schedules.start_due_tasks(NOW, patient=True))
+    race(app, lambda: click(task_id) if next(turns) % 2 else starting.start_due_tasks(NOW, patient=True))
 
     slots = db.session.scalars(select(Run.scheduled_for).where(Run.scheduled_for.is_not(None))).all()
     assert slots == [NOW]
@@ -319,11 +319,11 @@ def test_four_workers_at_once_start_what_waited_once(app: Flask, make_task: Make
     task = make_task(overlap="wait")
     going = start_going(task)
     waiting_id = start(task).id
-    too_early = race(app, lambda: runs.claim(waiting_id, NOW) is not None)
-    runs.end(going, RunStatus.SUCCESS, None, LATER)
+    too_early = race(app, lambda: lifecycle.claim(waiting_id, NOW) is not None)
+    lifecycle.end(going, RunStatus.SUCCESS, None, LATER)
     db.session.commit()
 
-    in_time = race(app, lambda: runs.claim(waiting_id, LATER) is not None)
+    in_time = race(app, lambda: lifecycle.claim(waiting_id, LATER) is not None)
 
     assert too_early == [False] * 4
     assert sorted(in_time) == [False, False, False, True]
@@ -339,14 +339,14 @@ def test_an_end_and_a_start_at_the_same_moment_never_leave_a_run_asleep(
 
         def end_or_start(task_id: int = task_id, going_id: int = going_id) -> None:
             if next(turns):  # noqa: B023 - called within the round
-                runs.end(db.session.get_one(Run, going_id), RunStatus.SUCCESS, None, LATER)
+                lifecycle.end(db.session.get_one(Run, going_id), RunStatus.SUCCESS, None, LATER)
                 db.session.commit()
-                found = list(runs.ready([task_id]))
+                found = list(lifecycle.ready_to_start([task_id]))
             else:
                 found = [click(task_id)]
                 db.session.commit()
             for run_id in found:
-                runs.claim(run_id, LATER)
+                lifecycle.claim(run_id, LATER)
 
         race(app, end_or_start, times=2)
 
@@ -359,8 +359,8 @@ def test_a_cancel_and_a_claim_at_once_agree(app: Flask, make_task: MakeTask) -> 
 
         def cancel_or_claim(run_id: int = run_id) -> bool:
             if next(turns):  # noqa: B023 - called within the round
-                return runs.cancel(db.session.get_one(Run, run_id), NOW)
-            return runs.claim(run_id, NOW) is not None
+                return lifecycle.cancel(db.session.get_one(Run, run_id), NOW)
+            return lifecycle.claim(run_id, NOW) is not None
 
         race(app, cancel_or_claim, times=2)
 

@@ -9,9 +9,10 @@ from celery.schedules import crontab
 from sqlalchemy import func, select
 
 from tests.conftest import NOW
-from vulsweb import history, runs, worker
+from vulsweb import worker
 from vulsweb.extensions import db
 from vulsweb.models import Finding, LogChunk, Result, Run, RunStatus, ScheduledTask, Trigger
+from vulsweb.runs import history, lifecycle
 from vulsweb.vuls.results import Severity
 
 MakeTask = Callable[..., ScheduledTask]
@@ -46,7 +47,7 @@ def test_old_runs_go_and_young_ones_stay(make_task: MakeTask, make_run: MakeRun)
     make_run(task, OLD)
     young = [make_run(task, NOW - timedelta(days=days)) for days in (29, 1)]
 
-    gone = runs.prune(NOW - timedelta(days=30), limit=100)
+    gone = lifecycle.prune(NOW - timedelta(days=30), limit=100)
 
     assert gone == 1
     assert left() == {run.id for run in young}
@@ -58,7 +59,7 @@ def test_the_newest_run_of_each_task_stays_whatever_its_age(make_task: MakeTask,
         make_run(task, OLD)
         newest.append(make_run(task, OLD))
 
-    runs.prune(NOW, limit=100)
+    lifecycle.prune(NOW, limit=100)
 
     assert left() == {run.id for run in newest}
 
@@ -69,7 +70,7 @@ def test_the_run_that_the_last_status_comes_from_stays(make_task: MakeTask, make
     task.last_run_id = last.id
     skipped = make_run(task, OLD, status=RunStatus.SKIPPED)
 
-    runs.prune(NOW, limit=100)
+    lifecycle.prune(NOW, limit=100)
 
     assert left() == {last.id, skipped.id}
 
@@ -80,7 +81,7 @@ def test_an_active_run_is_never_deleted(make_task: MakeTask, make_run: MakeRun, 
     active = make_run(task, OLD, status=status, completed_at=None)
     newer = make_run(task, OLD, status=RunStatus.SKIPPED)
 
-    runs.prune(NOW, limit=100)
+    lifecycle.prune(NOW, limit=100)
 
     assert left() == {active.id, newer.id}
 
@@ -116,7 +117,7 @@ def test_logs_and_results_go_with_their_run_and_findings_stay(make_task: MakeTas
     )
     db.session.commit()
 
-    runs.prune(NOW, limit=100)
+    lifecycle.prune(NOW, limit=100)
     db.session.commit()
 
     assert list(db.session.scalars(select(LogChunk.run_id))) == [newest.id]
@@ -130,7 +131,7 @@ def test_a_batch_takes_the_oldest_first_and_no_more_than_its_limit(
     task = make_task()
     made = [make_run(task, OLD - timedelta(days=days)) for days in (1, 3, 2, 0)]
 
-    gone = runs.prune(NOW, limit=2)
+    gone = lifecycle.prune(NOW, limit=2)
 
     assert gone == 2
     assert left() == {made[0].id, made[3].id}

@@ -12,10 +12,12 @@ from flask import Flask
 from sqlalchemy import select
 
 from tests.conftest import NOW, executors_at
-from vulsweb import conclusions, findings, run_jobs, runs, targets
-from vulsweb.executor_client import Job
+from vulsweb.executors.client import Job
 from vulsweb.extensions import db
+from vulsweb.findings import storage
 from vulsweb.models import Finding, Result, Run, RunJob, RunStatus, ScheduledTask, Trigger
+from vulsweb.runs import conclusions, jobs, lifecycle, logs, targets
+from vulsweb.runs import starting as run_starting
 from vulsweb.vuls.results import Severity
 
 MakeTask = Callable[..., ScheduledTask]
@@ -39,24 +41,24 @@ def job(status: str = "completed", **fields: Any) -> Job:
 
 def accept(run: Run, told: Job, now: datetime) -> RunJob:
     """Let the executor have taken the run's job."""
-    assert targets.begin(run, EXECUTORS) is None
-    run_jobs.note(run.jobs[0], told, now)
-    runs.go_on(run)
+    assert targets.prepare(run, EXECUTORS) is None
+    jobs.record_reply(run.jobs[0], told, now)
+    lifecycle.mark_running_or_waiting(run)
     return run.jobs[0]
 
 
 def conclude(run: Run, told: Job, documents: Iterable[tuple[str, bytes]], now: datetime) -> None:
     """Let the run's one job have ended."""
-    assert targets.begin(run, EXECUTORS) is None
+    assert targets.prepare(run, EXECUTORS) is None
     conclusions.conclude(run, run.jobs[0], told, documents, now)
 
 
 @pytest.fixture
 def running(make_task: MakeTask) -> Run:
     """A scan of host-1 that the executor has accepted."""
-    run = runs.start(make_task(), trigger=Trigger.PERSON, now=NOW)
+    run = run_starting.start(make_task(), trigger=Trigger.PERSON, now=NOW)
     db.session.commit()
-    claimed = runs.claim(run.id, NOW)
+    claimed = lifecycle.claim(run.id, NOW)
     assert claimed is not None
     accept(claimed, job("running"), NOW)
     db.session.commit()
@@ -79,8 +81,8 @@ def document(data: Path) -> Callable[..., bytes]:
 
 
 def test_a_run_asks_for_what_its_task_says(make_task: MakeTask) -> None:
-    scan = runs.start(make_task(scan_type="full"), trigger=Trigger.API, now=NOW)
-    update = runs.start(
+    scan = run_starting.start(make_task(scan_type="full"), trigger=Trigger.API, now=NOW)
+    update = run_starting.start(
         make_task(task_type="db_update", database_type="gost_debian"), trigger=Trigger.API, now=NOW
     )
 
@@ -90,11 +92,11 @@ def test_a_run_asks_for_what_its_task_says(make_task: MakeTask) -> None:
 
 def test_a_second_click_finds_the_first_run(make_task: MakeTask) -> None:
     task = make_task()
-    first = runs.start(task, trigger=Trigger.PERSON, now=NOW)
+    first = run_starting.start(task, trigger=Trigger.PERSON, now=NOW)
     db.session.commit()
 
-    with pytest.raises(runs.AlreadyActive) as refusal:
-        runs.start(task, trigger=Trigger.PERSON, now=NOW)
+    with pytest.raises(run_starting.AlreadyActive) as refusal:
+        run_starting.start(task, trigger=Trigger.PERSON, now=NOW)
 
     assert refusal.value.run == first
     assert "already queued" in str(refusal.value)
@@ -111,7 +113,7 @@ def race(app: Flask, act: Callable[[], Any], times: int = 4) -> list[Any]:
             try:
                 answers.append(act())
                 db.session.commit()
-            except runs.AlreadyActive as error:
+            except run_starting.AlreadyActive as error:
                 db.session.rollback()
                 answers.append(error)
             db.session.remove()
@@ -129,7 +131,7 @@ def test_four_clicks_at_once_make_one_run(app: Flask, make_task: MakeTask) -> No
 
     def click() -> int:
         task = db.session.get_one(ScheduledTask, task_id)
-        return runs.start(task, trigger=Trigger.PERSON, now=NOW).id
+        return run_starting.start(task, trigger=Trigger.PERSON, now=NOW).id
 
     answers = race(app, click)
 
@@ -138,21 +140,21 @@ def test_four_clicks_at_once_make_one_run(app: Flask, make_task: MakeTask) -> No
 
 
 def test_four_workers_at_once_claim_a_run_once(app: Flask, make_task: MakeTask) -> None:
-    run_id = runs.start(make_task(), trigger=Trigger.PERSON, now=NOW).id
+    run_id = run_starting.start(make_task(), trigger=Trigger.PERSON, now=NOW).id
     db.session.commit()
 
-    answers = race(app, lambda: runs.claim(run_id, NOW) is not None)
+    answers = race(app, lambda: lifecycle.claim(run_id, NOW) is not None)
 
     assert sorted(answers) == [False, False, False, True]
 
 
 def test_a_claim_that_a_dead_worker_left_can_be_taken_after_a_minute(make_task: MakeTask) -> None:
-    run = runs.start(make_task(), trigger=Trigger.PERSON, now=NOW)
-    runs.claim(run.id, NOW)
+    run = run_starting.start(make_task(), trigger=Trigger.PERSON, now=NOW)
+    lifecycle.claim(run.id, NOW)
     db.session.commit()
 
-    early = runs.claim(run.id, NOW + timedelta(seconds=59))
-    late = runs.claim(run.id, NOW + timedelta(seconds=61))
+    early = lifecycle.claim(run.id, NOW + timedelta(seconds=59))
+    late = lifecycle.claim(run.id, NOW + timedelta(seconds=61))
 
     assert early is None
     assert late is not None
@@ -170,17 +172,17 @@ def test_a_scan_that_found_something_is_a_success_with_findings(
     assert running.result_data is not None
     assert running.result_data["severity_counts"]["high"] == 2
     assert (running.result_data["opened"], running.result_data["fixed"]) == (2, 0)
-    seen = findings.of_run(running.id)
+    seen = storage.of_run(running.id)
     assert [(one.finding.cve_id, one.host.name, one.new) for one in seen] == [
         ("CVE-1", "host-1", True),
         ("CVE-2", "host-1", True),
     ]
-    assert findings.open_counts()[Severity.HIGH] == 2
+    assert storage.open_counts()[Severity.HIGH] == 2
 
 
 def conclude_again(task: ScheduledTask, leaves: bytes, databases: dict[str, Any] | None = None) -> Run:
-    run = runs.start(task, trigger=Trigger.PERSON, now=LATER)
-    claimed = runs.claim(run.id, LATER)
+    run = run_starting.start(task, trigger=Trigger.PERSON, now=LATER)
+    claimed = lifecycle.claim(run.id, LATER)
     assert claimed is not None
     done = job() if databases is None else job(databases=databases)
     accept(claimed, done, LATER)
@@ -202,7 +204,7 @@ def test_what_a_later_scan_does_not_find_is_fixed_and_what_returns_is_open_again
     assert (third.result_data["opened"], third.result_data["fixed"]) == (1, 0)
     returned = db.session.scalars(select(Finding).where(Finding.cve_id == "CVE-1")).one()
     assert (returned.first_seen_at, returned.fixed_at) == (NOW, None)
-    assert [seen.finding.cve_id for seen in findings.of_run(running.id)] == ["CVE-1", "CVE-2"]
+    assert [seen.finding.cve_id for seen in storage.of_run(running.id)] == ["CVE-1", "CVE-2"]
 
 
 def test_without_a_database_the_scan_is_partial_and_nothing_is_taken_for_fixed(
@@ -213,7 +215,7 @@ def test_without_a_database_the_scan_is_partial_and_nothing_is_taken_for_fixed(
 
     assert blind.status is RunStatus.PARTIAL
     assert "no vulnerability database for debian to look into" in str(blind.reason)
-    assert findings.open_counts()[Severity.HIGH] == 1
+    assert storage.open_counts()[Severity.HIGH] == 1
 
 
 @pytest.mark.parametrize(
@@ -248,7 +250,7 @@ def test_one_bad_host_does_not_fail_the_others(running: Run, document: Callable[
     conclude(running, job(), [("host-1", document("CVE-1")), ("host-2", b"{")], LATER)
 
     assert running.status is RunStatus.PARTIAL
-    assert findings.open_counts()[Severity.HIGH] == 1
+    assert storage.open_counts()[Severity.HIGH] == 1
 
 
 def step(name: str, status: str = "completed", message: str | None = None) -> dict[str, Any]:
@@ -271,7 +273,9 @@ def step(name: str, status: str = "completed", message: str | None = None) -> di
 def test_an_update_is_judged_database_by_database(
     make_task: MakeTask, steps: list[dict[str, Any]], status: RunStatus, reason: str | None
 ) -> None:
-    run = runs.start(make_task(task_type="db_update", database_type="all"), trigger=Trigger.API, now=NOW)
+    run = run_starting.start(
+        make_task(task_type="db_update", database_type="all"), trigger=Trigger.API, now=NOW
+    )
     ended = job("failed", steps=steps, error="The executor was stopped.", databases={"nvd": {"rows": 7}})
 
     conclude(run, ended, [], LATER)
@@ -288,10 +292,10 @@ def test_a_job_that_was_cancelled_cancels_the_run(running: Run) -> None:
 
 
 def test_a_run_that_is_over_stays_as_it_is(running: Run) -> None:
-    runs.end(running, RunStatus.FAILED, "first", NOW)
+    lifecycle.end(running, RunStatus.FAILED, "first", NOW)
 
-    runs.end(running, RunStatus.SUCCESS, None, LATER)
-    runs.cancel(running, LATER)
+    lifecycle.end(running, RunStatus.SUCCESS, None, LATER)
+    lifecycle.cancel(running, LATER)
 
     assert (running.status, running.reason, running.completed_at) == (RunStatus.FAILED, "first", NOW)
 
@@ -299,10 +303,10 @@ def test_a_run_that_is_over_stays_as_it_is(running: Run) -> None:
 def test_a_queued_run_is_cancelled_at_once_and_a_running_one_by_the_executor(
     make_task: MakeTask, running: Run
 ) -> None:
-    queued = runs.start(make_task(), trigger=Trigger.PERSON, now=NOW)
+    queued = run_starting.start(make_task(), trigger=Trigger.PERSON, now=NOW)
 
-    runs.cancel(queued, LATER)
-    runs.cancel(running, LATER)
+    lifecycle.cancel(queued, LATER)
+    lifecycle.cancel(running, LATER)
 
     assert queued.status is RunStatus.CANCELLED
     assert (running.status, running.cancel_requested_at) == (RunStatus.RUNNING, LATER)
@@ -310,28 +314,28 @@ def test_a_queued_run_is_cancelled_at_once_and_a_running_one_by_the_executor(
 
 def test_a_log_is_kept_in_pieces_and_read_from_any_of_them(running: Run) -> None:
     for piece, next_offset in (("one\n", 4), ("zwei ü\n", 12), ("", 12)):
-        runs.append_log(running, running.jobs[0], piece, next_offset)
+        logs.append(running, running.jobs[0], piece, next_offset)
     db.session.commit()
 
-    assert runs.log_from(running.id, 0) == ("one\nzwei ü\n", 12)
-    assert runs.log_from(running.id, 4) == ("zwei ü\n", 12)
-    assert runs.log_from(running.id, 12) == ("", 12)
+    assert logs.read_from(running.id, 0) == ("one\nzwei ü\n", 12)
+    assert logs.read_from(running.id, 4) == ("zwei ü\n", 12)
+    assert logs.read_from(running.id, 12) == ("", 12)
     with pytest.raises(ValueError, match="`offset` is 0"):
-        runs.log_from(running.id, 5)
+        logs.read_from(running.id, 5)
 
 
 def test_stranded_runs_are_found(make_task: MakeTask, running: Run) -> None:
-    queued = runs.start(make_task(), trigger=Trigger.PERSON, now=NOW)
-    starting = runs.start(make_task(), trigger=Trigger.PERSON, now=NOW)
-    runs.claim(starting.id, NOW)
+    queued = run_starting.start(make_task(), trigger=Trigger.PERSON, now=NOW)
+    starting = run_starting.start(make_task(), trigger=Trigger.PERSON, now=NOW)
+    lifecycle.claim(starting.id, NOW)
     db.session.commit()
 
     soon, later = NOW + timedelta(seconds=30), NOW + timedelta(seconds=90)
 
-    assert (list(runs.to_launch_again(soon)), list(run_jobs.silent("main", soon))) == ([], [])
-    assert list(runs.to_launch_again(later)) == [queued.id, starting.id]
-    assert list(run_jobs.silent("main", later)) == [(running.jobs[0].id, running.id)]
-    assert {run.id for run in runs.overdue(NOW + timedelta(hours=7), timedelta(hours=6))} == {
+    assert (list(lifecycle.stranded(soon)), list(jobs.without_reply("main", soon))) == ([], [])
+    assert list(lifecycle.stranded(later)) == [queued.id, starting.id]
+    assert list(jobs.without_reply("main", later)) == [(running.jobs[0].id, running.id)]
+    assert {run.id for run in lifecycle.overdue(NOW + timedelta(hours=7), timedelta(hours=6))} == {
         running.id,
         queued.id,
         starting.id,

@@ -4,8 +4,9 @@ from pathlib import PurePath
 
 import pytest
 
-from vulsweb.vuls import servers, ssh_config
+from vulsweb.vuls import servers
 from vulsweb.vuls.config_toml import STARTER, ConfigTomlError
+from vulsweb.vuls.ssh import config
 
 
 def only(text: str) -> servers.Server:
@@ -58,9 +59,9 @@ def test_the_connection_is_read_from_the_section(section: str, connection: str) 
 
 
 def test_the_connection_and_address_of_a_managed_host_come_from_the_ssh_config_that_we_wrote() -> None:
-    content = "\n".join(text for _, text in ssh_config.TEMPLATES)
-    written = ssh_config.generated(content, keys=[], folder=PurePath("/managed"))
-    aliases = [host.alias for host in ssh_config.read(content, keys=[])]
+    content = "\n".join(text for _, text in config.TEMPLATES)
+    written = config.generated(content, keys=[], folder=PurePath("/managed"))
+    aliases = [host.alias for host in config.read(content, keys=[])]
     text = "".join(
         f'[servers.{each}]\nhost = "{each}"\nsshConfigPath = "/managed/config"\n' for each in aliases
     )

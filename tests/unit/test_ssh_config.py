@@ -4,8 +4,8 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from vulsweb.vuls import ssh_config
-from vulsweb.vuls.ssh_config import Connection, SshConfigError, SshHost, check, effective, generated, read
+from vulsweb.vuls.ssh import config
+from vulsweb.vuls.ssh.config import Connection, SshConfigError, SshHost, check, effective, generated, read
 
 FOLDER = PurePosixPath("/var/lib/vulsweb/ssh")
 SSM = "aws ssm start-session --target %h --document-name AWS-StartSSHSession --parameters portNumber=%p"
@@ -26,7 +26,7 @@ def written(content: str, *keys: str, sockets: str = "") -> str:
     return generated(content, keys=keys, folder=FOLDER, sockets=folder)
 
 
-@pytest.mark.parametrize(("label", "text"), ssh_config.TEMPLATES)
+@pytest.mark.parametrize(("label", "text"), config.TEMPLATES)
 def test_each_template_can_be_saved_and_says_what_it_is(label: str, text: str) -> None:
     assert check(text, keys=()) == []
     assert read(text, keys=())[-1].connection.label == label

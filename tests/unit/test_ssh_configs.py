@@ -11,13 +11,15 @@ from flask import Flask
 from sqlalchemy import select
 
 from tests.conftest import NOW
-from vulsweb import host_syncs, ssh_configs, ssh_keys, worker
+from vulsweb import worker
 from vulsweb.extensions import db
+from vulsweb.hosts import sync_requests
 from vulsweb.models import Host, HostSync, Trigger, User
-from vulsweb.ssh_configs import NotWritten, Outdated, Places, Saved
-from vulsweb.ssh_folder import SshFolder
+from vulsweb.ssh import keys, versions
+from vulsweb.ssh.folder import SshFolder
+from vulsweb.ssh.versions import NotWritten, Outdated, Places, Saved
 from vulsweb.vuls.config_toml import ConfigTomlError
-from vulsweb.vuls.ssh_config import SshConfigError
+from vulsweb.vuls.ssh.config import SshConfigError
 
 ONE = "Host web-1\n    HostName 192.0.2.1\n    User scanner\n"
 TWO = ONE + "Host web-2\n    HostName 192.0.2.2\n"
@@ -28,13 +30,13 @@ Save = Callable[..., Saved]
 
 @pytest.fixture
 def places(app: Flask) -> Places:
-    return ssh_configs.places_of(app.config)
+    return versions.places_of(app.config)
 
 
 @pytest.fixture
 def save(places: Places, admin: User) -> Save:
     def saved(content: str, expected: int | None = None, note: str = "") -> Saved:
-        done = ssh_configs.save(
+        done = versions.save(
             content,
             places,
             expected=expected,
@@ -114,7 +116,7 @@ def test_what_is_refused_changes_nothing(save: Save, places: Places) -> None:
 
     assert [each.line for each in refusal.value.refusals] == [6]
     db.session.rollback()
-    assert [version.number for version in ssh_configs.history(9)] == [1]
+    assert [version.number for version in versions.history(9)] == [1]
     assert servers(places) == {"web-1"}
 
 
@@ -151,11 +153,11 @@ def test_when_one_file_cannot_be_written_neither_is(save: Save, places: Places, 
     elsewhere = replace(places, vuls_config=tmp_path / "file" / "config.toml")
 
     with pytest.raises((NotWritten, ConfigTomlError)):
-        ssh_configs.save(TWO, elsewhere, expected=None, now=NOW, saved_by=None, trigger=Trigger.PERSON)
+        versions.save(TWO, elsewhere, expected=None, now=NOW, saved_by=None, trigger=Trigger.PERSON)
     db.session.rollback()
 
     assert places.folder.config.read_text() == before
-    assert [version.number for version in ssh_configs.history(9)] == [1]
+    assert [version.number for version in versions.history(9)] == [1]
 
 
 def test_a_closed_folder_is_a_sentence_and_saves_nothing(
@@ -170,38 +172,38 @@ def test_a_closed_folder_is_a_sentence_and_saves_nothing(
         save(ONE)
     db.session.rollback()
 
-    assert ssh_configs.latest() is None
+    assert versions.latest() is None
     assert list(places.folder.path.glob(".*")) == []
 
 
 def test_a_process_that_dies_before_the_commit_is_noticed(save: Save, places: Places) -> None:
     version = save(ONE).version
-    ssh_configs.save(TWO, places, expected=None, now=NOW, saved_by=None, trigger=Trigger.PERSON)
+    versions.save(TWO, places, expected=None, now=NOW, saved_by=None, trigger=Trigger.PERSON)
     db.session.rollback()
 
-    noticed = ssh_configs.differs(version, places)
+    noticed = versions.differs(version, places)
     save(ONE)
 
     assert noticed
-    assert not ssh_configs.differs(version, places)
+    assert not versions.differs(version, places)
 
 
 def test_the_hosts_that_sign_in_with_a_key_are_known_also_when_it_is_gone(save: Save, places: Places) -> None:
-    key = ssh_keys.generate(places.folder, "scanner")
+    key = keys.generate(places.folder, "scanner")
     save(TWO + "    IdentityFile scanner\n")
 
-    using = ssh_configs.hosts_using("scanner")
-    ssh_keys.delete(places.folder, key)
+    using = versions.hosts_using("scanner")
+    keys.delete(places.folder, key)
 
     assert using == ["web-2"]
-    assert ssh_configs.hosts_using("scanner") == ["web-2"]
-    assert [each.line for each in ssh_configs.check(TWO + "    IdentityFile scanner\n", places.folder)] == [6]
+    assert versions.hosts_using("scanner") == ["web-2"]
+    assert [each.line for each in versions.check(TWO + "    IdentityFile scanner\n", places.folder)] == [6]
 
 
 def test_connections_are_shared_only_where_that_is_wanted(save: Save, places: Places) -> None:
     save(ONE)
     shared = places.folder.config.read_text()
-    ssh_configs.save(
+    versions.save(
         ONE,
         replace(places, share_connections=False),
         expected=None,
@@ -220,7 +222,7 @@ def test_the_hosts_follow_a_save(save: Save) -> None:
     second = save(ONE)
     follow(second)
 
-    done = host_syncs.latest()
+    done = sync_requests.latest()
     assert done is not None
     assert done.outcome is not None
     assert (done.version_number, done.outcome["retired"], done.outcome["unchanged"]) == (
@@ -257,8 +259,8 @@ def test_a_sync_whose_message_was_lost_is_sent_again_for_a_while(save: Save) -> 
     sync = save(ONE).sync
 
     moments = [timedelta(seconds=30), timedelta(minutes=2), timedelta(minutes=11)]
-    assert [list(host_syncs.lost(NOW + after)) for after in moments] == [[], [sync.id], []]
-    assert host_syncs.abandoned(sync, NOW + timedelta(minutes=11))
+    assert [list(sync_requests.unclaimed(NOW + after)) for after in moments] == [[], [sync.id], []]
+    assert sync_requests.abandoned(sync, NOW + timedelta(minutes=11))
 
 
 def test_a_folder_that_is_not_ours_is_made(save: Save, places: Places) -> None:

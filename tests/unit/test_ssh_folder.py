@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from vulsweb import ssh_folder
-from vulsweb.ssh_folder import NewFile
+from vulsweb.ssh import folder
+from vulsweb.ssh.folder import NewFile
 
 
 def test_a_file_that_exists_keeps_its_permission(tmp_path: Path) -> None:
@@ -14,7 +14,7 @@ def test_a_file_that_exists_keeps_its_permission(tmp_path: Path) -> None:
     path.write_text("old")
     path.chmod(0o640)
 
-    ssh_folder.write(NewFile(path, "new", ssh_folder.PUBLIC))
+    folder.write(NewFile(path, "new", folder.PUBLIC))
 
     assert path.read_text() == "new"
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
@@ -25,7 +25,7 @@ def test_a_file_that_is_a_link_stays_one(tmp_path: Path) -> None:
     real.write_text("old")
     (tmp_path / "config.toml").symlink_to(real)
 
-    ssh_folder.write(NewFile(tmp_path / "config.toml", "new", ssh_folder.PUBLIC))
+    folder.write(NewFile(tmp_path / "config.toml", "new", folder.PUBLIC))
 
     assert (tmp_path / "config.toml").is_symlink()
     assert real.read_text() == "new"
@@ -36,9 +36,9 @@ def test_when_one_of_two_cannot_be_written_both_stay_as_they_were(tmp_path: Path
     first.write_text("old")
 
     with pytest.raises(OSError, match="nowhere"):
-        ssh_folder.write(
-            NewFile(first, "new", ssh_folder.PUBLIC),
-            NewFile(tmp_path / "nowhere" / "x", "new", ssh_folder.PUBLIC),
+        folder.write(
+            NewFile(first, "new", folder.PUBLIC),
+            NewFile(tmp_path / "nowhere" / "x", "new", folder.PUBLIC),
         )
 
     assert first.read_text() == "old"
@@ -49,6 +49,6 @@ def test_creating_never_replaces(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("first")
 
     with pytest.raises(FileExistsError):
-        ssh_folder.create(NewFile(tmp_path / "key", "second", ssh_folder.PRIVATE))
+        folder.create(NewFile(tmp_path / "key", "second", folder.PRIVATE))
 
     assert [path.read_text() for path in tmp_path.iterdir()] == ["first"]

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.sshd import fingerprint, make_key
-from vulsweb import ssh_keys
-from vulsweb.public_keys import KeyRefused
-from vulsweb.ssh_folder import SshFolder
-from vulsweb.ssh_keys import KeyNameTaken
+from vulsweb.ssh import keys
+from vulsweb.ssh.folder import SshFolder
+from vulsweb.ssh.keys import KeyNameTaken
+from vulsweb.ssh.public_keys import KeyRefused
 
 PUTTY = "PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\n"
 
@@ -27,7 +27,7 @@ def mode(path: Path) -> int:
 
 
 def test_a_generated_key_is_one_that_ssh_keygen_reads(folder: SshFolder) -> None:
-    key = ssh_keys.generate(folder, "web")
+    key = keys.generate(folder, "web")
 
     done = subprocess.run(
         ["ssh-keygen", "-yf", folder.keys / "web"], capture_output=True, check=True, text=True
@@ -40,7 +40,7 @@ def test_a_generated_key_is_one_that_ssh_keygen_reads(folder: SshFolder) -> None
 def test_the_private_part_is_closed_to_others_whatever_the_umask(folder: SshFolder) -> None:
     before = os.umask(0)
     try:
-        ssh_keys.generate(folder, "web")
+        keys.generate(folder, "web")
     finally:
         os.umask(before)
 
@@ -65,7 +65,7 @@ def test_a_key_of_a_good_kind_is_kept_with_its_fingerprint(
 ) -> None:
     mine = make_key(tmp_path / "mine", *words)
 
-    key = ssh_keys.upload(folder, "web", mine.read_text())
+    key = keys.upload(folder, "web", mine.read_text())
 
     assert (key.public.label, key.public.fingerprint) == (label, fingerprint(mine))
     assert fingerprint(folder.keys / "web") == fingerprint(mine)
@@ -74,7 +74,7 @@ def test_a_key_of_a_good_kind_is_kept_with_its_fingerprint(
 def test_a_key_pasted_into_a_browser_is_kept_as_ssh_reads_it(folder: SshFolder, tmp_path: Path) -> None:
     pasted = "\r\n  " + make_key(tmp_path / "mine").read_text().replace("\n", "  \r\n")
 
-    ssh_keys.upload(folder, "web", pasted)
+    keys.upload(folder, "web", pasted)
 
     assert fingerprint(folder.keys / "web") == fingerprint(tmp_path / "mine")
 
@@ -89,14 +89,14 @@ def test_a_key_with_a_passphrase_is_refused_with_the_way_out(
     )
 
     with pytest.raises(KeyRefused, match="has a passphrase"):
-        ssh_keys.upload(folder, "web", path.read_text())
+        keys.upload(folder, "web", path.read_text())
 
 
 def test_a_short_rsa_key_is_refused(folder: SshFolder, tmp_path: Path) -> None:
     weak = make_key(tmp_path / "weak", "-t", "rsa", "-b", "1024").read_text()
 
     with pytest.raises(KeyRefused, match="this one has 1024"):
-        ssh_keys.upload(folder, "web", weak)
+        keys.upload(folder, "web", weak)
 
 
 @pytest.mark.filterwarnings("ignore:SSH DSA keys")  # cryptography will soon not read them at all
@@ -105,7 +105,7 @@ def test_a_dsa_key_is_refused(folder: SshFolder, tmp_path: Path, form: str) -> N
     path = make_key(tmp_path / "dsa", "-t", "dsa", "-m", form)
 
     with pytest.raises(KeyRefused, match="not accepted"):
-        ssh_keys.upload(folder, "web", path.read_text())
+        keys.upload(folder, "web", path.read_text())
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_dsa_key_is_refused(folder: SshFolder, tmp_path: Path, form: str) -> N
 )
 def test_what_is_no_private_key_is_refused(folder: SshFolder, text: str) -> None:
     with pytest.raises(KeyRefused):
-        ssh_keys.upload(folder, "web", text)
+        keys.upload(folder, "web", text)
 
     assert not folder.keys.exists()
 
@@ -140,7 +140,7 @@ def test_a_key_that_cannot_be_read_is_not_repeated(
     text = make_key(tmp_path / "mine").read_text()
 
     with pytest.raises(KeyRefused) as refusal:
-        ssh_keys.upload(folder, "web", change(text))
+        keys.upload(folder, "web", change(text))
 
     assert not set(text.split()[5:9]) & set(str(refusal.value).split())
 
@@ -149,7 +149,7 @@ def test_a_public_key_is_refused(folder: SshFolder, tmp_path: Path) -> None:
     make_key(tmp_path / "mine")
 
     with pytest.raises(KeyRefused, match="not a private key"):
-        ssh_keys.upload(folder, "web", (tmp_path / "mine.pub").read_text())
+        keys.upload(folder, "web", (tmp_path / "mine.pub").read_text())
 
 
 @pytest.mark.parametrize(
@@ -173,36 +173,36 @@ def test_a_public_key_is_refused(folder: SshFolder, tmp_path: Path) -> None:
 )
 def test_a_name_is_one_plain_word(folder: SshFolder, name: str) -> None:
     with pytest.raises(KeyRefused, match="A name has"):
-        ssh_keys.generate(folder, name)
-    assert ssh_keys.get(folder, name) is None
+        keys.generate(folder, name)
+    assert keys.get(folder, name) is None
 
 
 def test_a_name_in_use_is_kept_by_its_key(folder: SshFolder) -> None:
-    first = ssh_keys.generate(folder, "web")
+    first = keys.generate(folder, "web")
 
     with pytest.raises(KeyNameTaken, match="web already"):
-        ssh_keys.generate(folder, "web")
+        keys.generate(folder, "web")
 
-    assert ssh_keys.get(folder, "web") == first
+    assert keys.get(folder, "web") == first
 
 
 def test_keys_are_listed_by_name_and_gone_when_deleted(folder: SshFolder) -> None:
     for name in ("web", "db"):
-        ssh_keys.generate(folder, name)
+        keys.generate(folder, name)
 
-    listed = [key.name for key in ssh_keys.all_keys(folder)]
-    ssh_keys.delete(folder, ssh_keys.all_keys(folder)[0])
+    listed = [key.name for key in keys.all_keys(folder)]
+    keys.delete(folder, keys.all_keys(folder)[0])
 
     assert listed == ["db", "web"]
     assert sorted(path.name for path in folder.keys.iterdir()) == ["web", "web.pub"]
 
 
 def test_a_public_part_that_was_lost_is_made_from_the_private_one(folder: SshFolder) -> None:
-    key = ssh_keys.generate(folder, "web")
+    key = keys.generate(folder, "web")
     (folder.keys / "web.pub").unlink()
 
-    assert ssh_keys.get(folder, "web") == key
+    assert keys.get(folder, "web") == key
 
 
 def test_before_the_first_key_there_are_none(folder: SshFolder) -> None:
-    assert ssh_keys.all_keys(folder) == []
+    assert keys.all_keys(folder) == []

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from tests import needs
-from vulsweb.vuls import ssh_config
-from vulsweb.vuls.ssh_options import SPELLED
+from vulsweb.vuls.ssh import config
+from vulsweb.vuls.ssh.options import SPELLED
 
 EXAMPLES = int(os.environ.get("VULSWEB_EXAMPLES", "300"))
 MANY = settings(
@@ -118,11 +118,11 @@ def _expected(used: dict[str, list[str]]) -> dict[str, list[str]]:
 @example(content=f"ProxyJump none\nProxyCommand {SSM}\nProxyJump bastion", alias="web1")
 @example(content="Host web1 !web1\nPort 2222", alias="web1")
 def test_options_are_found_as_openssh_finds_them(folder: Path, content: str, alias: str) -> None:
-    reasons = [refusal.reason for refusal in ssh_config.check(content, keys=KEYS)]
+    reasons = [refusal.reason for refusal in config.check(content, keys=KEYS)]
     assert all("through itself" in reason or "put the ProxyCommand above" in reason for reason in reasons)
 
     theirs = _ssh(folder / "theirs", content, alias)
-    ours = _expected(ssh_config.effective(content, alias))
+    ours = _expected(config.effective(content, alias))
 
     compared = {name.lower() for name in VALUES} - ({"identityfile"} - ours.keys())
     assert {name: ours.get(name) for name in compared} == {name: theirs.get(name) for name in compared}
@@ -131,11 +131,11 @@ def test_options_are_found_as_openssh_finds_them(folder: Path, content: str, ali
 @MANY
 @given(content=FILES)
 def test_the_generated_file_means_what_the_written_one_means(folder: Path, content: str) -> None:
-    assume(not ssh_config.check(content, keys=KEYS))
+    assume(not config.check(content, keys=KEYS))
 
-    text = ssh_config.generated(content, keys=KEYS, folder=folder)
+    text = config.generated(content, keys=KEYS, folder=folder)
 
-    for host in ssh_config.read(content, keys=KEYS):
+    for host in config.read(content, keys=KEYS):
         theirs = _ssh(folder / "ssh_config", text, host.alias)
 
         assert theirs["hostname"] == [host.hostname]
@@ -236,12 +236,12 @@ PROGRAMS = ("aws ", "gcloud ", "cloudflared ")
 @example(content="Host a\nProxyCommand ssh -W %h:%p b\nHost b\nProxyJump a")
 @example(content="HostName 2001:db8::1\nHost web1")
 def test_whatever_is_accepted_can_do_no_harm(folder: Path, content: str) -> None:
-    if ssh_config.check(content, keys=KEYS):
+    if config.check(content, keys=KEYS):
         return
 
-    text = ssh_config.generated(content, keys=KEYS, folder=folder, sockets=Path("/s"))
+    text = config.generated(content, keys=KEYS, folder=folder, sockets=Path("/s"))
 
-    for alias in [host.alias for host in ssh_config.read(content, keys=KEYS)] or ["elsewhere"]:
+    for alias in [host.alias for host in config.read(content, keys=KEYS)] or ["elsewhere"]:
         harmless(_ssh(folder / "ssh_config", text, alias), folder)
 
 

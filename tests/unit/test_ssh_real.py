@@ -13,10 +13,10 @@ from flask import Flask
 from tests.conftest import NOW
 from tests.needs import tool
 from tests.sshd import Server, hanging, jump_host, sshd
-from vulsweb import known_hosts, ssh_configs, ssh_keys
 from vulsweb.extensions import db
 from vulsweb.models import Trigger, User
-from vulsweb.ssh_configs import Places
+from vulsweb.ssh import keys, known_hosts, versions
+from vulsweb.ssh.versions import Places
 
 
 @dataclass
@@ -46,8 +46,8 @@ class Network:
 @pytest.fixture
 def network(app: Flask, admin: User, tmp_path: Path) -> Iterator[Network]:
     # No connection outlives a command, so that each one shows whether ssh gets in.
-    places = replace(ssh_configs.places_of(app.config), share_connections=False)
-    key = ssh_keys.generate(places.folder, "scanner").line
+    places = replace(versions.places_of(app.config), share_connections=False)
+    key = keys.generate(places.folder, "scanner").line
     with ExitStack() as running:
         start = running.enter_context
         servers = {
@@ -60,7 +60,7 @@ def network(app: Flask, admin: User, tmp_path: Path) -> Iterator[Network]:
         settings = {name: server.settings(name) for name, server in servers.items()}
         settings["behind"] += "    ProxyJump jump\n"
         content = "".join(settings.values()) + "Host *\n    IdentityFile scanner\n    ConnectTimeout 5\n"
-        ssh_configs.save(content, places, expected=0, now=NOW, saved_by=admin, trigger=Trigger.PERSON)
+        versions.save(content, places, expected=0, now=NOW, saved_by=admin, trigger=Trigger.PERSON)
         db.session.commit()
         yield Network(places, servers, admin)
 
@@ -114,10 +114,10 @@ def test_a_host_that_hangs_holds_up_no_other(network: Network) -> None:
 
 def test_the_commands_of_a_scan_share_one_connection(network: Network) -> None:
     network.accept("direct")
-    version = ssh_configs.latest()
+    version = versions.latest()
     assert version is not None
     sharing = replace(network.places, share_connections=True)
-    ssh_configs.save(
+    versions.save(
         version.content, sharing, expected=1, now=NOW, saved_by=network.admin, trigger=Trigger.PERSON
     )
     db.session.commit()

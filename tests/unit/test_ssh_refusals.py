@@ -2,8 +2,8 @@
 
 import pytest
 
-from vulsweb.vuls.ssh_config import check
-from vulsweb.vuls.ssh_lines import LONGEST_FILE, LONGEST_LINE, MOST_REFUSALS
+from vulsweb.vuls.ssh.config import check
+from vulsweb.vuls.ssh.lines import LONGEST_FILE, LONGEST_LINE, MOST_REFUSALS
 
 SSM = "aws ssm start-session --target %h --document-name AWS-StartSSHSession"
 IAP = "gcloud compute start-iap-tunnel %h %p --listen-on-stdin"

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests import needs
-from vulsweb.vuls import ssh_config
 from vulsweb.vuls.config_toml import plan
+from vulsweb.vuls.ssh import config as ssh_config
 
 TARGET, BASTION = "127.0.0.2", "127.0.0.3"
 READY_SECONDS = 20

@@ -12,11 +12,14 @@ from flask import Flask
 from sqlalchemy import text
 
 from tests.conftest import EXECUTOR_KEY, NOW, PASSWORD, TOOLS, Installation, executors_at
-from vulsweb import schedules, services, system, worker
+from vulsweb import worker
 from vulsweb.extensions import celery, db
 from vulsweb.local import redis
-from vulsweb.parts import Part, State
-from vulsweb.system import System
+from vulsweb.runs import starting
+from vulsweb.system import health as system_health
+from vulsweb.system import services
+from vulsweb.system.checks import Check, State
+from vulsweb.system.health import System
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +36,12 @@ def silent_port() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def parts(found: System) -> dict[str, Part]:
+def parts(found: System) -> dict[str, Check]:
     return {part.name: part for part in found.parts}
 
 
-def read(app: Flask, now: datetime = NOW, **settings: Any) -> dict[str, Part]:
-    return parts(system.read({**app.config, **settings}, now))
+def read(app: Flask, now: datetime = NOW, **settings: Any) -> dict[str, Check]:
+    return parts(system_health.read({**app.config, **settings}, now))
 
 
 def test_parts_that_are_down_are_red_and_say_what_to_do(app: Flask) -> None:
@@ -72,12 +75,12 @@ def test_parts_that_hang_cost_two_seconds_and_not_their_sum(app: Flask, silent_p
         EXECUTORS=executors_at(f"http://{address}"),
     )
 
-    assert time.monotonic() - began < 2 * system.PATIENCE_SECONDS
+    assert time.monotonic() - began < 2 * system_health.TIMEOUT_SECONDS
     assert [found[name].state for name in ("redis", "postgresql", "executor")] == [State.FAILED] * 3
 
 
 def test_no_secret_is_in_what_a_broken_part_says(app: Flask) -> None:
-    found = system.read(
+    found = system_health.read(
         {
             **app.config,
             "SQLALCHEMY_DATABASE_URI": f"postgresql+psycopg2://nobody:{PASSWORD}@127.0.0.1:1/none",
@@ -92,7 +95,7 @@ def test_no_secret_is_in_what_a_broken_part_says(app: Flask) -> None:
 
 
 def test_the_system_is_as_its_worst_part() -> None:
-    ok, amber, red = (Part("part", "Part", state, "") for state in State)
+    ok, amber, red = (Check("part", "Part", state, "") for state in State)
 
     assert System((ok, ok), ()).state is State.OK
     assert System((ok, amber), ()).state is State.WARNING
@@ -140,7 +143,7 @@ def test_a_tick_leaves_its_time(app: Flask) -> None:
     ],
 )
 def test_beat_is_late_when_its_tick_is(app: Flask, age: timedelta, state: State) -> None:
-    schedules.note_tick(NOW - age)
+    starting.record_tick(NOW - age)
     db.session.commit()
 
     part = read(app)["beat"]
@@ -153,7 +156,7 @@ def test_before_the_first_tick_beat_is_amber(app: Flask) -> None:
 
 
 def test_without_a_worker_a_late_tick_is_not_beats_fault(app: Flask) -> None:
-    schedules.note_tick(NOW - timedelta(hours=5))
+    starting.record_tick(NOW - timedelta(hours=5))
     db.session.commit()
 
     part = read(app)["beat"]
@@ -165,7 +168,7 @@ def test_without_a_worker_a_late_tick_is_not_beats_fault(app: Flask) -> None:
 def test_with_a_worker_a_missing_tick_is_red(app: Flask) -> None:
     stored = services.Stored("18", NOW - timedelta(minutes=9))
 
-    part = services.beat_part(stored, NOW, worker_answers=True)
+    part = services.beat_check(stored, NOW, worker_answers=True)
 
     assert part.state is State.FAILED
     assert "8 min late" in part.says
@@ -186,7 +189,7 @@ def test_an_executor_tells_its_engine_tools_databases_and_disk(
     installation.add_tools(*TOOLS)
     installation.add_database()
 
-    found = system.read(app.config, NOW)
+    found = system_health.read(app.config, NOW)
 
     assert parts(found)["executor"].says == "Answers; its engine is local."
     assert parts(found)["tools"].state is State.OK
@@ -229,6 +232,6 @@ def test_a_database_that_missed_its_month_is_old(app: Flask, installation: Insta
     ("free", "state"), [(50 * 10**9, State.OK), (3 * 10**9, State.WARNING), (10**8, State.FAILED)]
 )
 def test_little_room_on_the_disk_is_said_in_time(free: int, state: State) -> None:
-    health = system.Health("local", (), (), {"free_bytes": free, "total_bytes": 10**11})
+    health = system_health.Health("local", (), (), {"free_bytes": free, "total_bytes": 10**11})
 
-    assert system._disk(health).state is state
+    assert system_health._disk(health).state is state

@@ -7,9 +7,11 @@ from flask import Flask
 from sqlalchemy import select
 
 from tests.conftest import NOW, executors_at
-from vulsweb import run_jobs, runs, targets, tasks
 from vulsweb.extensions import db
+from vulsweb.hosts import tags
 from vulsweb.models import Host, Run, RunHost, ScheduledTask, Trigger
+from vulsweb.runs import jobs, starting, targets
+from vulsweb.tasks import editing as task_editing
 
 MakeHost = Callable[..., Host]
 EXECUTORS = executors_at("http://127.0.0.1:1")
@@ -23,7 +25,7 @@ def web(app: Flask, make_task: MakeTask) -> ScheduledTask:
 
 
 def start(task: ScheduledTask) -> Run:
-    return runs.start(task, trigger=Trigger.PERSON, now=NOW)
+    return starting.start(task, trigger=Trigger.PERSON, now=NOW)
 
 
 def lines(run: Run) -> list[str]:
@@ -40,7 +42,7 @@ def test_a_run_scans_the_hosts_that_have_the_tag_when_it_begins(
     run = start(web)
     make_host("late", tags=["web"])
 
-    assert targets.begin(run, EXECUTORS) is None
+    assert targets.prepare(run, EXECUTORS) is None
 
     assert run.request == {"servers": ["a", "b", "late"], "tag": "web", "scan_type": "fast", "left_out": {}}
     assert lines(run) == ["a", "b", "late"]
@@ -49,10 +51,10 @@ def test_a_run_scans_the_hosts_that_have_the_tag_when_it_begins(
 def test_a_second_worker_asks_for_what_the_first_has_settled(web: ScheduledTask, make_host: MakeHost) -> None:
     make_host("a", tags=["web"])
     run = start(web)
-    targets.begin(run, EXECUTORS)
+    targets.prepare(run, EXECUTORS)
     make_host("late", tags=["web"])
 
-    assert targets.begin(run, EXECUTORS) is None
+    assert targets.prepare(run, EXECUTORS) is None
 
     assert run.request["servers"] == ["a"]
 
@@ -64,7 +66,7 @@ def test_a_networks_entry_is_asked_for_once_and_every_address_has_a_line(
     make_host("net(192.0.2.2)", entry="net", tags=[])
     run = start(web)
 
-    targets.begin(run, EXECUTORS)
+    targets.prepare(run, EXECUTORS)
 
     assert run.request["servers"] == ["net"]
     assert lines(run) == ["net(192.0.2.1)", "net(192.0.2.2)"]
@@ -77,26 +79,26 @@ def test_a_host_whose_section_is_wrong_does_not_spoil_the_others_scan(
     make_host("good", tags=["web"])
     run = start(web)
 
-    assert targets.begin(run, EXECUTORS) is None
+    assert targets.prepare(run, EXECUTORS) is None
 
     assert run.request["servers"] == ["good"]
     assert run.request["left_out"] == {"bad": "[servers.bad]: host is missing."}
 
 
 def test_a_tag_without_hosts_keeps_the_run_from_beginning(web: ScheduledTask) -> None:
-    assert str(targets.begin(start(web), EXECUTORS)).startswith("No host has the tag 'web'")
+    assert str(targets.prepare(start(web), EXECUTORS)).startswith("No host has the tag 'web'")
 
 
 def test_more_hosts_than_a_job_is_for_are_divided(
     web: ScheduledTask, make_host: MakeHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_jobs, "HOSTS_A_JOB", 2)
-    monkeypatch.setattr(run_jobs, "NAME_BYTES_A_JOB", 20)
+    monkeypatch.setattr(jobs, "HOSTS_PER_JOB", 2)
+    monkeypatch.setattr(jobs, "NAME_BYTES_PER_JOB", 20)
     for name in ("a", "b", "c", "long-long-long", "other-name"):
         make_host(name, tags=["web"])
     run = start(web)
 
-    targets.begin(run, EXECUTORS)
+    targets.prepare(run, EXECUTORS)
 
     asked = [job.request["servers"] for job in run.jobs]
     assert asked == [["a", "b"], ["c"], ["long-long-long"], ["other-name"]]
@@ -107,12 +109,12 @@ def test_a_task_is_for_one_host_or_for_a_tag(app: Flask, make_host: MakeHost) ->
     values = {"name": "n", "task_type": "scan", "scan_type": "fast", "cron_expression": "0 2 * * *"}
     host = make_host("a")
 
-    with pytest.raises(tasks.InvalidTask) as both:
-        tasks.create(values | {"host_id": host.id, "host_tag": "web"}, NOW)
-    with pytest.raises(tasks.InvalidTask) as neither:
-        tasks.create(values, NOW)
-    with pytest.raises(tasks.InvalidTask) as empty:
-        tasks.create(values | {"target": "tag", "host_tag": ""}, NOW)
+    with pytest.raises(task_editing.InvalidTask) as both:
+        task_editing.create(values | {"host_id": host.id, "host_tag": "web"}, NOW)
+    with pytest.raises(task_editing.InvalidTask) as neither:
+        task_editing.create(values, NOW)
+    with pytest.raises(task_editing.InvalidTask) as empty:
+        task_editing.create(values | {"target": "tag", "host_tag": ""}, NOW)
 
     assert both.value.errors == {"host_tag": "Choose one host or a tag, not both."}
     assert neither.value.errors == {"host_id": "Choose one of the configured hosts."}
@@ -130,13 +132,13 @@ def test_a_task_is_for_one_host_or_for_a_tag(app: Flask, make_host: MakeHost) ->
     ],
 )
 def test_a_tag_has_one_form(typed: str, tag: str) -> None:
-    assert targets.tag(typed) == tag
+    assert tags.normalize(typed) == tag
 
 
 @pytest.mark.parametrize("typed", ["", "  ", "-web", "a/b", "a,b", "x" * 33, "a\x00", "\u202eweb", "<b>"])
 def test_what_is_no_tag_is_refused(typed: str) -> None:
     with pytest.raises(ValueError, match="tag"):
-        targets.tag(typed)
+        tags.normalize(typed)
 
 
 def test_tags_are_counted_over_hosts_in_service(app: Flask, make_host: MakeHost) -> None:
@@ -144,5 +146,5 @@ def test_tags_are_counted_over_hosts_in_service(app: Flask, make_host: MakeHost)
     make_host("b", tags=["web"])
     make_host("gone", tags=["web", "old"], retired_at=NOW)
 
-    assert targets.tag_sizes() == {"db": 1, "web": 2}
-    assert targets.tag_sizes(["web", "none"]) == {"web": 2}
+    assert tags.host_counts() == {"db": 1, "web": 2}
+    assert tags.host_counts(["web", "none"]) == {"web": 2}

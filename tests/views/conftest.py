@@ -11,10 +11,12 @@ from flask import Flask
 from sqlalchemy import event
 
 from tests.conftest import NOW
-from vulsweb import findings, run_jobs, runs
-from vulsweb.executors import MAIN
+from vulsweb.executors import client as executor_client
+from vulsweb.executors.settings import MAIN
 from vulsweb.extensions import db
+from vulsweb.findings import storage
 from vulsweb.models import JobStatus, LogChunk, Run, RunJob, RunStatus, ScheduledTask, Trigger
+from vulsweb.runs import starting
 from vulsweb.vuls import results
 
 MakeRun = Callable[..., Run]
@@ -56,7 +58,7 @@ def make_run(app: Flask, make_task: Callable[..., ScheduledTask]) -> MakeRun:
             "created_at": NOW,
             "started_at": NOW,
             "completed_at": None if status.is_active else NOW + timedelta(seconds=72),
-            "request": runs.request_of(task),
+            "request": starting.request_for(task),
         }
         steps = fields.pop("steps", [])
         run = Run(**(given | fields))
@@ -75,7 +77,7 @@ def job_of(run: Run, steps: list[dict[str, Any]], executor: str = MAIN) -> RunJo
     """Return a job of the run, in the state that goes with the run's."""
     status = {RunStatus.STARTING: JobStatus.WAITING, RunStatus.RUNNING: JobStatus.RUNNING}
     return RunJob(
-        id=run_jobs.new_id(),
+        id=executor_client.new_job_id(),
         number=len(run.jobs) + 1,
         executor=executor,
         status=status.get(run.status, JobStatus.COMPLETED),
@@ -124,7 +126,7 @@ def store(run: Run, cves: dict[str, dict[str, Any]]) -> None:
     assert run.task.host is not None
     kept = document(cves)
     result = results.parse(kept)
-    change = findings.store(
+    change = storage.store(
         run_id=run.id, host=run.task.host, document=kept, result=result, complete=True, now=NOW
     )
     run.result_data = {

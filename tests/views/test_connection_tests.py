@@ -7,10 +7,11 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from tests.conftest import NOW
+from tests.conftest import NOW, handle_messages
 from tests.views.conftest import HOSTILE
-from vulsweb import connection_tests, worker
+from vulsweb import worker
 from vulsweb.extensions import db
+from vulsweb.hosts import connection_tests
 from vulsweb.models import ConnectionTest, Host, RunStatus
 
 MakeHost = Callable[..., Host]
@@ -20,7 +21,7 @@ MakeHost = Callable[..., Host]
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Each time that the worker was told to look."""
     calls: list[bool] = []
-    monkeypatch.setattr(worker.follow_tests, "delay", lambda: calls.append(True))
+    handle_messages(monkeypatch, "follow_tests", lambda: calls.append(True))
     return calls
 
 

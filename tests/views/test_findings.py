@@ -11,8 +11,8 @@ from flask.testing import FlaskClient
 
 from tests.conftest import NOW
 from tests.views.conftest import HOSTILE, MakeRun, cve, flat, statements, store
-from vulsweb import finding_lists
 from vulsweb.extensions import db
+from vulsweb.findings import lists as finding_lists
 from vulsweb.models import Finding, Host, RunStatus
 from vulsweb.vuls.results import Severity
 
@@ -130,7 +130,7 @@ def test_it_counts_no_further_than_it_has_to(
     signed_in: FlaskClient, some: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted = flat(signed_in.get("/findings/").text)
-    monkeypatch.setattr(finding_lists, "COUNTED", 2)
+    monkeypatch.setattr(finding_lists, "COUNT_LIMIT", 2)
     monkeypatch.setattr("vulsweb.views.findings.COUNTED", 2)
     more = flat(signed_in.get("/findings/").text)
 

@@ -10,9 +10,9 @@ from flask.testing import FlaskClient
 
 from tests.conftest import EXECUTOR_KEY, NOW
 from tests.views.conftest import HOSTILE, MakeRun, cve, statements, store
-from vulsweb import hosts
-from vulsweb.executors import Executor
+from vulsweb.executors.settings import Executor
 from vulsweb.extensions import db
+from vulsweb.hosts import config_sync
 from vulsweb.models import Host, RunHost, RunStatus, ScheduledTask
 from vulsweb.vuls.connections import HostConnection
 from vulsweb.vuls.results import Outcome
@@ -109,7 +109,7 @@ def test_the_list_notices_hosts_and_is_silent_while_nothing_changes(
     assert found is not None
     address = found[1].replace("&amp;", "&")
     silent = signed_in.get(address, headers=LIVE)
-    hosts.sync("", NOW)
+    config_sync.sync("", NOW)
     db.session.commit()
 
     told = signed_in.get(address, headers=LIVE)

@@ -10,12 +10,13 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
-from tests.conftest import NOW
+from tests.conftest import NOW, handle_messages
 from tests.sshd import Server, fingerprint, make_key, sshd
-from vulsweb import known_hosts, ssh_configs, ssh_keys, worker
+from vulsweb import worker
 from vulsweb.extensions import db
 from vulsweb.models import Trigger
-from vulsweb.ssh_folder import SshFolder
+from vulsweb.ssh import keys, known_hosts, versions
+from vulsweb.ssh.folder import SshFolder
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 def fetching(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The ids of the offers that were handed to the workers."""
     ids: list[int] = []
-    monkeypatch.setattr(worker.fetch_host_keys, "delay", ids.append)
+    handle_messages(monkeypatch, "fetch_host_keys", ids.append)
     return ids
 
 
@@ -102,10 +103,10 @@ def whole_database() -> str:
 def test_a_key_is_deleted_only_after_a_question_that_names_its_hosts(
     signed_in: FlaskClient, app: Flask, folder: SshFolder
 ) -> None:
-    ssh_keys.generate(folder, "scanner")
+    keys.generate(folder, "scanner")
     content = "Host web-1\n    HostName 192.0.2.1\n    IdentityFile scanner\n"
-    places = ssh_configs.places_of(app.config)
-    ssh_configs.save(content, places, expected=0, now=NOW, saved_by=None, trigger=Trigger.PERSON)
+    places = versions.places_of(app.config)
+    versions.save(content, places, expected=0, now=NOW, saved_by=None, trigger=Trigger.PERSON)
     db.session.commit()
 
     question = signed_in.get("/keys/scanner/delete").text
@@ -230,8 +231,8 @@ def test_hosts_behind_a_proxy_are_to_be_pasted_and_the_others_fetched(
     signed_in: FlaskClient, app: Flask
 ) -> None:
     content = "Host a\n    HostName 192.0.2.1\nHost b\n    HostName 192.0.2.2\n    ProxyJump a\n"
-    places = ssh_configs.places_of(app.config)
-    ssh_configs.save(content, places, expected=0, now=NOW, saved_by=None, trigger=Trigger.PERSON)
+    places = versions.places_of(app.config)
+    versions.save(content, places, expected=0, now=NOW, saved_by=None, trigger=Trigger.PERSON)
     db.session.commit()
 
     page = signed_in.get("/known-hosts/").text

@@ -10,9 +10,9 @@ from flask.testing import FlaskClient
 from tests.conftest import NOW
 from tests.views.conftest import HOSTILE, MakeRun, add_log, flat
 from tests.views.test_runs import LIVE, asked_again
-from vulsweb import logs
 from vulsweb.extensions import db
 from vulsweb.models import Run, RunStatus
+from vulsweb.runs import logs
 from vulsweb.views import ansi, log_lines
 
 
@@ -290,12 +290,12 @@ def test_the_whole_log_can_be_taken_away_as_it_was(signed_in: FlaskClient, make_
 
 
 def test_every_line_of_a_log_is_found_where_it_begins(long: Run) -> None:
-    known, text = logs.outline(long.id), logs.text(long.id)
+    known, text = logs.outline(long.id), logs.whole_text(long.id)
     every = text.split("\n")
 
     for line in (1, 2, 100, 777, 1299, 1300):
         begin = logs.position(long.id, known, line)
-        pieces = logs.pieces(long.id, known, begin, line)
+        pieces = logs.chunks(long.id, known, begin, line)
         assert begin.line == line
         assert "".join(piece.text for piece in pieces)[begin.skip :].split("\n")[0] == every[line - 1]
 

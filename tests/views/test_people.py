@@ -8,7 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.conftest import NOW, PASSWORD
-from vulsweb import access, doors
+from vulsweb.accounts import access, permissions
 from vulsweb.extensions import db
 from vulsweb.models import Role, ScheduledTask, User
 
@@ -36,8 +36,8 @@ def test_a_viewer_can_change_nothing_anywhere(app: Flask, as_role: SignIn) -> No
     changing = [
         (method, rule)
         for rule in app.url_map.iter_rules()
-        for method in (rule.methods or set()) - set(doors.READING)
-        if rule.endpoint.rpartition(".")[0] not in doors.OWN
+        for method in (rule.methods or set()) - set(permissions.READ_METHODS)
+        if rule.endpoint.rpartition(".")[0] not in permissions.ACCOUNT_BLUEPRINTS
     ]
 
     answers = {
@@ -66,7 +66,7 @@ def test_what_gives_access_is_for_admins_alone(app: Flask, as_role: SignIn) -> N
         (method, rule)
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
-        if rule.endpoint.rpartition(".")[0] in doors.FOR_ADMINS
+        if rule.endpoint.rpartition(".")[0] in permissions.ADMIN_BLUEPRINTS
     ]
 
     for role in (Role.VIEWER, Role.OPERATOR):

@@ -8,11 +8,12 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from tests.conftest import NOW
+from tests.conftest import NOW, handle_messages
 from tests.views.conftest import HOSTILE
-from vulsweb import ssh_configs, worker
+from vulsweb import worker
 from vulsweb.extensions import db
 from vulsweb.models import HostSync, Role, SshConfigVersion, Trigger, User
+from vulsweb.ssh import versions
 
 ONE = "Host web-1\n    HostName 192.0.2.1\n    User scanner\n"
 TWO = ONE + "Host web-2\n    HostName 192.0.2.2\n"
@@ -23,7 +24,7 @@ LIVE = {"HX-Request": "true"}
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The ids of the syncs that were handed to the workers."""
     ids: list[int] = []
-    monkeypatch.setattr(worker.sync_hosts, "delay", ids.append)
+    handle_messages(monkeypatch, "sync_hosts", ids.append)
     return ids
 
 
@@ -155,7 +156,7 @@ def test_an_old_version_is_shown_and_restored_as_a_new_one(send: Send, signed_in
     assert "-Host web-2" in shown
     assert "Saved as version 3." in page
     assert "Restored from version 1." in page
-    latest = ssh_configs.latest()
+    latest = versions.latest()
     assert latest is not None
     assert latest.content == ONE
 

@@ -9,10 +9,10 @@ from flask.testing import FlaskClient
 
 from tests.conftest import EXECUTOR_KEY, TOOLS, Installation, executors_at
 from tests.views.conftest import HOSTILE, MakeRun, flat
-from vulsweb import schedules
-from vulsweb.executors import Executor
+from vulsweb.executors.settings import Executor
 from vulsweb.extensions import db
 from vulsweb.models import RunStatus
+from vulsweb.runs import starting
 
 LIVE = {"HX-Request": "true"}
 BADGE = re.compile(r'id="part-(\w+)" class="part"> <span class="badge (\w+)">')
@@ -20,7 +20,7 @@ BADGE = re.compile(r'id="part-(\w+)" class="part"> <span class="badge (\w+)">')
 
 def test_it_shows_each_part_with_its_state(signed_in: FlaskClient, installation: Installation) -> None:
     installation.add_tools(*TOOLS)
-    schedules.note_tick(datetime.now(UTC))
+    starting.record_tick(datetime.now(UTC))
     db.session.commit()
 
     page = flat(signed_in.get("/system/").text)

@@ -10,8 +10,9 @@ from sqlalchemy import select
 
 from tests.conftest import NOW
 from tests.views.conftest import MakeRun, cve, document
-from vulsweb import findings, hosts
 from vulsweb.extensions import db
+from vulsweb.findings import storage
+from vulsweb.hosts import config_sync
 from vulsweb.models import Host, Run, RunHost, RunStatus, ScheduledTask
 from vulsweb.vuls import results
 from vulsweb.vuls.results import Outcome
@@ -89,10 +90,10 @@ def test_of_many_hosts_one_is_chosen_by_typing(
 def test_a_paused_task_says_why_and_is_not_run(
     signed_in: FlaskClient, make_task: MakeTask, make_host: MakeHost, sent: list[int]
 ) -> None:
-    hosts.sync('[servers.b]\nhost = "192.0.2.2"', NOW)
+    config_sync.sync('[servers.b]\nhost = "192.0.2.2"', NOW)
     host = db.session.scalars(select(Host)).one()
     task = make_task(host_id=host.id)
-    hosts.sync("", NOW)
+    config_sync.sync("", NOW)
     db.session.commit()
 
     answer = signed_in.post(f"/tasks/{task.id}/run")
@@ -117,7 +118,7 @@ def test_a_run_over_several_hosts_says_of_each_what_it_came_to(
         line.severity_counts = {"low": 3, "critical": 1}
         db.session.add(line)
         found = document({f"CVE-2026-{host.id}": cve(9.9)})
-        findings.store(
+        storage.store(
             run_id=run.id, host=host, document=found, result=results.parse(found), complete=True, now=NOW
         )
     run.result_data = {"severity_counts": {"critical": 2}, "opened": 2, "fixed": 0}

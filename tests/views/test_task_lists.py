@@ -9,11 +9,11 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, func, select, update
 
-from tests.conftest import NOW
+from tests.conftest import NOW, handle_messages
 from tests.views.conftest import MakeRun, statements
-from vulsweb import runs, worker
 from vulsweb.extensions import db
 from vulsweb.models import Run, RunStatus, ScheduledTask, Trigger
+from vulsweb.runs import lifecycle, starting
 
 MakeTask = Callable[..., ScheduledTask]
 LIVE = {"HX-Request": "true"}
@@ -312,7 +312,7 @@ def test_the_jobs_of_deleted_tasks_are_stopped(
     signed_in: FlaskClient, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stopped: list[tuple[str, list[str]]] = []
-    monkeypatch.setattr(worker.stop_jobs, "delay", lambda *asked: stopped.append(asked))
+    handle_messages(monkeypatch, "stop_jobs", lambda *asked: stopped.append(asked))
     going, over = make_run(RunStatus.RUNNING), make_run(RunStatus.SUCCESS)
     job_id, ids = going.jobs[0].id, [going.task_id, over.task_id]
 
@@ -357,18 +357,18 @@ def test_a_form_sent_twice_makes_one_run(
 
 def test_a_form_sent_again_much_later_is_meant(make_task: MakeTask) -> None:
     task = make_task()
-    first = runs.start(task, trigger=Trigger.PERSON, now=NOW, request_key=KEY)
-    runs.end(first, RunStatus.SUCCESS, None, NOW)
+    first = starting.start(task, trigger=Trigger.PERSON, now=NOW, request_key=KEY)
+    lifecycle.end(first, RunStatus.SUCCESS, None, NOW)
 
-    again = runs.start(task, trigger=Trigger.PERSON, now=NOW + timedelta(minutes=6), request_key=KEY)
+    again = starting.start(task, trigger=Trigger.PERSON, now=NOW + timedelta(minutes=6), request_key=KEY)
 
     assert again is not first
 
 
 def test_the_same_key_on_another_task_is_another_request(make_task: MakeTask) -> None:
-    first = runs.start(make_task(), trigger=Trigger.PERSON, now=NOW, request_key=KEY)
+    first = starting.start(make_task(), trigger=Trigger.PERSON, now=NOW, request_key=KEY)
 
-    second = runs.start(make_task(), trigger=Trigger.PERSON, now=NOW, request_key=KEY)
+    second = starting.start(make_task(), trigger=Trigger.PERSON, now=NOW, request_key=KEY)
 
     assert first.task_id != second.task_id
 

@@ -9,8 +9,8 @@ from flask.testing import FlaskClient
 from kombu.exceptions import OperationalError
 from sqlalchemy import func, select
 
+from tests.conftest import handle_messages
 from tests.views.conftest import HOSTILE, MakeRun, statements
-from vulsweb import worker
 from vulsweb.extensions import db
 from vulsweb.models import Host, Run, RunStatus, ScheduledTask, User
 
@@ -200,7 +200,7 @@ def test_run_now_without_redis_keeps_the_run_and_says_when_it_starts(
     def refuse(_: object) -> None:
         raise OperationalError("Connection refused")
 
-    monkeypatch.setattr(worker.launch_runs, "delay", refuse)
+    handle_messages(monkeypatch, "launch_runs", refuse)
     task = make_task()
 
     answer = signed_in.post(f"/tasks/{task.id}/run")

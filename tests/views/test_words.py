@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from vulsweb.logs import Position
 from vulsweb.models import LogChunk
+from vulsweb.runs.logs import Position
 from vulsweb.views import log_lines, words
 
 SOME_LOG = "one\ntwo\r\n\nthr\u00e9e \U0001f40b\nfour"

@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 
 from tests.conftest import EXECUTOR_KEY, TOOLS, Installation
 from tests.views.conftest import flat
-from vulsweb.executors import MAIN, Executor
+from vulsweb.executors.settings import MAIN, Executor
 
 
 @pytest.fixture(autouse=True)

@@ -7,11 +7,12 @@ from flask_smorest import Blueprint
 from marshmallow import Schema, fields, pre_dump
 from werkzeug.exceptions import UnprocessableEntity
 
-from vulsweb import databases, worker
+from vulsweb import databases
 from vulsweb.api.schemas import PartOut, Strict
 from vulsweb.databases import Databases, Line
-from vulsweb.executors import MAIN
-from vulsweb.vuls.databases import DatabaseType, Profile
+from vulsweb.executors import settings as executor_settings
+from vulsweb.executors.settings import MAIN
+from vulsweb.vuls.catalogue import DatabaseType, Profile
 
 bp = Blueprint("api_databases", __name__, url_prefix="/api/databases", description=__doc__)
 NOT_TOLD = "Null while the executor does not answer."
@@ -143,7 +144,7 @@ def show(query: dict[str, Any]) -> Databases:
 
     It answers within some two seconds, whether the executor does or not.
     """
-    executor = next((each for each in worker.executors() if each.name == query["executor"]), None)
+    executor = next((each for each in executor_settings.configured() if each.name == query["executor"]), None)
     if executor is None:
         raise UnprocessableEntity(f"There is no executor {query['executor']!r}.")
     return databases.read(executor, datetime.now(UTC))

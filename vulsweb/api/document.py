@@ -5,10 +5,10 @@ from typing import Any
 from apispec import BasePlugin
 from flask_smorest import Api
 
+from vulsweb.accounts.permissions import required_role
 from vulsweb.api.idempotency import HEADER, LONGEST, REPLAYED
 from vulsweb.api.schemas import Problem
 from vulsweb.api.ssh_schemas import RefusalOut, SshConfigProblem
-from vulsweb.doors import needed
 from vulsweb.models import Role
 
 DESCRIPTION = """Schedule scans and database updates, run them, and read what they found.
@@ -84,7 +84,7 @@ def _problems_of(method: str, path: str, endpoint: str, operation: dict[str, Any
     said = {
         400: writes,
         401: True,
-        403: needed(endpoint.rpartition(".")[0], method.upper()) is not Role.VIEWER,
+        403: required_role(endpoint.rpartition(".")[0], method.upper()) is not Role.VIEWER,
         404: "{" in path,
         409: method in ("post", "put"),
         422: reads_fields or method == "post",

@@ -5,10 +5,10 @@ from typing import Any
 from flask_smorest import Blueprint
 from werkzeug.exceptions import UnprocessableEntity
 
-from vulsweb import finding_lists
 from vulsweb.api.paging import address
 from vulsweb.api.schemas import FindingQuery, FindingStream
-from vulsweb.finding_lists import Filter, NoSuchFinding
+from vulsweb.findings import lists as finding_lists
+from vulsweb.findings.lists import Filter, NoSuchFinding
 
 bp = Blueprint("api_findings", __name__, url_prefix="/api/findings", description=__doc__)
 
@@ -27,7 +27,7 @@ def index(query: dict[str, Any]) -> dict[str, Any]:
         text=query["search"],
     )
     try:
-        found = finding_lists.stretch(
+        found = finding_lists.page(
             wanted, query["sort"], limit=query["per_page"], after=query.get("after_id")
         )
     except NoSuchFinding as error:

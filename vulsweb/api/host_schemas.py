@@ -7,8 +7,8 @@ from marshmallow import Schema, fields, pre_dump
 from marshmallow.validate import ContainsNoneOf, Length
 
 from vulsweb.api.schemas import Page, PageQuery, Strict
-from vulsweb.connection_tests import explanations
-from vulsweb.inventory import MOST_TAGS, NOTES_LENGTH
+from vulsweb.hosts.connection_tests import explanations
+from vulsweb.hosts.inventory import MOST_TAGS, NOTES_LENGTH
 from vulsweb.models import ConnectionTest, Host, RunStatus
 from vulsweb.vuls import configtest
 from vulsweb.vuls.connections import HostConnection

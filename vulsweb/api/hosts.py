@@ -8,13 +8,14 @@ from flask import Response, current_app
 from flask_smorest import Blueprint
 from werkzeug.exceptions import Conflict, NotFound
 
-from vulsweb import connection_tests, hosts, inventory, worker
+from vulsweb import messages
 from vulsweb.api.host_schemas import ConnectionTestOut, Counted, HostIn, HostOut, HostPage, HostQuery, SyncOut
 from vulsweb.api.paging import page_of
+from vulsweb.api.problems import problem
 from vulsweb.extensions import db
-from vulsweb.inventory import Filter, Show
+from vulsweb.hosts import config_sync, connection_tests, inventory
+from vulsweb.hosts.inventory import Filter, Show
 from vulsweb.models import ConnectionTest, Host
-from vulsweb.problems import problem
 from vulsweb.vuls.config_toml import ConfigTomlError
 from vulsweb.vuls.results import Severity
 
@@ -36,9 +37,9 @@ def index(query: dict[str, Any]) -> dict[str, Any]:
 
 @bp.post("/sync-from-vuls-config")
 @bp.response(200, SyncOut)
-def sync() -> hosts.SyncOutcome:
+def sync() -> config_sync.SyncOutcome:
     """Bring the hosts in step with config.toml now; a file that does not parse changes nothing."""
-    outcome = hosts.sync_file(current_app.config["VULS_CONFIG"], datetime.now(UTC))
+    outcome = config_sync.sync_file(current_app.config["VULS_CONFIG"], datetime.now(UTC))
     db.session.commit()
     return outcome
 
@@ -56,7 +57,7 @@ def show(host_id: int) -> Counted:
 def describe(body: dict[str, Any], host_id: int) -> Counted:
     """Change a host's tags or notes; nothing else of it is changed here."""
     host = _host_or_404(host_id)
-    inventory.describe(host, body)
+    inventory.update_details(host, body)
     db.session.commit()
     return _counted([host])[0]
 
@@ -70,7 +71,7 @@ def test_connection(host_id: int) -> ConnectionTest:
         raise Conflict(f"{host.name} is no longer in config.toml.")
     test = connection_tests.start(host, datetime.now(UTC))
     db.session.commit()
-    worker.look_at_tests()
+    messages.send_connection_tests()
     return test
 
 

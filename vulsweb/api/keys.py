@@ -9,8 +9,9 @@ from flask_login import current_user
 from flask_smorest import Blueprint
 from werkzeug.exceptions import NotFound
 
-from vulsweb import known_hosts, ssh_configs, ssh_keys, worker
+from vulsweb import messages
 from vulsweb.api.paging import page_of_list
+from vulsweb.api.problems import problem
 from vulsweb.api.schemas import PageQuery, Problem
 from vulsweb.api.ssh_schemas import (
     AcceptIn,
@@ -25,13 +26,13 @@ from vulsweb.api.ssh_schemas import (
     OfferOut,
 )
 from vulsweb.extensions import db
-from vulsweb.host_keys import HostRefused
-from vulsweb.known_hosts import OfferClosed
 from vulsweb.models import HostKeyOffer, KnownHost
-from vulsweb.problems import problem
-from vulsweb.public_keys import KeyRefused
-from vulsweb.ssh_folder import SshFolder
-from vulsweb.ssh_keys import KeyNameTaken, SshKey
+from vulsweb.ssh import keys, known_hosts, versions
+from vulsweb.ssh.folder import SshFolder
+from vulsweb.ssh.host_keys import HostRefused
+from vulsweb.ssh.keys import KeyNameTaken, SshKey
+from vulsweb.ssh.known_hosts import OfferClosed
+from vulsweb.ssh.public_keys import KeyRefused
 
 log = logging.getLogger(__name__)
 bp = Blueprint("api_keys", __name__, url_prefix="/api", description=__doc__)
@@ -42,7 +43,7 @@ bp = Blueprint("api_keys", __name__, url_prefix="/api", description=__doc__)
 @bp.response(200, KeyPage)
 def index(query: dict[str, Any]) -> dict[str, Any]:
     """List the keys, by name: public parts alone."""
-    return page_of_list(ssh_keys.all_keys(_folder()), query["page"], query["per_page"])
+    return page_of_list(keys.all_keys(_folder()), query["page"], query["per_page"])
 
 
 @bp.post("/keys")
@@ -50,7 +51,7 @@ def index(query: dict[str, Any]) -> dict[str, Any]:
 @bp.response(201, KeyOut)
 def upload(body: dict[str, Any]) -> SshKey:
     """Upload a private key without a passphrase; it is kept, and never told again."""
-    return _added(ssh_keys.upload(_folder(), body["name"], body["private_key"]))
+    return _added(keys.upload(_folder(), body["name"], body["private_key"]))
 
 
 @bp.post("/keys/generate")
@@ -58,7 +59,7 @@ def upload(body: dict[str, Any]) -> SshKey:
 @bp.response(201, KeyOut)
 def generate(body: dict[str, Any]) -> SshKey:
     """Generate an Ed25519 key; put its public part on the hosts that it shall open."""
-    return _added(ssh_keys.generate(_folder(), body["name"]))
+    return _added(keys.generate(_folder(), body["name"]))
 
 
 @bp.delete("/keys/<name>")
@@ -67,13 +68,13 @@ def generate(body: dict[str, Any]) -> SshKey:
 @bp.alt_response(409, schema=Problem, content_type="application/problem+json", description="Hosts use it.")
 def delete(query: dict[str, Any], name: str) -> Response | None:
     """Delete a key; one that hosts sign in with only with `force=true`."""
-    key = ssh_keys.get(_folder(), name)
+    key = keys.get(_folder(), name)
     if key is None:
         raise NotFound("There is no key by this name.")
-    using = ssh_configs.hosts_using(key.name)
+    using = versions.hosts_using(key.name)
     if using and not query["force"]:
         return problem(409, "Conflict", f"Hosts sign in with it: {', '.join(using[:20])}. Send force=true.")
-    ssh_keys.delete(_folder(), key)
+    keys.delete(_folder(), key)
     log.info("key %s: deleted by %s", key.name, current_user.name)
     return None
 
@@ -101,7 +102,7 @@ def offer(body: dict[str, Any]) -> tuple[HostKeyOffer, dict[str, str]]:
         made = known_hosts.paste(hostname, port, body["lines"], now=now, requested_by=current_user)
     db.session.commit()
     if made.finished_at is None:
-        worker.send_fetch(made.id)
+        messages.send_key_fetch(made.id)
     return made, {"Location": url_for("api_keys.show_offer", offer_id=made.id)}
 
 

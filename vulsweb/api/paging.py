@@ -7,9 +7,9 @@ from flask import request, url_for
 from sqlalchemy import Select
 from sqlalchemy.orm import selectinload
 
-from vulsweb import history
 from vulsweb.extensions import db
 from vulsweb.models import Run
+from vulsweb.runs import history
 
 Row = TypeVar("Row")
 
@@ -36,7 +36,7 @@ def stream(query: Mapping[str, Any], task_id: int | None) -> dict[str, Any]:
         until=query.get("created_before"),
     )
     place = {"limit": query["per_page"], "before": query.get("before_id")}
-    found = history.stretch(wanted, **place, options=[selectinload(Run.jobs)])
+    found = history.page(wanted, **place, options=[selectinload(Run.jobs)])
     following = address(before_id=found.runs[-1].id) if found.older else None
     return {"items": found.runs, "per_page": query["per_page"], "links": {"next": following}}
 

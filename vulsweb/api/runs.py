@@ -6,12 +6,14 @@ from typing import Any
 from flask_smorest import Blueprint
 from werkzeug.exceptions import Conflict, NotFound, UnprocessableEntity
 
-from vulsweb import findings, runs, scan_lines
 from vulsweb.api.host_schemas import RunHostPage
 from vulsweb.api.paging import page_of, page_of_list, stream
 from vulsweb.api.schemas import FindingPage, LogOut, LogQuery, PageQuery, RunOut, RunQuery, RunStream
 from vulsweb.extensions import db
+from vulsweb.findings import storage
 from vulsweb.models import Run
+from vulsweb.runs import lifecycle, scans
+from vulsweb.runs import logs as run_logs
 
 bp = Blueprint("api_runs", __name__, url_prefix="/api/runs", description=__doc__)
 
@@ -48,7 +50,7 @@ def found(query: dict[str, Any], run_id: int) -> dict[str, Any]:
             "packages": seen.finding.packages,
             "new": seen.new,
         }
-        for seen in findings.of_run(run.id)
+        for seen in storage.of_run(run.id)
     ]
     return page_of_list(rows, query["page"], query["per_page"])
 
@@ -59,7 +61,7 @@ def found(query: dict[str, Any], run_id: int) -> dict[str, Any]:
 def hosts(query: dict[str, Any], run_id: int) -> dict[str, Any]:
     """Get what the run came to on each of its hosts, the worst first."""
     run = _run_or_404(run_id)
-    return page_of(scan_lines.of_run(run.id), query["page"], query["per_page"])
+    return page_of(scans.host_results(run.id), query["page"], query["per_page"])
 
 
 @bp.post("/<int:run_id>/cancel")
@@ -67,7 +69,7 @@ def hosts(query: dict[str, Any], run_id: int) -> dict[str, Any]:
 def cancel(run_id: int) -> Run:
     """Stop a run that is not over; one that the executor works on ends within seconds."""
     run = _run_or_404(run_id)
-    if not runs.cancel(run, datetime.now(UTC)):
+    if not lifecycle.cancel(run, datetime.now(UTC)):
         raise Conflict(f"Run {run.id} is over already: {run.status.value}.")
     db.session.commit()
     return run
@@ -81,7 +83,7 @@ def logs(query: dict[str, Any], run_id: int) -> dict[str, Any]:
     run = _run_or_404(run_id)
     ended = not run.status.is_active
     try:
-        text, next_offset = runs.log_from(run.id, query["offset"])
+        text, next_offset = run_logs.read_from(run.id, query["offset"])
     except ValueError as error:
         raise UnprocessableEntity(str(error)) from error
     return {"offset": query["offset"], "next_offset": next_offset, "text": text, "ended": ended}

@@ -9,12 +9,15 @@ from flask_login import current_user
 from flask_smorest import Blueprint
 from werkzeug.exceptions import NotFound
 
-from vulsweb import databases, runs, tasks, worker
+from vulsweb import databases, messages
 from vulsweb.api.paging import page_of, stream
+from vulsweb.api.problems import problem
 from vulsweb.api.schemas import HistoryQuery, RunOut, RunStream, TaskIn, TaskOut, TaskPage, TaskQuery
 from vulsweb.extensions import db
 from vulsweb.models import ScheduledTask, Trigger
-from vulsweb.problems import problem
+from vulsweb.runs import starting
+from vulsweb.tasks import editing as task_editing
+from vulsweb.tasks import queries as task_queries
 
 bp = Blueprint("api_scheduled_tasks", __name__, url_prefix="/api/scheduled-tasks", description=__doc__)
 
@@ -37,8 +40,10 @@ _NESTED = {"scan_type": "config.scan_type", "database_type": "config.database_ty
 @bp.response(200, TaskPage)
 def index(query: dict[str, Any]) -> dict[str, Any]:
     """List all scheduled tasks."""
-    wanted = tasks.Filter(task_type=query["task_type"], active=query["is_active"], text=query["search"])
-    return page_of(tasks.query(wanted), query["page"], query["per_page"])
+    wanted = task_queries.Filter(
+        task_type=query["task_type"], active=query["is_active"], text=query["search"]
+    )
+    return page_of(task_queries.query(wanted), query["page"], query["per_page"])
 
 
 @bp.post("/")
@@ -47,7 +52,7 @@ def index(query: dict[str, Any]) -> dict[str, Any]:
 def create(body: dict[str, Any]) -> tuple[ScheduledTask, dict[str, str]]:
     """Create a new task."""
     databases.check_pair(current_app.config, _values(body), datetime.now(UTC))
-    task = tasks.create(_values(body), datetime.now(UTC))
+    task = task_editing.create(_values(body), datetime.now(UTC))
     db.session.commit()
     return task, {"Location": url_for("api_scheduled_tasks.show", task_id=task.id)}
 
@@ -66,7 +71,7 @@ def update(body: dict[str, Any], task_id: int) -> ScheduledTask:
     """Update a scheduled task; its history stays."""
     task = _task_or_404(task_id)
     databases.check_pair(current_app.config, _values(body), datetime.now(UTC), task)
-    tasks.change(task, _values(body), datetime.now(UTC))
+    task_editing.change(task, _values(body), datetime.now(UTC))
     db.session.commit()
     return task
 
@@ -75,9 +80,9 @@ def update(body: dict[str, Any], task_id: int) -> ScheduledTask:
 @bp.response(204)
 def delete(task_id: int) -> None:
     """Delete a scheduled task and its history."""
-    going = tasks.delete(_task_or_404(task_id))
+    going = task_editing.delete(_task_or_404(task_id))
     db.session.commit()
-    worker.stop(going)
+    messages.send_stop(going)
 
 
 @bp.post("/<int:task_id>/run")
@@ -85,9 +90,9 @@ def delete(task_id: int) -> None:
 def run(task_id: int) -> Any:
     """Manually trigger a task."""
     task = _task_or_404(task_id)
-    started = runs.start(task, trigger=Trigger.API, now=datetime.now(UTC), requested_by=current_user)
+    started = starting.start(task, trigger=Trigger.API, now=datetime.now(UTC), requested_by=current_user)
     db.session.commit()
-    worker.send([started.id])
+    messages.send_runs([started.id])
     return started, {"Location": url_for("api_runs.show", run_id=started.id)}
 
 
@@ -99,33 +104,33 @@ def history(query: dict[str, Any], task_id: int) -> dict[str, Any]:
     return stream(query, _task_or_404(task_id).id)
 
 
-@bp.errorhandler(tasks.InvalidTask)
-def invalid(error: tasks.InvalidTask) -> Response:
+@bp.errorhandler(task_editing.InvalidTask)
+def invalid(error: task_editing.InvalidTask) -> Response:
     """Answer for fields that cannot be kept as asked."""
     db.session.rollback()
     errors = {_NESTED.get(field, field): [sentence] for field, sentence in error.errors.items()}
-    if isinstance(error, tasks.NameTaken):
+    if isinstance(error, task_editing.NameTaken):
         return problem(409, "Conflict", str(error), errors)
     return problem(422, "Unprocessable Entity", "Some fields are wrong.", errors)
 
 
-@bp.errorhandler(runs.AlreadyActive)
-def already_active(error: runs.AlreadyActive) -> Response:
+@bp.errorhandler(starting.AlreadyActive)
+def already_active(error: starting.AlreadyActive) -> Response:
     """Answer for a task whose run is not over yet."""
     detail = f"{error} See {url_for('api_runs.show', run_id=error.run.id)}."
     db.session.rollback()
     return problem(409, "Conflict", detail)
 
 
-@bp.errorhandler(runs.Paused)
-def paused(error: runs.Paused) -> Response:
+@bp.errorhandler(starting.TaskPaused)
+def paused(error: starting.TaskPaused) -> Response:
     """Answer for a task that waits for its host to come back."""
     db.session.rollback()
     return problem(409, "Conflict", str(error))
 
 
 def _task_or_404(task_id: int) -> ScheduledTask:
-    task = tasks.get(task_id)
+    task = task_queries.get(task_id)
     if task is None:
         raise NotFound(f"There is no scheduled task {task_id}.")
     return task

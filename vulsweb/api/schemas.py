@@ -6,10 +6,10 @@ from typing import Any
 from marshmallow import RAISE, Schema, fields, pre_dump
 from marshmallow.validate import ContainsNoneOf, OneOf, Range
 
-from vulsweb.finding_lists import Sort
+from vulsweb.findings.lists import Sort
 from vulsweb.models import Absence, Overlap, Run, RunStatus, ScheduledTask, TaskType, Trigger
-from vulsweb.parts import State
-from vulsweb.vuls.databases import DatabaseType
+from vulsweb.system.checks import State
+from vulsweb.vuls.catalogue import DatabaseType
 from vulsweb.vuls.results import ScanType, Severity, worst_first
 
 LARGEST_ID = 2**31 - 1

@@ -8,14 +8,15 @@ from flask import Response, current_app
 from flask_login import current_user
 from flask_smorest import Blueprint
 
-from vulsweb import ssh_configs, worker
+from vulsweb import messages
+from vulsweb.api.problems import problem
 from vulsweb.api.ssh_schemas import DryRun, SshConfigIn, SshConfigOut, SshPlan
 from vulsweb.extensions import db
 from vulsweb.models import SshConfigVersion, Trigger
-from vulsweb.problems import problem
-from vulsweb.ssh_configs import NotWritten, Outdated, Places
+from vulsweb.ssh import versions
+from vulsweb.ssh.versions import NotWritten, Outdated, Places
 from vulsweb.vuls.config_toml import ConfigTomlError, Plan
-from vulsweb.vuls.ssh_config import SshConfigError
+from vulsweb.vuls.ssh.config import SshConfigError
 
 EXAMPLE = {
     "content": "Host web-1\n    HostName 192.0.2.10\n    User scanner\n    IdentityFile scanner\n",
@@ -30,13 +31,13 @@ bp = Blueprint("api_ssh_config", __name__, url_prefix="/api/ssh-config", descrip
 @bp.response(200, SshConfigOut)
 def show() -> dict[str, Any]:
     """Get the configuration in force and the hosts that it names; `version` is 0 before the first save."""
-    version = ssh_configs.latest()
+    version = versions.latest()
     return {
         "content": version.content if version else "",
         "version": version.number if version else 0,
         "updated_at": version.created_at if version else None,
         "updated_by": version.created_by.name if version and version.created_by else None,
-        "hosts": ssh_configs.hosts_of(version),
+        "hosts": versions.hosts_of(version),
     }
 
 
@@ -51,8 +52,8 @@ def update(query: dict[str, Any], body: dict[str, Any]) -> Any:
     in between is a conflict.
     """
     if query["dry_run"]:
-        return _told(ssh_configs.plan(body["content"], _places()), ssh_configs.latest())
-    saved = ssh_configs.save(
+        return _told(versions.plan(body["content"], _places()), versions.latest())
+    saved = versions.save(
         body["content"],
         _places(),
         expected=body["version"],
@@ -64,7 +65,7 @@ def update(query: dict[str, Any], body: dict[str, Any]) -> Any:
     answer, sync_id = _told(saved.plan, saved.version), saved.sync.id
     db.session.commit()
     log.info("ssh config: version %d saved by %s", answer["version"], current_user.name)
-    worker.send_sync(sync_id)
+    messages.send_sync(sync_id)
     return answer
 
 
@@ -113,4 +114,4 @@ def _told(plan: Plan, version: SshConfigVersion | None) -> dict[str, Any]:
 
 
 def _places() -> Places:
-    return ssh_configs.places_of(current_app.config)
+    return versions.places_of(current_app.config)

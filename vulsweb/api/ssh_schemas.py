@@ -5,11 +5,12 @@ from typing import Any
 from marshmallow import Schema, fields, pre_dump
 from marshmallow.validate import Length, Range
 
-from vulsweb import known_hosts, ssh_configs, ssh_keys
 from vulsweb.api.schemas import LARGEST_ID, Page, Problem, Strict
 from vulsweb.models import HostKeyOffer, KeySource, KnownHost
-from vulsweb.ssh_keys import SshKey
-from vulsweb.vuls.ssh_config import Connection, SshHost
+from vulsweb.ssh import keys as ssh_keys
+from vulsweb.ssh import known_hosts, versions
+from vulsweb.ssh.keys import SshKey
+from vulsweb.vuls.ssh.config import Connection, SshHost
 
 
 class DryRun(Schema):
@@ -29,7 +30,7 @@ class SshConfigIn(Strict):
 
     content = fields.String(required=True)
     version = fields.Integer(strict=True, load_default=None, allow_none=True, validate=Range(0, LARGEST_ID))
-    note = fields.String(load_default="", validate=Length(max=ssh_configs.LONGEST_NOTE))
+    note = fields.String(load_default="", validate=Length(max=versions.LONGEST_NOTE))
 
 
 class SshHostOut(Schema):
@@ -132,7 +133,7 @@ class KeyOut(Schema):
             "fingerprint": key.public.fingerprint,
             "public_key": key.line,
             "added_at": key.added_at,
-            "used_by": ssh_configs.hosts_using(key.name),
+            "used_by": versions.hosts_using(key.name),
         }
 
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from flask import current_app
 from flask_smorest import Blueprint
 
-from vulsweb import system
 from vulsweb.api.schemas import SystemOut
-from vulsweb.system import System
+from vulsweb.system import health
+from vulsweb.system.health import System
 
 bp = Blueprint("api_system", __name__, url_prefix="/api/system", description=__doc__)
 
@@ -16,4 +16,4 @@ bp = Blueprint("api_system", __name__, url_prefix="/api/system", description=__d
 @bp.response(200, SystemOut)
 def show() -> System:
     """Tell which parts answer, and what to do about those that do not; `state` is the worst of them."""
-    return system.read(current_app.config, datetime.now(UTC))
+    return health.read(current_app.config, datetime.now(UTC))

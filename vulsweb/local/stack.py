@@ -10,7 +10,7 @@ from pathlib import Path
 import redis
 import sqlalchemy
 
-from vulsweb.access import PEOPLE_ALREADY
+from vulsweb.accounts.access import PEOPLE_ALREADY
 from vulsweb.config import STACK_FILE
 from vulsweb.local import settings, tools
 from vulsweb.local.apps import Apps, end_jobs, listen

@@ -1,4 +1,4 @@
-"""Heartbeats: when something that must happen again and again last happened."""
+"""Heartbeats: when each periodic job last ran."""
 
 from datetime import datetime
 
@@ -7,9 +7,11 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from vulsweb.extensions import Base
 
+TICK = "tick"  # written by each tick: proves that beat and a worker are alive
+
 
 class Heartbeat(Base):
-    """The last sign of life of one thing, by its name."""
+    """The last run of one periodic job, by its name."""
 
     __tablename__ = "heartbeats"
 

@@ -39,12 +39,12 @@ class RunStatus(enum.StrEnum):
 
 # A slot is seen within a minute while beat and a worker live.
 LATE = timedelta(minutes=3)
-GOING = (RunStatus.STARTING, RunStatus.RUNNING)
-ACTIVE = (RunStatus.QUEUED, *GOING)
+IN_PROGRESS = (RunStatus.STARTING, RunStatus.RUNNING)
+ACTIVE = (RunStatus.QUEUED, *IN_PROGRESS)
 DONE = (RunStatus.SUCCESS, RunStatus.PARTIAL)
 _DONE_SQL = text("status IN ('success', 'partial')")
 _QUEUED_SQL = text("status = 'queued'")
-_GOING_SQL = text("status IN ('starting', 'running')")
+_IN_PROGRESS_SQL = text("status IN ('starting', 'running')")
 _ACTIVE_SQL = text("status IN ('queued', 'starting', 'running')")
 
 
@@ -96,7 +96,7 @@ class Run(Base):
         # Whatever a task's overlap rule, one run of it is queued and one is with the executor, at most:
         # so a second click or tick makes no second run, and no two runs of a task ever go at once.
         Index("uq_runs_queued_task", "task_id", unique=True, postgresql_where=_QUEUED_SQL),
-        Index("uq_runs_going_task", "task_id", unique=True, postgresql_where=_GOING_SQL),
+        Index("uq_runs_going_task", "task_id", unique=True, postgresql_where=_IN_PROGRESS_SQL),
         # One run a form, however often it is sent.
         Index(
             "uq_runs_request_key",

@@ -9,10 +9,12 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from vulsweb.extensions import Base
 from vulsweb.models.host import Host
-from vulsweb.vuls.databases import DatabaseType
+from vulsweb.vuls.catalogue import DatabaseType
 from vulsweb.vuls.results import ScanType
 
-if TYPE_CHECKING:  # the two tables point at each other
+if TYPE_CHECKING:
+    # The tables reference each other (runs.task_id and scheduled_tasks.last_run_id), so their classes do too.
+    # SQLAlchemy resolves the name when it maps the classes; only the type checker needs this import.
     from vulsweb.models.run import Run
 
 

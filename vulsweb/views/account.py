@@ -6,7 +6,7 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required, login_user
 
-from vulsweb import access
+from vulsweb.accounts import access
 from vulsweb.extensions import db, limiter
 from vulsweb.models import User
 from vulsweb.views import forms

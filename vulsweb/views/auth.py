@@ -6,7 +6,7 @@ from flask import Blueprint, Response, flash, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_user, logout_user
 
-from vulsweb import access
+from vulsweb.accounts import access
 from vulsweb.extensions import limiter, login
 
 bp = Blueprint("auth", __name__)

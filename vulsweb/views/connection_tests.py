@@ -7,8 +7,9 @@ from flask import Blueprint, Response, abort, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import login_required
 
-from vulsweb import connection_tests, worker
+from vulsweb import messages
 from vulsweb.extensions import db
+from vulsweb.hosts import connection_tests
 from vulsweb.models import Host
 from vulsweb.views import ansi, live
 
@@ -24,7 +25,7 @@ def start(host_id: int) -> ResponseReturnValue:
         abort(409, f"{host.name} is no longer in config.toml.")
     connection_tests.start(host, datetime.now(UTC))
     db.session.commit()
-    worker.look_at_tests()
+    messages.send_connection_tests()
     return redirect(url_for("connection_tests.show", host_id=host.id), code=303)
 
 

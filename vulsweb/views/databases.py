@@ -7,11 +7,12 @@ from flask import Blueprint, abort, current_app, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_login import login_required
 
-from vulsweb import databases, worker
+from vulsweb import databases
 from vulsweb.databases import Databases
-from vulsweb.executors import MAIN, Executor
+from vulsweb.executors import settings as executor_settings
+from vulsweb.executors.settings import MAIN, Executor
 from vulsweb.views import live
-from vulsweb.vuls.databases import PAIRS, DatabaseType
+from vulsweb.vuls.catalogue import PROFILE_VERSIONS, DatabaseType
 
 bp = Blueprint("databases", __name__, url_prefix="/databases")
 
@@ -49,11 +50,11 @@ def _read() -> Databases:
 def _executor() -> Executor:
     """Return the executor that the address names, else the main one; an unknown name is a 404."""
     name = request.args.get("executor", MAIN)
-    return next((each for each in worker.executors() if each.name == name), None) or abort(404)
+    return next((each for each in executor_settings.configured() if each.name == name), None) or abort(404)
 
 
 def _shown() -> dict[str, Any]:
-    return {"pairs": PAIRS, "executor": _executor(), "executors": worker.executors()}
+    return {"pairs": PROFILE_VERSIONS, "executor": _executor(), "executors": executor_settings.configured()}
 
 
 def _key(found: Databases) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from werkzeug.datastructures import MultiDict
 
-from vulsweb.finding_lists import Filter, Sort
+from vulsweb.findings.lists import Filter, Sort
 from vulsweb.views import forms
 from vulsweb.vuls.results import Severity
 

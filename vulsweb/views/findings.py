@@ -4,8 +4,9 @@ from flask import Blueprint, abort, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_login import login_required
 
-from vulsweb import finding_lists, hosts
-from vulsweb.finding_lists import COUNTED, Filter, NoSuchFinding, Sort, Stretch
+from vulsweb.findings import lists as finding_lists
+from vulsweb.findings.lists import COUNT_LIMIT, Filter, NoSuchFinding, Page, Sort
+from vulsweb.hosts import inventory
 from vulsweb.views import forms, words
 from vulsweb.views.finding_address import FindingList, finding_list
 from vulsweb.vuls.results import Severity
@@ -27,10 +28,10 @@ def index() -> ResponseReturnValue:
         wanted=wanted,
         found=found,
         count=finding_lists.count(wanted.filter),
-        counted=COUNTED,
-        hosts=hosts.names_like("", HOSTS_OFFERED),
+        counted=COUNT_LIMIT,
+        hosts=inventory.names_containing("", HOSTS_OFFERED),
         severities=Severity,
-        scanned=bool(found.findings) or finding_lists.any_result(),
+        scanned=bool(found.findings) or finding_lists.has_results(),
     )
 
 
@@ -38,7 +39,7 @@ def index() -> ResponseReturnValue:
 @login_required
 def show(cve_id: str) -> ResponseReturnValue:
     """Show one CVE: which hosts have it, in which packages, since when."""
-    cve = finding_lists.cve(cve_id) if "\x00" not in cve_id else None
+    cve = finding_lists.get_cve(cve_id) if "\x00" not in cve_id else None
     if cve is None:
         abort(404)
     # With nothing open any more, those that are fixed are what there is to see.
@@ -48,10 +49,10 @@ def show(cve_id: str) -> ResponseReturnValue:
     return render_template("findings/show.html", cve=cve, wanted=wanted, found=found)
 
 
-def _stretch(wanted: Filter, sort: Sort) -> Stretch:
+def _stretch(wanted: Filter, sort: Sort) -> Page:
     """Return the stretch that the address asks for; beside a finding that is gone, the first one."""
     place = forms.place(request.args)
     try:
-        return finding_lists.stretch(wanted, sort, limit=PER_PAGE, **place)
+        return finding_lists.page(wanted, sort, limit=PER_PAGE, **place)
     except NoSuchFinding:
-        return finding_lists.stretch(wanted, sort, limit=PER_PAGE)
+        return finding_lists.page(wanted, sort, limit=PER_PAGE)

@@ -10,10 +10,12 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from werkzeug.datastructures import MultiDict
 
-from vulsweb import finding_lists, history, tasks
+from vulsweb.findings import lists as finding_lists
 from vulsweb.models import Absence, Overlap, RunStatus, ScheduledTask, TaskType, Trigger
 from vulsweb.models.run import ACTIVE
-from vulsweb.vuls.databases import DatabaseType
+from vulsweb.runs import history
+from vulsweb.tasks import queries as task_queries
+from vulsweb.vuls.catalogue import DatabaseType
 
 TEXT_FIELDS = (
     "name",
@@ -95,7 +97,7 @@ def of_new(query: Mapping[str, str], zone: str) -> dict[str, Any]:
 
 LARGEST_ID = 2**31 - 1
 _KEY = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
-_Choice = TypeVar("_Choice", TaskType, tasks.LastResult, Trigger, RunStatus, finding_lists.Sort)
+_Choice = TypeVar("_Choice", TaskType, task_queries.LastResult, Trigger, RunStatus, finding_lists.Sort)
 
 
 def new_request_key() -> str:
@@ -129,8 +131,8 @@ def number(query: MultiDict[str, str], name: str) -> int:
 class TaskList:
     """Which tasks in which order, and how an address says so."""
 
-    filter: tasks.Filter
-    sort: tasks.Sort
+    filter: task_queries.Filter
+    sort: task_queries.Sort
     descending: bool
 
     @property
@@ -149,14 +151,14 @@ class TaskList:
     def address(self) -> dict[str, Any]:
         """Return filter and order as they stand in addresses."""
         order = f"{'-' if self.descending else ''}{self.sort}"
-        return self.chosen | ({} if order == tasks.Sort.NAME else {"sort": order})
+        return self.chosen | ({} if order == task_queries.Sort.NAME else {"sort": order})
 
     def sorted_by(self, sort: str) -> dict[str, Any]:
         """Return the address of the same tasks by `sort`, turned round if that is their order now."""
         turned = self.sort == sort and not self.descending
         # Most people who go by the last run look for the latest.
-        descending = turned if self.sort == sort else sort == tasks.Sort.LAST_RUN
-        return TaskList(self.filter, tasks.Sort(sort), descending).address
+        descending = turned if self.sort == sort else sort == task_queries.Sort.LAST_RUN
+        return TaskList(self.filter, task_queries.Sort(sort), descending).address
 
     def aria_sort(self, sort: str) -> str:
         """Return what a column's head says of the order."""
@@ -169,15 +171,15 @@ def task_list(query: MultiDict[str, str]) -> TaskList:
     """Read a list of tasks out of an address; what makes no sense is left out."""
     order = query.get("sort", "")
     name = order.removeprefix("-")
-    known = name in set(tasks.Sort)
+    known = name in set(task_queries.Sort)
     return TaskList(
-        tasks.Filter(
+        task_queries.Filter(
             task_type=member(TaskType, query, "type"),
             active={"active": True, "inactive": False}.get(query.get("status", "")),
             text=query.get("search", "").replace("\x00", "").strip(),
-            result=member(tasks.LastResult, query, "result"),
+            result=member(task_queries.LastResult, query, "result"),
         ),
-        sort=tasks.Sort(name) if known else tasks.Sort.NAME,
+        sort=task_queries.Sort(name) if known else task_queries.Sort.NAME,
         descending=known and order != name,
     )
 

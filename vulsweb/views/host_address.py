@@ -5,7 +5,7 @@ from typing import Any
 
 from werkzeug.datastructures import MultiDict
 
-from vulsweb.inventory import Filter, Show, Sort
+from vulsweb.hosts.inventory import Filter, Show, Sort
 from vulsweb.vuls.connections import HostConnection
 
 

@@ -8,11 +8,13 @@ from flask import Blueprint, abort, current_app, flash, redirect, render_templat
 from flask.typing import ResponseReturnValue
 from flask_login import login_required
 
-from vulsweb import hosts, inventory, targets, tasks, worker
-from vulsweb.executors import for_tags
+from vulsweb.executors import settings as executor_settings
+from vulsweb.executors.settings import for_tags
 from vulsweb.extensions import db
-from vulsweb.inventory import InvalidHost, Show
+from vulsweb.hosts import config_sync, inventory, tags
+from vulsweb.hosts.inventory import InvalidHost, Show
 from vulsweb.models import Host
+from vulsweb.tasks import queries as task_queries
 from vulsweb.views import forms, live, words
 from vulsweb.views.host_address import host_list
 from vulsweb.vuls.config_toml import ConfigTomlError
@@ -42,7 +44,7 @@ def index() -> ResponseReturnValue:
 def sync() -> ResponseReturnValue:
     """Bring the hosts in step with config.toml, and say what that came to."""
     try:
-        outcome = hosts.sync_file(current_app.config["VULS_CONFIG"], datetime.now(UTC))
+        outcome = config_sync.sync_file(current_app.config["VULS_CONFIG"], datetime.now(UTC))
     except ConfigTomlError as error:
         db.session.rollback()
         flash(f"Nothing was changed. {error}", "error")
@@ -73,7 +75,7 @@ def bulk() -> ResponseReturnValue:
 def names() -> str:
     """Return names of hosts that match what was typed, as options."""
     typed = request.args.get("host_name", "").replace("\x00", "").strip()
-    return render_template("hosts/_names.html", names=hosts.names_like(typed, SUGGESTIONS))
+    return render_template("hosts/_names.html", names=inventory.names_containing(typed, SUGGESTIONS))
 
 
 @bp.get("/<int:host_id>")
@@ -90,7 +92,7 @@ def describe(host_id: int) -> ResponseReturnValue:
     host = host_or_404(host_id)
     typed = {"tags": request.form.get("tags", ""), "notes": request.form.get("notes", "")}
     try:
-        inventory.describe(
+        inventory.update_details(
             host, typed | {"tags": [word for word in typed["tags"].split(",") if word.strip()]}
         )
     except InvalidHost as error:
@@ -116,7 +118,7 @@ def _tag(host_ids: list[int], word: str, *, on: bool) -> None:
         return
     db.session.commit()
     done = "got" if on else "lost"
-    flash(f"{words.plural(changed, 'host')} {done} the tag {targets.tag(word)}.", "success")
+    flash(f"{words.plural(changed, 'host')} {done} the tag {tags.normalize(word)}.", "success")
 
 
 def _listed() -> dict[str, Any]:
@@ -130,7 +132,7 @@ def _listed() -> dict[str, Any]:
         "task_counts": inventory.task_counts(page.items),
         "statistics": inventory.statistics(),
         "shows": Show,
-        "tags": targets.tag_sizes(),
+        "tags": tags.host_counts(),
         "connections": HostConnection,
     }
 
@@ -138,14 +140,14 @@ def _listed() -> dict[str, Any]:
 def _shown(host_id: int) -> dict[str, Any]:
     host = host_or_404(host_id)
     severity = request.args.get("severity", type=Severity)
-    own = db.session.scalars(tasks.of_host(host).limit(SHOWN_TASKS)).all()
+    own = db.session.scalars(task_queries.scanning_host(host).limit(SHOWN_TASKS)).all()
     found = inventory.findings(host.id, severity)
     return {
         "host": host,
         "tasks": own,
         "scan": next((task for task in own if task.host_id == host.id), None),
-        "tag_sizes": targets.tag_sizes(host.tags) if host.tags else {},
-        "neighbours": inventory.neighbours(host),
+        "tag_sizes": tags.host_counts(host.tags) if host.tags else {},
+        "neighbours": inventory.count_sharing_entry(host),
         "lines": inventory.latest_runs(host.id, LATEST_RUNS),
         "counts": inventory.open_counts([host.id])[host.id],
         "wanted": severity,
@@ -159,7 +161,7 @@ def _shown(host_id: int) -> dict[str, Any]:
 
 def _executor(host: Host) -> str | None:
     """Return the name of the executor that scans the host, where there is more than one."""
-    known = worker.executors()
+    known = executor_settings.configured()
     return for_tags(known, (host.parent or host).tags).name if len(known) > 1 else None
 
 

@@ -9,16 +9,18 @@ from flask import Blueprint, Response, abort, current_app, flash, redirect, rend
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
-from vulsweb import known_hosts, ssh_configs, ssh_keys, worker
+from vulsweb import messages
 from vulsweb.extensions import db
-from vulsweb.host_keys import HostRefused
-from vulsweb.known_hosts import OfferClosed
 from vulsweb.models import HostKeyOffer, KnownHost
-from vulsweb.public_keys import KeyRefused
-from vulsweb.ssh_folder import SshFolder
-from vulsweb.ssh_keys import KeyNameTaken, SshKey
+from vulsweb.ssh import keys as ssh_keys
+from vulsweb.ssh import known_hosts, versions
+from vulsweb.ssh.folder import SshFolder
+from vulsweb.ssh.host_keys import HostRefused
+from vulsweb.ssh.keys import KeyNameTaken, SshKey
+from vulsweb.ssh.known_hosts import OfferClosed
+from vulsweb.ssh.public_keys import KeyRefused
 from vulsweb.views import live
-from vulsweb.vuls.ssh_config import SshHost
+from vulsweb.vuls.ssh.config import SshHost
 
 log = logging.getLogger(__name__)
 bp = Blueprint("keys", __name__)
@@ -60,7 +62,7 @@ def upload() -> ResponseReturnValue:
 def confirm_delete(name: str) -> str:
     """Ask before deleting a key, and say which hosts sign in with it."""
     key = _key_or_404(name)
-    return render_template("keys/delete.html", key=key, hosts=ssh_configs.hosts_using(key.name))
+    return render_template("keys/delete.html", key=key, hosts=versions.hosts_using(key.name))
 
 
 @bp.post("/keys/<name>/delete")
@@ -91,7 +93,7 @@ def fetch() -> ResponseReturnValue:
     except HostRefused as error:
         return _known_page({"fetch": str(error)}, request.form), 422
     db.session.commit()
-    worker.send_fetch(offer.id)
+    messages.send_key_fetch(offer.id)
     return redirect(url_for("keys.offer", offer_id=offer.id), code=303)
 
 
@@ -216,7 +218,7 @@ def _offered(found: HostKeyOffer) -> dict[str, Any]:
 
 
 def _hosts() -> list[SshHost]:
-    return ssh_configs.hosts_of(ssh_configs.latest())
+    return versions.hosts_of(versions.latest())
 
 
 def _hostname() -> str:

@@ -4,8 +4,8 @@ from typing import Any
 
 from werkzeug.datastructures import MultiDict
 
-from vulsweb import logs
 from vulsweb.models import Run
+from vulsweb.runs import logs
 from vulsweb.views import forms, log_lines
 from vulsweb.views.log_lines import SHOWN_AT_ONCE
 
@@ -20,13 +20,13 @@ def words(query: MultiDict[str, str]) -> str:
 def shown(run: Run, query: MultiDict[str, str]) -> dict[str, Any]:
     """Return what the address asks for of the run's log."""
     if words(query):
-        found = log_lines.search(logs.text(run.id), words(query), after=forms.number(query, "after"))
+        found = log_lines.search(logs.whole_text(run.id), words(query), after=forms.number(query, "after"))
         return {"words": words(query), "found": found}
     if line := forms.number(query, "line"):
         return _block(run, line)
     known = logs.outline(run.id)
     begin = logs.position(run.id, known, known.lines - SHOWN_AT_ONCE + 1)
-    pieces = logs.pieces(run.id, known, begin, known.lines + 1)
+    pieces = logs.chunks(run.id, known, begin, known.lines + 1)
     reading = log_lines.read(pieces, begin, ended=not run.status.is_active)
     return {
         "reading": reading,
@@ -40,7 +40,7 @@ def _block(run: Run, line: int) -> dict[str, Any]:
     line = min(line, known.lines + 1)
     first = (line - 1) // SHOWN_AT_ONCE * SHOWN_AT_ONCE + 1
     begin, last = logs.position(run.id, known, first), first + SHOWN_AT_ONCE - 1
-    pieces = logs.pieces(run.id, known, begin, last)
+    pieces = logs.chunks(run.id, known, begin, last)
     lines = log_lines.block(pieces, begin, ended=not run.status.is_active)
     return {
         "lines": lines,

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vulsweb.logs import Position
 from vulsweb.models import LogChunk
+from vulsweb.runs.logs import Position
 from vulsweb.views import ansi
 from vulsweb.views.ansi import Span
 

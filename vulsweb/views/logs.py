@@ -4,9 +4,9 @@ from flask import Blueprint, Response, abort, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import login_required
 
-from vulsweb import logs, runs
-from vulsweb.logs import Position
 from vulsweb.models import Run
+from vulsweb.runs import history, logs
+from vulsweb.runs.logs import Position
 from vulsweb.views import forms, log_card, log_lines
 
 bp = Blueprint("logs", __name__, url_prefix="/runs")
@@ -35,7 +35,7 @@ def tail(run_id: int) -> ResponseReturnValue:
         return _held(run, since)
     if run.status.is_active and forms.number(query, "seen") == run.log_offset:
         return Response(status=204)
-    reading = log_lines.read(runs.log_pieces(run.id, since.piece), since, ended=not run.status.is_active)
+    reading = log_lines.read(logs.chunks_from(run.id, since.piece), since, ended=not run.status.is_active)
     return render_template("logs/_tail.html", run=run, log={"reading": reading, "lines": reading.lines})
 
 
@@ -45,7 +45,7 @@ def download(run_id: int) -> ResponseReturnValue:
     """Return the whole log as it was written."""
     run = _run_or_404(run_id)
     headers = {"Content-Disposition": f'attachment; filename="run-{run.id}.log"'}
-    return Response(logs.text(run.id), mimetype="text/plain", headers=headers)
+    return Response(logs.whole_text(run.id), mimetype="text/plain", headers=headers)
 
 
 def _held(run: Run, since: Position) -> ResponseReturnValue:
@@ -58,4 +58,4 @@ def _held(run: Run, since: Position) -> ResponseReturnValue:
 
 
 def _run_or_404(run_id: int) -> Run:
-    return runs.get(run_id) or abort(404)
+    return history.get(run_id) or abort(404)

@@ -8,10 +8,14 @@ from flask import Blueprint, Response, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_login import login_required
 
-from vulsweb import changes, findings, overview, system, tasks, worker
+from vulsweb import changes, overview
 from vulsweb import databases as vulnerability_databases
+from vulsweb.executors import settings as executor_settings
+from vulsweb.findings import storage
 from vulsweb.models import RunStatus
 from vulsweb.models.run import ACTIVE
+from vulsweb.system import health as system_health
+from vulsweb.tasks import queries as task_queries
 from vulsweb.views import forms, live, words
 
 ROWS = 6
@@ -49,21 +53,23 @@ def live_part() -> ResponseReturnValue:
 @login_required
 def databases() -> str:
     """Say how old the vulnerability databases are, as far as the executors answer."""
-    stock = vulnerability_databases.stock(worker.executors(), datetime.now(UTC))
-    return render_template("overview/_databases.html", stock=stock, several=len(worker.executors()) > 1)
+    stock = vulnerability_databases.stock(executor_settings.configured(), datetime.now(UTC))
+    return render_template(
+        "overview/_databases.html", stock=stock, several=len(executor_settings.configured()) > 1
+    )
 
 
 @bp.get("/system-notice")
 @login_required
 def system_notice() -> str:
     """Say the one thing to do when an executor cannot work; nothing when they can."""
-    found = system.healths(worker.executors(), datetime.now(UTC))
-    executor, health = min(found, key=lambda each: system.readiness(each[1]))
+    found = system_health.ask_executors(executor_settings.configured(), datetime.now(UTC))
+    executor, health = min(found, key=lambda each: system_health.readiness(each[1]))
     return render_template(
         "overview/_notice.html",
         executor=executor if len(found) > 1 else None,
-        part=system.executor_part(health, executor),
-        health=health if isinstance(health, system.Health) else None,
+        part=system_health.executor_check(health, executor),
+        health=health if isinstance(health, system_health.Health) else None,
         update=overview.database_update(),
     )
 
@@ -84,8 +90,8 @@ def _state(now: datetime) -> dict[str, Any]:
 def _shown(now: datetime) -> dict[str, Any]:
     hours, yesterday = overview.hours(now), _yesterday(now)
     return {
-        "statistics": tasks.statistics(),
-        "severities": findings.open_counts(),
+        "statistics": task_queries.statistics(),
+        "severities": storage.open_counts(),
         "hosts": overview.host_counts(),
         "new": overview.new_since(forms.midnight(yesterday, words.reader_zone())),
         "since": yesterday,

@@ -7,7 +7,7 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from flask.typing import ResponseReturnValue
 from flask_login import login_required
 
-from vulsweb import access
+from vulsweb.accounts import access
 from vulsweb.extensions import db
 from vulsweb.models import Role, User
 

@@ -8,10 +8,11 @@ from flask.typing import ResponseReturnValue
 from flask_login import login_required
 from flask_sqlalchemy.pagination import Pagination
 
-from vulsweb import findings, history, runs, scan_lines
 from vulsweb.extensions import db
-from vulsweb.findings import SeenFinding
+from vulsweb.findings import storage
+from vulsweb.findings.storage import SeenFinding
 from vulsweb.models import Run
+from vulsweb.runs import history, lifecycle, scans
 from vulsweb.views import forms, live, log_card, stretches
 from vulsweb.vuls.results import Severity
 
@@ -70,7 +71,7 @@ def found(run_id: int) -> ResponseReturnValue:
 def cancel(run_id: int) -> ResponseReturnValue:
     """Stop a run that is not over."""
     run = run_or_404(run_id)
-    if not runs.cancel(run, datetime.now(UTC)):
+    if not lifecycle.cancel(run, datetime.now(UTC)):
         flash("This run was over already.", "warning")
     db.session.commit()
     return redirect(url_for("runs.show", run_id=run.id), code=303)
@@ -78,7 +79,7 @@ def cancel(run_id: int) -> ResponseReturnValue:
 
 def run_or_404(run_id: int) -> Run:
     """Return the run, or end the request with a 404."""
-    return runs.get(run_id) or abort(404)
+    return history.get(run_id) or abort(404)
 
 
 def _state(run: Run) -> str:
@@ -91,7 +92,7 @@ def _found(run: Run) -> dict[str, Any] | None:
     """Return the page of the run's findings that the address asks for, or None where there can be none."""
     if run.status.is_active or "servers" not in run.request or not run.result_data:
         return None
-    everything = findings.of_run(run.id)
+    everything = storage.of_run(run.id)
     severity, only_new = request.args.get("severity", type=Severity), request.args.get("new") == "1"
     chosen = [seen for seen in everything if _wanted(seen, severity, only_new=only_new)]
     pages = max(-(-len(chosen) // FINDINGS_PER_PAGE), 1)
@@ -114,7 +115,7 @@ def _covered(run: Run) -> Pagination:
     """Return a page of what the run came to on each of its hosts."""
     # Its own argument: `page` is that of the findings.
     page = min(max(request.args.get("hosts", 1, type=int), 1), forms.LARGEST_ID)
-    lines = scan_lines.of_run(run.id)
+    lines = scans.host_results(run.id)
     return db.paginate(lines, page=page, per_page=HOSTS_PER_PAGE, error_out=False)
 
 

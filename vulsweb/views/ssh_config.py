@@ -8,13 +8,15 @@ from flask import Blueprint, abort, current_app, flash, redirect, render_templat
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
-from vulsweb import host_syncs, known_hosts, ssh_configs, worker
+from vulsweb import messages
 from vulsweb.extensions import db
+from vulsweb.hosts import sync_requests
 from vulsweb.models import HostSync, SshConfigVersion, Trigger
-from vulsweb.ssh_configs import NotWritten, Outdated, Places
+from vulsweb.ssh import known_hosts, versions
+from vulsweb.ssh.versions import NotWritten, Outdated, Places
 from vulsweb.views import live
 from vulsweb.vuls.config_toml import ConfigTomlError, Plan
-from vulsweb.vuls.ssh_config import TEMPLATES, Refusal, SshConfigError
+from vulsweb.vuls.ssh.config import TEMPLATES, Refusal, SshConfigError
 
 HISTORY_SHOWN = 20
 NO_REDIS = "The hosts follow within two minutes, as soon as Redis answers again."
@@ -27,7 +29,7 @@ bp = Blueprint("ssh_config", __name__, url_prefix="/ssh-config")
 @login_required
 def index() -> ResponseReturnValue:
     """Show the configuration in force, in an editor."""
-    version = ssh_configs.latest()
+    version = versions.latest()
     return _page(version.content if version else "", version)
 
 
@@ -35,7 +37,7 @@ def index() -> ResponseReturnValue:
 @login_required
 def check() -> str:
     """Say what is wrong with the text in the editor, as it is typed."""
-    refusals = ssh_configs.check(request.form.get("content", ""), places().folder)
+    refusals = versions.check(request.form.get("content", ""), places().folder)
     return render_template("ssh_config/_refusals.html", refusals=refusals)
 
 
@@ -47,7 +49,7 @@ def preview() -> ResponseReturnValue:
     planned, refusals, error = _planned(content)
     if "HX-Request" in request.headers:
         return render_template("ssh_config/_preview.html", plan=planned, refusals=refusals, error=error)
-    return _page(content, ssh_configs.latest(), planned=planned, refusals=refusals, error=error)
+    return _page(content, versions.latest(), planned=planned, refusals=refusals, error=error)
 
 
 @bp.post("/")
@@ -62,7 +64,7 @@ def save() -> ResponseReturnValue:
 @login_required
 def sync() -> ResponseReturnValue:
     """Return what the last synchronization came to, when that has changed."""
-    found = host_syncs.latest()
+    found = sync_requests.latest()
     return live.fragment("ssh_config/_sync.html", _seen(found), sync=found, over=_over(found))
 
 
@@ -70,8 +72,8 @@ def sync() -> ResponseReturnValue:
 @login_required
 def version(number: int) -> ResponseReturnValue:
     """Show a version, and how it differs from the one in force."""
-    shown, current = _version_or_404(number), ssh_configs.latest()
-    difference = ssh_configs.difference(current, shown.content, f"version {number}")
+    shown, current = _version_or_404(number), versions.latest()
+    difference = versions.difference(current, shown.content, f"version {number}")
     return render_template("ssh_config/version.html", version=shown, current=current, difference=difference)
 
 
@@ -85,12 +87,12 @@ def restore(number: int) -> ResponseReturnValue:
 
 def places() -> Places:
     """Return where the files are."""
-    return ssh_configs.places_of(current_app.config)
+    return versions.places_of(current_app.config)
 
 
 def _save(content: str, note: str, expected: int) -> ResponseReturnValue:
     try:
-        saved = ssh_configs.save(
+        saved = versions.save(
             content,
             places(),
             expected=expected,
@@ -105,7 +107,7 @@ def _save(content: str, note: str, expected: int) -> ResponseReturnValue:
     number, sync_id = saved.version.number, saved.sync.id
     db.session.commit()
     log.info("ssh config: version %d saved by %s", number, current_user.name)
-    if not worker.send_sync(sync_id):
+    if not messages.send_sync(sync_id):
         flash(NO_REDIS, "warning")
     flash(f"Saved as version {number}.", "success")
     return redirect(url_for("ssh_config.index"), code=303)
@@ -114,7 +116,7 @@ def _save(content: str, note: str, expected: int) -> ResponseReturnValue:
 def _not_saved(
     content: str, note: str, error: Outdated | SshConfigError | ConfigTomlError | NotWritten
 ) -> ResponseReturnValue:
-    current = ssh_configs.latest()
+    current = versions.latest()
     if isinstance(error, SshConfigError):
         return _page(content, current, note=note, refusals=error.refusals, refused=True), 422
     if isinstance(error, Outdated):
@@ -124,7 +126,7 @@ def _not_saved(
 
 def _planned(content: str) -> tuple[Plan | None, Sequence[Refusal], str]:
     try:
-        return ssh_configs.plan(content, places()), (), ""
+        return versions.plan(content, places()), (), ""
     except SshConfigError as error:
         return None, error.refusals, ""
     except ConfigTomlError as error:
@@ -143,8 +145,8 @@ def _page(
     outdated: bool = False,
 ) -> str:
     if refusals is None:
-        refusals = ssh_configs.check(content, places().folder)
-    found = host_syncs.latest()
+        refusals = versions.check(content, places().folder)
+    found = sync_requests.latest()
     return render_template(
         "ssh_config/index.html",
         content=content,
@@ -155,12 +157,12 @@ def _page(
         error=error,
         refused=refused,
         outdated=outdated,
-        theirs=ssh_configs.difference(version, ssh_configs.tidy(content), "yours") if outdated else "",
-        differs=not refused and ssh_configs.differs(version, places()),
+        theirs=versions.difference(version, versions.tidy(content), "yours") if outdated else "",
+        differs=not refused and versions.differs(version, places()),
         templates=TEMPLATES,
-        hosts=ssh_configs.hosts_of(version),
+        hosts=versions.hosts_of(version),
         trusted={known.place for known in known_hosts.accepted()},
-        versions=ssh_configs.history(HISTORY_SHOWN),
+        versions=versions.history(HISTORY_SHOWN),
         sync=found,
         seen=_seen(found),
         over=_over(found),
@@ -172,7 +174,7 @@ def _seen(sync: HostSync | None) -> str:
 
 
 def _over(sync: HostSync | None) -> bool:
-    return sync is None or sync.finished_at is not None or host_syncs.abandoned(sync, datetime.now(UTC))
+    return sync is None or sync.finished_at is not None or sync_requests.abandoned(sync, datetime.now(UTC))
 
 
 def _number(text: str) -> int:
@@ -180,4 +182,4 @@ def _number(text: str) -> int:
 
 
 def _version_or_404(number: int) -> SshConfigVersion:
-    return ssh_configs.get(number) or abort(404)
+    return versions.get(number) or abort(404)

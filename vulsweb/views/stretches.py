@@ -4,8 +4,8 @@ from typing import Any
 
 from flask import request
 
-from vulsweb import history
 from vulsweb.models import RunStatus, Trigger
+from vulsweb.runs import history
 from vulsweb.views import forms, words
 
 
@@ -18,7 +18,7 @@ def read(task_id: int | None, limit: int) -> dict[str, Any]:
         "wanted": wanted,
         "place": place,
         "here": wanted.address | place,
-        "found": history.stretch(wanted.filter_of(task_id), limit=limit, before=before, after=after),
+        "found": history.page(wanted.filter_of(task_id), limit=limit, before=before, after=after),
         "statuses": RunStatus,
         "triggers": Trigger,
     }

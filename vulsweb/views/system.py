@@ -6,8 +6,8 @@ from flask import Blueprint, current_app, render_template
 from flask.typing import ResponseReturnValue
 from flask_login import login_required
 
-from vulsweb import system
-from vulsweb.system import System
+from vulsweb.system import health
+from vulsweb.system.health import System
 from vulsweb.views import live
 
 bp = Blueprint("system", __name__, url_prefix="/system")
@@ -37,4 +37,4 @@ def dot() -> str:
 
 
 def _read() -> System:
-    return system.read(current_app.config, datetime.now(UTC))
+    return health.read(current_app.config, datetime.now(UTC))

@@ -9,11 +9,16 @@ from flask import Blueprint, abort, current_app, flash, redirect, render_templat
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
-from vulsweb import databases, hosts, runs, schedules, targets, tasks, worker
+from vulsweb import cron, databases, messages
 from vulsweb.extensions import db
+from vulsweb.hosts import inventory
+from vulsweb.hosts import tags as host_tags
 from vulsweb.models import Absence, Overlap, ScheduledTask, TaskType, Trigger
+from vulsweb.runs import history, starting
+from vulsweb.tasks import editing as task_editing
+from vulsweb.tasks import queries as task_queries
 from vulsweb.views import forms, live, stretches, words
-from vulsweb.vuls.databases import DatabaseType
+from vulsweb.vuls.catalogue import DatabaseType
 from vulsweb.vuls.results import ScanType
 
 PER_PAGE = 50
@@ -48,8 +53,8 @@ def create() -> ResponseReturnValue:
     values = forms.posted(request.form)
     try:
         databases.check_pair(current_app.config, values, datetime.now(UTC))
-        task = tasks.create(values, datetime.now(UTC))
-    except tasks.InvalidTask as error:
+        task = task_editing.create(values, datetime.now(UTC))
+    except task_editing.InvalidTask as error:
         db.session.rollback()
         return _form(None, values, error.errors), 422
     db.session.commit()
@@ -75,8 +80,8 @@ def bulk() -> ResponseReturnValue:
     if not 0 < len(chosen) <= BULK_LIMIT:
         flash(f"Select between 1 and {BULK_LIMIT} tasks first.", "warning")
     elif action == "delete" and "confirmed" not in request.form:
-        found = tasks.chosen(chosen)
-        count = tasks.run_count(*chosen)
+        found = task_queries.by_ids(chosen)
+        count = task_queries.run_count(*chosen)
         return render_template("tasks/delete_many.html", tasks=found, count=count, wanted=wanted)
     else:
         _BULK[action](chosen, datetime.now(UTC))
@@ -95,7 +100,7 @@ def show(task_id: int) -> ResponseReturnValue:
 def duplicate(task_id: int) -> ResponseReturnValue:
     """Show the form for a new task, filled in like this one; it waits until somebody activates it."""
     task = task_or_404(task_id)
-    name = f"Copy of {task.name}"[: tasks.NAME_LENGTH]
+    name = f"Copy of {task.name}"[: task_editing.NAME_LENGTH]
     return _form(None, forms.of_task(task) | {"name": name, "is_active": False}, {})
 
 
@@ -115,8 +120,8 @@ def change(task_id: int) -> ResponseReturnValue:
     values = forms.posted(request.form)
     try:
         databases.check_pair(current_app.config, values, datetime.now(UTC), task)
-        tasks.change(task, values, datetime.now(UTC))
-    except tasks.InvalidTask as error:
+        task_editing.change(task, values, datetime.now(UTC))
+    except task_editing.InvalidTask as error:
         db.session.rollback()
         return _form(task_or_404(task_id), values, error.errors), 422
     db.session.commit()
@@ -129,7 +134,7 @@ def change(task_id: int) -> ResponseReturnValue:
 def confirm_delete(task_id: int) -> ResponseReturnValue:
     """Ask before deleting a task, and say what goes with it."""
     task = task_or_404(task_id)
-    count, active = tasks.run_count(task.id), runs.active_run(task.id)
+    count, active = task_queries.run_count(task.id), history.active_run(task.id)
     return render_template("tasks/delete.html", task=task, count=count, active=active)
 
 
@@ -139,9 +144,9 @@ def delete(task_id: int) -> ResponseReturnValue:
     """Delete a task and its history."""
     task = task_or_404(task_id)
     name = task.name
-    going = tasks.delete(task)
+    going = task_editing.delete(task)
     db.session.commit()
-    worker.stop(going)
+    messages.send_stop(going)
     flash(f"{name} is deleted.", "success")
     return redirect(url_for("tasks.index"), code=303)
 
@@ -152,30 +157,30 @@ def run(task_id: int) -> ResponseReturnValue:
     """Run a task now, and go to watch it."""
     task = task_or_404(task_id)
     try:
-        started = runs.start(
+        started = starting.start(
             task,
             trigger=Trigger.PERSON,
             now=datetime.now(UTC),
             requested_by=current_user,
             request_key=forms.request_key(request.form),
         )
-    except runs.AlreadyActive as error:
+    except starting.AlreadyActive as error:
         flash(str(error), "warning")
         return _to_run(error.run.id)
-    except runs.Paused as error:
+    except starting.TaskPaused as error:
         db.session.rollback()
         flash(str(error), "warning")
         return redirect(url_for("tasks.show", task_id=task_id), code=303)
     db.session.commit()
     # Sent twice when the form was: only one worker can claim it.
-    if not worker.send([started.id]):
+    if not messages.send_runs([started.id]):
         flash(NO_REDIS, "warning")
     return _to_run(started.id)
 
 
 def task_or_404(task_id: int) -> ScheduledTask:
     """Return the task, or end the request with a 404."""
-    return tasks.get(task_id) or abort(404)
+    return task_queries.get(task_id) or abort(404)
 
 
 def _to_run(run_id: int) -> ResponseReturnValue:
@@ -183,8 +188,8 @@ def _to_run(run_id: int) -> ResponseReturnValue:
 
 
 def _form(task: ScheduledTask | None, values: dict[str, Any], errors: dict[str, str]) -> str:
-    many = hosts.in_service() > SELECT_LIMIT
-    choices = [] if many else list(hosts.scannable())
+    many = inventory.count_active() > SELECT_LIMIT
+    choices = [] if many else list(inventory.scannable())
     if not many and task is not None and task.host is not None and task.host not in choices:
         choices.append(task.host)
     return render_template(
@@ -194,7 +199,7 @@ def _form(task: ScheduledTask | None, values: dict[str, Any], errors: dict[str, 
         errors=errors,
         hosts=choices,
         many_hosts=many,
-        tag_sizes=targets.tag_sizes(),
+        tag_sizes=host_tags.host_counts(),
         task_types=TaskType,
         scan_types=ScanType,
         database_types=DatabaseType,
@@ -211,69 +216,69 @@ def _preview(values: Any) -> dict[str, Any]:
     if zone not in forms.ZONES:
         return {"error": f"{zone!r} is not a time zone."}
     try:
-        line = schedules.check_cron(values.get("cron_expression", ""))
-    except schedules.CronError as error:
+        line = cron.check(values.get("cron_expression", ""))
+    except cron.CronError as error:
         return {"error": str(error)}
-    slots = schedules.upcoming(line, zone, datetime.now(UTC), PREVIEW_SLOTS)
+    slots = cron.upcoming(line, zone, datetime.now(UTC), PREVIEW_SLOTS)
     return {"line": line, "zone": zone, "slots": [slot.astimezone(ZoneInfo(zone)) for slot in slots]}
 
 
 def _listed() -> dict[str, Any]:
     wanted = forms.task_list(request.args)
-    found = tasks.query(wanted.filter, wanted.sort, descending=wanted.descending)
+    found = task_queries.query(wanted.filter, wanted.sort, descending=wanted.descending)
     page = db.paginate(found, per_page=PER_PAGE, max_per_page=PER_PAGE)
     return {
         "page": page,
         "tag_sizes": _tag_sizes(*page.items),
         "wanted": wanted,
-        "results": tasks.LastResult,
-        "statistics": tasks.statistics(),
+        "results": task_queries.LastResult,
+        "statistics": task_queries.statistics(),
     }
 
 
 def _history(task_id: int) -> dict[str, Any]:
     task = task_or_404(task_id)
-    shown = {"task": task, "active": runs.active_run(task.id), "tag_sizes": _tag_sizes(task)}
+    shown = {"task": task, "active": history.active_run(task.id), "tag_sizes": _tag_sizes(task)}
     return shown | stretches.read(task.id, HISTORY_PER_PAGE)
 
 
 def _tag_sizes(*shown: ScheduledTask) -> dict[str, int]:
     tags = {task.host_tag for task in shown if task.host_tag}
-    return targets.tag_sizes(tags) if tags else {}
+    return host_tags.host_counts(tags) if tags else {}
 
 
 def _run_many(task_ids: Sequence[int], now: datetime) -> None:
-    started = runs.start_many(task_ids, trigger=Trigger.PERSON, now=now, requested_by=current_user)
+    started = starting.start_many(task_ids, trigger=Trigger.PERSON, now=now, requested_by=current_user)
     db.session.commit()
     queued = words.plural(len(started.run_ids) - started.waiting, "run") + " queued"
     waiting = words.plural(started.waiting, "waits for an earlier run", "wait for earlier runs")
     skipped = words.plural(started.skipped, "was running already", "were running already")
     flash(_told(queued, started.waiting and waiting, started.skipped and skipped), "success")
-    if paused := tasks.paused(task_ids):
+    if paused := task_queries.count_paused(task_ids):
         waits = words.plural(paused, "task waits", "tasks wait")
         flash(f"{waits} for a host that is no longer in config.toml.", "warning")
-    if not worker.send(started.run_ids):
+    if not messages.send_runs(started.run_ids):
         flash(NO_REDIS, "warning")
 
 
 def _activate(task_ids: Sequence[int], now: datetime) -> None:
-    changed, already = tasks.switch(task_ids, active=True, now=now)
+    changed, already = task_editing.set_active(task_ids, active=True, now=now)
     db.session.commit()
     rest = words.plural(already, "was active already", "were active already")
     flash(_told(words.plural(changed, "task") + " activated", already and rest), "success")
 
 
 def _deactivate(task_ids: Sequence[int], now: datetime) -> None:
-    changed, already = tasks.switch(task_ids, active=False, now=now)
+    changed, already = task_editing.set_active(task_ids, active=False, now=now)
     db.session.commit()
     rest = words.plural(already, "was inactive already", "were inactive already")
     flash(_told(words.plural(changed, "task") + " deactivated", already and rest), "success")
 
 
 def _delete_many(task_ids: Sequence[int], _: datetime) -> None:
-    deleted, going = tasks.delete_many(task_ids)
+    deleted, going = task_editing.delete_many(task_ids)
     db.session.commit()
-    worker.stop(going)
+    messages.send_stop(going)
     flash(_told(words.plural(deleted, "task") + " deleted"), "success")
 
 

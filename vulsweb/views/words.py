@@ -12,11 +12,11 @@ from flask import Flask, has_request_context, request, url_for
 from flask_login import current_user
 from markupsafe import Markup, escape
 
-from vulsweb import schedules
+from vulsweb import cron
 from vulsweb.models import Run, RunStatus
 from vulsweb.views.forms import ZONES, new_request_key
 from vulsweb.vuls import results
-from vulsweb.vuls.databases import DatabaseType
+from vulsweb.vuls.catalogue import DatabaseType
 
 _EVERY_DAY = re.compile(r"At \d\d:\d\d")
 _RUN_NUMBER = re.compile(r"\b[Rr]un ([0-9]{1,9})\b", re.ASCII)
@@ -137,7 +137,7 @@ def moment(text: object) -> datetime | None:
 
 @lru_cache(maxsize=1000)
 def _described(cron_expression: str) -> str:
-    return schedules.describe(cron_expression)
+    return cron.describe(cron_expression)
 
 
 def in_words(cron_expression: str) -> str:

@@ -15,7 +15,7 @@ from tomlkit import TOMLDocument
 from tomlkit.exceptions import ParseError, TOMLKitError
 from tomlkit.items import Table
 
-from vulsweb.vuls.ssh_config import SshHost
+from vulsweb.vuls.ssh.config import SshHost
 
 STARTER = """\
 # Hosts that Vuls Web scans. Each [servers.NAME] is one host; the executor adds the database

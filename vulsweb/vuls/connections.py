@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vulsweb.vuls.ssh_blocks import Blocks
-from vulsweb.vuls.ssh_lines import parse
-from vulsweb.vuls.ssh_proxy import Proxy, read_proxy_command
+from vulsweb.vuls.ssh.blocks import Blocks
+from vulsweb.vuls.ssh.lines import parse
+from vulsweb.vuls.ssh.proxy import Proxy, read_proxy_command
 
 # Given a path, the text of our ssh_config there, or None where there is none of ours.
 ReadSshConfig = Callable[[str], str | None]

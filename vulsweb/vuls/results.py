@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from vulsweb.vuls import databases as catalogue
-from vulsweb.vuls.databases import DatabaseType
+from vulsweb.vuls import catalogue
+from vulsweb.vuls.catalogue import DatabaseType
 
 JSON_VERSION = 4
 TITLE_LENGTH = 300

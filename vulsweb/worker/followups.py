@@ -8,10 +8,12 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from vulsweb import conclusions, connection_tests, run_jobs, runs
-from vulsweb.executor_client import ExecutorClient, ExecutorClients, ExecutorError, Job, JobUnknown
+from vulsweb.executors.client import ExecutorClient, ExecutorClients, ExecutorError, Job, JobUnknown
 from vulsweb.extensions import db
+from vulsweb.hosts import connection_tests
 from vulsweb.models import ConnectionTest, JobStatus, Run, RunJob
+from vulsweb.runs import conclusions, lifecycle, logs
+from vulsweb.runs import jobs as run_jobs
 from vulsweb.worker.launches import commit
 
 log = logging.getLogger(__name__)
@@ -24,8 +26,8 @@ def follow(client: ExecutorClient, known: Sequence[Row[Any]]) -> list[int]:
     """Keep what an executor says of its jobs, and return the runs that waited for those that are over."""
     told = client.jobs(job.id for job in known)
     found = [job for job in known if job.id in told]
-    news = [job for job in found if run_jobs.is_news(job, told[job.id])]
-    run_jobs.heard_of({job.id for job in found} - {job.id for job in news}, datetime.now(UTC))
+    news = [job for job in found if run_jobs.has_changed(job, told[job.id])]
+    run_jobs.record_unchanged({job.id for job in found} - {job.id for job in news}, datetime.now(UTC))
     db.session.commit()
     return [run_id for job in news for run_id in _follow_apart(client, job.run_id, told[job.id])]
 
@@ -55,12 +57,12 @@ def _follow(client: ExecutorClient, run_id: int, told: Job) -> Sequence[int]:
         piece = client.log(job.id, job.log_offset)
         if piece.next_offset <= job.log_offset:
             break
-        runs.append_log(run, job, piece.text, piece.next_offset)
+        logs.append(run, job, piece.text, piece.next_offset)
     if told.ended:
         conclusions.conclude(run, job, told, client.results(told), datetime.now(UTC))
         log.info("run %d: job %d at %s: %s", run.id, job.number, job.executor, job.status.value)
     else:
-        run_jobs.note(job, told, datetime.now(UTC))
+        run_jobs.record_reply(job, told, datetime.now(UTC))
     return commit(run)
 
 
@@ -68,7 +70,7 @@ def follow_test(client: ExecutorClient, test: ConnectionTest, now: datetime) -> 
     """Ask for a connection test, or how it is, and keep what came of it."""
     # Asking again for the same job is how one looks at it: the executor keys jobs by their id.
     job = client.submit(test.job_id, {"servers": [test.host.entry], "scan_type": "configtest"})
-    connection_tests.accept(test)
+    connection_tests.mark_running(test)
     if job.ended:
         log_text, offset = "", 0
         while offset < job.log_size:
@@ -95,12 +97,15 @@ def rescue(clients: ExecutorClients, executor: str, now: datetime) -> list[int]:
 
     Return the runs that waited for those that are over.
     """
-    silent = run_jobs.silent(executor, now)
+    silent = run_jobs.without_reply(executor, now)
     db.session.commit()
     try:
         known = clients.ask(executor, lambda client: client.jobs(job_id for job_id, _ in silent))
     except ExecutorError as error:
-        lost, reason = run_jobs.not_to_wait(executor, now), f"{error} It has been silent for five minutes."
+        lost, reason = (
+            run_jobs.without_reply_too_long(executor, now),
+            f"{error} It has been silent for five minutes.",
+        )
     else:
         lost, reason = [each for each in silent if each[0] not in known], LOST
     return [ready for job_id, run_id in lost for ready in give_up(run_id, job_id, reason)]
@@ -122,7 +127,7 @@ def stop(clients: ExecutorClients, executor: str, job_id: str) -> None:
 
 
 def _locked(run_id: int, job_id: str) -> tuple[Run | None, RunJob | None]:
-    run = runs.lock_active(run_id)
+    run = lifecycle.lock_running(run_id)
     jobs = run.jobs if run else []
     job = next((job for job in jobs if job.id == job_id and not job.status.has_ended), None)
     if job is None:

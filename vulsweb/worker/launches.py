@@ -5,18 +5,18 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from vulsweb import conclusions, run_jobs, runs, targets
-from vulsweb.executor_client import ExecutorClients, ExecutorError, ExecutorUnavailable, Job, JobRejected
-from vulsweb.executors import Executor
+from vulsweb.executors.client import ExecutorClients, ExecutorError, ExecutorUnavailable, Job, JobRejected
+from vulsweb.executors.settings import Executor
 from vulsweb.extensions import db
 from vulsweb.models import Absence, JobStatus, Run, RunJob, RunStatus
+from vulsweb.runs import conclusions, jobs, lifecycle, scans, targets
 
 log = logging.getLogger(__name__)
 
 
 def launch(clients: ExecutorClients, executors: Sequence[Executor], run_id: int) -> Sequence[int]:
     """Claim a run and ask the executors for its jobs; return the runs that waited for it, if it is over."""
-    run = runs.claim(run_id, datetime.now(UTC))
+    run = lifecycle.claim(run_id, datetime.now(UTC))
     db.session.commit()
     if run is None:
         return []
@@ -32,12 +32,12 @@ def commit(run: Run) -> Sequence[int]:
     task_id, over = run.task_id, not run.status.is_active
     db.session.commit()
     # Only now: a run is queued by somebody who then sends it too, so one of us two sees the other.
-    return runs.ready([task_id]) if over else []
+    return lifecycle.ready_to_start([task_id]) if over else []
 
 
 def _begin(clients: ExecutorClients, executors: Sequence[Executor], run: Run) -> None:
-    if refusal := targets.begin(run, executors):
-        runs.end(run, RunStatus.FAILED, refusal, datetime.now(UTC))
+    if refusal := targets.prepare(run, executors):
+        lifecycle.end(run, RunStatus.FAILED, refusal, datetime.now(UTC))
         return
     # Should this worker die now, the next one asks for the same hosts.
     db.session.commit()
@@ -55,17 +55,17 @@ def _submit(clients: ExecutorClients, run: Run, job: RunJob) -> None:
         log.warning("run %d: %s", run.id, error)
         told = error
     # Another of its jobs may end at this moment: which is the last, one of us has to see.
-    runs.lock(run)
+    lifecycle.lock(run)
     if not run.status.is_active or job.status is not JobStatus.WAITING:
         return
     if isinstance(told, JobRejected) and 0 < len(told.unknown) < len(job.request["servers"]):
-        conclusions.leave_out(run, job, set(told.unknown), datetime.now(UTC))
+        scans.exclude_servers(run, job, set(told.unknown), datetime.now(UTC))
         db.session.commit()
         _submit(clients, run, job)
         return
     _take(run, job, told, datetime.now(UTC))
     if run.status.is_active:
-        runs.go_on(run)
+        lifecycle.mark_running_or_waiting(run)
 
 
 def _request(run: Run, job: RunJob) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def _take(run: Run, job: RunJob, told: Job | ExecutorError, now: datetime) -> No
     # A later worker takes the run for abandoned a minute from here.
     run.heartbeat_at = now
     if isinstance(told, Job):
-        run_jobs.note(job, told, now)
+        jobs.record_reply(job, told, now)
     elif isinstance(told, ExecutorUnavailable) and run.task.absence is Absence.WAIT:
         job.reason = f"{told} Trying again within two minutes."
     else:
@@ -87,12 +87,14 @@ def _take(run: Run, job: RunJob, told: Job | ExecutorError, now: datetime) -> No
 def _withdraw(clients: ExecutorClients, run: Run) -> None:
     """End a run that is to stop, or have the jobs stopped that a worker which died had asked for."""
     if not run.jobs:
-        runs.end(run, RunStatus.CANCELLED, run.cancel_reason or runs.BEFORE_IT_BEGAN, datetime.now(UTC))
+        lifecycle.end(
+            run, RunStatus.CANCELLED, run.cancel_reason or lifecycle.CANCELLED_EARLY, datetime.now(UTC)
+        )
     for job in list(run.jobs):
         if job.status is JobStatus.WAITING:
             _withdraw_job(clients, run, job)
     if run.status.is_active:
-        runs.go_on(run)
+        lifecycle.mark_running_or_waiting(run)
 
 
 def _withdraw_job(clients: ExecutorClients, run: Run, job: RunJob) -> None:
@@ -103,10 +105,10 @@ def _withdraw_job(clients: ExecutorClients, run: Run, job: RunJob) -> None:
         log.warning("run %d: %s", run.id, error)
         job.reason = f"{error} Cancelling again within two minutes."
         return
-    runs.lock(run)
+    lifecycle.lock(run)
     if job.status is not JobStatus.WAITING:
         return
     if told is None:
-        conclusions.give_up(run, job, JobStatus.CANCELLED, runs.BEFORE_IT_BEGAN, now)
+        conclusions.give_up(run, job, JobStatus.CANCELLED, lifecycle.CANCELLED_EARLY, now)
     else:
-        run_jobs.note(job, told, now)
+        jobs.record_reply(job, told, now)

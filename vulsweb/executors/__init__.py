@@ -1,0 +1,1 @@
+"""Executors: their settings, and the HTTP client that talks to them."""

@@ -1,0 +1,1 @@
+"""Findings: stored from scan results, and listed."""

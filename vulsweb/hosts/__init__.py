@@ -1,0 +1,1 @@
+"""Hosts: read from config.toml, tagged, tested and listed."""

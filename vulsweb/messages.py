@@ -1,0 +1,64 @@
+"""Messages to the Celery workers, sent by task name.
+
+Only `worker` knows the functions behind the names. With Redis away nothing is lost: each function here
+logs it, and `sweep` or beat sends again.
+"""
+
+import logging
+from collections.abc import Sequence
+
+from kombu.exceptions import OperationalError
+
+from vulsweb.extensions import celery
+
+log = logging.getLogger(__name__)
+
+IDS_PER_MESSAGE = 100
+
+
+def send(name: str, *arguments: object) -> bool:
+    """Send a message for the worker function `name`; return False if Redis is unreachable."""
+    try:
+        celery.send_task(f"vulsweb.{name}", arguments)
+    except OperationalError as error:
+        log.warning("%s%r not sent: Redis is unreachable: %s", name, arguments, error)
+        return False
+    return True
+
+
+def send_runs(run_ids: Sequence[int]) -> bool:
+    """Ask the workers to launch runs; return False if Redis is unreachable.
+
+    `sweep` sends lost runs again within two minutes. A message carries up to a hundred ids, since a
+    message for each run would cost more than its rows.
+    """
+    batches = [list(run_ids[i : i + IDS_PER_MESSAGE]) for i in range(0, len(run_ids), IDS_PER_MESSAGE)]
+    return all(send("launch_runs", batch) for batch in batches)
+
+
+def send_sync(sync_id: int) -> bool:
+    """Ask a worker for a host sync; return False if Redis is unreachable (`sweep` then sends it again)."""
+    return send("sync_hosts", sync_id)
+
+
+def send_key_fetch(offer_id: int) -> None:
+    """Ask a worker to fetch a host's keys; the offer expires after a minute if the message is lost."""
+    send("fetch_host_keys", offer_id)
+
+
+def send_connection_tests() -> None:
+    """Ask a worker to start new connection tests now instead of at beat's next message."""
+    send("follow_tests")
+
+
+def send_stop(jobs: Sequence[tuple[str, str]]) -> None:
+    """Ask a worker to stop jobs, given as (executor, job id).
+
+    If Redis is unreachable the jobs run to their end, and nothing is stored.
+    """
+    job_ids: dict[str, list[str]] = {}
+    for executor, job_id in jobs:
+        job_ids.setdefault(executor, []).append(job_id)
+    for executor, ids in job_ids.items():
+        if not send("stop_jobs", executor, ids):
+            return

@@ -1,0 +1,1 @@
+"""Runs: started, turned into jobs, followed and concluded."""

@@ -1,0 +1,1 @@
+"""SSH: keys, known hosts and the versions of the managed configuration."""

@@ -1,0 +1,1 @@
+"""System: the health of every component."""

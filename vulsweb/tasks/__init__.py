@@ -1,0 +1,1 @@
+"""Scheduled tasks: validated, edited and queried."""

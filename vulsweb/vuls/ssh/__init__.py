@@ -1,0 +1,1 @@
+"""The managed ssh_config: parsed, checked and generated. Pure."""
