@@ -131,7 +131,7 @@ def test_it_counts_no_further_than_it_has_to(
 ) -> None:
     counted = flat(signed_in.get("/findings/").text)
     monkeypatch.setattr(finding_lists, "COUNT_LIMIT", 2)
-    monkeypatch.setattr("vulsweb.views.findings.COUNTED", 2)
+    monkeypatch.setattr("vulsweb.views.findings.COUNT_LIMIT", 2)
     more = flat(signed_in.get("/findings/").text)
 
     assert "4 findings open, on hosts in service." in counted
