@@ -1,13 +1,13 @@
-# The commands of this project; `make` alone lists them.
+# The commands of this project. `make` without a target lists them.
 
 PYTHON ?= python3
-# More words for pytest, for example ARGS="-k cron -x".
+# More arguments for pytest, such as ARGS="-k cron -x".
 ARGS ?=
-# Shared by `tools`, `run` and the tests; outside the tree, so that it outlives a clone.
+# Shared by `tools`, `run` and the tests. Outside the checkout, so that several can use it.
 export VULSWEB_TOOLS_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vulsweb/tools
 
 pip := .venv/bin/pip --disable-pip-version-check
-# Ends the program with make itself, should make be killed.
+# Stops the program if make is killed.
 tied := exec setpriv --pdeathsig TERM
 
 .DEFAULT_GOAL := help
@@ -21,44 +21,44 @@ run: .venv/installed ## Start everything on this machine; Ctrl-C stops it
 	@$(tools-if-needed)
 	@$(tied) .venv/bin/vulsweb run
 
-demo: .venv/installed-dev ## The same without internet: real scans against a small offline mirror
+demo: .venv/installed-dev ## Start everything with a small offline mirror, to try it without internet
 	@$(tools-if-needed)
 	@$(tied) .venv/bin/python -m tests.mirror -- .venv/bin/vulsweb run
 
 test: .venv/installed-dev ## Run all tests against real servers (ARGS="-k cron" for some)
 	@.venv/bin/python -m pytest -n 2 $(ARGS)
 
-e2e: .venv/installed-dev ## Run only the tests that use the whole stack and a browser
+e2e: .venv/installed-dev ## Run only the tests of the whole stack with a browser
 	@.venv/bin/python -m pytest tests/e2e $(ARGS)
 
 bench: .venv/installed-dev ## Measure what must stay fast, at full size (BENCH_SCALE=0.1 for a tenth)
 	@.venv/bin/python -m tests.bench
 
-up: ## Start the production stack with Docker Compose, or bring it up to date
+up: ## Start the production stack on Docker, or update it to this checkout
 	@deploy/up
 
-down: ## Stop the production stack; its data stay
+down: ## Stop the production stack and keep its data
 	@deploy/compose down
 
-upgrade: ## Back up, then replace the running production stack by what stands here now
+upgrade: ## Back up the running production stack, then update it to this checkout
 	@deploy/upgrade
 
-backup: ## Back up the production stack (FILE=... for another place)
+backup: ## Back up the production stack (FILE=... for another file)
 	@deploy/backup $(FILE)
 
-restore: ## Put a backup back: make restore FILE=... (REPLACE=yes over what is there)
+restore: ## Restore a backup: FILE=... (REPLACE=yes to replace existing data)
 	@deploy/restore "$(FILE)" $(if $(filter yes,$(REPLACE)),--replace)
 
 rotate: ## Replace the key between Vuls Web and its executor
 	@deploy/rotate-executor-key
 
-images-export: ## Save the production stack's images for a machine without registries (FILE=...)
+images-export: ## Save the images of the production stack for a machine without a registry: FILE=...
 	@deploy/images export "$(FILE)"
 
-images-import: ## Load the images that images-export saved (FILE=...)
+images-import: ## Load the images that images-export saved: FILE=...
 	@deploy/images import "$(FILE)"
 
-zone-up: ## On a machine in another zone: start its executor (FILE=... once, from deploy/add-executor)
+zone-up: ## Start a remote executor on its machine (first start: FILE=... from deploy/add-executor)
 	@deploy/zone-up $(FILE)
 
 lint: .venv/installed-dev ## Check style, types and templates
@@ -68,7 +68,7 @@ lint: .venv/installed-dev ## Check style, types and templates
 	.venv/bin/djlint --check vulsweb/templates
 	.venv/bin/djlint --quiet --lint vulsweb/templates
 
-format: .venv/installed-dev ## Put code and templates into the common form
+format: .venv/installed-dev ## Format code and templates
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 	.venv/bin/djlint --quiet --reformat vulsweb/templates
@@ -78,19 +78,19 @@ tools: ## Build the scanner's tools with Go, once
 
 compile := .venv/bin/pip-compile --quiet --no-header --strip-extras --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --allow-unsafe
-lock: .venv/installed-dev ## Choose new versions of all packages, within setup.cfg
+lock: .venv/installed-dev ## Update the locked versions of all packages, within setup.cfg
 	$(compile) --upgrade --extra local --extra test --extra dev -o requirements-dev.lock setup.cfg
 	$(compile) --upgrade --extra local -c requirements-dev.lock -o requirements.lock setup.cfg
 	$(compile) --upgrade -c requirements-dev.lock -o executor/requirements.lock executor/requirements.in
 
-# Only where Go is the one way to get a scanner; without one, Vuls Web starts all the same.
+# Builds the tools if Go is installed and Vuls is not. Vuls Web also starts without them.
 define tools-if-needed
 if command -v go >/dev/null && ! command -v vuls >/dev/null; then \
 	executor/tools/build || echo "The scanner's tools could not be built; starting without them." >&2; \
 fi
 endef
 
-# pip passes on pages of setuptools' remarks about editable installs, which matter only when it fails.
+# pip prints pages of setuptools' remarks about editable installs. They matter only if it fails.
 define install-ourselves
 $(pip) install --quiet --no-deps --no-build-isolation --editable . >.venv/install.log 2>&1 \
 	|| { cat .venv/install.log >&2; exit 1; }
@@ -98,9 +98,9 @@ endef
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Vuls Web needs Python 3.11 or later; name it with PYTHON=..." >&2; exit 1; }
+		{ echo "Vuls Web needs Python 3.11 or later; set PYTHON=... to its path" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
-		{ echo "Python cannot make its environment yet: apt-get install python3-venv" >&2; exit 1; }
+		{ echo "Python cannot create .venv: apt-get install python3-venv" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv
 
 .venv/installed: requirements.lock setup.cfg pyproject.toml | .venv/bin/pip

@@ -2,13 +2,21 @@
 
 import sys
 
+import click
 from flask.cli import FlaskGroup
 from sqlalchemy.exc import OperationalError
 
 from vulsweb import cli, create_app
 from vulsweb.config import ConfigError
 
-group = FlaskGroup(create_app=create_app, add_default_commands=False, help=__doc__, name="vulsweb")
+group = FlaskGroup(
+    create_app=create_app,
+    add_default_commands=False,
+    add_version_option=False,  # that of Flask
+    help=__doc__,
+    name="vulsweb",
+)
+click.version_option(package_name="vulsweb", message="vulsweb %(version)s")(group)
 # The one starts the stack that the application needs, the other needs none.
 group.add_command(cli.run)
 group.add_command(cli.images)

@@ -159,7 +159,9 @@ def user() -> None:
 
 @user.command("create")
 @click.argument("name")
-@click.option("--role", type=click.Choice(list(Role)), default=Role.VIEWER.value, show_default=True)
+@click.option(
+    "--role", type=click.Choice([role.value for role in Role]), default=Role.VIEWER.value, show_default=True
+)
 @click.password_option(help="Asked for when it is not given.")
 def create_user(name: str, role: str, password: str) -> None:
     """Add a person."""

@@ -61,7 +61,7 @@ def table(lines: list[Line], size: Size) -> str:
     rows = [
         f"| {line.name} | {line.milliseconds:,.1f} | {line.ratio:,.0f} x {line.floor} |" for line in lines
     ]
-    return "\n".join([f"With {head}:", "", "| | median ms | beside its floor |", "|---|--:|---|", *rows])
+    return "\n".join([f"With {head}:", "", "| | median ms | against baseline |", "|---|--:|---|", *rows])
 
 
 def _queries(size: Size) -> dict[str, Act]:

@@ -61,7 +61,7 @@ def test_a_plain_start_on_a_clean_machine_says_what_to_do_and_does_nothing(
     ended = compose("up", "--detach", DOCKER_HOST="unix:///nowhere/docker.sock")
 
     assert ended.returncode != 0
-    assert "Run make up, which makes the secrets" in ended.stderr
+    assert "Run make up, which creates the secrets" in ended.stderr
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
@@ -88,7 +88,7 @@ def test_a_zones_executor_is_never_published_for_want_of_an_address(
     ended = compose("config", "--quiet", COMPOSE_FILE=ZONE, DOCKER_GID="1")
 
     assert ended.returncode != 0
-    assert "The address of this machine on which the executor listens" in ended.stderr
+    assert "Set the address of this machine on which the executor listens" in ended.stderr
 
 
 def test_what_a_zone_takes_in_is_unpacked_by_a_container_that_can_do_nothing_else(

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 
 import pytest
 from flask import Flask
@@ -36,6 +37,10 @@ def test_it_shows_each_part_with_its_state(signed_in: FlaskClient, installation:
         "disk": "ok",
     }
     assert "3 parts need attention." in page
+
+
+def test_it_shows_the_version(signed_in: FlaskClient) -> None:
+    assert f"Vuls Web {version('vulsweb')}" in flat(signed_in.get("/system/").text)
 
 
 def test_a_red_line_says_what_to_do_and_hides_the_technical_text(signed_in: FlaskClient) -> None:

@@ -1,5 +1,7 @@
 """The REST API, one file a noun; its OpenAPI document comes from this code."""
 
+from importlib.metadata import version
+
 from flask import Flask, request
 from flask.json.provider import DefaultJSONProvider
 from flask_login import current_user
@@ -51,7 +53,7 @@ def register(app: Flask) -> None:
     app.json = OrderedJson(app)
     app.config.update(
         API_TITLE="Vuls Web",
-        API_VERSION="1",
+        API_VERSION=version("vulsweb"),
         OPENAPI_VERSION="3.1.0",
         OPENAPI_URL_PREFIX="/api",
         OPENAPI_JSON_PATH="openapi.json",

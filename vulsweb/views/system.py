@@ -1,6 +1,7 @@
 """`/system`: which parts answer, and what to do about those that do not."""
 
 from datetime import UTC, datetime
+from importlib.metadata import version
 
 from flask import Blueprint, current_app, render_template
 from flask.typing import ResponseReturnValue
@@ -18,7 +19,13 @@ bp = Blueprint("system", __name__, url_prefix="/system")
 def index() -> ResponseReturnValue:
     """Show every part, the tools, the databases and the disk."""
     found = _read()
-    return render_template("system/index.html", system=found, seen=live.key(found), key=live.key)
+    return render_template(
+        "system/index.html",
+        system=found,
+        seen=live.key(found),
+        key=live.key,
+        version=version("vulsweb"),
+    )
 
 
 @bp.get("/live")
