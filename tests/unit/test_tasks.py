@@ -47,7 +47,7 @@ def test_an_inactive_task_has_no_next_slot(app: Flask) -> None:
         ({"task_type": None}, "task_type", "scan, db_update"),
         ({"database_type": "oracle"}, "database_type", "gost_debian"),
         ({"cron_expression": "0 0 2 1 * *"}, "cron_expression", "five fields"),
-        ({"cron_expression": "99 * * * *"}, "cron_expression", "is not a minute"),
+        ({"cron_expression": "99 * * * *"}, "cron_expression", "is not a valid minute"),
         ({"timezone": "Mars/Base"}, "timezone", "'Mars/Base' is not a time zone"),
         ({"description": "x" * 2001}, "description", "at most 2000"),
         ({"description": "nul\x00"}, "description", "plain text"),
