@@ -137,7 +137,7 @@ def test_a_retired_host_pauses_its_tasks_and_a_return_lets_exactly_those_go_on(
 
     assert paused == [(True, False), (True, False)]
     assert running == [(True, True), (True, True)]
-    assert why == "b is no longer in config.toml. The task goes on by itself when the host is back."
+    assert why == "b is no longer in config.toml. The task resumes when the host is back."
     assert wanted
     assert (nightly.paused_at, nightly.next_run_at) == (None, at("2026-01-06 02:00"))
     assert (switched_off.paused_at, switched_off.active, switched_off.next_run_at) == (None, False, None)

@@ -58,7 +58,7 @@ def test_a_box_that_is_not_ticked_makes_an_inactive_task(signed_in: FlaskClient)
         ("cron_expression", "* * * * * *", "this one has 6."),
         ("cron_expression", "", "this one has 0."),
         ("timezone", "Mars/Olympus", "is not a time zone"),
-        ("description", "x" * 2001, "this one has 2001."),
+        ("description", "x" * 2001, "this text has 2001."),
     ],
 )
 def test_a_bad_field_comes_back_with_a_sentence_beside_it(
