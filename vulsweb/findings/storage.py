@@ -104,7 +104,7 @@ def _upsert(run_id: int, host_id: int, found: Sequence[ParsedFinding], now: date
 def of_run(run_id: int) -> list[SeenFinding]:
     """Return what the run found, worst first, read from its stored documents.
 
-    Later runs close and reopen findings, so the table does not tell what this run found.
+    Later runs close and reopen findings, so the table does not show what this run found.
     """
     seen: list[SeenFinding] = []
     query = select(Result).where(Result.run_id == run_id).options(undefer(Result.document))

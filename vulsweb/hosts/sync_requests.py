@@ -12,7 +12,7 @@ from vulsweb.hosts import config_sync
 from vulsweb.models import HostSync, Trigger, User
 from vulsweb.vuls.config_toml import ConfigTomlError
 
-# After the first, the message counts as lost and is sent again; after the second, nobody waits any more.
+# After the first, the message counts as lost and is sent again; after the second, the sync is given up.
 LOST_AFTER = timedelta(minutes=1)
 ABANDONED_AFTER = timedelta(minutes=10)
 
@@ -52,7 +52,7 @@ def latest() -> HostSync | None:
 
 
 def abandoned(sync: HostSync, now: datetime) -> bool:
-    """Return whether the sync is pending for so long that no worker will take it."""
+    """Return whether the sync is unfinished and too old for a worker to take."""
     return sync.finished_at is None and sync.requested_at < now - ABANDONED_AFTER
 
 

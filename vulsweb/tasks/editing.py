@@ -104,7 +104,7 @@ def _flush() -> None:
         with db.session.begin_nested():
             db.session.flush()
     except IntegrityError as error:
-        # The database alone can tell when two people choose one name in the same second.
+        # Two users can choose the same name at the same time; only the database notices.
         if "uq_scheduled_tasks_lower_name" in str(error.orig):
             raise NameTaken from error
         raise
