@@ -1,16 +1,14 @@
-"""Cron lines: their fields, their next slots, and their meaning in words. Pure."""
+"""Cron lines: checked, described in words, and turned into times."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from zoneinfo import ZoneInfo
 
 from cron_descriptor import ExpressionDescriptor, Options
 from croniter import CroniterBadCronError, CroniterBadDateError, croniter
 
-# A Sunday, 29 February, comes every 28 years, and across 2100 after 40.
+# A 29 February that is a Sunday comes every 28 years, or after 40 across the year 2100.
 _SEARCH_YEARS = 40
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -18,12 +16,12 @@ _ITEM = re.compile(r"(?:\*|([0-9]{1,2}|[a-z]{3})(?:-([0-9]{1,2}|[a-z]{3}))?)(?:/
 
 
 class CronError(ValueError):
-    """A cron line cannot be used; the message says which part is wrong."""
+    """A cron line is invalid; the message says which part."""
 
 
 @dataclass(frozen=True)
 class CronField:
-    """One of the five fields of a cron line: its limits, and the names that stand for numbers."""
+    """One of the five fields of a cron line, with its limits and the names for its numbers."""
 
     name: str
     low: int
@@ -31,26 +29,20 @@ class CronField:
     names: tuple[str, ...] = ()
 
     def check(self, text: str) -> str:
-        """Return `text` with each item in its plainest form; raise CronError when one is wrong."""
-        return ",".join(self._item(item) for item in text.split(","))
-
-    def _item(self, item: str) -> str:
-        match = _ITEM.fullmatch(item.lower())
-        first, last, step = match.groups() if match else (None, None, None)
-        ends = [self._number(word) for word in (first, last) if word is not None]
-        if match is None or step == "0" or ends != sorted(ends) or not self._holds(ends):
-            raise CronError(f"{item!r} is not a {self.name} ({self.low}-{self.high}).")
-        # croniter 7.0 takes a range of one day, "0-0", for every day.
-        alone = len(ends) == 2 and ends[0] == ends[1] and step is None
-        return str(first) if alone else item
-
-    def _number(self, word: str) -> int:
-        if word.isdecimal():
-            return int(word)
-        return self.names.index(word) + min(self.low, 1) if word in self.names else -1
-
-    def _holds(self, numbers: list[int]) -> bool:
-        return all(self.low <= number <= self.high for number in numbers)
+        """Return `text` with each item in its simplest form, or raise CronError."""
+        numbers = {name: number for number, name in enumerate(self.names, start=self.low)}
+        items = []
+        for item in text.split(","):
+            match = _ITEM.fullmatch(item.lower())
+            first, last, step = match.groups() if match else (None, None, None)
+            ends = [int(end) if end.isdecimal() else numbers.get(end, -1) for end in (first, last) if end]
+            in_order = ends == sorted(ends) and all(self.low <= end <= self.high for end in ends)
+            if match is None or step == "0" or not in_order:
+                raise CronError(f"{item!r} is not a valid {self.name} ({self.low}-{self.high}).")
+            # croniter 7.0 reads a range of one day, "0-0", as every day.
+            is_one_day = len(ends) == 2 and ends[0] == ends[1] and step is None
+            items.append(str(first) if is_one_day else item)
+        return ",".join(items)
 
 
 FIELDS = (
@@ -63,7 +55,7 @@ FIELDS = (
 
 
 def check(expression: str) -> str:
-    """Return `expression` with single spaces; raise CronError unless it is a five-field cron line."""
+    """Return the cron line with single spaces, or raise CronError."""
     parts = expression.split()
     if len(parts) != len(FIELDS):
         raise CronError(
@@ -87,65 +79,58 @@ def describe(expression: str) -> str:
 
 def upcoming(expression: str, zone: str, after: datetime, count: int) -> list[datetime]:
     """Return the next `count` slots after `after`."""
-    return list(islice(_slots(expression, zone, after), count))
+    slots: list[datetime] = []
+    while len(slots) < count:
+        slots.append(next_slot(expression, zone, slots[-1] if slots else after))
+    return slots
 
 
 def next_slot(expression: str, zone: str, after: datetime) -> datetime:
-    """Return the first moment after `after` (aware) that matches `expression` as written in `zone`.
+    """Return the first time after `after` (aware) that matches the cron line in a time zone.
 
-    Where the clocks change this does as cron(8) does: a line whose minute or hour begins with `*` follows
-    the wall clock minute by minute; any other runs once, at the end of the gap if its time is skipped, and
-    the first time round if its time repeats.
+    Clock changes are handled as in cron(8). A line whose minute or hour begins with `*` follows the wall
+    clock minute by minute. Any other line runs once: at the end of the gap if its time is skipped, and the
+    first time if its time occurs twice.
     """
     minute, hour, *_ = expression.split()
     local_zone = ZoneInfo(zone)
     if minute.startswith("*") or hour.startswith("*"):
         return _next_by_the_minute(expression, local_zone, after)
-    return _next_fixed(expression, local_zone, after)
-
-
-def _slots(expression: str, zone: str, after: datetime) -> Iterator[datetime]:
+    wall = after.astimezone(local_zone).replace(tzinfo=None)
     while True:
-        after = next_slot(expression, zone, after)
-        yield after
-
-
-def _next_wall(expression: str, wall: datetime) -> datetime:
-    """Return the next match on a clock that never changes."""
-    line = croniter(
-        expression,
-        wall,
-        max_years_between_matches=_SEARCH_YEARS,
-        # As cron(8): the two day fields are OR-ed only when neither begins with `*`.
-        implement_cron_bug=True,
-    )
-    found: datetime = line.get_next(datetime)
-    return found
+        wall = _next_wall(expression, wall)
+        # fold=0: the first of two equal wall times.
+        slot = wall.replace(tzinfo=local_zone).astimezone(UTC)
+        if slot.astimezone(local_zone).replace(tzinfo=None) != wall:
+            # `wall` is inside the gap. fold=0 maps it as far past the gap's end as it is past the start.
+            slot = _offset_change(slot - timedelta(days=1), slot, local_zone)
+        if slot > after:
+            return slot
 
 
 def _next_by_the_minute(expression: str, zone: ZoneInfo, after: datetime) -> datetime:
     since, offset = after, _offset(after, zone)
     while True:
         wall = after.astimezone(UTC).replace(tzinfo=None) + offset
-        found = (_next_wall(expression, wall) - offset).replace(tzinfo=UTC)
-        if _offset(found, zone) == offset:
-            return found
-        # The clocks change in between: look again from the change on, at the new offset.
-        since = _change(since, found, zone)
+        slot = (_next_wall(expression, wall) - offset).replace(tzinfo=UTC)
+        if _offset(slot, zone) == offset:
+            return slot
+        # The clocks change before this slot: continue from the change, with the new offset.
+        since = _offset_change(since, slot, zone)
         after, offset = since - timedelta(seconds=1), _offset(since, zone)
 
 
-def _next_fixed(expression: str, zone: ZoneInfo, after: datetime) -> datetime:
-    wall = after.astimezone(zone).replace(tzinfo=None)
-    while True:
-        wall = _next_wall(expression, wall)
-        # fold=0: the first time round where a time repeats.
-        found = wall.replace(tzinfo=zone).astimezone(UTC)
-        if found.astimezone(zone).replace(tzinfo=None) != wall:
-            # Inside the gap; fold=0 maps it past the gap's end by as much as it lies behind its start.
-            found = _change(found - timedelta(days=1), found, zone)
-        if found > after:
-            return found
+def _next_wall(expression: str, wall: datetime) -> datetime:
+    """Return the next match, ignoring clock changes."""
+    line = croniter(
+        expression,
+        wall,
+        max_years_between_matches=_SEARCH_YEARS,
+        # As in cron(8): the two day fields are OR-ed only when neither begins with `*`.
+        implement_cron_bug=True,
+    )
+    match: datetime = line.get_next(datetime)
+    return match
 
 
 def _offset(moment: datetime, zone: ZoneInfo) -> timedelta:
@@ -154,10 +139,10 @@ def _offset(moment: datetime, zone: ZoneInfo) -> timedelta:
     return offset
 
 
-def _change(before: datetime, behind: datetime, zone: ZoneInfo) -> datetime:
-    """Return the moment between two, to the second, at which the zone's offset changed."""
-    low, high = int(before.timestamp()), int(behind.timestamp())
-    old = _offset(before, zone)
+def _offset_change(start: datetime, end: datetime, zone: ZoneInfo) -> datetime:
+    """Return the second between `start` and `end` at which the zone's offset changed."""
+    low, high = int(start.timestamp()), int(end.timestamp())
+    old = _offset(start, zone)
     while high - low > 1:
         middle = (low + high) // 2
         if _offset(datetime.fromtimestamp(middle, UTC), zone) == old:

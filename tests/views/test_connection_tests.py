@@ -90,8 +90,8 @@ def test_without_an_executor_the_test_says_so(app: Flask, make_host: MakeHost) -
 def test_a_test_that_nobody_ends_times_out(app: Flask, make_host: MakeHost) -> None:
     test = connection_tests.start(make_host(), NOW)
 
-    assert not connection_tests.expire(test, NOW + timedelta(minutes=9))
-    assert connection_tests.expire(test, NOW + timedelta(minutes=10))
+    assert not connection_tests.expire_if_late(test, NOW + timedelta(minutes=9))
+    assert connection_tests.expire_if_late(test, NOW + timedelta(minutes=10))
 
     assert test.status is RunStatus.TIMEOUT
 

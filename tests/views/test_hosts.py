@@ -210,7 +210,7 @@ def test_tags_and_notes_are_kept_in_their_one_form(signed_in: FlaskClient, some:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        ({"tags": "a/b", "notes": "kept"}, "is no tag"),
+        ({"tags": "a/b", "notes": "kept"}, "is not a valid tag"),
         ({"tags": ",".join(f"t{n}" for n in range(21)), "notes": "kept"}, "at most 20 tags"),
         ({"tags": "", "notes": "x" * 4001}, "at most 4000 characters"),
         ({"tags": "", "notes": "\x00"}, "plain text"),

@@ -54,11 +54,11 @@ def test_a_box_that_is_not_ticked_makes_an_inactive_task(signed_in: FlaskClient)
         ("name", "bell \x07", "A name cannot contain control characters."),
         ("task_type", "explode", "Choose one of: scan, db_update."),
         ("database_type", "oracle", "Choose one of: all, nvd,"),
-        ("cron_expression", "99 * * * *", "&#39;99&#39; is not a minute (0-59)."),
+        ("cron_expression", "99 * * * *", "&#39;99&#39; is not a valid minute (0-59)."),
         ("cron_expression", "* * * * * *", "this one has 6."),
         ("cron_expression", "", "this one has 0."),
         ("timezone", "Mars/Olympus", "is not a time zone"),
-        ("description", "x" * 2001, "this one has 2001."),
+        ("description", "x" * 2001, "this text has 2001."),
     ],
 )
 def test_a_bad_field_comes_back_with_a_sentence_beside_it(
@@ -205,7 +205,7 @@ def test_deleting_takes_the_history_along(
     [
         ("0 6 * * 1-5", "UTC", ["At 06:00, Monday through Friday", "Next, in UTC:"]),
         ("0 2 * * *", "Europe/London", ["At 02:00 every day", "Next, in Europe/London:"]),
-        ("99 * * * *", "UTC", ["&#39;99&#39; is not a minute (0-59)."]),
+        ("99 * * * *", "UTC", ["&#39;99&#39; is not a valid minute (0-59)."]),
         ("* * * * * *", "UTC", ["this one has 6."]),
         ("0 0 30 2 *", "UTC", ["never matches a date."]),
         ("0 2 * * *", "Mars", ["&#39;Mars&#39; is not a time zone."]),

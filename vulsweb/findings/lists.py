@@ -1,4 +1,4 @@
-"""Findings of all hosts: filtered, in order, in stretches that cost the same however many there are."""
+"""Findings of all active hosts, filtered and sorted, in pages of constant cost."""
 
 import enum
 from collections.abc import Collection, Sequence
@@ -6,42 +6,42 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, UnaryExpression, exists, func, or_, select, tuple_, union_all
+from sqlalchemy import ColumnElement, Select, exists, func, or_, select, tuple_, union_all
 from sqlalchemy.orm import contains_eager
 
 from vulsweb.extensions import db
 from vulsweb.models import Finding, Host, Result, Run
 from vulsweb.vuls.results import Severity
 
-# Beyond this nobody counts on: "1,000+" costs the same at a thousand findings and at a million.
+# The page then shows "1,000+", which costs the same for a million findings.
 COUNT_LIMIT = 1000
 
 
 class Sort(enum.StrEnum):
-    """What a list of findings can go by."""
+    """How a list of findings can be sorted."""
 
-    SEVERITY = "severity"  # the worst first
-    FIRST_SEEN = "first_seen"  # the newest first
-    HOST = "host"  # by name, each host's worst first
+    SEVERITY = "severity"  # worst first
+    FIRST_SEEN = "first_seen"  # newest first
+    HOST = "host"  # by name, then worst first
 
 
 @dataclass(frozen=True)
 class Filter:
-    """What to show of the findings; None and "" leave nothing out."""
+    """Which findings to list; None, "" and () match everything."""
 
     fixed: bool = False
     severities: Collection[Severity] = ()
     host_id: int | None = None
-    host: str = ""  # its name; `*` stands for anything
+    host: str = ""  # its name; `*` matches any text
     first_seen_from: datetime | None = None
     cve_id: str = ""
     text: str = ""
-    fixed_by: int | None = None  # the run that showed them to be fixed
+    fixed_by: int | None = None  # id of the run that no longer found them
 
 
 @dataclass(frozen=True)
 class Page:
-    """Some findings in their order, and whether there are more on either side."""
+    """One page of findings, and whether there are more before and after it."""
 
     findings: Sequence[Finding]
     earlier: bool
@@ -50,7 +50,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Cve:
-    """One CVE over all hosts in service."""
+    """One CVE on all active hosts."""
 
     cve_id: str
     severity: Severity
@@ -62,44 +62,54 @@ class Cve:
 
 
 class NoSuchFinding(Exception):
-    """There is no finding next to which a stretch could begin."""
+    """The finding that a page should start from does not exist."""
+
+
+# No two findings have the same values in all columns of an order, and all columns go in one direction.
+_ORDERS: dict[Sort, list[Any]] = {
+    Sort.SEVERITY: [Finding.severity_order, Finding.id],
+    Sort.FIRST_SEEN: [Finding.first_seen_at, Finding.id],
+    Sort.HOST: [Host.name, Finding.severity_order, Finding.id],
+}
 
 
 def page(
     wanted: Filter, sort: Sort, *, limit: int, after: int | None = None, before: int | None = None
 ) -> Page:
-    """Return up to `limit` findings that `wanted` leaves in: the first, or those next to a finding's id.
+    """Return up to `limit` matching findings: the first, or those after or before a finding's id.
 
-    Raise NoSuchFinding when there is none of that id.
+    Raise NoSuchFinding if there is no finding with that id.
     """
-    place = after if after is not None else before
-    columns = _columns(sort)
-    newest_first = sort is Sort.FIRST_SEEN
-    chosen = _where(select(Finding).join(Finding.host).options(contains_eager(Finding.host)), wanted)
+    start_id = after if after is not None else before
     backwards = after is None and before is not None
-    if place is not None:
-        chosen = _next_to(chosen, columns, place, upwards=newest_first == backwards)
-    descending = newest_first != backwards
+    descending = (sort is Sort.FIRST_SEEN) != backwards
+    columns = _ORDERS[sort]
     order = [column.desc() if descending else column.asc() for column in columns]
+    chosen = _where(select(Finding).join(Finding.host).options(contains_eager(Finding.host)), wanted)
+    if start_id is not None:
+        chosen = _beyond(chosen, columns, start_id, descending=descending)
     if sort is Sort.SEVERITY and len(wanted.severities) > 1:
-        chosen = _one_by_one(chosen, wanted.severities, order, limit + 1)
+        # Take the first rows of each severity: from critical to low, PostgreSQL would read all of medium.
+        ids = chosen.with_only_columns(Finding.id).order_by(*order).limit(limit + 1)
+        firsts = [ids.where(_within([severity])).subquery() for severity in wanted.severities]
+        chosen = chosen.where(Finding.id.in_(union_all(*(select(first.c.id) for first in firsts))))
     rows = db.session.scalars(chosen.order_by(*order).limit(limit + 1)).all()
     if not backwards:
-        return Page(rows[:limit], earlier=place is not None, later=len(rows) > limit)
+        return Page(rows[:limit], earlier=start_id is not None, later=len(rows) > limit)
     if len(rows) > limit:
         return Page(rows[limit - 1 :: -1], earlier=True, later=True)
-    # A page or less comes before: that is the first page.
+    # At most one page comes before: show the first page, filled up.
     return page(wanted, sort, limit=limit)
 
 
 def count(wanted: Filter) -> int:
-    """Count the findings that `wanted` leaves in, as far as one more than COUNTED."""
+    """Count the matching findings, up to COUNT_LIMIT + 1."""
     some = _where(select(Finding.id).join(Finding.host), wanted).limit(COUNT_LIMIT + 1).subquery()
     return db.session.scalar(select(func.count()).select_from(some)) or 0
 
 
 def get_cve(cve_id: str) -> Cve | None:
-    """Return what is known of one CVE, or None when no host in service ever had it."""
+    """Return a summary of one CVE, or None if no active host ever had it."""
     row = db.session.execute(
         select(
             func.count().filter(Finding.fixed_at.is_(None)),
@@ -124,52 +134,27 @@ def get_cve(cve_id: str) -> Cve | None:
 
 
 def has_results() -> bool:
-    """Say whether a scan has ever left a result that is still kept."""
-    kept: bool = db.session.execute(select(exists().where(Result.id.is_not(None)))).scalar_one()
-    return kept
+    """Say whether any scan result is stored."""
+    return bool(db.session.scalar(select(exists().where(Result.id.is_not(None)))))
 
 
-def _columns(sort: Sort) -> list[ColumnElement[Any]]:
-    """Return what the order goes by; no two findings are alike in all of it, and all go one way."""
-    named: dict[Sort, list[Any]] = {
-        Sort.SEVERITY: [Finding.severity_order, Finding.id],
-        Sort.FIRST_SEEN: [Finding.first_seen_at, Finding.id],
-        Sort.HOST: [Host.name, Finding.severity_order, Finding.id],
-    }
-    return named[sort]
-
-
-def _next_to(
-    chosen: Select[Finding], columns: list[ColumnElement[Any]], finding_id: int, *, upwards: bool
+def _beyond(
+    chosen: Select[Finding], columns: list[ColumnElement[Any]], start_id: int, *, descending: bool
 ) -> Select[Finding]:
-    found = db.session.execute(
-        select(*columns).select_from(Finding).join(Finding.host).where(Finding.id == finding_id)
+    """Limit `chosen` to the findings after the one with `start_id` in the order."""
+    start = db.session.execute(
+        select(*columns).select_from(Finding).join(Finding.host).where(Finding.id == start_id)
     ).first()
-    if found is None:
+    if start is None:
         raise NoSuchFinding
-    here, there = tuple_(*columns), tuple_(*found)
-    # The first column by itself as well: of two tables, PostgreSQL's indexes cannot see the whole.
-    first = columns[0] >= found[0] if upwards else columns[0] <= found[0]
-    return chosen.where(first, here > there if upwards else here < there)
-
-
-def _one_by_one(
-    chosen: Select[Any], severities: Collection[Severity], order: list[UnaryExpression[Any]], limit: int
-) -> Select[Any]:
-    """Narrow to the first of each severity: between critical and low, PostgreSQL would read all of medium."""
-    firsts = [
-        chosen.with_only_columns(Finding.id)
-        .where(_within([severity]))
-        .order_by(*order)
-        .limit(limit)
-        .subquery()
-        for severity in severities
-    ]
-    return chosen.where(Finding.id.in_(union_all(*(select(first.c.id) for first in firsts))))
+    row, start_row = tuple_(*columns), tuple_(*start)
+    # The first column alone as well: no index covers a row of columns from two tables.
+    first = columns[0] <= start[0] if descending else columns[0] >= start[0]
+    return chosen.where(first, row < start_row if descending else row > start_row)
 
 
 def _where(chosen: Select[Any], wanted: Filter) -> Select[Any]:
-    """Narrow findings, joined with their hosts, to those that `wanted` leaves in."""
+    """Limit findings, joined with their hosts, to those that match `wanted`."""
     chosen = chosen.where(
         Finding.fixed_at.is_not(None) if wanted.fixed else Finding.fixed_at.is_(None),
         Host.retired_at.is_(None),
@@ -187,7 +172,7 @@ def _where(chosen: Select[Any], wanted: Filter) -> Select[Any]:
     if wanted.cve_id:
         chosen = chosen.where(Finding.cve_id == wanted.cve_id)
     if wanted.fixed_by is not None:
-        # A run ends at the moment at which it closes what it no longer sees.
+        # A run ends at the same time at which it closes what it no longer finds.
         ended = select(Run.completed_at).where(Run.id == wanted.fixed_by).scalar_subquery()
         scanned = select(Result.host_id).where(Result.run_id == wanted.fixed_by)
         chosen = chosen.where(Finding.fixed_at == ended, Finding.host_id.in_(scanned))
@@ -197,7 +182,7 @@ def _where(chosen: Select[Any], wanted: Filter) -> Select[Any]:
 
 
 def _within(severities: Collection[Severity]) -> ColumnElement[bool]:
-    """Say the severities as ranges of their order, which an index can find."""
+    """Express severities as ranges of `severity_order`, which an index can use."""
     ranges = [
         Finding.severity_order.between(severity.rank * 100 - 10, severity.rank * 100)
         for severity in severities

@@ -1,4 +1,4 @@
-"""Findings: what result documents say, kept over time."""
+"""Findings stored from result documents and updated over time."""
 
 import gzip
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from vulsweb.vuls.results import ParsedFinding, ScanResult, Severity
 
 @dataclass(frozen=True)
 class Change:
-    """How many findings a result opened (new or reopened) and how many it showed to be fixed."""
+    """How many findings a result opened (new or reopened) and closed (fixed)."""
 
     opened: int
     fixed: int
@@ -25,19 +25,19 @@ class Change:
 
 @dataclass(frozen=True)
 class SeenFinding:
-    """A finding as one run saw it."""
+    """A finding as one run reported it."""
 
     host: Host
     finding: ParsedFinding
-    new: bool  # no earlier run had seen it
+    new: bool  # no earlier run reported it
 
 
 def store(
     *, run_id: int, host: Host, document: bytes, result: ScanResult, complete: bool, now: datetime
 ) -> Change:
-    """Keep a result document and bring the host's findings up to date.
+    """Store a result document and update the host's findings.
 
-    Unless the scan was `complete`, what it does not name is not taken for fixed.
+    Findings that it does not contain are closed only if the scan was `complete`.
     """
     db.session.add(
         Result(
@@ -52,36 +52,79 @@ def store(
         )
     )
     opened = _upsert(run_id, host.id, result.findings, now)
-    fixed = _close_others(host.id, [finding.cve_id for finding in result.findings], now) if complete else 0
+    closed: Sequence[int] = []
+    if complete:
+        present = [finding.cve_id for finding in result.findings]
+        closed = db.session.scalars(
+            update(Finding)
+            .where(Finding.host_id == host.id, Finding.fixed_at.is_(None), Finding.cve_id.not_in(present))
+            .values(fixed_at=now)
+            .returning(Finding.id)
+        ).all()
     db.session.flush()
-    return Change(opened=opened, fixed=fixed)
+    return Change(opened=opened, fixed=len(closed))
+
+
+def _upsert(run_id: int, host_id: int, found: Sequence[ParsedFinding], now: datetime) -> int:
+    """Insert or update the host's findings, and return how many were not open before."""
+    if not found:
+        return 0
+    already_open = set(
+        db.session.scalars(
+            select(Finding.cve_id).where(Finding.host_id == host_id, Finding.fixed_at.is_(None))
+        )
+    )
+    rows = [
+        {
+            "host_id": host_id,
+            "cve_id": finding.cve_id,
+            "severity": finding.severity,
+            "score": finding.score,
+            "title": finding.title,
+            "packages": [package.as_dict() for package in finding.packages],
+            "first_seen_at": now,
+            "first_run_id": run_id,
+            "last_seen_at": now,
+            "fixed_at": None,
+        }
+        for finding in found
+    ]
+    statement = insert(Finding)
+    updated = ("severity", "score", "title", "packages", "last_seen_at", "fixed_at")
+    db.session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["host_id", "cve_id"],
+            set_={name: statement.excluded[name] for name in updated},
+        ),
+        rows,
+    )
+    return sum(finding.cve_id not in already_open for finding in found)
 
 
 def of_run(run_id: int) -> list[SeenFinding]:
-    """Return what the run found, worst first, read from the documents that it left.
+    """Return what the run found, worst first, read from its stored documents.
 
-    Later runs close and reopen findings; a run's own page must go on saying what that run saw.
+    Later runs close and reopen findings, so the table does not show what this run found.
     """
     seen: list[SeenFinding] = []
     query = select(Result).where(Result.run_id == run_id).options(undefer(Result.document))
-    for kept in db.session.scalars(query).unique():
-        new = set(
-            db.session.scalars(
-                select(Finding.cve_id).where(Finding.host_id == kept.host_id, Finding.first_run_id == run_id)
-            )
+    for result in db.session.scalars(query).unique():
+        first_seen = select(Finding.cve_id).where(
+            Finding.host_id == result.host_id, Finding.first_run_id == run_id
         )
-        parsed = results.parse(gzip.decompress(kept.document))
-        seen += [SeenFinding(kept.host, finding, finding.cve_id in new) for finding in parsed.findings]
+        new = set(db.session.scalars(first_seen))
+        parsed = results.parse(gzip.decompress(result.document))
+        seen += [SeenFinding(result.host, finding, finding.cve_id in new) for finding in parsed.findings]
     return sorted(seen, key=lambda s: (s.finding.severity.rank, -(s.finding.score or 0), s.finding.cve_id))
 
 
 def results_of_run(run_id: int) -> Sequence[Result]:
-    """Return the figures of the run's results, one a host, without the documents."""
+    """Return the run's results, one per host, without the documents."""
     return db.session.scalars(select(Result).where(Result.run_id == run_id).order_by(Result.host_id)).all()
 
 
 def open_counts() -> dict[Severity, int]:
-    """Return the number of open findings on hosts in service, by severity, every severity named."""
+    """Count the open findings on active hosts, for every severity."""
     rows = db.session.execute(
         select(Finding.severity, func.count())
         .join(Host)
@@ -90,48 +133,3 @@ def open_counts() -> dict[Severity, int]:
     )
     counted = {severity: count for severity, count in rows}  # noqa: C416 - dict() loses the types
     return {severity: counted.get(severity, 0) for severity in Severity}
-
-
-def _upsert(run_id: int, host_id: int, found: Sequence[ParsedFinding], now: datetime) -> int:
-    if not found:
-        return 0
-    already_open = set(
-        db.session.scalars(
-            select(Finding.cve_id).where(Finding.host_id == host_id, Finding.fixed_at.is_(None))
-        )
-    )
-    statement = insert(Finding)
-    kept = ("severity", "score", "title", "packages", "last_seen_at", "fixed_at")
-    db.session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["host_id", "cve_id"],
-            set_={name: statement.excluded[name] for name in kept},
-        ),
-        [_row(run_id, host_id, finding, now) for finding in found],
-    )
-    return sum(finding.cve_id not in already_open for finding in found)
-
-
-def _row(run_id: int, host_id: int, finding: ParsedFinding, now: datetime) -> dict[str, object]:
-    return {
-        "host_id": host_id,
-        "cve_id": finding.cve_id,
-        "severity": finding.severity,
-        "score": finding.score,
-        "title": finding.title,
-        "packages": [package.as_dict() for package in finding.packages],
-        "first_seen_at": now,
-        "first_run_id": run_id,
-        "last_seen_at": now,
-        "fixed_at": None,
-    }
-
-
-def _close_others(host_id: int, present: list[str], now: datetime) -> int:
-    closed = db.session.scalars(
-        update(Finding)
-        .where(Finding.host_id == host_id, Finding.fixed_at.is_(None), Finding.cve_id.not_in(present))
-        .values(fixed_at=now)
-        .returning(Finding.id)
-    )
-    return len(closed.all())

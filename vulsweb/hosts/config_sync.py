@@ -1,11 +1,10 @@
-"""Hosts: kept in step with config.toml."""
+"""Host sync: makes the hosts table match config.toml."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import select, text
 
@@ -16,9 +15,9 @@ from vulsweb.vuls import servers
 from vulsweb.vuls.config_toml import ConfigTomlError
 from vulsweb.vuls.servers import Server
 
-# A statement's worth: 50,000 hosts are 25 statements, not 50,000, and none of them is endless.
+# Hosts per statement: 50,000 hosts take 25 statements of a bounded size.
 BATCH = 2000
-# The first line of the ssh_config that we generate, and how much of one is read at most.
+# The first line of a generated ssh_config, and how many characters of one are read at most.
 GENERATED_MARK = "# Written by Vuls Web"
 LARGEST_SSH_CONFIG = 16 * 1024 * 1024
 
@@ -45,7 +44,7 @@ _UPDATE = """
     )
     RETURNING hosts.name
 """
-_SEEN = """
+_SET_SYNCED_AT = """
     UPDATE hosts SET synced_at = :now
     FROM unnest(CAST(:names AS text[])) AS new(name) WHERE hosts.name = new.name
 """
@@ -53,7 +52,7 @@ _RETIRE = """
     UPDATE hosts SET retired_at = :now
     WHERE retired_at IS NULL AND parent_id IS NULL
         AND NOT EXISTS (SELECT FROM unnest(CAST(:names AS text[])) AS new(name) WHERE new.name = hosts.name)
-        AND entry <> ALL(CAST(:wrong AS text[]))
+        AND entry <> ALL(CAST(:invalid_entries AS text[]))
     RETURNING name
 """
 _RETIRE_CONTAINERS = """
@@ -61,16 +60,16 @@ _RETIRE_CONTAINERS = """
     WHERE hosts.parent_id = parent.id AND hosts.retired_at IS NULL AND parent.retired_at IS NOT NULL
     RETURNING hosts.name
 """
-_MARK = """
-    UPDATE hosts SET problem = wrong.message
-    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS wrong(entry text, message text)
-    WHERE hosts.entry = wrong.entry AND hosts.problem IS DISTINCT FROM wrong.message
+_SET_PROBLEMS = """
+    UPDATE hosts SET problem = invalid.message
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS invalid(entry text, message text)
+    WHERE hosts.entry = invalid.entry AND hosts.problem IS DISTINCT FROM invalid.message
 """
 
 
 @dataclass(frozen=True)
 class SyncOutcome:
-    """The names of the hosts that a sync touched, by what became of them, and what is wrong in the file."""
+    """The names of the hosts that a sync changed or found unchanged, and the errors of the file."""
 
     created: list[str] = field(default_factory=list)
     updated: list[str] = field(default_factory=list)
@@ -80,37 +79,42 @@ class SyncOutcome:
 
     @property
     def summary(self) -> str:
-        """Return the outcome in a line."""
-        named = ("created", "updated", "retired", "unchanged")
-        told = ", ".join(f"{len(getattr(self, name)):,} {name}" for name in named)
+        """Return the outcome in one sentence."""
+        names = ("created", "updated", "retired", "unchanged")
+        counts = ", ".join(f"{len(getattr(self, name)):,} {name}" for name in names)
         entries = "entry" if len(self.errors) == 1 else "entries"
-        wrong = f"; {len(self.errors):,} {entries} cannot be used" if self.errors else ""
-        return f"Hosts: {told}{wrong}."
+        errors = f"; {len(self.errors):,} {entries} cannot be used" if self.errors else ""
+        return f"Hosts: {counts}{errors}."
 
 
 def sync_file(path: Path, now: datetime) -> SyncOutcome:
-    """Do what `sync` does with the config.toml at `path`; one that cannot be read changes nothing either."""
+    """Sync the hosts with the config.toml at `path`; see `sync`."""
     try:
         config = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise ConfigTomlError("There is no config.toml yet.") from error
     except UnicodeDecodeError as error:
-        raise ConfigTomlError(_not_text(error)) from error
+        before = error.object[: error.start]
+        line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
+        raise ConfigTomlError(
+            f"config.toml, line {line}, column {column}: this is not UTF-8 text."
+        ) from error
     except OSError as error:
         raise ConfigTomlError(f"config.toml cannot be read: {error.strerror}.") from error
     return sync(config, now)
 
 
 def sync(config: str, now: datetime) -> SyncOutcome:
-    """Make the hosts table say what `config` (config.toml) says; raise ConfigTomlError and change nothing.
+    """Make the hosts table match `config` (config.toml), or raise ConfigTomlError and change nothing.
 
-    A host that vanished is retired, never deleted: its history stays, and its tasks pause. One that returns
-    is itself again, and so are they. An entry that is wrong leaves its hosts as they were.
+    A host that is gone from the file is retired, not deleted: its history stays and its tasks are paused.
+    When it returns, it becomes active again and its tasks resume. The hosts of an invalid entry stay as
+    they are.
     """
-    reading = servers.read(config, _our_ssh_config)
-    # Two syncs at once would each insert the same new host.
+    reading = servers.read(config, _read_generated_ssh_config)
+    # Two syncs at the same time would insert the same new host.
     db.session.execute(text("SELECT pg_advisory_xact_lock(hashtext('vulsweb.hosts.sync'))"))
-    # In one order everywhere (conclusions lock hosts, too), so that nobody waits in a circle.
+    # Hosts are locked in the order of their ids everywhere, which prevents deadlocks.
     locked = select(Host.name).order_by(Host.id).with_for_update(key_share=True)
     known = set(db.session.scalars(locked))
     names = [server.name for server in reading.servers]
@@ -120,10 +124,12 @@ def sync(config: str, now: datetime) -> SyncOutcome:
     updated: set[str] = set()
     for rows in _batches(server for server in reading.servers if server.name in known):
         updated.update(db.session.scalars(text(_UPDATE), {"rows": rows}))
-    db.session.execute(text(_SEEN), {"now": now, "names": names})
-    wrong = {error.entry: error.message for error in reading.errors}
-    retired = _retire(names, list(wrong), now)
-    _mark(wrong)
+    db.session.execute(text(_SET_SYNCED_AT), {"now": now, "names": names})
+    problems = {error.entry: error.message for error in reading.errors}
+    retired = _retire_absent(names, list(problems), now)
+    if problems:
+        rows = json.dumps([{"entry": entry, "message": message} for entry, message in problems.items()])
+        db.session.execute(text(_SET_PROBLEMS), {"rows": rows})
     pauses.update_pauses(now)
     db.session.expire_all()
     return SyncOutcome(
@@ -131,50 +137,41 @@ def sync(config: str, now: datetime) -> SyncOutcome:
         updated=[name for name in names if name in updated],
         retired=retired,
         unchanged=[name for name in names if name in known and name not in updated],
-        errors=list(wrong.values()),
+        errors=list(problems.values()),
     )
 
 
-def _our_ssh_config(path: str) -> str | None:
-    """Return the ssh_config at `path` if it is one that we generated: others are not for us to understand."""
+def _read_generated_ssh_config(path: str) -> str | None:
+    """Return the ssh_config at `path`, or None if Vuls Web did not generate it."""
     try:
         with Path(path).open(encoding="utf-8") as file:
-            text = file.read(LARGEST_SSH_CONFIG)
+            content = file.read(LARGEST_SSH_CONFIG)
     except (OSError, ValueError):
         return None
-    return text if text.startswith(GENERATED_MARK) else None
-
-
-def _retire(names: Sequence[str], wrong: Sequence[str], now: datetime) -> list[str]:
-    gone = db.session.scalars(text(_RETIRE), {"now": now, "names": names, "wrong": wrong}).all()
-    inside = db.session.scalars(text(_RETIRE_CONTAINERS), {"now": now}).all()
-    return sorted([*gone, *inside])
-
-
-def _mark(wrong: Mapping[str, str]) -> None:
-    if wrong:
-        rows = [{"entry": entry, "message": message} for entry, message in wrong.items()]
-        db.session.execute(text(_MARK), {"rows": json.dumps(rows)})
+    return content if content.startswith(GENERATED_MARK) else None
 
 
 def _batches(chosen: Iterable[Server]) -> Iterator[str]:
-    rows = [_row(server) for server in chosen]
+    """Yield the rows of the servers as JSON, BATCH at a time."""
+    rows = [
+        {
+            "name": server.name,
+            "entry": server.entry,
+            "hostname": server.address,
+            "connection": server.connection.value,
+            "scan_modes": server.scan_modes,
+            "vuls_config": server.section,
+        }
+        for server in chosen
+    ]
     for start in range(0, len(rows), BATCH):
         yield json.dumps(rows[start : start + BATCH])
 
 
-def _row(server: Server) -> dict[str, Any]:
-    return {
-        "name": server.name,
-        "entry": server.entry,
-        "hostname": server.address,
-        "connection": server.connection.value,
-        "scan_modes": server.scan_modes,
-        "vuls_config": server.section,
-    }
-
-
-def _not_text(error: UnicodeDecodeError) -> str:
-    before = error.object[: error.start]
-    line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
-    return f"config.toml, line {line}, column {column}: this is not UTF-8 text."
+def _retire_absent(names: Sequence[str], invalid_entries: Sequence[str], now: datetime) -> list[str]:
+    """Retire the hosts that the file no longer has, with their containers, and return their names."""
+    retired = db.session.scalars(
+        text(_RETIRE), {"now": now, "names": names, "invalid_entries": invalid_entries}
+    ).all()
+    containers = db.session.scalars(text(_RETIRE_CONTAINERS), {"now": now}).all()
+    return sorted([*retired, *containers])

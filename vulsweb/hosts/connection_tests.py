@@ -1,4 +1,4 @@
-"""Connection tests: whether Vuls can scan a host, and what to mend where it cannot."""
+"""Connection tests: whether Vuls can scan a host, and what to fix if not."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -12,24 +12,22 @@ from vulsweb.models import ConnectionTest, Host, RunStatus
 from vulsweb.models.run import ACTIVE
 from vulsweb.vuls.configtest import Explanation, explain
 
-# Vuls itself gives up on a host after five minutes.
+# Longer than the five minutes after which Vuls itself gives up on a host.
 TIME_LIMIT = timedelta(minutes=10)
 LOG_LENGTH = 100_000
-TIMED_OUT = (
-    "The test took longer than ten minutes. Check that worker and executor are running, then test again."
-)
-NO_OUTPUT = "The test left nothing to read; its log says more."
+TIMED_OUT = "Timed out after 10 minutes. Check that worker and executor are running, then test again."
+NO_OUTPUT = "The test gave no results; see its log."
 
 
 def start(host: Host, now: datetime) -> ConnectionTest:
-    """Return the host's test that is going on, or a new one that waits to be asked for."""
-    # Serialises two clicks, of which the second finds the test of the first.
+    """Return the host's test in progress, or a new queued one."""
+    # Serializes two clicks, so that the second finds the test of the first.
     db.session.execute(select(Host.id).where(Host.id == host.id).with_for_update())
-    going = db.session.scalars(
+    in_progress = db.session.scalars(
         select(ConnectionTest).where(ConnectionTest.host_id == host.id, ConnectionTest.status.in_(ACTIVE))
     ).first()
-    if going is not None:
-        return going
+    if in_progress is not None:
+        return in_progress
     job_id = executor_client.new_job_id()
     test = ConnectionTest(host=host, status=RunStatus.QUEUED, created_at=now, job_id=job_id, tests=[])
     db.session.add(test)
@@ -47,8 +45,8 @@ def latest(host_id: int) -> ConnectionTest | None:
     ).first()
 
 
-def active() -> Sequence[ConnectionTest]:
-    """Return the tests that are not over, locked for this worker alone."""
+def claim_active() -> Sequence[ConnectionTest]:
+    """Lock and return the unfinished tests, except those that another worker has locked."""
     return db.session.scalars(
         select(ConnectionTest)
         .where(ConnectionTest.status.in_(ACTIVE))
@@ -58,17 +56,17 @@ def active() -> Sequence[ConnectionTest]:
 
 
 def mark_running(test: ConnectionTest) -> None:
-    """Note that the executor has the test's job."""
+    """Record that the executor accepted the test's job."""
     test.status = RunStatus.RUNNING
 
 
 def fail(test: ConnectionTest, reason: str, now: datetime) -> None:
-    """Bring a test to an end that could not be made."""
+    """End a test that could not be run."""
     test.status, test.reason, test.completed_at = RunStatus.FAILED, reason, now
 
 
-def expire(test: ConnectionTest, now: datetime) -> bool:
-    """End a test that has taken too long, and say whether that was so."""
+def expire_if_late(test: ConnectionTest, now: datetime) -> bool:
+    """End a test that is past its time limit, and return whether it was."""
     if now - test.created_at < TIME_LIMIT:
         return False
     test.status, test.reason, test.completed_at = RunStatus.TIMEOUT, TIMED_OUT, now
@@ -76,18 +74,18 @@ def expire(test: ConnectionTest, now: datetime) -> bool:
 
 
 def conclude(test: ConnectionTest, job: Job, log: str, now: datetime) -> None:
-    """Keep what an ended job says; the test is a success when every server can be scanned."""
+    """Store an ended job's results; the test succeeds if every server can be scanned."""
     test.tests, test.log, test.completed_at = job.tests, log[-LOG_LENGTH:], now
-    fine = bool(job.tests) and all(each["outcome"] == "ok" for each in job.tests)
-    test.status = RunStatus.SUCCESS if fine else RunStatus.FAILED
+    passed = bool(job.tests) and all(server["outcome"] == "ok" for server in job.tests)
+    test.status = RunStatus.SUCCESS if passed else RunStatus.FAILED
     test.reason = None if job.tests else job.error or NO_OUTPUT
 
 
 def explanations(test: ConnectionTest) -> list[Explanation]:
-    """Return what the test found of each server, in words."""
-    return [explain(each) for each in test.tests]
+    """Return the test's result for each server, in words."""
+    return [explain(server) for server in test.tests]
 
 
 def prune(before: datetime) -> None:
-    """Forget tests that ended before a moment."""
+    """Delete the tests that ended before a given time."""
     db.session.execute(delete(ConnectionTest).where(ConnectionTest.completed_at < before))

@@ -1,4 +1,4 @@
-"""Containers found by a scan, kept as hosts of their own."""
+"""Containers that scans find, stored as hosts."""
 
 import re
 from collections.abc import Collection
@@ -9,21 +9,21 @@ from vulsweb.hosts import pauses
 from vulsweb.models import Host
 
 NAME_LENGTH = 253
-# What one host's scan can add to the hosts: the names of containers come from the scanned host.
+# A limit per host, since the scanned host chooses the names of its containers.
 MOST_CONTAINERS = 200
 _CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
 
 
 class Containers:
-    """The containers on the hosts of a scan; hosts themselves, with packages and findings of their own."""
+    """The containers on the hosts of one scan; each is a host with its own packages and findings."""
 
     def __init__(self, known: dict[str, Host], now: datetime) -> None:
         self._known = known
         self._now = now
         self._changed = False
 
-    def host(self, document: str) -> Host | None:
-        """Return the host for a document named container@host, a new one; None for any other name."""
+    def add_host(self, document: str) -> Host | None:
+        """Add a host for a document named container@host; return None for any other name."""
         name, _, parent_name = document.partition("@")
         parent = self._known.get(parent_name)
         if parent is None or parent.parent_id is not None or not _CONTAINER.fullmatch(name):
@@ -31,7 +31,7 @@ class Containers:
         siblings = sum(host.parent_id == parent.id for host in self._known.values())
         if siblings >= MOST_CONTAINERS or len(document) > NAME_LENGTH:
             return None
-        made = Host(
+        container = Host(
             name=document,
             entry=parent.entry,
             parent_id=parent.id,
@@ -42,15 +42,15 @@ class Containers:
             created_at=self._now,
             synced_at=self._now,
         )
-        db.session.add(made)
+        db.session.add(container)
         db.session.flush()
-        self._known[document] = made
-        return made
+        self._known[document] = container
+        return container
 
     def retire_absent(self, *, reported: Collection[str], scanned: Collection[str]) -> None:
-        """Retire containers that a scan of their host no longer reports; restore those that it does.
+        """Retire containers that a scan of their host no longer reports, and restore those that it does.
 
-        `reported` and `scanned` are names of hosts: with any result, and with one that did not fail.
+        `reported` names the hosts with any result, `scanned` those whose scan did not fail.
         """
         names = {host.id: host.name for host in self._known.values()}
         for host in self._known.values():

@@ -1,4 +1,4 @@
-"""The hosts as people look for them and describe them: lists, tags, notes, and what is known of each."""
+"""The list of hosts: filters, counts, details, and the tags and notes that users edit."""
 
 import enum
 from collections.abc import Collection, Mapping, Sequence
@@ -11,6 +11,7 @@ from sqlalchemy.orm import joinedload
 from vulsweb.extensions import db
 from vulsweb.hosts import tags as host_tags
 from vulsweb.models import Finding, Host, Result, Run, RunHost, ScheduledTask
+from vulsweb.models.text import plain_text
 from vulsweb.vuls.connections import HostConnection
 from vulsweb.vuls.results import Severity
 
@@ -19,7 +20,7 @@ MOST_TAGS = 20
 
 
 class InvalidHost(Exception):
-    """A host cannot be described as asked; `errors` has a sentence for each field that is wrong."""
+    """The details of a host are invalid; `errors` has a sentence for each invalid field."""
 
     def __init__(self, errors: Mapping[str, str]) -> None:
         super().__init__(" ".join(errors.values()))
@@ -27,16 +28,16 @@ class InvalidHost(Exception):
 
 
 class Show(enum.StrEnum):
-    """Which hosts people ask for together."""
+    """The groups of hosts that the list offers."""
 
-    ALL = "all"  # in service
+    ALL = "all"  # every active host
     NEVER_SCANNED = "never_scanned"
     CRITICAL = "critical"  # with an open critical finding
     RETIRED = "retired"
 
     @property
     def label(self) -> str:
-        """Return the words that people read."""
+        """Return the group's name on pages."""
         return {
             "all": "All",
             "never_scanned": "Never scanned",
@@ -46,45 +47,81 @@ class Show(enum.StrEnum):
 
 
 class Sort(enum.StrEnum):
-    """What the list of hosts can go by."""
+    """How the list of hosts can be sorted."""
 
     NAME = "name"
     LAST_SCAN = "last_scan"
-    CRITICAL = "critical"  # how many open critical findings
+    CRITICAL = "critical"  # by the number of open critical findings
 
 
 @dataclass(frozen=True)
 class Filter:
-    """What to show of the hosts; None and "" leave nothing out."""
+    """Which hosts to list; None and "" match everything."""
 
-    show: Show | None = Show.ALL  # None: retired ones as well
+    show: Show | None = Show.ALL  # None: also retired hosts
     text: str = ""
     tag: str = ""
     connection: HostConnection | None = None
-    family: str = ""  # as the latest result has it
+    family: str = ""  # as in the host's latest result
+
+
+_ACTIVE = Host.retired_at.is_(None)
+# If the latest scan failed, it has no result; only then search the history.
+_RESULTS = select(Result.family).where(Result.host_id == Host.id)
+_FAMILY = func.coalesce(
+    _RESULTS.where(Result.run_id == Host.last_run_id).scalar_subquery(),
+    _RESULTS.order_by(Result.scanned_at.desc()).limit(1).scalar_subquery(),
+)
+_OPEN_CRITICAL = Finding.fixed_at.is_(None) & (Finding.severity == Severity.CRITICAL)
+_GROUPS: dict[Show, ColumnElement[bool]] = {
+    Show.ALL: _ACTIVE,
+    Show.NEVER_SCANNED: _ACTIVE & Host.last_scan_at.is_(None),
+    Show.CRITICAL: _ACTIVE & exists().where(Finding.host_id == Host.id, _OPEN_CRITICAL),
+    Show.RETIRED: ~_ACTIVE,
+}
 
 
 def query(wanted: Filter, sort: Sort = Sort.NAME, *, descending: bool = False) -> Select[Host]:
-    """Return the hosts that `wanted` leaves in; one that was never scanned stands at the end."""
-    return _ordered(_where(select(Host), wanted), sort, descending=descending)
+    """Return the matching hosts; by last scan, hosts that were never scanned come last."""
+    chosen = select(Host)
+    if wanted.show is not None:
+        chosen = chosen.where(_GROUPS[wanted.show])
+    if wanted.tag:
+        chosen = chosen.where(Host.tags.contains([wanted.tag]))
+    if wanted.connection is not None:
+        chosen = chosen.where(Host.connection == wanted.connection)
+    if wanted.family:
+        chosen = chosen.where(_FAMILY == wanted.family)  # noqa: SIM300 - a column
+    if wanted.text:
+        columns = (Host.name, Host.hostname, Host.notes)
+        chosen = chosen.where(or_(*(column.icontains(wanted.text, autoescape=True) for column in columns)))
+    if sort is Sort.CRITICAL:
+        # Counted once for all hosts: a subquery for each of 50,000 hosts would take seconds.
+        counted = select(Finding.host_id, func.count().label("count")).where(_OPEN_CRITICAL)
+        critical = counted.group_by(Finding.host_id).subquery()
+        chosen = chosen.outerjoin(critical, critical.c.host_id == Host.id)
+        key: ColumnElement[Any] = func.coalesce(critical.c.count, 0)
+    else:
+        key = func.lower(Host.name) if sort is Sort.NAME else Host.last_scan_at.expression
+    first = (key.desc() if descending else key.asc()).nulls_last()
+    return chosen.order_by(first, Host.id.desc() if descending else Host.id.asc())
 
 
 def statistics() -> dict[Show, int]:
-    """Return how many hosts there are of each sort."""
-    row = db.session.execute(
-        select(*(func.count().filter(_shown(show)) for show in Show if show is not Show.CRITICAL))
-    ).one()
-    serious = select(func.count(Finding.host_id.distinct())).join(Host).where(_OPEN_CRITICAL, _IN_SERVICE)
-    counts = iter(row)
-    return {
-        show: (db.session.scalar(serious) or 0) if show is Show.CRITICAL else next(counts) for show in Show
-    }
+    """Count the hosts of each group."""
+    # Critical separately: counting from the findings avoids a subquery for each host.
+    others = [show for show in Show if show is not Show.CRITICAL]
+    row = db.session.execute(select(*(func.count().filter(_GROUPS[show]) for show in others))).one()
+    counts = dict(zip(others, row, strict=True))
+    critical = select(func.count(Finding.host_id.distinct())).join(Host).where(_OPEN_CRITICAL, _ACTIVE)
+    counts[Show.CRITICAL] = db.session.scalar(critical) or 0
+    return {show: counts[show] for show in Show}
 
 
 def families() -> dict[str, int]:
-    """Return how many hosts in service there are of each family, the most first."""
+    """Count the active hosts by family, the most frequent first."""
     family = _FAMILY.label("family")
-    counted = select(family).where(_IN_SERVICE).subquery()
+    counted = select(family).where(_ACTIVE).subquery()
     rows = db.session.execute(
         select(counted.c.family, func.count())
         .where(counted.c.family.is_not(None))
@@ -95,7 +132,7 @@ def families() -> dict[str, int]:
 
 
 def open_counts(host_ids: Collection[int]) -> dict[int, dict[Severity, int]]:
-    """Return the open findings of each of the hosts by severity, worst first; those without are empty."""
+    """Count the open findings of each host by severity, worst first, without zeros."""
     rows = db.session.execute(
         select(Finding.host_id, Finding.severity, func.count())
         .where(Finding.host_id.in_(host_ids), Finding.fixed_at.is_(None))
@@ -103,21 +140,21 @@ def open_counts(host_ids: Collection[int]) -> dict[int, dict[Severity, int]]:
     )
     counted = {(host_id, severity): count for host_id, severity, count in rows}
     return {
-        host_id: {each: counted[host_id, each] for each in Severity if (host_id, each) in counted}
+        host_id: {level: counted[host_id, level] for level in Severity if (host_id, level) in counted}
         for host_id in host_ids
     }
 
 
 def task_counts(hosts: Sequence[Host]) -> dict[int, int]:
-    """Return how many tasks scan each of the hosts, for itself or by a tag."""
+    """Count the tasks that scan each host, directly or by a tag."""
     tags = {tag for host in hosts for tag in host.tags}
     single = select(ScheduledTask.host_id, func.count()).where(
         ScheduledTask.host_id.in_([host.id for host in hosts])
     )
     shared = select(ScheduledTask.host_tag, func.count()).where(ScheduledTask.host_tag.in_(tags))
-    own = {key: count for key, count in db.session.execute(single.group_by(ScheduledTask.host_id))}  # noqa: C416
+    direct = {key: count for key, count in db.session.execute(single.group_by(ScheduledTask.host_id))}  # noqa: C416
     by_tag = {key: count for key, count in db.session.execute(shared.group_by(ScheduledTask.host_tag))}  # noqa: C416
-    return {host.id: own.get(host.id, 0) + sum(by_tag.get(tag, 0) for tag in host.tags) for host in hosts}
+    return {host.id: direct.get(host.id, 0) + sum(by_tag.get(tag, 0) for tag in host.tags) for host in hosts}
 
 
 def get(host_id: int) -> Host | None:
@@ -126,8 +163,8 @@ def get(host_id: int) -> Host | None:
 
 
 def findings(host_id: int, severity: Severity | None) -> Select[Finding]:
-    """Return the host's open findings, the worst first; of one severity if it is named."""
-    rank = case({each.value: each.rank for each in Severity}, value=Finding.severity)
+    """Return the host's open findings, worst first, of one or of every severity."""
+    rank = case({level.value: level.rank for level in Severity}, value=Finding.severity)
     chosen = select(Finding).where(Finding.host_id == host_id, Finding.fixed_at.is_(None))
     if severity is not None:
         chosen = chosen.where(Finding.severity == severity)
@@ -135,7 +172,7 @@ def findings(host_id: int, severity: Severity | None) -> Select[Finding]:
 
 
 def latest_runs(host_id: int, limit: int) -> Sequence[RunHost]:
-    """Return what the host's latest runs came to on it, the newest first."""
+    """Return the results of the host's latest runs, newest first."""
     chosen = select(RunHost).where(RunHost.host_id == host_id).order_by(RunHost.run_id.desc()).limit(limit)
     run = joinedload(RunHost.run)
     loaded = (run.joinedload(Run.task).joinedload(ScheduledTask.host), run.joinedload(Run.requested_by))
@@ -143,129 +180,68 @@ def latest_runs(host_id: int, limit: int) -> Sequence[RunHost]:
 
 
 def count_sharing_entry(host: Host) -> int:
-    """Return how many other hosts in service are scanned whenever this one is."""
+    """Count the other active hosts that are always scanned together with this one."""
     together = (Host.entry == host.entry) & (Host.id != host.id)
-    others = select(func.count()).where(together, Host.retired_at.is_(None), Host.parent_id.is_(None))
+    others = select(func.count()).where(together, _ACTIVE, Host.parent_id.is_(None))
     return db.session.scalar(others.select_from(Host)) or 0
 
 
 def update_details(host: Host, values: Mapping[str, Any]) -> None:
-    """Give the host tags and notes, whichever there are; raise InvalidHost, having changed nothing."""
+    """Set the host's tags and notes, if given; raise InvalidHost and change nothing."""
     errors: dict[str, str] = {}
-    tags = _tags(values["tags"], errors) if "tags" in values else host.tags
-    notes = _notes(values["notes"], errors) if "notes" in values else host.notes
+    tags, notes = host.tags, host.notes
+    if "tags" in values:
+        try:
+            tags = list(dict.fromkeys(host_tags.normalize(tag) for tag in values["tags"]))
+        except ValueError as error:
+            errors["tags"] = str(error)
+        if len(tags) > MOST_TAGS:
+            errors["tags"] = f"A host can have at most {MOST_TAGS} tags; these are {len(tags)}."
+    if "notes" in values:
+        try:
+            notes = plain_text(values["notes"], NOTES_LENGTH)
+        except ValueError as error:
+            errors["notes"] = str(error)
     if errors:
         raise InvalidHost(errors)
     host.tags, host.notes = tags, notes
     db.session.flush()
 
 
-def tag_many(host_ids: Collection[int], word: str, *, on: bool) -> int:
-    """Give the hosts a tag or take it from them; return how many changed, or raise InvalidHost."""
+def tag_many(host_ids: Collection[int], new_tag: str, *, on: bool) -> int:
+    """Add a tag to the hosts or remove it, and return how many changed; raise InvalidHost."""
     try:
-        tag = host_tags.normalize(word)
+        tag = host_tags.normalize(new_tag)
     except ValueError as error:
         raise InvalidHost({"tag": str(error)}) from error
-    has = Host.tags.contains([tag])
-    room = func.cardinality(Host.tags) < MOST_TAGS
-    changed = func.array_append(Host.tags, tag) if on else func.array_remove(Host.tags, tag)
-    # In one order everywhere, so that nobody waits in a circle.
+    has_tag = Host.tags.contains([tag])
+    has_room = func.cardinality(Host.tags) < MOST_TAGS
+    new_tags = func.array_append(Host.tags, tag) if on else func.array_remove(Host.tags, tag)
+    # Hosts are locked in the order of their ids everywhere, which prevents deadlocks.
     locked = select(Host.id).where(Host.id.in_(host_ids)).order_by(Host.id).with_for_update(key_share=True)
     found = db.session.scalars(locked).all()
-    touched = db.session.scalars(
+    changed_ids = db.session.scalars(
         update(Host)
-        .where(Host.id.in_(found), ~has & room if on else has)
-        .values(tags=changed)
+        .where(Host.id.in_(found), ~has_tag & has_room if on else has_tag)
+        .values(tags=new_tags)
         .returning(Host.id)
         .execution_options(synchronize_session=False)
     ).all()
     db.session.expire_all()
-    return len(touched)
-
-
-_IN_SERVICE = Host.retired_at.is_(None)
-# The latest scan may have failed and left no result; only then is the history looked through.
-_RESULTS = select(Result.family).where(Result.host_id == Host.id)
-_FAMILY = func.coalesce(
-    _RESULTS.where(Result.run_id == Host.last_run_id).scalar_subquery(),
-    _RESULTS.order_by(Result.scanned_at.desc()).limit(1).scalar_subquery(),
-)
-_OPEN_CRITICAL = Finding.fixed_at.is_(None) & (Finding.severity == Severity.CRITICAL)
-
-
-def _shown(show: Show) -> ColumnElement[bool]:
-    return {
-        Show.ALL: _IN_SERVICE,
-        Show.NEVER_SCANNED: _IN_SERVICE & Host.last_scan_at.is_(None),
-        Show.CRITICAL: _IN_SERVICE & exists().where(Finding.host_id == Host.id, _OPEN_CRITICAL),
-        Show.RETIRED: ~_IN_SERVICE,
-    }[show]
-
-
-def _where(chosen: Select[Host], wanted: Filter) -> Select[Host]:
-    if wanted.show is not None:
-        chosen = chosen.where(_shown(wanted.show))
-    if wanted.tag:
-        chosen = chosen.where(Host.tags.contains([wanted.tag]))
-    if wanted.connection is not None:
-        chosen = chosen.where(Host.connection == wanted.connection)
-    if wanted.family:
-        chosen = chosen.where(_FAMILY == wanted.family)  # noqa: SIM300 - a column
-    if wanted.text:
-        columns = (Host.name, Host.hostname, Host.notes)
-        chosen = chosen.where(or_(*(column.icontains(wanted.text, autoescape=True) for column in columns)))
-    return chosen
-
-
-def _ordered(chosen: Select[Host], sort: Sort, *, descending: bool) -> Select[Host]:
-    if sort is Sort.CRITICAL:
-        # Counted once for all: a look at each of 50,000 hosts' findings would take seconds.
-        counted = select(Finding.host_id, func.count().label("count")).where(_OPEN_CRITICAL)
-        serious = counted.group_by(Finding.host_id).subquery()
-        chosen = chosen.outerjoin(serious, serious.c.host_id == Host.id)
-        column: ColumnElement[Any] = func.coalesce(serious.c.count, 0)
-    else:
-        column = func.lower(Host.name) if sort is Sort.NAME else Host.last_scan_at.expression
-    first = (column.desc() if descending else column.asc()).nulls_last()
-    return chosen.order_by(first, Host.id.desc() if descending else Host.id.asc())
-
-
-def _tags(words: object, errors: dict[str, str]) -> list[str]:
-    found: list[str] = []
-    for word in words if isinstance(words, list) else []:
-        try:
-            found.append(host_tags.normalize(str(word)))
-        except ValueError as error:
-            errors["tags"] = str(error)
-    found = list(dict.fromkeys(found))
-    if not isinstance(words, list):
-        errors["tags"] = "Write a list of words."
-    elif len(found) > MOST_TAGS:
-        errors["tags"] = f"A host has at most {MOST_TAGS} tags; these are {len(found)}."
-    return found
-
-
-def _notes(text: object, errors: dict[str, str]) -> str:
-    # Neither NUL nor half a surrogate pair, which JSON can carry, can be stored.
-    if not isinstance(text, str) or any(c == "\x00" or "\ud800" <= c <= "\udfff" for c in text):
-        errors["notes"] = "Write the notes as plain text."
-        return ""
-    if len(text) > NOTES_LENGTH:
-        errors["notes"] = f"Notes have at most {NOTES_LENGTH} characters; these have {len(text)}."
-    return text.strip()
+    return len(changed_ids)
 
 
 def scannable() -> Sequence[Host]:
-    """Return the hosts that a task may scan, by name."""
-    return db.session.scalars(select(Host).where(Host.retired_at.is_(None)).order_by(Host.name)).all()
+    """Return the active hosts, which tasks can scan, by name."""
+    return db.session.scalars(select(Host).where(_ACTIVE).order_by(Host.name)).all()
 
 
 def count_active() -> int:
-    """Return how many hosts a task may scan."""
-    return db.session.scalar(select(func.count()).select_from(Host).where(Host.retired_at.is_(None))) or 0
+    """Count the active hosts."""
+    return db.session.scalar(select(func.count()).select_from(Host).where(_ACTIVE)) or 0
 
 
 def names_containing(text: str, limit: int) -> Sequence[str]:
-    """Return the names of up to `limit` hosts in service that have `text` in their name."""
-    chosen = select(Host.name).where(Host.retired_at.is_(None), Host.name.icontains(text, autoescape=True))
+    """Return up to `limit` names of active hosts that contain `text`."""
+    chosen = select(Host.name).where(_ACTIVE, Host.name.icontains(text, autoescape=True))
     return db.session.scalars(chosen.order_by(func.lower(Host.name)).limit(limit)).all()

@@ -1,4 +1,4 @@
-"""Tasks whose host is out of service wait until it is back, and say so."""
+"""Pauses of tasks whose host is retired."""
 
 from datetime import datetime
 
@@ -9,16 +9,16 @@ from vulsweb import cron
 from vulsweb.extensions import db
 from vulsweb.models import Host, ScheduledTask
 
-WHY = " is no longer in config.toml. The task goes on by itself when the host is back."
-WHY_CONTAINER = " was not among the running containers. The task goes on by itself when the container is."
+HOST_REASON = " is no longer in config.toml. The task resumes when the host is back."
+CONTAINER_REASON = " was not among the running containers. The task resumes when the container is back."
 
 
 def update_pauses(now: datetime) -> None:
-    """Pause the tasks of retired hosts, and let exactly those that were paused so go on when it is back.
+    """Pause the tasks of retired hosts, and resume paused tasks whose host is active again.
 
-    What a person has deactivated stays so: a pause leaves `active` alone.
+    `active` does not change, so a task that a user deactivated stays inactive.
     """
-    why = case((Host.parent_id.is_(None), WHY), else_=WHY_CONTAINER)
+    reason = case((Host.parent_id.is_(None), HOST_REASON), else_=CONTAINER_REASON)
     db.session.flush()
     db.session.execute(
         update(ScheduledTask)
@@ -27,15 +27,11 @@ def update_pauses(now: datetime) -> None:
             Host.retired_at.is_not(None),
             ScheduledTask.paused_at.is_(None),
         )
-        .values(paused_at=now, paused_reason=Host.name + why, next_run_at=None)
+        .values(paused_at=now, paused_reason=Host.name + reason, next_run_at=None)
         .execution_options(synchronize_session=False)
     )
     db.session.expire_all()
-    _resume(now)
-
-
-def _resume(now: datetime) -> None:
-    waiting = (
+    resumable = (
         select(ScheduledTask)
         .join(ScheduledTask.host)
         .where(ScheduledTask.paused_at.is_not(None), Host.retired_at.is_(None))
@@ -43,7 +39,7 @@ def _resume(now: datetime) -> None:
         .order_by(ScheduledTask.id)
         .with_for_update(of=ScheduledTask)
     )
-    for task in db.session.scalars(waiting):
+    for task in db.session.scalars(resumable):
         task.paused_at = task.paused_reason = None
         if task.active:
             task.next_run_at = cron.next_slot(task.cron_expression, task.timezone, now)

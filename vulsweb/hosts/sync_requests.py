@@ -1,4 +1,4 @@
-"""Synchronizations of the hosts with config.toml: asked for in one place, done in another, and remembered."""
+"""Requests for a host sync, which a worker performs, and their outcomes."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,7 +12,7 @@ from vulsweb.hosts import config_sync
 from vulsweb.models import HostSync, Trigger, User
 from vulsweb.vuls.config_toml import ConfigTomlError
 
-# A message that is not taken up within the first was lost with Redis; after the second nobody waits any more.
+# After the first, the message counts as lost and is sent again; after the second, the sync is given up.
 LOST_AFTER = timedelta(minutes=1)
 ABANDONED_AFTER = timedelta(minutes=10)
 
@@ -20,7 +20,7 @@ ABANDONED_AFTER = timedelta(minutes=10)
 def request(
     trigger: Trigger, *, now: datetime, requested_by: User | None, version_number: int | None = None
 ) -> HostSync:
-    """Note that the hosts shall be synchronized; after the commit, hand its id to `worker.sync_hosts`."""
+    """Store a request for a host sync; after the commit, pass its id to `messages.send_sync`."""
     sync = HostSync(
         trigger=trigger, requested_at=now, requested_by=requested_by, version_number=version_number
     )
@@ -30,13 +30,13 @@ def request(
 
 
 def claim(sync_id: int) -> HostSync | None:
-    """Take a sync that is not done yet; None when another worker has it or has done it."""
-    waiting = select(HostSync).where(HostSync.id == sync_id, HostSync.finished_at.is_(None))
-    return db.session.scalars(waiting.with_for_update(skip_locked=True)).first()
+    """Lock and return a pending sync, or None if another worker has taken it."""
+    pending = select(HostSync).where(HostSync.id == sync_id, HostSync.finished_at.is_(None))
+    return db.session.scalars(pending.with_for_update(skip_locked=True)).first()
 
 
 def perform(sync: HostSync, config: Path, now: datetime) -> None:
-    """Synchronize the hosts with the file as it is now, and note what it came to."""
+    """Sync the hosts with the current config.toml, and store the outcome or error."""
     try:
         outcome = config_sync.sync_file(config, now)
     except ConfigTomlError as error:
@@ -47,16 +47,16 @@ def perform(sync: HostSync, config: Path, now: datetime) -> None:
 
 
 def latest() -> HostSync | None:
-    """Return the sync that was asked for last."""
+    """Return the latest request, or None."""
     return db.session.scalars(select(HostSync).order_by(HostSync.id.desc()).limit(1)).first()
 
 
 def abandoned(sync: HostSync, now: datetime) -> bool:
-    """Say whether nobody will do this sync any more."""
+    """Return whether the sync is unfinished and too old for a worker to take."""
     return sync.finished_at is None and sync.requested_at < now - ABANDONED_AFTER
 
 
 def unclaimed(now: datetime) -> Sequence[int]:
-    """Return the ids of the syncs whose message nobody took."""
+    """Return the ids of pending syncs whose message was lost."""
     between = HostSync.requested_at.between(now - ABANDONED_AFTER, now - LOST_AFTER)
     return db.session.scalars(select(HostSync.id).where(HostSync.finished_at.is_(None), between)).all()

@@ -1,4 +1,4 @@
-"""Host tags: their one form, and the hosts that have them."""
+"""Host tags: how they are written, and which hosts have them."""
 
 import unicodedata
 from collections.abc import Collection
@@ -13,16 +13,16 @@ TAG_LENGTH = 32
 
 
 def has_tag(tag: str) -> ColumnElement[bool]:
-    """Return the condition that a host is in service and has the tag."""
+    """Return the condition that a host is active and has the tag."""
     return Host.retired_at.is_(None) & Host.tags.contains([tag])
 
 
 def host_counts(tags: Collection[str] | None = None) -> dict[str, int]:
-    """Return how many hosts in service have each tag, by tag; all tags unless some are named."""
-    each = select(func.unnest(Host.tags).label("tag")).where(Host.retired_at.is_(None))
+    """Count the active hosts by tag, for all tags or for the given ones."""
+    unnested = select(func.unnest(Host.tags).label("tag")).where(Host.retired_at.is_(None))
     if tags is not None:
-        each = each.where(Host.tags.overlap(list(tags)))
-    found = each.subquery()
+        unnested = unnested.where(Host.tags.overlap(list(tags)))
+    found = unnested.subquery()
     counted = select(found.c.tag, func.count()).group_by(found.c.tag).order_by(found.c.tag)
     if tags is not None:
         counted = counted.where(found.c.tag == any_(literal(list(tags), ARRAY(String))))
@@ -30,12 +30,14 @@ def host_counts(tags: Collection[str] | None = None) -> dict[str, int]:
 
 
 def normalize(text: str) -> str:
-    """Return a tag in its one form, small letters and hyphens; raise ValueError with a sentence."""
+    """Return a tag in lower case with hyphens for spaces; raise ValueError with a sentence."""
     word = "-".join(unicodedata.normalize("NFKC", text).casefold().split())
     if not word:
         raise ValueError("A tag cannot be empty.")
     if len(word) > TAG_LENGTH:
         raise ValueError(f"A tag has at most {TAG_LENGTH} characters; {word[:TAG_LENGTH]!r}... is longer.")
     if not word[0].isalnum() or not all(c.isalnum() or c in "-_.:" for c in word):
-        raise ValueError(f"{word!r} is no tag: letters, digits and - _ . : with a letter or digit in front.")
+        raise ValueError(
+            f"{word!r} is not a valid tag. Use letters, digits and - _ . : and begin with a letter or digit."
+        )
     return word

@@ -59,7 +59,7 @@ def store_documents(
     known = _lock_hosts(job)
     found = Containers(known, now)
     lines = [
-        _store_document(job.run_id, told, name, known.get(name) or found.host(name), text, now)
+        _store_document(job.run_id, told, name, known.get(name) or found.add_host(name), text, now)
         for name, text in documents
     ]
     found.retire_absent(

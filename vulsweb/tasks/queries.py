@@ -1,4 +1,4 @@
-"""Tasks as people look for them: filtered, sorted and counted."""
+"""The list of tasks: filtered, sorted and counted."""
 
 import enum
 from collections.abc import Collection, Sequence
@@ -15,7 +15,7 @@ from vulsweb.models.run import ACTIVE
 
 @dataclass(frozen=True)
 class Statistics:
-    """The four counts of the scheduler."""
+    """The four counts on the Scheduler page."""
 
     total: int
     active: int
@@ -24,33 +24,33 @@ class Statistics:
 
 
 class LastResult(enum.StrEnum):
-    """What a task's last run came to, as people ask for it."""
+    """The last result of a task, as a filter of the list."""
 
     SUCCESS = "success"
     PARTIAL = "partial"
-    FAILED = "failed"  # timed out among them
+    FAILED = "failed"  # or timed out
     CANCELLED = "cancelled"
-    RUNNING = "running"  # not over yet
+    RUNNING = "running"  # or queued
     NEVER = "never"
 
     @property
     def label(self) -> str:
-        """Return the words that people read."""
+        """Return the result's name on pages."""
         return "Never run" if self is LastResult.NEVER else self.value.capitalize()
 
     @property
     def statuses(self) -> tuple[RunStatus, ...]:
-        """Return the states of a run that count as this."""
-        several = {
+        """Return the run statuses that count as this result."""
+        others = {
             LastResult.NEVER: (),
             LastResult.FAILED: (RunStatus.FAILED, RunStatus.TIMEOUT),
             LastResult.RUNNING: ACTIVE,
         }
-        return several[self] if self in several else (RunStatus(self.value),)
+        return others[self] if self in others else (RunStatus(self.value),)
 
 
 class Sort(enum.StrEnum):
-    """What the list of tasks can go by."""
+    """How the list of tasks can be sorted."""
 
     NAME = "name"
     NEXT_RUN = "next_run"
@@ -59,7 +59,7 @@ class Sort(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Filter:
-    """What to show of the tasks; None and "" leave nothing out."""
+    """Which tasks to list; None and "" match everything."""
 
     task_type: TaskType | None = None
     active: bool | None = None
@@ -68,7 +68,7 @@ class Filter:
 
 
 def statistics() -> Statistics:
-    """Count the tasks."""
+    """Count all tasks, and the tasks by status and type."""
     row = db.session.execute(
         select(
             func.count(),
@@ -81,13 +81,13 @@ def statistics() -> Statistics:
 
 
 def query(wanted: Filter, sort: Sort = Sort.NAME, *, descending: bool = False) -> Select[ScheduledTask]:
-    """Return the tasks that `wanted` leaves in, with host and last run loaded.
+    """Return the matching tasks, with host and last run loaded.
 
-    A task without a next or last run stands at the end, whichever way round.
+    Tasks without a next or last run come last in either direction.
     """
     chosen = (
         select(ScheduledTask)
-        # Not joined: PostgreSQL would sort ten thousand tasks with their hosts and runs to show fifty.
+        # Not joined, since PostgreSQL would sort 10,000 tasks with their hosts and runs to show 50.
         .options(selectinload(ScheduledTask.host), selectinload(ScheduledTask.last_run))
         .order_by(*_order(sort, descending=descending))
     )
@@ -110,7 +110,7 @@ def _order(sort: Sort, *, descending: bool) -> tuple[ColumnElement[Any], ...]:
     column: ColumnElement[Any] = {
         Sort.NAME: func.lower(ScheduledTask.name),
         Sort.NEXT_RUN: ScheduledTask.next_run_at.expression,
-        # Runs are numbered in the order in which they were asked for.
+        # Run ids increase in the order in which runs were requested.
         Sort.LAST_RUN: ScheduledTask.last_run_id.expression,
     }[sort]
     first = (column.desc() if descending else column.asc()).nulls_last()
@@ -118,7 +118,7 @@ def _order(sort: Sort, *, descending: bool) -> tuple[ColumnElement[Any], ...]:
 
 
 def scanning_host(host: Host) -> Select[ScheduledTask]:
-    """Return the tasks that scan the host, for itself or by one of its tags, by name."""
+    """Return the tasks that scan the host, directly or by a tag, sorted by name."""
     return (
         select(ScheduledTask)
         .where(or_(ScheduledTask.host_id == host.id, ScheduledTask.host_tag.in_(host.tags)))
@@ -128,13 +128,13 @@ def scanning_host(host: Host) -> Select[ScheduledTask]:
 
 
 def count_paused(task_ids: Collection[int]) -> int:
-    """Return how many of the tasks wait for their host to come back."""
+    """Count the tasks that are paused until their host is active again."""
     chosen = ScheduledTask.id.in_(task_ids) & ScheduledTask.paused_at.is_not(None)
     return db.session.scalar(select(func.count()).select_from(ScheduledTask).where(chosen)) or 0
 
 
 def get(task_id: int) -> ScheduledTask | None:
-    """Return the task with its host and last run, or None."""
+    """Return the task with its host and last run loaded, or None."""
     return db.session.get(
         ScheduledTask,
         task_id,
@@ -143,12 +143,12 @@ def get(task_id: int) -> ScheduledTask | None:
 
 
 def run_count(*task_ids: int) -> int:
-    """Return how many runs the tasks' histories hold."""
+    """Count the runs of the tasks."""
     return db.session.scalar(select(func.count()).select_from(Run).where(Run.task_id.in_(task_ids))) or 0
 
 
 def by_ids(task_ids: Collection[int]) -> Sequence[ScheduledTask]:
-    """Return those of the tasks that there still are, by name."""
+    """Return the tasks that still exist, sorted by name."""
     return db.session.scalars(
         select(ScheduledTask)
         .where(ScheduledTask.id.in_(task_ids))

@@ -102,9 +102,9 @@ def follow_runs(executor: str = MAIN) -> None:
 def follow_tests() -> None:
     """Ask the executor for each connection test that is not over, and keep what came of it."""
     with ExecutorClients(executor_settings.configured()) as clients:
-        for test in connection_tests.active():
+        for test in connection_tests.claim_active():
             now = datetime.now(UTC)
-            if connection_tests.expire(test, now):
+            if connection_tests.expire_if_late(test, now):
                 continue
             name = for_tags(executor_settings.configured(), test.host.tags).name
             try:
