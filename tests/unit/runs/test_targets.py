@@ -1,4 +1,4 @@
-"""Which hosts a run is about, seen when it begins; and what a tag is."""
+"""The hosts and jobs of a run, and the form of tags."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from tests.conftest import NOW, executors_at
+from tests.conftest import NOW
+from tests.unit.runs.support import EXECUTORS, MakeTask
 from vulsweb.extensions import db
 from vulsweb.hosts import tags
 from vulsweb.models import Host, Run, RunHost, ScheduledTask, Trigger
@@ -14,8 +15,6 @@ from vulsweb.runs import jobs, starting, targets
 from vulsweb.tasks import editing as task_editing
 
 MakeHost = Callable[..., Host]
-EXECUTORS = executors_at("http://127.0.0.1:1")
-MakeTask = Callable[..., ScheduledTask]
 
 
 @pytest.fixture
@@ -28,7 +27,7 @@ def start(task: ScheduledTask) -> Run:
     return starting.start(task, trigger=Trigger.PERSON, now=NOW)
 
 
-def lines(run: Run) -> list[str]:
+def host_names(run: Run) -> list[str]:
     return sorted(db.session.scalars(select(RunHost.name).where(RunHost.run_id == run.id)))
 
 
@@ -45,7 +44,7 @@ def test_a_run_scans_the_hosts_that_have_the_tag_when_it_begins(
     assert targets.prepare(run, EXECUTORS) is None
 
     assert run.request == {"servers": ["a", "b", "late"], "tag": "web", "scan_type": "fast", "left_out": {}}
-    assert lines(run) == ["a", "b", "late"]
+    assert host_names(run) == ["a", "b", "late"]
 
 
 def test_a_second_worker_asks_for_what_the_first_has_settled(web: ScheduledTask, make_host: MakeHost) -> None:
@@ -69,7 +68,7 @@ def test_a_networks_entry_is_asked_for_once_and_every_address_has_a_line(
     targets.prepare(run, EXECUTORS)
 
     assert run.request["servers"] == ["net"]
-    assert lines(run) == ["net(192.0.2.1)", "net(192.0.2.2)"]
+    assert host_names(run) == ["net(192.0.2.1)", "net(192.0.2.2)"]
 
 
 def test_a_host_whose_section_is_wrong_does_not_spoil_the_others_scan(
