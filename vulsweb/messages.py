@@ -18,7 +18,8 @@ IDS_PER_MESSAGE = 100
 def send(name: str, *arguments: object) -> bool:
     """Send a message for the worker function `name`; return False if Redis is unreachable."""
     try:
-        celery.send_task(f"vulsweb.{name}", arguments)
+        # By name Celery does not see `task_ignore_result`, and would subscribe to a result that nobody reads.
+        celery.send_task(f"vulsweb.{name}", arguments, ignore_result=True)
     except OperationalError as error:
         log.warning("%s%r not sent: Redis is unreachable: %s", name, arguments, error)
         return False

@@ -1,4 +1,4 @@
-"""A run that comes while an earlier one of its task goes on, against the real executor."""
+"""The overlap rule against the real executor."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -103,7 +103,7 @@ def test_what_waits_starts_whichever_way_the_earlier_run_ends(
     worker.launch_runs(sent)
     follow(second)
 
-    assert waiting == (RunStatus.QUEUED, f"Waits for run {first.id} to end.")
+    assert waiting == (RunStatus.QUEUED, f"Waiting for run {first.id} to end.")
     assert sent == [second.id]
     assert second.started_at is not None
     assert first.completed_at is not None

@@ -177,7 +177,7 @@ def test_what_a_hostile_host_names_is_stored_without_harm(
     assert seen.finding.packages[0].name == seen.finding.packages[0].fixed_in != ""
 
 
-def test_a_run_that_cannot_be_taken_in_fails_alone(
+def test_a_run_whose_results_cannot_be_stored_fails_alone(
     scan: ScheduledTask, make_task: MakeTask, tools: Tools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tools.vuls({"host-1": "{}"})
@@ -189,16 +189,16 @@ def test_a_run_that_cannot_be_taken_in_fails_alone(
     follow(update)
 
     assert (run.status, update.status) == (RunStatus.FAILED, RunStatus.SUCCESS)
-    assert "could not be taken in" in str(run.reason)
+    assert "could not be stored" in str(run.reason)
 
 
-def test_a_job_whose_log_cannot_be_taken_in_is_stopped(
+def test_a_job_whose_log_cannot_be_stored_is_stopped(
     scan: ScheduledTask, tools: Tools, client: ExecutorClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tools.hold()
     run = start(scan)
     worker.launch_runs([run.id])
-    monkeypatch.delattr(lifecycle, "append_log")
+    monkeypatch.delattr(logs, "append")
 
     follow(run)
 
@@ -241,10 +241,10 @@ def test_deleting_a_task_stops_the_job_that_still_goes_for_it(
     worker.launch_runs([run.id])
     job_id = run.jobs[0].id
 
-    going = task_editing.delete(scan)
+    jobs = task_editing.delete(scan)
     db.session.commit()
-    for executor, going_id in going:
-        worker.stop_jobs(executor, [going_id])
+    for executor, job_id in jobs:
+        worker.stop_jobs(executor, [job_id])
 
     expect_cancelled(client, job_id)
 
@@ -372,7 +372,7 @@ def test_with_redis_away_a_run_is_kept_for_the_sweep(scan: ScheduledTask) -> Non
     assert run.status is RunStatus.QUEUED
 
 
-def test_the_client_tells_refusals_from_silence(client: ExecutorClient) -> None:
+def test_the_client_distinguishes_rejections_from_no_answer(client: ExecutorClient) -> None:
     with pytest.raises(JobRejected, match="no server 'nobody'"):
         client.submit("0" * 32, {"servers": ["nobody"], "scan_type": "fast"})
     with pytest.raises(JobUnknown):

@@ -304,9 +304,12 @@ def test_ticks_and_clicks_at_once_leave_one_run_in_each_place(
     start_running(task)
     task_id, turns = task.id, iter(range(4))
 
-    race(
-        app, lambda: click(task_id) if next(turns) % 2 else starting.start_due_tasks(NOW, wait_for_locks=True)
-    )
+    def click_or_tick() -> object:
+        if next(turns) % 2:
+            return click(task_id)
+        return starting.start_due_tasks(NOW, wait_for_locks=True)
+
+    race(app, click_or_tick)
 
     slots = db.session.scalars(select(Run.scheduled_for).where(Run.scheduled_for.is_not(None))).all()
     assert slots == [NOW]
