@@ -30,7 +30,7 @@ class AlreadyActive(Exception):
     def __init__(self, run: Run) -> None:
         waits = run.task.overlap is Overlap.WAIT
         rule = (
-            "Only one of its runs can wait." if waits else "Its overlap rule allows no other run until then."
+            "Only one of its runs can wait." if waits else "Its overlap rule skips new runs until that ends."
         )
         super().__init__(f"{run.task.name} is already {run.status.value}. {rule}")
         self.run = run
