@@ -1,4 +1,4 @@
-"""The number of the latest change to tasks or runs, so that pages poll without reading rows.
+"""A change counter of tasks and runs, for pages that poll.
 
 Triggers take the next number of a sequence whenever a task or a visible column of a run is written. No writer
 waits for another, but the number is visible before its rows are committed: hence `settled`.
@@ -25,6 +25,9 @@ def version() -> int:
 
 
 def settled() -> bool:
-    """Return whether all counted changes are committed; call this between `version` and reading rows."""
+    """Return whether all counted changes are committed.
+
+    Call this between `version` and reading rows.
+    """
     writing: bool = db.session.execute(text(_WRITING)).scalar_one()
     return not writing

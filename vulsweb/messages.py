@@ -16,7 +16,7 @@ IDS_PER_MESSAGE = 100
 
 
 def send(name: str, *arguments: object) -> bool:
-    """Send a message for the worker function `name`; return False if Redis is unreachable."""
+    """Call a worker function; return False if Redis is unreachable."""
     try:
         # By name Celery does not see `task_ignore_result`, and would subscribe to a result that nobody reads.
         celery.send_task(f"vulsweb.{name}", arguments, ignore_result=True)
@@ -37,17 +37,26 @@ def send_runs(run_ids: Sequence[int]) -> bool:
 
 
 def send_sync(sync_id: int) -> bool:
-    """Ask a worker for a host sync; return False if Redis is unreachable (`sweep` sends it again)."""
+    """Ask a worker for a host sync.
+
+    Return False if Redis is unreachable; `sweep` then sends it again.
+    """
     return send("sync_hosts", sync_id)
 
 
 def send_key_fetch(offer_id: int) -> None:
-    """Ask a worker to fetch a host's keys; the offer expires after a minute if the message is lost."""
+    """Ask a worker to fetch a host's keys.
+
+    If the message is lost, the offer expires after a minute.
+    """
     send("fetch_host_keys", offer_id)
 
 
 def send_connection_tests() -> None:
-    """Ask a worker to start new connection tests now, before beat's next message."""
+    """Ask a worker to start new connection tests now.
+
+    Otherwise they wait for beat's next message.
+    """
     send("follow_tests")
 
 

@@ -1,4 +1,4 @@
-"""Queries of the overview: active runs, recent problems, hosts most at risk, next tasks."""
+"""Queries of the overview page."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ HOURS = 24
 
 @dataclass(frozen=True)
 class HostCounts:
-    """How many hosts are active, and how many of them were never scanned."""
+    """How many hosts are active, and how many were never scanned."""
 
     total: int
     never_scanned: int
@@ -95,7 +95,7 @@ def host_counts() -> HostCounts:
 
 
 def new_since(moment: datetime) -> int:
-    """Count the open findings on active hosts first seen at `moment` or later."""
+    """Count the open findings on active hosts first seen since `moment`."""
     query = (
         select(func.count())
         .select_from(Finding)
@@ -125,13 +125,13 @@ def hours(now: datetime) -> list[Hour]:
 
 
 def outcomes(day: Collection[Hour]) -> dict[RunStatus, int]:
-    """Return the number of runs by status, without statuses that no run has."""
+    """Return the number of runs by status, without zeros."""
     counted = {status: sum(hour.of([status]) for hour in day) for status in RunStatus}
     return {status: count for status, count in counted.items() if count}
 
 
 def worst_hosts(limit: int) -> Sequence[WorstHost]:
-    """Return the active hosts with the most critical findings, then the most high ones."""
+    """Return the active hosts with the most critical and high findings."""
     critical = func.count().filter(Finding.severity == Severity.CRITICAL)
     high = func.count().filter(Finding.severity == Severity.HIGH)
     rows = db.session.execute(

@@ -1,4 +1,4 @@
-"""The HTTP client of the executors, and its errors; executor/README.md is the contract."""
+"""The HTTP client of the executors; executor/README.md is the contract."""
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,19 +18,22 @@ IDS_PER_REQUEST = 100
 
 
 class ExecutorError(Exception):
-    """A request to the executor failed; the message is a sentence for users."""
+    """A request to the executor failed; the message is for users."""
 
     retryable = False
 
 
 class ExecutorUnavailable(ExecutorError):
-    """The executor did not answer, or not as expected; a retry may help."""
+    """The executor did not answer as expected; a retry may help."""
 
     retryable = True
 
 
 class JobRejected(ExecutorError):
-    """The executor rejected the request; a retry may help only without the `unknown` servers."""
+    """The executor rejected the request; a retry does not help.
+
+    If it names `unknown` servers, it accepts the request without them.
+    """
 
     def __init__(self, sentence: str, unknown: Sequence[str] = ()) -> None:
         super().__init__(sentence)
@@ -57,7 +60,7 @@ class Job:
 
     @classmethod
     def ended_with(cls, job_id: str, status: str, error: str, steps: list[dict[str, Any]]) -> "Job":
-        """Return a job that ended for a reason of the worker, not of its executor."""
+        """Return an ended job that no executor reported."""
         return cls(job_id, status, steps, log_size=0, error=error, results=[], databases={})
 
     @property
@@ -97,7 +100,7 @@ class ExecutorClient:
         return self._json("GET", "/health")
 
     def submit(self, job_id: str, request: Mapping[str, Any]) -> Job:
-        """Submit a job; safe to repeat, since the executor keys jobs by `job_id`."""
+        """Submit a job; safe to repeat, since `job_id` is its key."""
         path = "/scan" if "servers" in request else "/database/update"
         return _job(self._json("POST", path, json={"job_id": job_id, **request}))
 
@@ -112,13 +115,13 @@ class ExecutorClient:
         return found
 
     def log(self, job_id: str, offset: int) -> LogPiece:
-        """Return a piece of the job's log from byte `offset`; it may not be the last."""
+        """Return one piece of the job's log, from byte `offset`."""
         answer = self._json("GET", f"/jobs/{job_id}/logs", params={"offset": offset})
         # PostgreSQL's text cannot hold NUL, and a scanned host may send one.
         return LogPiece(answer["text"].replace("\x00", "\N{REPLACEMENT CHARACTER}"), answer["next_offset"])
 
     def results(self, job: Job) -> Iterator[tuple[str, bytes]]:
-        """Yield server name and document of each of the job's results, one at a time."""
+        """Yield server name and document of each of the job's results."""
         for result in job.results:
             yield result["server"], self._send("GET", result["url"]).content
 
@@ -165,7 +168,7 @@ class ExecutorClient:
 
 
 class ExecutorClients:
-    """Clients of all executors, each opened on first use and closed with the context."""
+    """Clients of all executors, each opened on first use."""
 
     def __init__(self, executors: Sequence[Executor], read_seconds: float = READ_SECONDS) -> None:
         self._read_seconds = read_seconds
@@ -183,7 +186,10 @@ class ExecutorClients:
             client.__exit__(kind, error, trace)
 
     def ask(self, name: str, operation: Callable[[ExecutorClient], T]) -> T:
-        """Call an executor; fail at once if it did not answer before, since other work waits."""
+        """Call an executor.
+
+        Fail at once if it did not answer before, since other work waits.
+        """
         if name in self._unavailable:
             raise ExecutorUnavailable(self._unavailable[name])
         if name not in self._executors:

@@ -32,7 +32,7 @@ class Executor:
 
     @classmethod
     def from_table(cls, path: Path, name: str, table: Any) -> "Executor":
-        """Return the executor of the table `[name]` in the file `path`; raise ExecutorsError."""
+        """Return the executor of table `[name]` in the file; raise ExecutorsError."""
         where = f"{path}, [{name}]"
         if not _NAME.fullmatch(name) or name == MAIN:
             raise ExecutorsError(
@@ -68,7 +68,7 @@ def _file(path: Path, where: str, table: Mapping[str, Any], name: str) -> Path |
 
 
 def read(path: Path) -> tuple[Executor, ...]:
-    """Return the executors of a TOML file, which adds to the main one; raise ExecutorsError.
+    """Return the executors of a TOML file, without the main one.
 
     Each has its own table, like `[dmz]`, with `url`, `api_key_file`, `tags` and optionally `ca_bundle`.
     Paths are relative to the file's folder.
@@ -87,6 +87,9 @@ def configured() -> Sequence[Executor]:
 
 
 def for_tags(executors: Sequence[Executor], tags: Collection[str]) -> Executor:
-    """Return the executor for a host with these tags: the first with one of them, else the main one."""
+    """Return the executor for a host with these tags.
+
+    It is the first that has one of them, otherwise the main executor.
+    """
     matching = (executor for executor in executors if not set(executor.tags).isdisjoint(tags))
     return next(matching, executors[0])

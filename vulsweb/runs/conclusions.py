@@ -1,4 +1,4 @@
-"""The end of a job: its results stored, and the run judged once its last job has ended."""
+"""The end of jobs and runs: results stored, and the run judged."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ from vulsweb.runs import lifecycle, scans, updates
 def conclude(
     run: Run, job: RunJob, reply: Job, documents: Iterable[tuple[str, bytes]], now: datetime
 ) -> None:
-    """Store the results of a job that has ended; end the run after its last job."""
+    """Store the results of an ended job; the last ends the run."""
     _store_job(run, job, reply, documents, now)
     if not all(each.status.has_ended for each in run.jobs):
         return
@@ -26,12 +26,12 @@ def conclude(
 
 
 def give_up(run: Run, job: RunJob, status: JobStatus, reason: str, now: datetime) -> None:
-    """End a job that can have no results; end the run after its last job."""
+    """End a job without results; the last one ends the run."""
     conclude(run, job, Job.ended_with(job.id, status.value, reason, job.steps), (), now)
 
 
 def time_out(run: Run, timeout: timedelta, now: datetime) -> None:
-    """End a run that is past its deadline; keep the results that its jobs have stored."""
+    """End a run that is past its deadline; keep its stored results."""
     hours = timeout / timedelta(hours=1)
     reason = f"Timed out after {hours:g} {'hour' if hours == 1 else 'hours'}."
     unfinished = [job for job in run.jobs if not job.status.has_ended]

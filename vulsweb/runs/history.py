@@ -34,7 +34,7 @@ class Filter:
 
 @dataclass(frozen=True)
 class Page:
-    """A page of runs, newest first, and whether there are newer or older ones."""
+    """A page of runs, newest first, and whether more surround it."""
 
     runs: Sequence[Run]
     newer: bool
@@ -49,8 +49,9 @@ def page(
     after: int | None = None,
     options: Sequence[ExecutableOption] = (),
 ) -> Page:
-    """Return up to `limit` runs: the newest, or those next to the run with id `before` or `after`.
+    """Return up to `limit` runs, newest first.
 
+    Without `before` or `after`, the id of a run, they are the newest; otherwise those next to that run.
     It never counts, so a page costs as much with a million runs as with fifty.
     """
     chosen = query(filters.statuses).options(*options)
@@ -85,13 +86,19 @@ def _shifted(moment: datetime, by: timedelta) -> datetime:
 
 
 def _first_id(moment: datetime) -> int:
-    """Return the first id created since `moment`, so that a period is a range of the primary key."""
+    """Return the first id created since `moment`.
+
+    With it a period becomes a range of the primary key.
+    """
     first = select(Run.id).where(Run.created_at >= moment).order_by(Run.created_at).limit(1)
     return db.session.scalar(first) or _MAX_ID
 
 
 def usual_duration(task_id: int) -> timedelta | None:
-    """Return the median duration of the task's latest complete or partial runs, or None without any."""
+    """Return the median duration of the task's latest successful or partial runs.
+
+    Return None if there are none.
+    """
     latest = (
         select((Run.completed_at - Run.started_at).label("duration"))
         .where(Run.task_id == task_id, Run.status.in_(DONE), Run.started_at.is_not(None))
@@ -106,7 +113,7 @@ def usual_duration(task_id: int) -> timedelta | None:
 
 
 def active_run(task_id: int) -> Run | None:
-    """Return the task's active run, or None; of two, the one in progress."""
+    """Return the task's active run, of two the one in progress."""
     return db.session.scalars(
         # A waiting run is always the newer one.
         select(Run).where(Run.task_id == task_id, Run.status.in_(ACTIVE)).order_by(Run.id)
@@ -119,6 +126,9 @@ def get(run_id: int) -> Run | None:
 
 
 def query(statuses: Collection[RunStatus] = ()) -> Select[Run]:
-    """Return runs, newest first, with task and host loaded; with `statuses`, only those."""
+    """Return runs, newest first, with task and host loaded.
+
+    With `statuses`, return only runs with one of them.
+    """
     chosen = select(Run).options(*_FOR_PAGES).order_by(Run.id.desc())
     return chosen.where(Run.status.in_(statuses)) if statuses else chosen

@@ -27,7 +27,10 @@ GIVE_UP_AFTER = timedelta(minutes=5)
 
 
 def create_jobs(run: Run, executors: Sequence[Executor]) -> None:
-    """Create the run's jobs: a scan's by its hosts' tags, an update's one for each executor."""
+    """Create the run's jobs.
+
+    A scan has jobs for the executors of its hosts' tags; an update has one for every executor.
+    """
     if "servers" not in run.request:
         requests = [(executor, dict(run.request)) for executor in executors]
     else:
@@ -83,7 +86,10 @@ def record_reply(job: RunJob, reply: Job, now: datetime) -> None:
 
 
 def to_poll(executor: str) -> Sequence[Row[Any]]:
-    """Return the executor's jobs to poll: the running ones, then those polled longest ago."""
+    """Return the executor's jobs to poll.
+
+    The running ones come first, then those polled longest ago.
+    """
     return db.session.execute(
         select(
             RunJob.id,
@@ -101,7 +107,10 @@ def to_poll(executor: str) -> Sequence[Row[Any]]:
 
 
 def has_changed(stored: Row[Any], reply: Job) -> bool:
-    """Return whether the reply differs from the stored job, or the run is to be cancelled."""
+    """Return whether a reply needs more than a new `heartbeat_at`.
+
+    It does if it differs from the stored job, or if the run is to be cancelled.
+    """
     return (
         reply.status != stored.status
         or reply.steps != stored.steps
@@ -119,13 +128,16 @@ def record_unchanged(job_ids: Collection[str], now: datetime) -> None:
 
 
 def without_reply(executor: str, now: datetime) -> Sequence[tuple[str, int]]:
-    """Return job and run ids of the executor's jobs without a reply for a minute."""
+    """Return job and run ids without a reply for a minute."""
     rows = db.session.execute(_last_reply_before(executor, now - NO_REPLY_AFTER))
     return [(job_id, run_id) for job_id, run_id in rows]
 
 
 def without_reply_too_long(executor: str, now: datetime) -> Sequence[tuple[str, int]]:
-    """Return job and run ids of jobs that fail after five minutes without a reply, as their tasks say."""
+    """Return job and run ids to fail after five minutes without reply.
+
+    Their tasks say so; the jobs of other tasks wait.
+    """
     failing = select(ScheduledTask.id).where(ScheduledTask.absence == Absence.FAIL)
     unanswered = _last_reply_before(executor, now - GIVE_UP_AFTER)
     rows = db.session.execute(unanswered.where(Run.task_id.in_(failing)))
@@ -148,7 +160,7 @@ def _last_reply_before(executor: str, moment: datetime) -> Select[str, int]:
 
 
 def of_removed_executors(executors: Sequence[Executor]) -> Sequence[tuple[str, int]]:
-    """Return job and run ids of open jobs whose executor is no longer configured."""
+    """Return job and run ids of open jobs of removed executors."""
     rows = db.session.execute(
         select(RunJob.id, RunJob.run_id)
         .join(Run, Run.id == RunJob.run_id)
@@ -162,7 +174,7 @@ def of_removed_executors(executors: Sequence[Executor]) -> Sequence[tuple[str, i
 
 
 def open_jobs(run_ids: Select[int] | Collection[int]) -> list[tuple[str, str]]:
-    """Return executor and job id of each of the runs' jobs that has not ended."""
+    """Return executor and job id of the runs' open jobs."""
     rows = db.session.execute(
         select(RunJob.executor, RunJob.id).where(
             RunJob.run_id.in_(run_ids), RunJob.status.in_((JobStatus.WAITING, *WITH_EXECUTOR))

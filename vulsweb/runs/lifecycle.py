@@ -1,4 +1,4 @@
-"""The life of a run: claimed, locked, cancelled, ended and deleted; stranded and overdue runs."""
+"""The life of runs: claimed, cancelled, ended, rescued and deleted."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -18,15 +18,16 @@ CANCELLED_EARLY = "Cancelled before it started."
 
 
 def claim(run_id: int, now: datetime) -> Run | None:
-    """Claim a run for this worker; return None if it is claimed, has to wait or has ended.
+    """Claim a run for this worker; return None if it cannot start.
 
+    It cannot if another worker has claimed it, if it waits for an earlier run, or if it has ended.
     A claim older than a minute was left by a worker that died or reached no executor. The next worker may
     take it, since an executor answers a repeated request with the same job.
     """
     # The same lock as for a start, so that no overlap rule is decided meanwhile.
-    lock = select(ScheduledTask).join(Run, Run.task_id == ScheduledTask.id).where(Run.id == run_id)
+    locked = select(ScheduledTask).join(Run, Run.task_id == ScheduledTask.id).where(Run.id == run_id)
     task = db.session.scalars(
-        lock.with_for_update(of=ScheduledTask).execution_options(populate_existing=True)
+        locked.with_for_update(of=ScheduledTask).execution_options(populate_existing=True)
     ).one_or_none()
     won = task and db.session.scalar(
         update(Run)
@@ -59,14 +60,14 @@ def _is_ready() -> ColumnElement[bool]:
 
 
 def _is_abandoned(now: datetime) -> ColumnElement[bool]:
-    """Match runs with jobs to submit whose last claim is more than a minute old."""
+    """Match unfinished runs whose last claim is over a minute old."""
     waiting = select(RunJob.id).where(RunJob.run_id == Run.id, RunJob.status == JobStatus.WAITING).exists()
     unfinished = or_(Run.status == RunStatus.STARTING, and_(Run.status == RunStatus.RUNNING, waiting))
     return and_(unfinished, Run.heartbeat_at < now - STALE_AFTER)
 
 
 def mark_running_or_waiting(run: Run) -> None:
-    """Mark a claimed run as running, or store why its executors do not have it yet."""
+    """Mark a claimed run as running, or store why it waits."""
     waiting = [job for job in run.jobs if job.status is JobStatus.WAITING]
     if len(waiting) < len(run.jobs):
         run.status = RunStatus.RUNNING
@@ -85,7 +86,10 @@ def lock(run: Run) -> None:
 
 
 def lock_running(run_id: int) -> Run | None:
-    """Lock a running run and return it; return None if it is locked or not running."""
+    """Lock and return a running run.
+
+    Return None if it is locked by another worker or not running.
+    """
     return db.session.scalars(
         select(Run)
         .where(Run.id == run_id, Run.status == RunStatus.RUNNING)
@@ -106,11 +110,14 @@ def end(run: Run, status: RunStatus, reason: str | None, now: datetime) -> None:
 
 
 def cancel(run: Run, now: datetime) -> bool:
-    """Cancel the run, at once if queued, else through the executor; return False if it has ended."""
+    """Cancel the run; return False if it has ended.
+
+    A queued run ends at once, any other when its executors have stopped its jobs.
+    """
     # Locked and reloaded, or a worker could claim the queued run between the check and the write.
     db.session.flush()
-    lock = select(Run).where(Run.id == run.id).with_for_update(of=Run)
-    run = db.session.scalars(lock.execution_options(populate_existing=True)).one()
+    locked = select(Run).where(Run.id == run.id).with_for_update(of=Run)
+    run = db.session.scalars(locked.execution_options(populate_existing=True)).one()
     if run.status is RunStatus.QUEUED:
         end(run, RunStatus.CANCELLED, CANCELLED_EARLY, now)
     elif run.status.is_active:
@@ -121,7 +128,9 @@ def cancel(run: Run, now: datetime) -> bool:
 
 
 def stranded(now: datetime, down: Collection[str] = ()) -> Sequence[int]:
-    """Return the runs whose message was lost, or whose worker died or reached no executor.
+    """Return the runs that need to be sent to a worker again.
+
+    Their message was lost, or their worker died or reached no executor.
 
     Runs that wait only for executors that are `down` are excluded.
     """
@@ -133,7 +142,9 @@ def stranded(now: datetime, down: Collection[str] = ()) -> Sequence[int]:
 
 
 def overdue(now: datetime, timeout: timedelta) -> Sequence[Run]:
-    """Lock and return the runs that started, or became ready to start, longer ago than `timeout`.
+    """Lock and return the runs that take longer than `timeout`.
+
+    The time begins when a run starts, or could have started.
 
     A run that waits for another is never overdue: its time begins when the other ends.
     """
@@ -152,7 +163,9 @@ def overdue(now: datetime, timeout: timedelta) -> Sequence[Run]:
 
 
 def prune(before: datetime, limit: int) -> int:
-    """Delete up to `limit` runs created before a moment, with their logs and results; return how many.
+    """Delete up to `limit` runs created before a moment; return how many.
+
+    Their logs and results go with them.
 
     A task keeps its newest run, and the run that its last status comes from, at any age.
     """

@@ -1,4 +1,4 @@
-"""Run logs: stored in pieces, read from an offset or by line number."""
+"""Run logs: stored in pieces, read by offset or line number."""
 
 import re
 from bisect import bisect_left
@@ -16,7 +16,7 @@ _LINE = re.compile(r"^(?=.|\n)", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Position:
-    """Where a line begins in a log: the piece, characters to skip in it, and the line's number."""
+    """Where a line begins: a piece, and characters to skip."""
 
     piece: int = 0
     skip: int = 0
@@ -25,7 +25,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Outline:
-    """Where each piece of a log begins, and how many lines are complete at its end."""
+    """Where each piece begins, and the complete lines at its end."""
 
     starts: Sequence[int]
     complete: Sequence[int]
@@ -36,7 +36,7 @@ class Outline:
         return self.complete[-1] if self.complete else 0
 
     def piece_of(self, newline: int) -> int:
-        """Return the index of the piece in which that line ends, or of the last piece."""
+        """Return the index of the piece in which a line ends."""
         return min(bisect_left(self.complete, newline), len(self.starts) - 1)
 
 
@@ -49,7 +49,10 @@ def outline(run_id: int) -> Outline:
 
 
 def position(run_id: int, log_outline: Outline, line: int) -> Position:
-    """Return where a line of the log begins; at most the line that is not complete yet."""
+    """Return where a line of the log begins.
+
+    A number past the end means the last line, which is not complete yet.
+    """
     line = min(max(line, 1), log_outline.lines + 1)
     if line == 1:
         return Position()
@@ -66,7 +69,7 @@ def position(run_id: int, log_outline: Outline, line: int) -> Position:
 
 
 def chunks(run_id: int, log_outline: Outline, begin: Position, last: int) -> Sequence[LogChunk]:
-    """Return the pieces that hold the lines from a position to line `last`."""
+    """Return the pieces with the lines from a position to `last`."""
     if not log_outline.starts:
         return []
     end = log_outline.starts[log_outline.piece_of(last)]
@@ -85,7 +88,10 @@ def whole_text(run_id: int) -> str:
 
 
 def append(run: Run, job: RunJob, text: str, next_offset: int) -> None:
-    """Store the next piece of a job's log; prefix lines with the executor if the run has several jobs."""
+    """Store the next piece of a job's log.
+
+    If the run has several jobs, each line is prefixed with the executor's name.
+    """
     if len(run.jobs) > 1:
         # The executor ends each piece with a complete line.
         text = _LINE.sub(lambda _: f"[{job.executor}] ", text)
@@ -96,7 +102,7 @@ def append(run: Run, job: RunJob, text: str, next_offset: int) -> None:
 
 
 def read_from(run_id: int, offset: int) -> tuple[str, int]:
-    """Return the stored log from byte `offset`, and the offset of its end.
+    """Return the log from byte `offset`, and the offset of its end.
 
     Raise ValueError for an offset that is neither 0 nor the end of an earlier answer.
     """

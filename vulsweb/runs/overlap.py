@@ -1,4 +1,6 @@
-"""The overlap rule: whether a new run starts, waits, is skipped or replaces an earlier run of its task.
+"""The overlap rule: what a new run does while another is active.
+
+It starts, waits, is skipped or replaces the earlier run.
 
 Callers lock the task's row until the decision is written; `lifecycle.claim` locks it too. Two unique
 indexes on `runs` protect against callers that forget the lock.
@@ -17,7 +19,7 @@ from vulsweb.models.run import ACTIVE, IN_PROGRESS
 
 @dataclass(frozen=True)
 class ActiveRuns:
-    """The ids of a task's active runs: at most one in progress and one queued."""
+    """The ids of a task's active runs, at most one each."""
 
     in_progress: int | None = None
     queued: int | None = None
@@ -34,7 +36,7 @@ class Plan:
 
 
 def plan(rule: Overlap, active: ActiveRuns) -> Plan:
-    """Decide what happens to a new run of a task that has these active runs."""
+    """Decide what happens to a new run beside these active runs."""
     in_progress, queued = active.in_progress, active.queued
     if in_progress is None and queued is None:
         return Plan()
@@ -64,7 +66,10 @@ def active_runs(task_ids: Collection[int]) -> dict[int, ActiveRuns]:
 
 
 def reserve_run_ids(count: int) -> Sequence[int]:
-    """Reserve ids for new runs, since a replaced run names its successor before that is inserted."""
+    """Reserve ids for new runs.
+
+    A replaced run names its successor before the successor is inserted.
+    """
     sequence = func.pg_get_serial_sequence(Run.__tablename__, Run.id.key)
     return db.session.scalars(
         select(func.nextval(sequence)).select_from(func.generate_series(1, count).alias("n"))

@@ -1,4 +1,4 @@
-"""Results of scans: a row for each host, stored for each job, judged for the run."""
+"""Results of scans: a row for each host, and the run's outcome."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,7 +46,7 @@ class HostResult:
 
 
 def host_results(run_id: int) -> Select[RunHost]:
-    """Return the run's host results: those without outcome first, then the worst first."""
+    """Return the run's host results: pending ones first, then the worst."""
     positions = {outcome.value: position for position, outcome in enumerate(_WORST_FIRST)}
     worst_first = case(positions, value=RunHost.outcome)
     chosen = select(RunHost).where(RunHost.run_id == run_id)
@@ -56,7 +56,7 @@ def host_results(run_id: int) -> Select[RunHost]:
 def store_job(
     run: Run, job: RunJob, reply: Job, documents: Iterable[tuple[str, bytes]], now: datetime
 ) -> None:
-    """Store the results of a scan's job, and a result for each host that left no document."""
+    """Store a result for each host of a scan's job."""
     reported = store_documents(job, reply, documents, now)
     unreported = unreported_hosts(job.request["servers"], reply, reported)
     _add_results(run, [*reported, *unreported], now)
@@ -124,7 +124,7 @@ def _store_document(
 def unreported_hosts(
     servers: Collection[str], reply: Job, reported: Sequence[HostResult] = ()
 ) -> list[HostResult]:
-    """Return a result for each host of the servers for which the scan left no document."""
+    """Return a result for each host without a document."""
     names = {result.name for result in reported}
     problem = reply.error or "the scan left no result."
     hosts = db.session.execute(
@@ -147,7 +147,7 @@ def unreported_hosts(
 
 
 def exclude_servers(run: Run, job: RunJob, unknown: Collection[str], now: datetime) -> None:
-    """Remove servers that its executor does not know from a job; fail only their hosts."""
+    """Remove servers unknown to the executor from a job; fail their hosts."""
     error = f"The executor {job.executor} does not have it in its config.toml yet."
     reply = Job.ended_with(job.id, JobStatus.FAILED.value, error, [])
     job.request = job.request | {"servers": [name for name in job.request["servers"] if name not in unknown]}
@@ -155,7 +155,7 @@ def exclude_servers(run: Run, job: RunJob, unknown: Collection[str], now: dateti
 
 
 def store_excluded(run: Run, now: datetime) -> None:
-    """Store a failed result for each host that has the run's tag but an invalid entry."""
+    """Store a failed result for each tagged host with an invalid entry."""
     problems: Mapping[str, str] = run.request.get("left_out", {})
     if not problems:
         return
@@ -187,7 +187,7 @@ def _add_results(run: Run, added: Sequence[HostResult], now: datetime) -> None:
 
 
 def store_results(run_id: int, added: Sequence[HostResult], now: datetime) -> None:
-    """Store host results, and make this run the latest scan of their hosts."""
+    """Store host results, and record them as their hosts' latest scan."""
     rows = [
         {
             "run_id": run_id,

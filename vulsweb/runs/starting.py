@@ -21,11 +21,11 @@ REPEAT_WINDOW = timedelta(minutes=5)
 
 
 class TaskPaused(Exception):
-    """The task is paused while its host is out of service; the message says why."""
+    """The task is paused with its host; the message says why."""
 
 
 class AlreadyActive(Exception):
-    """The task has an active run, `run`, and its overlap rule allows no other."""
+    """The task has an active run, and its rule allows no other."""
 
     def __init__(self, run: Run) -> None:
         waits = run.task.overlap is Overlap.WAIT
@@ -83,7 +83,7 @@ def start(
 def start_many(
     task_ids: Collection[int], *, trigger: Trigger, now: datetime, requested_by: User | None = None
 ) -> Started:
-    """Queue a run of each task that is not paused, as its overlap rule allows."""
+    """Queue a run of each unpaused task, as its overlap rule allows."""
     tasks = db.session.scalars(
         select(ScheduledTask)
         .where(ScheduledTask.id.in_(task_ids), ScheduledTask.paused_at.is_(None))
@@ -143,11 +143,11 @@ def request_for(task: ScheduledTask) -> dict[str, Any]:
 
 
 def start_due_tasks(now: datetime, limit: int = 500, *, wait_for_locks: bool = False) -> list[int] | None:
-    """Queue a run of up to `limit` due tasks; return the runs' ids, or None if no task is due.
+    """Queue a run of up to `limit` due tasks; return their ids.
 
-    A task that missed several slots (an outage) runs once. While an earlier run is active the task's
-    overlap rule decides; a skipped slot is stored as a `skipped` run with the reason.
-    Tasks locked elsewhere (another tick, Run now, a claim) are skipped, unless `wait_for_locks` is set.
+    Return None if no task is due. A task that missed several slots (an outage) runs once.
+    While an earlier run is active the task's overlap rule decides; a skipped slot is stored as a `skipped`
+    run with the reason. Tasks locked elsewhere (another tick, Run now, a claim) are skipped, unless `wait_for_locks` is set.
     """
     due = db.session.scalars(
         select(ScheduledTask)
@@ -169,7 +169,7 @@ def start_due_tasks(now: datetime, limit: int = 500, *, wait_for_locks: bool = F
 
 
 def _insert_runs(due: Sequence[ScheduledTask], plans: Mapping[int, Plan], now: datetime) -> dict[int, int]:
-    """Insert a run for each due task; return the queued runs' ids by task id."""
+    """Insert a run for each due task; return queued ids by task."""
     run_ids = dict(zip(plans, overlap.reserve_run_ids(len(plans)), strict=True))
     successors = {old: run_ids[task_id] for task_id in plans for old in plans[task_id].replaces}
     overlap.cancel_replaced(successors, now)

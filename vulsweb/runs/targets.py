@@ -1,4 +1,4 @@
-"""The hosts of a run: those with its task's tag when it begins, each with a row of its own."""
+"""The hosts of a run, chosen when it begins."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ from vulsweb.vuls.results import Outcome
 
 
 def prepare(run: Run, executors: Sequence[Executor]) -> str | None:
-    """Store the run's hosts and jobs; return why it cannot begin, or None.
+    """Store the run's hosts and jobs; return why it cannot begin.
 
     A second call, after a worker died, changes nothing.
     """
@@ -45,7 +45,7 @@ def prepare(run: Run, executors: Sequence[Executor]) -> str | None:
 
 
 def mark_hosts_failed(run: Run, now: datetime) -> None:
-    """Record a failed latest scan on the run's hosts, for a run without any results."""
+    """Record a failed scan on the hosts of a run without results."""
     host_ids = select(RunHost.host_id).where(RunHost.run_id == run.id)
     db.session.execute(
         update(Host)

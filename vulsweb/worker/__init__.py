@@ -44,7 +44,10 @@ BEAT: dict[str, dict[str, Any]] = {
 
 
 def beat_table(executors: Sequence[Executor]) -> dict[str, dict[str, Any]]:
-    """Return the beat schedule, with an entry for each executor so that none waits for another."""
+    """Return the beat schedule.
+
+    Each executor has its own entry, so that none waits for another.
+    """
     follow = {
         f"follow_runs {executor.name}": {
             "task": "vulsweb.follow_runs",
@@ -59,7 +62,7 @@ def beat_table(executors: Sequence[Executor]) -> dict[str, dict[str, Any]]:
 
 @shared_task(name="vulsweb.tick")
 def tick() -> int:
-    """Queue a run of every due task, and return how many; beat calls this each minute."""
+    """Queue a run of every due task each minute; return how many."""
     count = 0
     # First the tasks that nobody has locked, then the others: their slots must not wait a minute.
     for wait in (False, True):
@@ -82,7 +85,7 @@ def launch_runs(run_ids: Sequence[int]) -> None:
 
 @shared_task(name="vulsweb.follow_runs")
 def follow_runs(executor: str = MAIN) -> None:
-    """Poll one executor for its jobs, store its replies, and conclude the jobs that ended."""
+    """Poll one executor for its jobs, and store its replies."""
     with db.engine.connect() as connection, ExecutorClients(executor_settings.configured()) as clients:
         # An executor that hangs must not keep more than one worker busy.
         lock = func.pg_try_advisory_xact_lock(func.hashtext(f"follow {executor}"))
@@ -115,7 +118,7 @@ def follow_tests() -> None:
 
 @shared_task(name="vulsweb.sweep")
 def sweep() -> None:
-    """Send stranded runs again, time out overdue runs, and fail jobs that executors lost."""
+    """Send stranded runs again; end overdue runs and lost jobs."""
     now = datetime.now(UTC)
     for sync_id in sync_requests.unclaimed(now):
         messages.send_sync(sync_id)
@@ -165,7 +168,7 @@ def sync_hosts(sync_id: int) -> None:
 
 @shared_task(name="vulsweb.fetch_host_keys")
 def fetch_host_keys(offer_id: int) -> None:
-    """Fetch a host's keys, so that a user can compare and accept them."""
+    """Fetch a host's keys for a user to compare and accept."""
     offer = db.session.get(HostKeyOffer, offer_id)
     if offer is None or offer.finished_at is not None:
         return

@@ -23,7 +23,7 @@ LOST = "The executor no longer knows this job; its data folder may have been emp
 
 
 def follow(client: ExecutorClient, stored: Sequence[Row[Any]]) -> list[int]:
-    """Store an executor's replies about its jobs; return the runs that are now ready to start."""
+    """Store an executor's replies; return the runs now ready to start."""
     replies = client.jobs(job.id for job in stored)
     known = [job for job in stored if job.id in replies]
     changed = [job for job in known if run_jobs.has_changed(job, replies[job.id])]
@@ -65,7 +65,7 @@ def _store_reply(client: ExecutorClient, run_id: int, reply: Job) -> Sequence[in
 
 
 def follow_test(client: ExecutorClient, test: ConnectionTest, now: datetime) -> None:
-    """Submit a connection test or poll it, and store its result once it has ended."""
+    """Submit or poll a connection test, and store its result."""
     # Submitting the same job id again returns the job's state: the executor keys jobs by id.
     job = client.submit(test.job_id, {"servers": [test.host.entry], "scan_type": "configtest"})
     connection_tests.mark_running(test)
@@ -91,7 +91,7 @@ def answers(clients: ExecutorClients, executor: str) -> bool:
 
 
 def end_overdue(clients: ExecutorClients, timeout: timedelta, now: datetime) -> Sequence[int]:
-    """Time out the overdue runs and stop their jobs; return the runs that are now ready to start."""
+    """Time out the overdue runs; return the runs now ready to start."""
     overdue = lifecycle.overdue(now, timeout)
     jobs, task_ids = run_jobs.open_jobs([run.id for run in overdue]), [run.task_id for run in overdue]
     for run in overdue:
@@ -105,7 +105,7 @@ def end_overdue(clients: ExecutorClients, timeout: timedelta, now: datetime) -> 
 
 
 def rescue(clients: ExecutorClients, executor: str, now: datetime) -> list[int]:
-    """Fail jobs that an executor lost, or that no longer wait for its reply.
+    """Fail jobs that were lost, or that waited too long.
 
     Return the runs that are now ready to start.
     """
@@ -122,7 +122,7 @@ def rescue(clients: ExecutorClients, executor: str, now: datetime) -> list[int]:
 
 
 def give_up(run_id: int, job_id: str, reason: str) -> Sequence[int]:
-    """Mark a job as lost; return the runs that are now ready to start."""
+    """Mark a job as lost; return the runs now ready to start."""
     run, job = _lock_open_job(run_id, job_id)
     if run is None or job is None:
         return []

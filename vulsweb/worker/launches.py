@@ -22,7 +22,10 @@ log = logging.getLogger(__name__)
 
 
 def launch(clients: ExecutorClients, executors: Sequence[Executor], run_id: int) -> Sequence[int]:
-    """Claim a run and submit its jobs; return the runs that are now ready to start."""
+    """Claim a run and submit its jobs; return runs ready to start.
+
+    If the run ends at once, these are the runs that waited for it.
+    """
     run = lifecycle.claim(run_id, datetime.now(UTC))
     db.session.commit()
     if run is None:
@@ -42,7 +45,7 @@ def launch(clients: ExecutorClients, executors: Sequence[Executor], run_id: int)
 
 
 def commit(run: Run) -> Sequence[int]:
-    """Commit the changes to the run; if it has ended, return the runs that are now ready to start."""
+    """Commit a run; if it has ended, return runs ready to start."""
     task_id, ended = run.task_id, not run.status.is_active
     db.session.commit()
     # Looked for after the commit: whoever queues a run sends it too, so at least one side sees the other.
@@ -80,7 +83,7 @@ def _submit(clients: ExecutorClients, run: Run, job: RunJob) -> None:
 
 
 def _cancel(clients: ExecutorClients, run: Run) -> None:
-    """Cancel a run, and the jobs that a worker submitted before it died."""
+    """Cancel a run and the jobs that a dead worker submitted."""
     if not run.jobs:
         reason = run.cancel_reason or lifecycle.CANCELLED_EARLY
         lifecycle.end(run, RunStatus.CANCELLED, reason, datetime.now(UTC))

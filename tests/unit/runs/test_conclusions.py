@@ -12,7 +12,7 @@ from tests.unit.runs.support import LATER, MakeTask, accept, conclude, job
 from vulsweb.extensions import db
 from vulsweb.findings import storage
 from vulsweb.models import Finding, Result, Run, RunStatus, ScheduledTask, Trigger
-from vulsweb.runs import lifecycle, starting
+from vulsweb.runs import conclusions, lifecycle, starting
 from vulsweb.vuls.results import Severity
 
 
@@ -142,3 +142,12 @@ def test_a_job_that_was_cancelled_cancels_the_run(running: Run) -> None:
     conclude(running, job("cancelled"), [], LATER)
 
     assert running.status is RunStatus.CANCELLED
+
+
+@pytest.mark.parametrize(
+    ("hours", "reason"), [(6, "Timed out after 6 hours."), (1, "Timed out after 1 hour.")]
+)
+def test_a_run_past_its_deadline_says_how_long_it_may_take(running: Run, hours: int, reason: str) -> None:
+    conclusions.time_out(running, timedelta(hours=hours), LATER)
+
+    assert (running.status, running.reason) == (RunStatus.TIMEOUT, reason)
