@@ -147,7 +147,8 @@ def start_due_tasks(now: datetime, limit: int = 500, *, wait_for_locks: bool = F
 
     Return None if no task is due. A task that missed several slots (an outage) runs once.
     While an earlier run is active the task's overlap rule decides; a skipped slot is stored as a `skipped`
-    run with the reason. Tasks locked elsewhere (another tick, Run now, a claim) are skipped, unless `wait_for_locks` is set.
+    run with the reason. Tasks locked elsewhere (another tick, Run now, a claim) are skipped, unless
+    `wait_for_locks` is set.
     """
     due = db.session.scalars(
         select(ScheduledTask)
