@@ -157,7 +157,7 @@ def test_results_of_one_executor_stay_when_those_of_another_cannot_be_stored(
 
 
 @pytest.mark.usefixtures("both")
-def test_each_line_of_a_log_from_two_executors_says_whose_it_is(web: ScheduledTask) -> None:
+def test_each_line_of_a_log_from_two_executors_names_its_executor(web: ScheduledTask) -> None:
     log = log_of(done(web))
 
     assert {line.split()[0] for line in log.splitlines()} == {"[main]", "[dmz]"}
@@ -177,7 +177,7 @@ def test_a_database_update_is_done_by_every_executor(make_task: MakeTask) -> Non
     ]
 
 
-def test_while_an_executor_is_down_its_part_waits_and_the_others_go_on(
+def test_while_an_executor_is_down_its_job_waits_and_the_others_run(
     web: ScheduledTask, main: Site, dmz: Site
 ) -> None:
     run = start(web)
@@ -195,7 +195,7 @@ def test_while_an_executor_is_down_its_part_waits_and_the_others_go_on(
     assert dmz.job_ids() == {job_at(run, "dmz").id}
 
 
-def test_where_its_task_says_so_the_part_of_an_executor_that_is_down_fails(
+def test_the_job_of_an_executor_that_is_down_fails_if_its_task_says_so(
     web: ScheduledTask, main: Site, dmz: Site, make_task: MakeTask
 ) -> None:
     done(make_task(task_type="db_update", database_type="gost_debian", absence="fail"))

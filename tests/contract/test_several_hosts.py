@@ -68,7 +68,7 @@ def results(run: Run) -> dict[str, tuple[Outcome | None, str | None]]:
 THREE = "".join(f'[servers.{name}]\nhost = "192.0.2.{name[-1]}"\n' for name in ("web-1", "web-2", "web-3"))
 
 
-def test_of_a_tags_hosts_one_bad_one_fails_for_itself_alone(
+def test_one_failing_host_of_a_tag_does_not_fail_the_others(
     configure: Callable[[str], None], make_task: MakeTask, tools: Tools, document: MakeDocument
 ) -> None:
     configure(THREE)
@@ -93,7 +93,7 @@ def test_of_a_tags_hosts_one_bad_one_fails_for_itself_alone(
     assert host("web-3").last_run_id == run.id
 
 
-def test_a_host_whose_section_is_wrong_is_excluded_and_reported(
+def test_a_host_with_an_invalid_section_is_excluded_and_reported(
     configure: Callable[[str], None], make_task: MakeTask, tools: Tools, document: MakeDocument
 ) -> None:
     configure(THREE)
@@ -108,7 +108,7 @@ def test_a_host_whose_section_is_wrong_is_excluded_and_reported(
     assert "host must be text" in str(results(run)["web-2"][1])
 
 
-def test_a_tag_without_hosts_fails_the_run_with_a_sentence(make_task: MakeTask) -> None:
+def test_a_tag_without_hosts_fails_the_run_with_a_reason(make_task: MakeTask) -> None:
     run = starting.start(make_task(host_id="", host_tag="web"), trigger=Trigger.PERSON, now=datetime.now(UTC))
     db.session.commit()
 
@@ -119,7 +119,7 @@ def test_a_tag_without_hosts_fails_the_run_with_a_sentence(make_task: MakeTask) 
     assert str(run.reason).startswith("No host has the tag 'web'")
 
 
-def test_a_job_that_the_executor_refuses_shows_on_the_host(
+def test_a_job_that_the_executor_rejects_shows_on_the_host(
     configure: Callable[[str], None], make_task: MakeTask, tmp_path: Path
 ) -> None:
     configure(THREE)
@@ -136,7 +136,7 @@ def test_a_job_that_the_executor_refuses_shows_on_the_host(
     assert host("web-2").last_run_id is None
 
 
-def test_a_networks_results_go_to_the_hosts_of_its_addresses(
+def test_results_of_a_network_belong_to_the_hosts_of_its_addresses(
     configure: Callable[[str], None], make_task: MakeTask, tools: Tools, document: MakeDocument
 ) -> None:
     configure('[servers.net]\nhost = "192.0.2.0/29"\nignoreIPAddresses = ["192.0.2.4/30"]')
@@ -155,7 +155,7 @@ def test_a_networks_results_go_to_the_hosts_of_its_addresses(
     assert [tuple(row) for row in found] == [("net(192.0.2.1)", "CVE-1"), ("net(192.0.2.2)", "CVE-2")]
 
 
-def test_a_container_is_a_host_of_its_own_for_as_long_as_it_is_found(
+def test_a_container_is_a_host_while_scans_find_it(
     configure: Callable[[str], None], make_task: MakeTask, tools: Tools, document: MakeDocument
 ) -> None:
     configure(THREE)
@@ -193,7 +193,7 @@ def test_a_scan_that_failed_retires_no_container(
     assert host("app@web-1").retired_at is None
 
 
-def test_a_server_whose_containers_alone_are_scanned_has_not_failed(
+def test_a_server_with_only_its_containers_scanned_has_not_failed(
     configure: Callable[[str], None], make_task: MakeTask, tools: Tools, document: MakeDocument
 ) -> None:
     configure('[servers.box]\nhost = "192.0.2.1"\ncontainersOnly = true\ncontainersIncluded = ["${running}"]')

@@ -8,7 +8,7 @@ from vulsweb.executors.settings import Executor
 KEY = "k" * 32
 
 
-def test_an_executor_that_did_not_answer_is_not_asked_again_by_the_same_worker_function() -> None:
+def test_an_executor_that_did_not_answer_is_not_asked_again() -> None:
     asked: list[str] = []
 
     def operation(client: ExecutorClient) -> None:

@@ -46,7 +46,7 @@ def conclude_again(task: ScheduledTask, leaves: bytes, databases: dict[str, Any]
     return claimed
 
 
-def test_what_a_later_scan_does_not_find_is_fixed_and_what_returns_is_open_again(
+def test_findings_missing_from_a_later_scan_are_fixed_and_open_again_when_found(
     running: Run, document: Callable[..., bytes]
 ) -> None:
     conclude(running, job(), [("host-1", document("CVE-1", "CVE-2"))], NOW)
@@ -62,7 +62,7 @@ def test_what_a_later_scan_does_not_find_is_fixed_and_what_returns_is_open_again
     assert [seen.finding.cve_id for seen in storage.of_run(running.id)] == ["CVE-1", "CVE-2"]
 
 
-def test_without_a_database_the_scan_is_partial_and_nothing_is_taken_for_fixed(
+def test_without_a_database_the_scan_is_partial_and_no_finding_is_fixed(
     running: Run, document: Callable[..., bytes]
 ) -> None:
     conclude(running, job(), [("host-1", document("CVE-1"))], NOW)
@@ -92,7 +92,7 @@ def test_a_result_that_cannot_be_used_fails_the_run_and_stores_nothing(
     assert db.session.scalars(select(Finding)).all() == []
 
 
-def test_a_scan_that_left_nothing_fails_with_the_executors_sentence(running: Run) -> None:
+def test_a_scan_without_results_fails_with_the_executors_error(running: Run) -> None:
     steps = [{"name": "configtest", "status": "failed"}]
     conclude(running, job("failed", error="vuls was not found.", steps=steps), [], LATER)
 

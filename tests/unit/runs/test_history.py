@@ -10,7 +10,7 @@ from vulsweb.models import Run, RunStatus
 from vulsweb.runs import history
 
 
-def test_the_usual_duration_is_the_median_of_runs_that_did_something(
+def test_the_usual_duration_is_the_median_of_successful_and_partial_runs(
     make_task: MakeTask, make_run: MakeRun
 ) -> None:
     task = make_task()
@@ -27,7 +27,7 @@ def test_the_usual_duration_is_the_median_of_runs_that_did_something(
     assert history.usual_duration(task.id) == timedelta(seconds=90)
 
 
-def test_the_usual_duration_forgets_what_was_long_ago(make_task: MakeTask, make_run: MakeRun) -> None:
+def test_the_usual_duration_ignores_old_runs(make_task: MakeTask, make_run: MakeRun) -> None:
     task = make_task()
     for minutes in [50] * 30 + [2] * 20:
         make_run(task, OLD, completed_at=OLD + timedelta(minutes=minutes))
@@ -35,7 +35,7 @@ def test_the_usual_duration_forgets_what_was_long_ago(make_task: MakeTask, make_
     assert history.usual_duration(task.id) == timedelta(minutes=2)
 
 
-def test_a_task_that_never_did_anything_has_no_usual_duration(make_task: MakeTask, make_run: MakeRun) -> None:
+def test_a_task_without_successful_runs_has_no_usual_duration(make_task: MakeTask, make_run: MakeRun) -> None:
     task = make_task()
     make_run(task, OLD, status=RunStatus.FAILED)
 

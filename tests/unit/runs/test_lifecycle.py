@@ -33,7 +33,7 @@ def test_a_claim_that_a_dead_worker_left_can_be_taken_after_a_minute(make_task: 
     assert late.started_at == NOW
 
 
-def test_a_run_that_is_over_stays_as_it_is(running: Run) -> None:
+def test_a_run_that_has_ended_does_not_change(running: Run) -> None:
     lifecycle.end(running, RunStatus.FAILED, "first", NOW)
 
     lifecycle.end(running, RunStatus.SUCCESS, None, LATER)

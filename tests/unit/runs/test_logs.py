@@ -7,7 +7,7 @@ from vulsweb.models import Run
 from vulsweb.runs import logs
 
 
-def test_a_log_is_kept_in_pieces_and_read_from_any_of_them(running: Run) -> None:
+def test_a_log_is_stored_in_pieces_and_read_from_any_of_them(running: Run) -> None:
     for piece, next_offset in (("one\n", 4), ("zwei ü\n", 12), ("", 12)):
         logs.append(running, running.jobs[0], piece, next_offset)
     db.session.commit()

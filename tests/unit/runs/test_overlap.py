@@ -41,7 +41,7 @@ TIMEOUT = timedelta(hours=6)
         ("replace", ActiveRuns(queued=8), Plan(replaces=(8,))),
     ],
 )
-def test_the_rule_says_what_becomes_of_a_run(rule: str, active: ActiveRuns, expected: Plan) -> None:
+def test_the_rule_decides_what_a_new_run_does(rule: str, active: ActiveRuns, expected: Plan) -> None:
     assert overlap.plan(Overlap(rule), active) == expected
 
 
@@ -66,7 +66,7 @@ def states(task: ScheduledTask) -> list[tuple[RunStatus, str | None]]:
     return [(status, reason) for status, reason in rows]
 
 
-def test_a_run_that_waits_starts_when_the_earlier_one_is_over(make_task: MakeTask) -> None:
+def test_a_waiting_run_starts_when_the_earlier_one_has_ended(make_task: MakeTask) -> None:
     task = make_task(overlap="wait")
     running = start_running(task)
     waiting = start(task)
@@ -83,7 +83,7 @@ def test_a_run_that_waits_starts_when_the_earlier_one_is_over(make_task: MakeTas
     assert (claimed.status, claimed.reason) == (RunStatus.STARTING, None)
 
 
-def test_while_a_run_waits_the_tasks_last_run_is_the_one_that_goes(make_task: MakeTask) -> None:
+def test_while_a_run_waits_the_tasks_last_run_is_the_one_in_progress(make_task: MakeTask) -> None:
     task = make_task(overlap="wait")
     running = start_running(task)
     waiting = start(task)
@@ -111,7 +111,7 @@ def test_a_second_run_that_would_wait_is_refused(make_task: MakeTask) -> None:
     assert refusal.value.run == waiting
 
 
-def test_a_run_that_waits_can_be_cancelled_and_leaves_the_earlier_one_alone(make_task: MakeTask) -> None:
+def test_cancelling_a_waiting_run_does_not_change_the_earlier_one(make_task: MakeTask) -> None:
     task = make_task(overlap="wait")
     running = start_running(task)
     waiting = start(task)
@@ -124,7 +124,7 @@ def test_a_run_that_waits_can_be_cancelled_and_leaves_the_earlier_one_alone(make
     assert task.last_run_id == running.id
 
 
-def test_a_run_that_is_replaced_is_asked_to_stop_and_names_its_successor(make_task: MakeTask) -> None:
+def test_a_replaced_run_is_cancelled_and_names_its_successor(make_task: MakeTask) -> None:
     task = make_task(overlap="replace")
     running = start_running(task)
     later = start(task)
@@ -151,7 +151,7 @@ def test_a_queued_run_is_replaced_at_once(make_task: MakeTask) -> None:
     assert task.last_run_id == later.id
 
 
-def test_who_waits_to_replace_is_replaced_too(make_task: MakeTask) -> None:
+def test_a_run_that_waits_to_replace_is_replaced_too(make_task: MakeTask) -> None:
     task = make_task(overlap="replace")
     running, second, third = start_running(task), start(task), start(task)
 
@@ -162,7 +162,7 @@ def test_who_waits_to_replace_is_replaced_too(make_task: MakeTask) -> None:
     assert running.cancel_reason == f"Replaced by run {second.id}."
 
 
-def test_a_run_that_a_person_cancelled_does_not_say_that_it_was_replaced(make_task: MakeTask) -> None:
+def test_a_run_cancelled_by_a_user_does_not_say_that_it_was_replaced(make_task: MakeTask) -> None:
     task = make_task(overlap="replace")
     running = start_running(task)
     lifecycle.cancel(running, NOW)
@@ -182,7 +182,7 @@ def test_a_run_that_a_person_cancelled_does_not_say_that_it_was_replaced(make_ta
         ("replace", [(RunStatus.RUNNING, None), (RunStatus.QUEUED, "Waiting for run 1 to stop.")]),
     ],
 )
-def test_a_slot_that_comes_while_a_run_goes_obeys_the_rule(
+def test_a_slot_during_a_run_follows_the_rule(
     make_task: MakeTask, rule: str, expected: list[tuple[RunStatus, str | None]]
 ) -> None:
     task = make_task(overlap=rule, cron_expression="* * * * *", next_run_at=NOW)
@@ -201,7 +201,7 @@ def runs_of(task: ScheduledTask, status: RunStatus) -> list[int]:
     return list(db.session.scalars(select(Run.id).where(Run.task_id == task.id, Run.status == status)))
 
 
-def test_slots_that_are_skipped_do_not_hide_how_the_last_run_went(make_task: MakeTask) -> None:
+def test_skipped_slots_do_not_hide_the_result_of_the_last_run(make_task: MakeTask) -> None:
     task = make_task(cron_expression="* * * * *", next_run_at=NOW)
     failed = start_running(task)
     starting.start_due_tasks(now=NOW)
@@ -226,7 +226,7 @@ def test_a_bulk_run_counts_what_starts_waits_and_is_skipped(make_task: MakeTask)
     assert runs_of(idle, RunStatus.QUEUED)[0] in started.run_ids
 
 
-def test_a_run_that_waits_is_neither_overdue_nor_sent_again(make_task: MakeTask) -> None:
+def test_a_waiting_run_is_neither_overdue_nor_sent_again(make_task: MakeTask) -> None:
     task = make_task(overlap="wait")
     running = start_running(task)
     waiting = start(task)
@@ -243,7 +243,7 @@ def test_a_run_that_waits_is_neither_overdue_nor_sent_again(make_task: MakeTask)
     assert list(lifecycle.overdue(seven + TIMEOUT + timedelta(seconds=1), TIMEOUT)) == [waiting]
 
 
-def test_skipped_slots_do_not_put_off_the_deadline_of_a_run_that_nobody_takes(make_task: MakeTask) -> None:
+def test_skipped_slots_do_not_move_the_deadline_of_a_run_that_no_worker_takes(make_task: MakeTask) -> None:
     task = make_task(cron_expression="0 * * * *", next_run_at=NOW + timedelta(hours=5))
     left = start(task)
     starting.start_due_tasks(now=NOW + timedelta(hours=5))
@@ -253,7 +253,7 @@ def test_skipped_slots_do_not_put_off_the_deadline_of_a_run_that_nobody_takes(ma
 
 
 @pytest.mark.parametrize("statuses", [("queued", "queued"), ("starting", "running"), ("running", "running")])
-def test_the_database_itself_refuses_two_runs_in_one_place(
+def test_the_database_rejects_two_queued_runs_or_two_in_progress(
     make_task: MakeTask, statuses: tuple[str, str]
 ) -> None:
     task = make_task()
@@ -282,7 +282,7 @@ def click(task_id: int) -> int:
     return starting.start(db.session.get_one(ScheduledTask, task_id), trigger=Trigger.PERSON, now=NOW).id
 
 
-def test_of_four_clicks_at_once_that_replace_one_is_left(app: Flask, make_task: MakeTask) -> None:
+def test_of_four_replacing_clicks_at_once_one_run_is_left(app: Flask, make_task: MakeTask) -> None:
     task = make_task(overlap="replace")
     running = start_running(task)
     task_id = task.id
@@ -297,7 +297,7 @@ def test_of_four_clicks_at_once_that_replace_one_is_left(app: Flask, make_task: 
 
 
 @pytest.mark.parametrize("rule", list(Overlap))
-def test_ticks_and_clicks_at_once_leave_one_run_in_each_place(
+def test_ticks_and_clicks_at_once_leave_one_run_queued_and_one_in_progress(
     app: Flask, make_task: MakeTask, rule: Overlap
 ) -> None:
     task = make_task(overlap=rule.value, cron_expression="* * * * *", next_run_at=NOW)
@@ -317,7 +317,7 @@ def test_ticks_and_clicks_at_once_leave_one_run_in_each_place(
     assert len(runs_of(task, RunStatus.QUEUED)) == (0 if rule is Overlap.SKIP else 1)
 
 
-def test_four_workers_at_once_start_what_waited_once(app: Flask, make_task: MakeTask) -> None:
+def test_four_workers_at_once_start_a_waiting_run_once(app: Flask, make_task: MakeTask) -> None:
     task = make_task(overlap="wait")
     running = start_running(task)
     waiting_id = start(task).id
@@ -331,9 +331,7 @@ def test_four_workers_at_once_start_what_waited_once(app: Flask, make_task: Make
     assert sorted(in_time) == [False, False, False, True]
 
 
-def test_an_end_and_a_start_at_the_same_moment_never_leave_a_run_asleep(
-    app: Flask, make_task: MakeTask
-) -> None:
+def test_an_end_and_a_start_at_once_never_leave_a_run_waiting(app: Flask, make_task: MakeTask) -> None:
     """As the worker and the edge do it: commit, then claim what is ready or was just queued."""
     for _ in range(15):
         task = make_task(overlap="wait")

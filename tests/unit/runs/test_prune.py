@@ -19,7 +19,7 @@ def left() -> set[int]:
     return set(db.session.scalars(select(Run.id)))
 
 
-def test_old_runs_go_and_young_ones_stay(make_task: MakeTask, make_run: MakeRun) -> None:
+def test_old_runs_are_deleted_and_young_ones_stay(make_task: MakeTask, make_run: MakeRun) -> None:
     task = make_task()
     make_run(task, OLD)
     young = [make_run(task, NOW - timedelta(days=days)) for days in (29, 1)]
@@ -30,7 +30,7 @@ def test_old_runs_go_and_young_ones_stay(make_task: MakeTask, make_run: MakeRun)
     assert left() == {run.id for run in young}
 
 
-def test_the_newest_run_of_each_task_stays_whatever_its_age(make_task: MakeTask, make_run: MakeRun) -> None:
+def test_the_newest_run_of_each_task_stays_at_any_age(make_task: MakeTask, make_run: MakeRun) -> None:
     newest = []
     for task in (make_task(), make_task()):
         make_run(task, OLD)
@@ -63,7 +63,9 @@ def test_an_active_run_is_never_deleted(make_task: MakeTask, make_run: MakeRun, 
     assert left() == {active.id, newer.id}
 
 
-def test_logs_and_results_go_with_their_run_and_findings_stay(make_task: MakeTask, make_run: MakeRun) -> None:
+def test_logs_and_results_are_deleted_with_their_run_and_findings_stay(
+    make_task: MakeTask, make_run: MakeRun
+) -> None:
     task = make_task()
     old, newest = make_run(task, OLD), make_run(task, OLD)
     for run in (old, newest):
@@ -114,7 +116,7 @@ def test_a_batch_takes_the_oldest_first_and_no_more_than_its_limit(
     assert left() == {made[0].id, made[3].id}
 
 
-def test_a_night_goes_on_until_nothing_old_is_left(
+def test_pruning_continues_until_no_old_run_is_left(
     make_task: MakeTask, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "RUNS_PER_BATCH", 2)
@@ -130,5 +132,5 @@ def test_a_night_goes_on_until_nothing_old_is_left(
     assert left() == {newest.id}
 
 
-def test_beat_asks_for_it_each_night() -> None:
+def test_beat_prunes_each_night() -> None:
     assert worker.BEAT["prune"] == {"task": worker.prune.name, "schedule": crontab(hour="3", minute="30")}

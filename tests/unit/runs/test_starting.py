@@ -14,7 +14,7 @@ from vulsweb.models import Run, RunStatus, ScheduledTask, Trigger
 from vulsweb.runs import starting
 
 
-def test_a_run_asks_for_what_its_task_says(make_task: MakeTask) -> None:
+def test_a_run_stores_the_request_of_its_task(make_task: MakeTask) -> None:
     scan = starting.start(make_task(scan_type="full"), trigger=Trigger.API, now=NOW)
     update = starting.start(
         make_task(task_type="db_update", database_type="gost_debian"), trigger=Trigger.API, now=NOW
@@ -83,7 +83,7 @@ def test_inactive_and_future_tasks_are_left_alone(make_task: MakeTask) -> None:
     assert starting.start_due_tasks(now=NOW) is None
 
 
-def test_a_slot_that_comes_while_the_previous_run_goes_is_skipped_and_says_so(make_task: MakeTask) -> None:
+def test_a_slot_during_the_previous_run_is_skipped_with_a_reason(make_task: MakeTask) -> None:
     task = make_task(cron_expression="* * * * *", next_run_at=NOW)
     running = starting.start(task, trigger=Trigger.PERSON, now=NOW)
     db.session.commit()
@@ -98,7 +98,7 @@ def test_a_slot_that_comes_while_the_previous_run_goes_is_skipped_and_says_so(ma
     assert task.next_run_at == NOW + timedelta(minutes=1)
 
 
-def test_many_due_tasks_are_started_in_batches_until_none_is_left(make_task: MakeTask) -> None:
+def test_many_due_tasks_are_started_in_batches(make_task: MakeTask) -> None:
     for _ in range(5):
         make_task(next_run_at=NOW)
 
@@ -108,7 +108,7 @@ def test_many_due_tasks_are_started_in_batches_until_none_is_left(make_task: Mak
     assert starting.start_due_tasks(now=NOW, limit=2) is None
 
 
-def test_two_tickers_never_start_one_slot_twice(app: Flask, make_task: MakeTask) -> None:
+def test_two_ticks_at_once_never_start_one_slot_twice(app: Flask, make_task: MakeTask) -> None:
     for _ in range(20):
         make_task(next_run_at=NOW)
     together = threading.Barrier(2)
@@ -131,9 +131,7 @@ def test_two_tickers_never_start_one_slot_twice(app: Flask, make_task: MakeTask)
     assert len(slots) == len(set(slots)) == 20
 
 
-def test_a_task_that_somebody_holds_is_left_at_first_and_then_waited_for(
-    app: Flask, make_task: MakeTask
-) -> None:
+def test_a_locked_task_is_skipped_or_waited_for(app: Flask, make_task: MakeTask) -> None:
     task = make_task(next_run_at=NOW)
     started: list[list[int] | None] = []
 
