@@ -57,8 +57,8 @@ def handle_messages(monkeypatch: pytest.MonkeyPatch, name: str, handle: Callable
     """Give messages for the worker function `name` to `handle` instead of to Redis."""
     send = celery.send_task
 
-    def send_task(task: str, arguments: Sequence[Any] = ()) -> object:
-        return handle(*arguments) if task == f"vulsweb.{name}" else send(task, arguments)
+    def send_task(task: str, arguments: Sequence[Any] = (), **options: Any) -> object:
+        return handle(*arguments) if task == f"vulsweb.{name}" else send(task, arguments, **options)
 
     monkeypatch.setattr(celery, "send_task", send_task)
 

@@ -1,8 +1,8 @@
-"""Whether tasks or runs have changed, told without looking at them.
+"""A change counter of tasks and runs, for pages that poll.
 
-Triggers draw the next number of a sequence whenever a task or a shown column of a run is written. That
-makes no writer wait for another, but a number is seen before the rows that it announces are committed:
-hence `settled`. docs/decisions.md has the argument.
+Triggers take the next number of a sequence whenever a task or a visible column of a run is written. No writer
+waits for another, but the number is visible before its rows are committed: hence `settled`.
+docs/decisions.md explains the design.
 """
 
 from sqlalchemy import text
@@ -19,12 +19,15 @@ _WRITING = """
 
 
 def version() -> int:
-    """Return the number of the latest change; ask this before the rows are read."""
+    """Return the number of the latest change; call this before reading rows."""
     number: int = db.session.execute(text("SELECT last_value FROM changes_seq")).scalar_one()
     return number
 
 
 def settled() -> bool:
-    """Say whether all that `version` has counted is there to be read; ask between `version` and the rows."""
+    """Return whether all counted changes are committed.
+
+    Call this between `version` and reading rows.
+    """
     writing: bool = db.session.execute(text(_WRITING)).scalar_one()
     return not writing

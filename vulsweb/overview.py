@@ -1,4 +1,4 @@
-"""What the overview shows: what runs, what went wrong, what is bad, what comes next. Reads only."""
+"""Queries of the overview page."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from vulsweb.runs import history
 from vulsweb.vuls.catalogue import DatabaseType
 from vulsweb.vuls.results import Severity
 
-TROUBLED = (RunStatus.FAILED, RunStatus.PARTIAL, RunStatus.TIMEOUT)
+PROBLEMS = (RunStatus.FAILED, RunStatus.PARTIAL, RunStatus.TIMEOUT)
 HOURS = 24
 
 
 @dataclass(frozen=True)
 class HostCounts:
-    """The hosts in service, and those of them that no scan has ever reached."""
+    """How many hosts are active, and how many were never scanned."""
 
     total: int
     never_scanned: int
@@ -28,24 +28,24 @@ class HostCounts:
 
 @dataclass(frozen=True)
 class Hour:
-    """The runs that were asked for in one hour, by what they came to."""
+    """The runs created in one hour, counted by status."""
 
     begins_at: datetime
     counts: dict[RunStatus, int]
 
     @property
     def total(self) -> int:
-        """Return how many there were."""
+        """Return the number of runs."""
         return sum(self.counts.values())
 
     def of(self, statuses: Collection[RunStatus]) -> int:
-        """Return how many of them came to one of these."""
+        """Return the number of runs with one of these statuses."""
         return sum(self.counts.get(status, 0) for status in statuses)
 
 
 @dataclass(frozen=True)
 class WorstHost:
-    """A host with its open findings that are critical or high."""
+    """A host with the numbers of its open critical and high findings."""
 
     id: int
     name: str
@@ -54,18 +54,18 @@ class WorstHost:
 
 
 def running(limit: int) -> Sequence[Run]:
-    """Return the runs that are not over yet, newest first."""
+    """Return the active runs, newest first."""
     chosen = history.query(ACTIVE).options(joinedload(Run.jobs)).limit(limit)
     return db.session.scalars(chosen).unique().all()
 
 
-def troubled(limit: int) -> Sequence[Run]:
-    """Return the latest runs that did not do all that was asked."""
-    return db.session.scalars(history.query(TROUBLED).limit(limit)).all()
+def recent_problems(limit: int) -> Sequence[Run]:
+    """Return the latest runs that failed, timed out or are partial."""
+    return db.session.scalars(history.query(PROBLEMS).limit(limit)).all()
 
 
 def next_up(limit: int) -> Sequence[ScheduledTask]:
-    """Return the active tasks whose slots come first."""
+    """Return the active tasks that run next."""
     return db.session.scalars(
         select(ScheduledTask)
         .where(ScheduledTask.active)
@@ -76,7 +76,7 @@ def next_up(limit: int) -> Sequence[ScheduledTask]:
 
 
 def database_update() -> ScheduledTask | None:
-    """Return the task that updates the most databases, if there is one."""
+    """Return the task that updates the most databases, or None."""
     everything_first = case((ScheduledTask.database_type == DatabaseType.ALL, 0), else_=1)
     return db.session.scalars(
         select(ScheduledTask)
@@ -86,7 +86,7 @@ def database_update() -> ScheduledTask | None:
 
 
 def host_counts() -> HostCounts:
-    """Count the hosts in service."""
+    """Count the active hosts."""
     never = func.count().filter(Host.last_scan_at.is_(None))
     row = db.session.execute(
         select(func.count(), never).select_from(Host).where(Host.retired_at.is_(None))
@@ -95,7 +95,7 @@ def host_counts() -> HostCounts:
 
 
 def new_since(moment: datetime) -> int:
-    """Count the open findings on hosts in service that were first seen at `moment` or later."""
+    """Count the open findings on active hosts first seen since `moment`."""
     query = (
         select(func.count())
         .select_from(Finding)
@@ -105,31 +105,33 @@ def new_since(moment: datetime) -> int:
     return db.session.scalar(query) or 0
 
 
-def outcomes(day: Collection[Hour]) -> dict[RunStatus, int]:
-    """Return how many runs of a day came to what; what none came to is not named."""
-    counted = {status: sum(hour.of([status]) for hour in day) for status in RunStatus}
-    return {status: count for status, count in counted.items() if count}
-
-
 def hours(now: datetime) -> list[Hour]:
-    """Return the last 24 hours of the clock, this one among them, oldest first."""
+    """Return the last 24 clock hours, including the current one, oldest first."""
     this_hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    found = {
+    by_hour = {
         this_hour - timedelta(hours=back): Hour(this_hour - timedelta(hours=back), {})
         for back in reversed(range(HOURS))
     }
     hour = func.date_trunc("hour", Run.created_at)
     rows = db.session.execute(
-        select(hour, Run.status, func.count()).where(Run.created_at >= min(found)).group_by(hour, Run.status)
+        select(hour, Run.status, func.count())
+        .where(Run.created_at >= min(by_hour))
+        .group_by(hour, Run.status)
     )
     for begins_at, status, count in rows:
-        if begins_at in found:
-            found[begins_at].counts[status] = count
-    return list(found.values())
+        if begins_at in by_hour:
+            by_hour[begins_at].counts[status] = count
+    return list(by_hour.values())
+
+
+def outcomes(day: Collection[Hour]) -> dict[RunStatus, int]:
+    """Return the number of runs by status, without zeros."""
+    counted = {status: sum(hour.of([status]) for hour in day) for status in RunStatus}
+    return {status: count for status, count in counted.items() if count}
 
 
 def worst_hosts(limit: int) -> Sequence[WorstHost]:
-    """Return the hosts in service with the most critical findings, then the most high ones."""
+    """Return the active hosts with the most critical and high findings."""
     critical = func.count().filter(Finding.severity == Severity.CRITICAL)
     high = func.count().filter(Finding.severity == Severity.HIGH)
     rows = db.session.execute(

@@ -64,13 +64,13 @@ def test_a_task_that_skips_answers_409_with_where_its_run_is(
 
     assert answer.status_code == 409
     assert answer.get_json()["detail"] == (
-        "Busy is already running. By its overlap rule no run is added meanwhile. See /api/runs/1."
+        "Busy is already running. Its overlap rule skips new runs until that ends. See /api/runs/1."
     )
     assert db.session.scalars(select(Run.id)).all() == [run.id]
 
 
 @pytest.mark.parametrize(
-    ("rule", "said"), [("wait", "Waits for run 1 to end."), ("replace", "Waits until run 1 has stopped.")]
+    ("rule", "said"), [("wait", "Waiting for run 1 to end."), ("replace", "Waiting for run 1 to stop.")]
 )
 def test_a_run_that_waits_is_accepted_and_says_what_for(
     api: FlaskClient, make_busy: Callable[[str], Run], sent: list[int], rule: str, said: str

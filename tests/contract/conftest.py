@@ -25,7 +25,7 @@ from vulsweb.runs.scans import HostResult
 
 CONFIG = '[servers.host-1]\nhost = "localhost"\nport = "local"\n'
 
-# Stands for Vuls: leaves the documents that it finds beside itself, as `vuls scan` and `report` do.
+# A stand-in for Vuls: it leaves the documents found in its folder, as `vuls scan` and `report` do.
 VULS = """#!{python}
 import json, pathlib, sys, time
 here = pathlib.Path(__file__).parent
@@ -60,7 +60,7 @@ connection.close()
 
 
 class Tools:
-    """The folder of the stand-ins, and what they are to do."""
+    """The folder of the stand-ins, and what they do."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -79,7 +79,7 @@ class Tools:
         (self.folder / "go").unlink()
 
     def let_go(self) -> None:
-        """Let a waiting scan go on."""
+        """Let a waiting scan continue."""
         (self.folder / "go").touch()
 
 
@@ -106,7 +106,7 @@ def document(data: Path) -> Callable[..., str]:
 def executor_server(
     app: Flask, tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[str]:
-    """The executor, listening; the application knows where."""
+    """A listening executor, which the application is configured for."""
     (tmp_path / "config.toml").write_text(CONFIG)
     made = executor.create_app(
         {
@@ -125,22 +125,22 @@ def executor_server(
 
 
 def accept(run: Run, now: datetime) -> None:
-    """Let the executor have taken the run's job, and have lost it since."""
+    """Mark the run's job as accepted by an executor that does not have it."""
     targets.prepare(run, executor_settings.configured())
     run.status, run.jobs[0].status, run.jobs[0].heartbeat_at = RunStatus.RUNNING, JobStatus.RUNNING, now
 
 
 def stumble(
-    _job: RunJob, _told: Job, documents: Iterable[tuple[str, bytes]], *_: datetime
+    _job: RunJob, _reply: Job, documents: Iterable[tuple[str, bytes]], *_: datetime
 ) -> list[HostResult]:
-    """Stand in for a reader of results that falls over the first of them."""
+    """Replace `store_documents` by one that raises an error at the first document."""
     for _document in documents:
         raise ZeroDivisionError
     return []
 
 
 def follow(run: Run, until: Callable[[Run], bool] = lambda run: not run.status.is_active) -> Run:
-    """Do what the worker does every two seconds, faster, until the run is where it should be."""
+    """Follow the run as the worker does, but faster, until it is as wanted."""
     deadline = time.monotonic() + 30
     while True:
         worker.follow_runs()

@@ -70,7 +70,7 @@ def test_this_machine_can_be_scanned(both: dict[str, Host]) -> None:
     assert "configtest" in test.log
 
 
-def test_a_host_that_does_not_answer_is_said_to_be_out_of_reach(
+def test_a_host_that_does_not_answer_is_reported_as_unreachable(
     both: dict[str, Host], signed_in: FlaskClient
 ) -> None:
     test = outcome_of(both["nobody"])

@@ -1,4 +1,4 @@
-"""Two executors, each with hosts of its own: real ones, with stand-ins for the tools."""
+"""Two real executors, each with its own hosts and stand-ins for the tools."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from tests.conftest import EXECUTOR_KEY, NOW
 from tests.contract.conftest import follow, stumble
-from tests.contract.zones import CONFIG, Zone, make_zone
+from tests.contract.sites import CONFIG, Site, make_site
 from vulsweb import worker
 from vulsweb.executors import settings as executor_settings
 from vulsweb.executors.client import ExecutorClients
@@ -33,42 +33,42 @@ LONG_AGO = timedelta(minutes=6)
 @pytest.fixture
 def main(
     app: Flask, tmp_path: Path, document: Callable[..., str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Zone]:
+) -> Iterator[Site]:
     """The main executor, which answers."""
-    zone = make_zone(tmp_path / "main", EXECUTOR_KEY)
-    zone.tools.vuls({"inner": document("CVE-2026-1", serverName="inner")})
+    site = make_site(tmp_path / "main", EXECUTOR_KEY)
+    site.tools.vuls({"inner": document("CVE-2026-1", serverName="inner")})
     config_sync.sync(CONFIG, NOW)
     for host in db.session.scalars(select(Host)):
         host.tags = ["web", "dmz"] if host.name == "outer" else ["web"]
     db.session.commit()
-    with zone.here():
-        yield zone
-        zone.tools.let_go()
+    with site.running():
+        yield site
+        site.tools.let_go()
 
 
 @pytest.fixture
 def dmz(
-    app: Flask, main: Zone, tmp_path: Path, document: Callable[..., str], monkeypatch: pytest.MonkeyPatch
-) -> Zone:
-    """The executor of the hosts with the tag `dmz`, which is away until it is `here`."""
-    zone = make_zone(tmp_path / "dmz", KEY_OF_DMZ)
-    zone.tools.vuls({"outer": document("CVE-2026-2", "CVE-2026-3", serverName="outer")})
-    known = Executor(MAIN, main.url, EXECUTOR_KEY), Executor("dmz", zone.url, KEY_OF_DMZ, ("dmz", "lab"))
-    monkeypatch.setitem(app.config, "EXECUTORS", known)
-    return zone
+    app: Flask, main: Site, tmp_path: Path, document: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> Site:
+    """The executor of the hosts with the tag `dmz`, which is down until it is `running`."""
+    site = make_site(tmp_path / "dmz", KEY_OF_DMZ)
+    site.tools.vuls({"outer": document("CVE-2026-2", "CVE-2026-3", serverName="outer")})
+    executors = Executor(MAIN, main.url, EXECUTOR_KEY), Executor("dmz", site.url, KEY_OF_DMZ, ("dmz", "lab"))
+    monkeypatch.setitem(app.config, "EXECUTORS", executors)
+    return site
 
 
 @pytest.fixture
-def both(main: Zone, dmz: Zone) -> Iterator[None]:
+def both(main: Site, dmz: Site) -> Iterator[None]:
     """Both answer."""
-    with dmz.here():
+    with dmz.running():
         yield
         dmz.tools.let_go()
 
 
 @pytest.fixture
 def web(make_task: MakeTask) -> ScheduledTask:
-    """A scan of both hosts, which are in two zones."""
+    """A scan of both hosts, which are in two sites."""
     return make_task(host_id=None, host_tag="web")
 
 
@@ -113,17 +113,17 @@ def grow_old(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("both")
-def test_a_hosts_tag_decides_which_executor_scans_it(main: Zone, dmz: Zone, make_task: MakeTask) -> None:
+def test_a_hosts_tag_decides_which_executor_scans_it(main: Site, dmz: Site, make_task: MakeTask) -> None:
     ids = {host.name: host.id for host in db.session.scalars(select(Host))}
 
     inner, outer = (done(make_task(host_id=ids[name])) for name in ("inner", "outer"))
 
-    assert main.known() == {job_at(inner, MAIN).id}
-    assert dmz.known() == {job_at(outer, "dmz").id}
+    assert main.job_ids() == {job_at(inner, MAIN).id}
+    assert dmz.job_ids() == {job_at(outer, "dmz").id}
 
 
 @pytest.mark.usefixtures("both")
-def test_a_run_over_two_zones_is_one_run_with_the_results_of_both(
+def test_a_run_over_two_sites_is_one_run_with_the_results_of_both(
     web: ScheduledTask, make_task: MakeTask
 ) -> None:
     done(make_task(task_type="db_update", database_type="gost_debian"))
@@ -138,7 +138,7 @@ def test_a_run_over_two_zones_is_one_run_with_the_results_of_both(
 
 
 @pytest.mark.usefixtures("both")
-def test_what_one_executor_found_stays_when_what_another_left_cannot_be_taken_in(
+def test_results_of_one_executor_stay_when_those_of_another_cannot_be_stored(
     web: ScheduledTask, make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done(make_task(task_type="db_update", database_type="gost_debian"))
@@ -151,13 +151,13 @@ def test_what_one_executor_found_stays_when_what_another_left_cannot_be_taken_in
     run = done(web)
 
     assert run.status is RunStatus.PARTIAL
-    assert str(run.reason).startswith("What its job left could not be taken in")
+    assert str(run.reason).startswith("Its job's results could not be stored")
     assert run.result_data is not None
     assert (run.result_data["opened"], run.result_data["host_counts"]["failed"]) == (2, 1)
 
 
 @pytest.mark.usefixtures("both")
-def test_each_line_of_a_log_from_two_executors_says_whose_it_is(web: ScheduledTask) -> None:
+def test_each_line_of_a_log_from_two_executors_names_its_executor(web: ScheduledTask) -> None:
     log = log_of(done(web))
 
     assert {line.split()[0] for line in log.splitlines()} == {"[main]", "[dmz]"}
@@ -177,8 +177,8 @@ def test_a_database_update_is_done_by_every_executor(make_task: MakeTask) -> Non
     ]
 
 
-def test_while_an_executor_is_down_its_part_waits_and_the_others_go_on(
-    web: ScheduledTask, main: Zone, dmz: Zone
+def test_while_an_executor_is_down_its_job_waits_and_the_others_run(
+    web: ScheduledTask, main: Site, dmz: Site
 ) -> None:
     run = start(web)
     worker.launch_runs([run.id])
@@ -187,16 +187,16 @@ def test_while_an_executor_is_down_its_part_waits_and_the_others_go_on(
     assert run.status is RunStatus.RUNNING
     assert job_at(run, "dmz").status is JobStatus.WAITING
     assert str(job_at(run, "dmz").reason).startswith("The executor dmz does not answer.")
-    with dmz.here():
+    with dmz.running():
         grow_old(run)
         worker.launch_runs([run.id])
         follow_both(run)
     assert {host.last_outcome is not None for host in db.session.scalars(select(Host))} == {True}
-    assert dmz.known() == {job_at(run, "dmz").id}
+    assert dmz.job_ids() == {job_at(run, "dmz").id}
 
 
-def test_where_its_task_says_so_the_part_of_an_executor_that_is_down_fails(
-    web: ScheduledTask, main: Zone, dmz: Zone, make_task: MakeTask
+def test_the_job_of_an_executor_that_is_down_fails_if_its_task_says_so(
+    web: ScheduledTask, main: Site, dmz: Site, make_task: MakeTask
 ) -> None:
     done(make_task(task_type="db_update", database_type="gost_debian", absence="fail"))
     task_editing.change(
@@ -216,7 +216,7 @@ RULES = {"cron_expression": "0 2 * * *", "absence": "fail"}
 
 
 def test_whichever_job_ends_last_ends_the_run(
-    app: Flask, web: ScheduledTask, main: Zone, dmz: Zone, monkeypatch: pytest.MonkeyPatch
+    app: Flask, web: ScheduledTask, main: Site, dmz: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     main.tools.hold()
     run = start(web)
@@ -225,14 +225,14 @@ def test_whichever_job_ends_last_ends_the_run(
     grow_old(run)
     ask = ExecutorClients.ask
 
-    def ask_while_the_other_ends(clients: ExecutorClients, name: str, question: Callable[..., Any]) -> Any:
+    def ask_while_the_other_ends(clients: ExecutorClients, name: str, operation: Callable[..., Any]) -> Any:
         if name == "dmz":
             # This worker has seen the other job run, and it ends while ours is asked for.
             assert job_at(run, MAIN).status.is_with_executor
             main.tools.let_go()
             with ThreadPoolExecutor(1) as elsewhere:
                 elsewhere.submit(follow_main_to_its_end, app, run.id).result()
-        return ask(clients, name, question)
+        return ask(clients, name, operation)
 
     monkeypatch.setattr(ExecutorClients, "ask", ask_while_the_other_ends)
     worker.launch_runs([run.id])
@@ -251,7 +251,7 @@ def follow_main_to_its_end(app: Flask, run_id: int) -> None:
             time.sleep(0.05)
 
 
-def test_an_update_that_an_executor_missed_is_partial(make_task: MakeTask, main: Zone, dmz: Zone) -> None:
+def test_an_update_that_an_executor_missed_is_partial(make_task: MakeTask, main: Site, dmz: Site) -> None:
     run = done(make_task(task_type="db_update", database_type="gost_debian", absence="fail"))
 
     assert run.status is RunStatus.PARTIAL
@@ -259,7 +259,7 @@ def test_an_update_that_an_executor_missed_is_partial(make_task: MakeTask, main:
 
 
 def test_a_run_that_waits_for_an_executor_alone_is_sent_when_it_answers_again(
-    web: ScheduledTask, main: Zone, dmz: Zone, sent: list[int]
+    web: ScheduledTask, main: Site, dmz: Site, sent: list[int]
 ) -> None:
     run = start(web)
     worker.launch_runs([run.id])
@@ -267,21 +267,21 @@ def test_a_run_that_waits_for_an_executor_alone_is_sent_when_it_answers_again(
     worker.sweep()
     while_away = list(sent)
 
-    with dmz.here():
+    with dmz.running():
         worker.sweep()
 
     assert while_away == []
     assert sent == [run.id]
 
 
-def test_who_is_silent_for_long_fails_the_runs_that_shall_not_wait(
-    make_task: MakeTask, main: Zone, dmz: Zone
+def test_an_executor_without_reply_for_long_fails_the_runs_whose_tasks_say_so(
+    make_task: MakeTask, main: Site, dmz: Site
 ) -> None:
     outer = db.session.scalars(select(Host).where(Host.name == "outer")).one()
-    patient, hasty = (make_task(host_id=outer.id, absence=absence) for absence in ("wait", "fail"))
-    begun = [start(task) for task in (patient, hasty)]
+    waiting, failing = (make_task(host_id=outer.id, absence=absence) for absence in ("wait", "fail"))
+    begun = [start(task) for task in (waiting, failing)]
     dmz.tools.hold()
-    with dmz.here():
+    with dmz.running():
         worker.launch_runs([run.id for run in begun])
     for run in begun:
         grow_old(run)
@@ -291,12 +291,12 @@ def test_who_is_silent_for_long_fails_the_runs_that_shall_not_wait(
     for run in begun:
         db.session.refresh(run)
     assert [run.status for run in begun] == [RunStatus.RUNNING, RunStatus.FAILED]
-    assert "It has been silent for five minutes." in str(begun[1].reason)
+    assert "It has not replied for five minutes." in str(begun[1].reason)
     dmz.tools.let_go()
 
 
 def test_a_run_that_waited_too_long_for_an_executor_keeps_what_the_other_did(
-    web: ScheduledTask, main: Zone, dmz: Zone
+    web: ScheduledTask, main: Site, dmz: Site
 ) -> None:
     run = start(web)
     worker.launch_runs([run.id])
@@ -308,7 +308,7 @@ def test_a_run_that_waited_too_long_for_an_executor_keeps_what_the_other_did(
 
     db.session.refresh(run)
     assert run.status is RunStatus.TIMEOUT
-    assert str(run.reason).endswith("It still waited for the executor dmz.")
+    assert str(run.reason).endswith("It was still waiting for the executor dmz.")
     outcomes = {host.name: host.last_outcome for host in db.session.scalars(select(Host))}
     assert outcomes["outer"] is Outcome.FAILED
     assert outcomes["inner"] is not Outcome.FAILED
@@ -316,7 +316,7 @@ def test_a_run_that_waited_too_long_for_an_executor_keeps_what_the_other_did(
 
 @pytest.mark.usefixtures("both")
 def test_a_host_that_an_executor_does_not_know_yet_fails_alone(
-    web: ScheduledTask, dmz: Zone, make_task: MakeTask, make_host: Callable[..., Host]
+    web: ScheduledTask, dmz: Site, make_task: MakeTask, make_host: Callable[..., Host]
 ) -> None:
     done(make_task(task_type="db_update", database_type="gost_debian"))
     make_host("new", tags=["web", "dmz"])
@@ -333,9 +333,9 @@ def test_a_host_that_an_executor_does_not_know_yet_fails_alone(
 
 
 @pytest.mark.usefixtures("both")
-def test_cancel_stops_the_jobs_of_both(web: ScheduledTask, main: Zone, dmz: Zone) -> None:
-    for zone in (main, dmz):
-        zone.tools.hold()
+def test_cancel_stops_the_jobs_of_both(web: ScheduledTask, main: Site, dmz: Site) -> None:
+    for site in (main, dmz):
+        site.tools.hold()
     run = start(web)
     worker.launch_runs([run.id])
     lifecycle.cancel(run, datetime.now(UTC))
@@ -347,8 +347,8 @@ def test_cancel_stops_the_jobs_of_both(web: ScheduledTask, main: Zone, dmz: Zone
     assert {job.status for job in run.jobs} == {JobStatus.CANCELLED}
 
 
-def test_a_job_whose_executor_left_the_settings_is_given_up(
-    app: Flask, web: ScheduledTask, main: Zone, dmz: Zone, monkeypatch: pytest.MonkeyPatch
+def test_a_job_of_a_removed_executor_is_lost(
+    app: Flask, web: ScheduledTask, main: Site, dmz: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = start(web)
     worker.launch_runs([run.id])
@@ -359,11 +359,11 @@ def test_a_job_whose_executor_left_the_settings_is_given_up(
 
     db.session.refresh(run)
     assert not run.status.is_active
-    assert "Its executor is not in the settings any more." in str(run.reason)
+    assert "Its executor is no longer configured." in str(run.reason)
 
 
 def test_a_worker_that_died_between_two_executors_leaves_the_rest_to_the_next(
-    web: ScheduledTask, main: Zone, dmz: Zone
+    web: ScheduledTask, main: Site, dmz: Site
 ) -> None:
     run = start(web)
     claimed = lifecycle.claim(run.id, datetime.now(UTC))
@@ -371,19 +371,19 @@ def test_a_worker_that_died_between_two_executors_leaves_the_rest_to_the_next(
     targets.prepare(claimed, executor_settings.configured())
     grow_old(claimed)
 
-    with dmz.here():
+    with dmz.running():
         worker.launch_runs([run.id])
         follow_both(run)
 
-    assert (len(main.known()), len(dmz.known())) == (1, 1)
+    assert (len(main.job_ids()), len(dmz.job_ids())) == (1, 1)
 
 
 @pytest.mark.usefixtures("both")
-def test_a_connection_test_is_made_from_the_hosts_zone(main: Zone, dmz: Zone) -> None:
+def test_a_connection_test_is_made_from_the_hosts_site(main: Site, dmz: Site) -> None:
     outer = db.session.scalars(select(Host).where(Host.name == "outer")).one()
     test = connection_tests.start(outer, datetime.now(UTC))
     db.session.commit()
 
     worker.follow_tests()
 
-    assert (main.known(), dmz.known()) == (set(), {test.job_id})
+    assert (main.job_ids(), dmz.job_ids()) == (set(), {test.job_id})

@@ -1,4 +1,4 @@
-"""A run that comes while an earlier one of its task goes on, against the real executor."""
+"""The overlap rule against the real executor."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -84,7 +84,7 @@ def test_a_slot_replaces_too(
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
-def test_what_waits_starts_whichever_way_the_earlier_run_ends(
+def test_a_waiting_run_starts_however_the_earlier_run_ends(
     make_scan: Callable[[str], ScheduledTask], tools: Tools, sent: list[int], cancelled: bool
 ) -> None:
     task = make_scan("wait")
@@ -103,14 +103,14 @@ def test_what_waits_starts_whichever_way_the_earlier_run_ends(
     worker.launch_runs(sent)
     follow(second)
 
-    assert waiting == (RunStatus.QUEUED, f"Waits for run {first.id} to end.")
+    assert waiting == (RunStatus.QUEUED, f"Waiting for run {first.id} to end.")
     assert sent == [second.id]
     assert second.started_at is not None
     assert first.completed_at is not None
     assert second.started_at >= first.completed_at
 
 
-def test_what_waits_starts_when_the_executor_refuses_the_earlier_run(
+def test_a_waiting_run_starts_when_the_executor_rejects_the_earlier_run(
     make_scan: Callable[[str], ScheduledTask], sent: list[int]
 ) -> None:
     task = make_scan("wait")
@@ -128,7 +128,7 @@ def test_what_waits_starts_when_the_executor_refuses_the_earlier_run(
     assert sent == [second.id]
 
 
-def test_a_deadline_stops_the_job_and_wakes_what_waits(
+def test_a_deadline_stops_the_job_and_starts_the_waiting_run(
     make_scan: Callable[[str], ScheduledTask], tools: Tools, sent: list[int]
 ) -> None:
     task = make_scan("wait")
@@ -145,7 +145,7 @@ def test_a_deadline_stops_the_job_and_wakes_what_waits(
     assert sent == [second.id]
 
 
-def test_a_job_that_the_executor_has_lost_wakes_what_waits(
+def test_a_lost_job_starts_the_waiting_run(
     make_scan: Callable[[str], ScheduledTask], sent: list[int]
 ) -> None:
     task = make_scan("wait")
@@ -164,7 +164,7 @@ def test_a_job_that_the_executor_has_lost_wakes_what_waits(
     assert sent == [second.id]
 
 
-def test_a_lost_wake_up_is_repaired_by_the_sweep(
+def test_a_lost_message_for_a_waiting_run_is_repaired_by_the_sweep(
     make_scan: Callable[[str], ScheduledTask], tools: Tools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = make_scan("wait")
@@ -183,7 +183,7 @@ def test_a_lost_wake_up_is_repaired_by_the_sweep(
     assert sent == [second.id]
 
 
-def test_a_job_whose_acceptance_was_never_heard_of_is_stopped_before_its_run_ends(
+def test_a_job_submitted_by_a_dead_worker_is_stopped_before_its_run_ends(
     make_scan: Callable[[str], ScheduledTask], tools: Tools, client: ExecutorClient
 ) -> None:
     tools.hold()
@@ -202,7 +202,7 @@ def test_a_job_whose_acceptance_was_never_heard_of_is_stopped_before_its_run_end
     assert client.jobs([run.jobs[0].id])[run.jobs[0].id].status == "cancelled"
 
 
-def test_a_cancelled_run_is_held_while_nobody_knows_whether_it_has_a_job(
+def test_a_cancelled_run_stays_active_while_its_executor_does_not_answer(
     app: Flask, make_scan: Callable[[str], ScheduledTask], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     earlier = datetime.now(UTC) - timedelta(minutes=2)

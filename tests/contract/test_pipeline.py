@@ -81,7 +81,7 @@ def test_a_database_update_says_how_many_rows_there_are(make_task: MakeTask) -> 
     assert run.result_data["databases"][0]["rows"] == 2
 
 
-def test_of_all_databases_those_that_failed_are_named(make_task: MakeTask) -> None:
+def test_an_update_of_all_databases_names_the_failed_ones(make_task: MakeTask) -> None:
     run = update_database(make_task, "all")
 
     assert run.status is RunStatus.PARTIAL
@@ -137,7 +137,7 @@ def test_a_result_with_errors_fails_the_run_with_the_first_of_them(
     assert (run.status, run.reason) == (RunStatus.FAILED, "host-1: Failed to connect.")
 
 
-def test_hostile_output_is_kept_without_harm(
+def test_hostile_output_is_stored_without_harm(
     scan: ScheduledTask, tools: Tools, document: MakeDocument
 ) -> None:
     tools.vuls({"host-1": document(family="deb\x00ian")}, noise="\x00\x1b[31m\u202e<script>\udc80")
@@ -152,7 +152,7 @@ def test_hostile_output_is_kept_without_harm(
     assert run.status is RunStatus.PARTIAL
 
 
-def test_what_a_hostile_host_names_is_stored_without_harm(
+def test_names_of_a_hostile_host_are_stored_without_harm(
     scan: ScheduledTask, make_task: MakeTask, tools: Tools, document: MakeDocument
 ) -> None:
     evil = "\x00\ud800\x1b[31m"
@@ -177,7 +177,7 @@ def test_what_a_hostile_host_names_is_stored_without_harm(
     assert seen.finding.packages[0].name == seen.finding.packages[0].fixed_in != ""
 
 
-def test_a_run_that_cannot_be_taken_in_fails_alone(
+def test_a_run_whose_results_cannot_be_stored_fails_alone(
     scan: ScheduledTask, make_task: MakeTask, tools: Tools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tools.vuls({"host-1": "{}"})
@@ -189,16 +189,16 @@ def test_a_run_that_cannot_be_taken_in_fails_alone(
     follow(update)
 
     assert (run.status, update.status) == (RunStatus.FAILED, RunStatus.SUCCESS)
-    assert "could not be taken in" in str(run.reason)
+    assert "could not be stored" in str(run.reason)
 
 
-def test_a_job_whose_log_cannot_be_taken_in_is_stopped(
+def test_a_job_whose_log_cannot_be_stored_is_stopped(
     scan: ScheduledTask, tools: Tools, client: ExecutorClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tools.hold()
     run = start(scan)
     worker.launch_runs([run.id])
-    monkeypatch.delattr(lifecycle, "append_log")
+    monkeypatch.delattr(logs, "append")
 
     follow(run)
 
@@ -233,18 +233,16 @@ def test_cancel_really_stops_the_job(scan: ScheduledTask, tools: Tools, client: 
     assert client.jobs([run.jobs[0].id])[run.jobs[0].id].status == "cancelled"
 
 
-def test_deleting_a_task_stops_the_job_that_still_goes_for_it(
-    scan: ScheduledTask, tools: Tools, client: ExecutorClient
-) -> None:
+def test_deleting_a_task_stops_its_job(scan: ScheduledTask, tools: Tools, client: ExecutorClient) -> None:
     tools.hold()
     run = start(scan)
     worker.launch_runs([run.id])
     job_id = run.jobs[0].id
 
-    going = task_editing.delete(scan)
+    jobs = task_editing.delete(scan)
     db.session.commit()
-    for executor, going_id in going:
-        worker.stop_jobs(executor, [going_id])
+    for executor, job_id in jobs:
+        worker.stop_jobs(executor, [job_id])
 
     expect_cancelled(client, job_id)
 
@@ -261,7 +259,7 @@ def test_a_run_cancelled_while_its_worker_was_away_is_never_submitted(scan: Sche
     assert run.status is RunStatus.CANCELLED
 
 
-def test_a_host_that_left_the_configuration_fails_the_run_with_a_sentence(
+def test_a_host_removed_from_the_configuration_fails_the_run_with_a_reason(
     make_task: MakeTask, make_host: Callable[..., Host]
 ) -> None:
     run = start(make_task(host_id=make_host("gone").id))
@@ -273,7 +271,7 @@ def test_a_host_that_left_the_configuration_fails_the_run_with_a_sentence(
     assert run.reason == "There is no server 'gone' in config.toml."
 
 
-def test_a_run_waits_for_an_executor_that_is_away_and_goes_on_when_it_is_back(
+def test_a_run_waits_for_an_executor_that_is_down_and_continues_when_it_is_back(
     app: Flask,
     scan: ScheduledTask,
     tools: Tools,
@@ -364,7 +362,7 @@ def test_lost_messages_are_sent_again(scan: ScheduledTask, sent: list[int]) -> N
     assert sent == [run.id]
 
 
-def test_with_redis_away_a_run_is_kept_for_the_sweep(scan: ScheduledTask) -> None:
+def test_with_redis_down_a_run_is_left_to_the_sweep(scan: ScheduledTask) -> None:
     run = start(scan)
 
     assert messages.send_runs([run.id]) is False
@@ -372,7 +370,7 @@ def test_with_redis_away_a_run_is_kept_for_the_sweep(scan: ScheduledTask) -> Non
     assert run.status is RunStatus.QUEUED
 
 
-def test_the_client_tells_refusals_from_silence(client: ExecutorClient) -> None:
+def test_the_client_distinguishes_rejections_from_no_answer(client: ExecutorClient) -> None:
     with pytest.raises(JobRejected, match="no server 'nobody'"):
         client.submit("0" * 32, {"servers": ["nobody"], "scan_type": "fast"})
     with pytest.raises(JobUnknown):

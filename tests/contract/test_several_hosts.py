@@ -1,4 +1,4 @@
-"""A run over several hosts: each has its own line, and none spoils another's."""
+"""Runs over several hosts: each host has its own result."""
 
 import json
 from collections.abc import Callable
@@ -60,15 +60,15 @@ def host(name: str) -> Host:
     return db.session.scalars(select(Host).where(Host.name == name)).one()
 
 
-def lines(run: Run) -> dict[str, tuple[Outcome | None, str | None]]:
+def results(run: Run) -> dict[str, tuple[Outcome | None, str | None]]:
     found = db.session.scalars(select(RunHost).where(RunHost.run_id == run.id).order_by(RunHost.name))
-    return {line.name: (line.outcome, line.message) for line in found}
+    return {result.name: (result.outcome, result.message) for result in found}
 
 
 THREE = "".join(f'[servers.{name}]\nhost = "192.0.2.{name[-1]}"\n' for name in ("web-1", "web-2", "web-3"))
 
 
-def test_of_a_tags_hosts_one_bad_one_fails_for_itself_alone(
+def test_one_failing_host_of_a_tag_does_not_fail_the_others(
     configure: Callable[[str], None], make_task: MakeTask, tools: Tools, document: MakeDocument
 ) -> None:
     configure(THREE)
@@ -81,19 +81,19 @@ def test_of_a_tags_hosts_one_bad_one_fails_for_itself_alone(
 
     assert run.request["servers"] == ["web-1", "web-2", "web-3"]
     assert run.status is RunStatus.PARTIAL
-    assert {name: outcome for name, (outcome, _) in lines(run).items()} == {
+    assert {name: outcome for name, (outcome, _) in results(run).items()} == {
         "web-1": Outcome.SUCCESS,
         "web-2": Outcome.FAILED,
         "web-3": Outcome.FAILED,
     }
-    assert lines(run)["web-2"][1] == "web-2: Failed to connect."
+    assert results(run)["web-2"][1] == "web-2: Failed to connect."
     assert "web-2: Failed to connect." in str(run.reason)
     assert [seen.host.name for seen in storage.of_run(run.id)] == ["web-1"]
     assert [host(name).last_outcome for name in ("web-1", "web-2")] == [Outcome.SUCCESS, Outcome.FAILED]
     assert host("web-3").last_run_id == run.id
 
 
-def test_a_host_whose_section_is_wrong_is_left_out_and_named(
+def test_a_host_with_an_invalid_section_is_excluded_and_reported(
     configure: Callable[[str], None], make_task: MakeTask, tools: Tools, document: MakeDocument
 ) -> None:
     configure(THREE)
@@ -104,11 +104,11 @@ def test_a_host_whose_section_is_wrong_is_left_out_and_named(
     run = scan(make_task(host_id="", host_tag="web"))
 
     assert (run.request["servers"], run.status) == (["web-1"], RunStatus.PARTIAL)
-    assert lines(run)["web-1"] == (Outcome.SUCCESS, None)
-    assert "host must be text" in str(lines(run)["web-2"][1])
+    assert results(run)["web-1"] == (Outcome.SUCCESS, None)
+    assert "host must be text" in str(results(run)["web-2"][1])
 
 
-def test_a_tag_without_hosts_fails_the_run_with_a_sentence(make_task: MakeTask) -> None:
+def test_a_tag_without_hosts_fails_the_run_with_a_reason(make_task: MakeTask) -> None:
     run = starting.start(make_task(host_id="", host_tag="web"), trigger=Trigger.PERSON, now=datetime.now(UTC))
     db.session.commit()
 
@@ -119,7 +119,7 @@ def test_a_tag_without_hosts_fails_the_run_with_a_sentence(make_task: MakeTask) 
     assert str(run.reason).startswith("No host has the tag 'web'")
 
 
-def test_a_job_that_the_executor_refuses_shows_on_the_host(
+def test_a_job_that_the_executor_rejects_shows_on_the_host(
     configure: Callable[[str], None], make_task: MakeTask, tmp_path: Path
 ) -> None:
     configure(THREE)
@@ -136,7 +136,7 @@ def test_a_job_that_the_executor_refuses_shows_on_the_host(
     assert host("web-2").last_run_id is None
 
 
-def test_a_networks_results_go_to_the_hosts_of_its_addresses(
+def test_results_of_a_network_belong_to_the_hosts_of_its_addresses(
     configure: Callable[[str], None], make_task: MakeTask, tools: Tools, document: MakeDocument
 ) -> None:
     configure('[servers.net]\nhost = "192.0.2.0/29"\nignoreIPAddresses = ["192.0.2.4/30"]')
@@ -145,7 +145,7 @@ def test_a_networks_results_go_to_the_hosts_of_its_addresses(
     run = scan(make_task(host_id=host("net(192.0.2.1)").id))
 
     assert run.request["servers"] == ["net"]
-    assert {name: outcome for name, (outcome, _) in lines(run).items()} == {
+    assert {name: outcome for name, (outcome, _) in results(run).items()} == {
         "net(192.0.2.1)": Outcome.SUCCESS,
         "net(192.0.2.2)": Outcome.SUCCESS,
         "net(192.0.2.3)": Outcome.FAILED,
@@ -155,7 +155,7 @@ def test_a_networks_results_go_to_the_hosts_of_its_addresses(
     assert [tuple(row) for row in found] == [("net(192.0.2.1)", "CVE-1"), ("net(192.0.2.2)", "CVE-2")]
 
 
-def test_a_container_is_a_host_of_its_own_for_as_long_as_it_is_found(
+def test_a_container_is_a_host_while_scans_find_it(
     configure: Callable[[str], None], make_task: MakeTask, tools: Tools, document: MakeDocument
 ) -> None:
     configure(THREE)
@@ -167,14 +167,14 @@ def test_a_container_is_a_host_of_its_own_for_as_long_as_it_is_found(
 
     tools.vuls({"web-1": document("CVE-1")})
     scan(task)
-    gone, waits = host("app@web-1").retired_at, inside.paused_reason
+    retired_at, paused = host("app@web-1").retired_at, inside.paused_reason
     tools.vuls(both)
     scan(task)
 
     assert first.status is RunStatus.SUCCESS
     assert (host("app@web-1").parent_id, host("app@web-1").entry) == (host("web-1").id, "web-1")
-    assert gone is not None
-    assert str(waits).startswith("app@web-1 was not among the running containers.")
+    assert retired_at is not None
+    assert str(paused).startswith("app@web-1 was not among the running containers.")
     assert (host("app@web-1").retired_at, inside.paused_reason) == (None, None)
     assert starting.request_for(inside)["servers"] == ["web-1"]
 
@@ -193,7 +193,7 @@ def test_a_scan_that_failed_retires_no_container(
     assert host("app@web-1").retired_at is None
 
 
-def test_a_server_whose_containers_alone_are_scanned_has_not_failed(
+def test_a_server_with_only_its_containers_scanned_has_not_failed(
     configure: Callable[[str], None], make_task: MakeTask, tools: Tools, document: MakeDocument
 ) -> None:
     configure('[servers.box]\nhost = "192.0.2.1"\ncontainersOnly = true\ncontainersIncluded = ["${running}"]')
@@ -202,9 +202,9 @@ def test_a_server_whose_containers_alone_are_scanned_has_not_failed(
     run = scan(make_task(host_id=host("box").id))
 
     assert run.status is RunStatus.SUCCESS
-    assert lines(run)["box"] == (
+    assert results(run)["box"] == (
         Outcome.SUCCESS,
-        "Only its containers were looked at, as its section in config.toml says.",
+        "Only its containers were scanned, as its section in config.toml says.",
     )
 
 
@@ -237,4 +237,4 @@ def test_a_run_over_many_hosts_quotes_a_few_of_those_that_failed(
 
     run = scan(make_task(host_id="", host_tag="web"))
 
-    assert str(run.reason) == "Of 8 hosts 7 failed and 0 are partial. h1: No. h2: No. h3: No."
+    assert str(run.reason) == "7 of 8 hosts failed. h1: No. h2: No. h3: No."

@@ -43,7 +43,7 @@ def finished(
     store(run, {f"CVE-2026-{number}": cve(number / 2) for number in range(1, 20)})
     add_log(run, "[Jan 1]  INFO [a] one\n[Jan 1]  WARN [a] two\n[Jan 1] ERROR [a] three\n")
     for status in RunStatus:
-        make_run(status, reason=None if status.is_active else "Run 1 was still going.")
+        make_run(status, reason=None if status.is_active else "Run 1 was still in progress.")
     make_task(is_active=False)
     make_task(task_type="db_update", database_type="all")
     host = run.task.host

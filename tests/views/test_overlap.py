@@ -70,7 +70,7 @@ def test_run_now_on_a_task_that_skips_says_so_and_leads_to_the_run(
     answer = signed_in.post(f"/tasks/{run.task_id}/run")
 
     assert answer.location == f"/runs/{run.id}"
-    said = "Busy is already running. By its overlap rule no run is added meanwhile."
+    said = "Busy is already running. Its overlap rule skips new runs until that ends."
     assert said in text(signed_in, answer.location)
     assert sent == []
 
@@ -84,7 +84,7 @@ def test_run_now_on_a_task_that_waits_leads_to_a_run_that_says_what_it_waits_for
     page = text(signed_in, answer.location)
 
     assert answer.location != f"/runs/{going.id}"
-    assert f'Waits for <a href="/runs/{going.id}">run {going.id}</a> to end.' in page
+    assert f'Waiting for <a href="/runs/{going.id}">run {going.id}</a> to end.' in page
     assert "Cancel run" in page
     assert "Waiting for a worker" not in page
 
@@ -98,7 +98,7 @@ def test_a_second_run_now_while_one_waits_leads_to_the_one_that_waits(
     answer = signed_in.post(f"/tasks/{going.task_id}/run")
 
     assert answer.location == waiting
-    assert "Busy is already queued. Only one run of it may wait." in text(signed_in, waiting)
+    assert "Busy is already queued. Only one of its runs can wait." in text(signed_in, waiting)
 
 
 def test_run_now_on_a_task_that_replaces_leads_to_the_new_run(
@@ -109,7 +109,7 @@ def test_run_now_on_a_task_that_replaces_leads_to_the_new_run(
     answer = signed_in.post(f"/tasks/{going.task_id}/run")
 
     new, old = text(signed_in, answer.location), text(signed_in, f"/runs/{going.id}")
-    assert f'Waits until <a href="/runs/{going.id}">run {going.id}</a> has stopped.' in new
+    assert f'Waiting for <a href="/runs/{going.id}">run {going.id}</a> to stop.' in new
     assert "Cancelling" in old
 
 
@@ -144,11 +144,11 @@ def test_history_says_why_a_slot_was_skipped_with_a_link_to_the_run_in_its_way(
 ) -> None:
     task = make_task()
     make_run(RunStatus.RUNNING, task)
-    make_run(RunStatus.SKIPPED, task, started_at=None, reason="Run 1 was still going.")
+    make_run(RunStatus.SKIPPED, task, started_at=None, reason="Run 1 was still in progress.")
 
     page = text(signed_in, address)
 
-    assert '<a href="/runs/1">Run 1</a> was still going.' in page
+    assert '<a href="/runs/1">Run 1</a> was still in progress.' in page
 
 
 def test_what_a_host_says_gets_no_links_and_stays_text(signed_in: FlaskClient, make_run: MakeRun) -> None:

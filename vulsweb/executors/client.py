@@ -1,7 +1,4 @@
-"""HTTP to the executor, and its errors; the only file of ours that knows the wire.
-
-The contract is executor/README.md.
-"""
+"""The HTTP client of the executors; executor/README.md is the contract."""
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,23 +14,26 @@ T = TypeVar("T")
 
 CONNECT_SECONDS = 3
 READ_SECONDS = 30
-IDS_A_REQUEST = 100
+IDS_PER_REQUEST = 100
 
 
 class ExecutorError(Exception):
-    """The executor could not do what was asked; the message is a sentence for people."""
+    """A request to the executor failed; the message is for users."""
 
     retryable = False
 
 
 class ExecutorUnavailable(ExecutorError):
-    """The executor did not answer, or not sensibly; asking again may help."""
+    """The executor did not answer as expected; a retry may help."""
 
     retryable = True
 
 
 class JobRejected(ExecutorError):
-    """The executor refused the job; asking again will not help, unless for the servers that it knows."""
+    """The executor rejected the request; a retry does not help.
+
+    If it names `unknown` servers, it accepts the request without them.
+    """
 
     def __init__(self, sentence: str, unknown: Sequence[str] = ()) -> None:
         super().__init__(sentence)
@@ -55,17 +55,17 @@ class Job:
     error: str | None
     results: list[dict[str, Any]]
     databases: dict[str, dict[str, Any]]
-    # Of a connection test: one for each server.
+    # For connection tests: an entry for each server.
     tests: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
     def ended_with(cls, job_id: str, status: str, error: str, steps: list[dict[str, Any]]) -> "Job":
-        """Return a job of which the executor will say nothing more, for our own reason."""
+        """Return an ended job that no executor reported."""
         return cls(job_id, status, steps, log_size=0, error=error, results=[], databases={})
 
     @property
     def ended(self) -> bool:
-        """Say whether the job will not change any more."""
+        """Return whether the job has ended and will not change."""
         return self.status not in ("queued", "running")
 
 
@@ -78,7 +78,7 @@ class LogPiece:
 
 
 class ExecutorClient:
-    """The executor's operations; every method raises an ExecutorError when it cannot be done."""
+    """The operations of one executor; every method raises ExecutorError on failure."""
 
     def __init__(self, executor: Executor, read_seconds: float = READ_SECONDS) -> None:
         self._timeout = (min(CONNECT_SECONDS, read_seconds), read_seconds)
@@ -87,7 +87,7 @@ class ExecutorClient:
         self._session = requests.Session()
         self._session.headers["X-API-Key"] = executor.api_key
         self._session.verify = str(executor.ca_bundle) if executor.ca_bundle else True
-        self._session.trust_env = False  # a proxy for the internet must never see the key
+        self._session.trust_env = False  # an internet proxy must never see the key
 
     def __enter__(self) -> Self:
         return self
@@ -100,7 +100,7 @@ class ExecutorClient:
         return self._json("GET", "/health")
 
     def submit(self, job_id: str, request: Mapping[str, Any]) -> Job:
-        """Ask for a job; safe to repeat, since the executor keys jobs by `job_id`."""
+        """Submit a job; safe to repeat, since `job_id` is its key."""
         path = "/scan" if "servers" in request else "/database/update"
         return _job(self._json("POST", path, json={"job_id": job_id, **request}))
 
@@ -108,25 +108,25 @@ class ExecutorClient:
         """Return the jobs among `job_ids` that the executor knows."""
         ids = list(job_ids)
         found: dict[str, Job] = {}
-        for start in range(0, len(ids), IDS_A_REQUEST):
-            wanted = ",".join(ids[start : start + IDS_A_REQUEST])
+        for start in range(0, len(ids), IDS_PER_REQUEST):
+            wanted = ",".join(ids[start : start + IDS_PER_REQUEST])
             answer = self._json("GET", "/jobs", params={"ids": wanted})
             found.update((document["id"], _job(document)) for document in answer["jobs"])
         return found
 
     def log(self, job_id: str, offset: int) -> LogPiece:
-        """Return what the job's log holds from byte `offset` on; one answer may not be all of it."""
+        """Return one piece of the job's log, from byte `offset`."""
         answer = self._json("GET", f"/jobs/{job_id}/logs", params={"offset": offset})
-        # PostgreSQL's text cannot hold NUL, and a scanned host may well send one.
+        # PostgreSQL's text cannot hold NUL, and a scanned host may send one.
         return LogPiece(answer["text"].replace("\x00", "\N{REPLACEMENT CHARACTER}"), answer["next_offset"])
 
     def results(self, job: Job) -> Iterator[tuple[str, bytes]]:
-        """Yield the server's name and the document of each of the job's results, one at a time."""
+        """Yield server name and document of each of the job's results."""
         for result in job.results:
             yield result["server"], self._send("GET", result["url"]).content
 
     def cancel(self, job_id: str) -> None:
-        """Ask the executor to stop the job; harmless when it has ended."""
+        """Cancel the job; do nothing if it has ended."""
         self._send("DELETE", f"/jobs/{job_id}")
 
     def _json(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
@@ -163,18 +163,18 @@ class ExecutorClient:
     def _error(self, response: requests.Response) -> ExecutorError:
         if response.status_code == 401:
             key = "EXECUTOR_API_KEY" if self._executor.name == MAIN else "Its key"
-            return JobRejected(f"{self._name} refused our key. {key} must be the same on both sides.")
+            return JobRejected(f"{self._name} rejected our key. {key} must be the same on both sides.")
         return _error(response)
 
 
 class ExecutorClients:
-    """Clients of all executors, each opened when it is needed and closed with the context."""
+    """Clients of all executors, each opened on first use."""
 
-    def __init__(self, known: Sequence[Executor], read_seconds: float = READ_SECONDS) -> None:
+    def __init__(self, executors: Sequence[Executor], read_seconds: float = READ_SECONDS) -> None:
         self._read_seconds = read_seconds
-        self._known = {executor.name: executor for executor in known}
+        self._executors = {executor.name: executor for executor in executors}
         self._open: dict[str, ExecutorClient] = {}
-        self._silent: dict[str, str] = {}
+        self._unavailable: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -185,17 +185,20 @@ class ExecutorClients:
         for client in self._open.values():
             client.__exit__(kind, error, trace)
 
-    def ask(self, name: str, question: Callable[[ExecutorClient], T]) -> T:
-        """Put a question to an executor. One that has not answered is not asked again: others wait for us."""
-        if name in self._silent:
-            raise ExecutorUnavailable(self._silent[name])
-        if name not in self._known:
-            raise ExecutorError(f"The executor {name} is not in the settings any more.")
-        client = self._open.setdefault(name, ExecutorClient(self._known[name], self._read_seconds))
+    def ask(self, name: str, operation: Callable[[ExecutorClient], T]) -> T:
+        """Call an executor.
+
+        Fail at once if it did not answer before, since other work waits.
+        """
+        if name in self._unavailable:
+            raise ExecutorUnavailable(self._unavailable[name])
+        if name not in self._executors:
+            raise ExecutorError(f"The executor {name} is no longer configured.")
+        client = self._open.setdefault(name, ExecutorClient(self._executors[name], self._read_seconds))
         try:
-            return question(client)
+            return operation(client)
         except ExecutorUnavailable as error:
-            self._silent[name] = str(error)
+            self._unavailable[name] = str(error)
             raise
 
 
@@ -227,5 +230,5 @@ def _job(document: Mapping[str, Any]) -> Job:
 
 
 def new_job_id() -> str:
-    """Return a fresh key under which an executor will know a job."""
+    """Return a new random job id."""
     return uuid.uuid4().hex

@@ -1,1 +1,1 @@
-"""Runs: started, turned into jobs, followed and concluded."""
+"""Runs: started, split into jobs, followed and judged."""

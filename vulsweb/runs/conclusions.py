@@ -1,52 +1,55 @@
-"""What a run came to: judged by what its jobs left behind, and stored as each of them ends."""
+"""The end of jobs and runs: results stored, and the run judged."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from vulsweb.executors.client import Job
 from vulsweb.models import JobStatus, Run, RunJob, RunStatus
 from vulsweb.runs import jobs as run_jobs
 from vulsweb.runs import lifecycle, scans, updates
 
-TIMED_OUT = "It took longer than a run may take, and was stopped."
 
-
-def conclude(run: Run, job: RunJob, told: Job, documents: Iterable[tuple[str, bytes]], now: datetime) -> None:
-    """Store what a job that has ended left behind, and end the run if it was the last."""
-    _take(run, job, told, documents, now)
-    if all(each.status.has_ended for each in run.jobs):
-        _end(run, now)
-
-
-def give_up(run: Run, job: RunJob, status: JobStatus, reason: str, now: datetime) -> None:
-    """End a job of which nothing will come, and the run if it was the last."""
-    conclude(run, job, Job.ended_with(job.id, status.value, reason, job.steps), (), now)
-
-
-def time_out(run: Run, now: datetime) -> None:
-    """End a run that is past its deadline; what its jobs have left by then stays."""
-    missed = [job for job in run.jobs if not job.status.has_ended]
-    away = [job.executor for job in missed if job.status is JobStatus.WAITING]
-    for job in missed:
-        _take(run, job, Job.ended_with(job.id, JobStatus.FAILED.value, TIMED_OUT, job.steps), (), now)
-    still = f" It still waited for the executor {', '.join(away)}." if away else ""
-    lifecycle.end(run, RunStatus.TIMEOUT, f"{TIMED_OUT}{still}", now)
-
-
-def _take(run: Run, job: RunJob, told: Job, documents: Iterable[tuple[str, bytes]], now: datetime) -> None:
-    run_jobs.record_reply(job, told, now)
-    # Of one that was cancelled nothing is kept.
-    if job.status is not JobStatus.CANCELLED and "servers" in job.request:
-        scans.store_job(run, job, told, documents, now)
-    elif job.status is not JobStatus.CANCELLED:
-        updates.store_job(run, job, told)
-
-
-def _end(run: Run, now: datetime) -> None:
-    if any(job.status is JobStatus.CANCELLED for job in run.jobs):
+def conclude(
+    run: Run, job: RunJob, reply: Job, documents: Iterable[tuple[str, bytes]], now: datetime
+) -> None:
+    """Store the results of an ended job; the last ends the run."""
+    _store_job(run, job, reply, documents, now)
+    if not all(each.status.has_ended for each in run.jobs):
+        return
+    if any(each.status is JobStatus.CANCELLED for each in run.jobs):
         lifecycle.end(run, RunStatus.CANCELLED, run.cancel_reason or "Cancelled.", now)
     elif "servers" in run.request:
         scans.store_excluded(run, now)
         scans.end(run, now)
     else:
         updates.end(run, now)
+
+
+def give_up(run: Run, job: RunJob, status: JobStatus, reason: str, now: datetime) -> None:
+    """End a job without results; the last one ends the run."""
+    conclude(run, job, Job.ended_with(job.id, status.value, reason, job.steps), (), now)
+
+
+def time_out(run: Run, timeout: timedelta, now: datetime) -> None:
+    """End a run that is past its deadline; keep its stored results."""
+    hours = timeout / timedelta(hours=1)
+    reason = f"Timed out after {hours:g} {'hour' if hours == 1 else 'hours'}."
+    unfinished = [job for job in run.jobs if not job.status.has_ended]
+    waiting_for = [job.executor for job in unfinished if job.status is JobStatus.WAITING]
+    for job in unfinished:
+        _store_job(run, job, Job.ended_with(job.id, JobStatus.FAILED.value, reason, job.steps), (), now)
+    if waiting_for:
+        reason += f" It was still waiting for the executor {', '.join(waiting_for)}."
+    lifecycle.end(run, RunStatus.TIMEOUT, reason, now)
+
+
+def _store_job(
+    run: Run, job: RunJob, reply: Job, documents: Iterable[tuple[str, bytes]], now: datetime
+) -> None:
+    run_jobs.record_reply(job, reply, now)
+    if job.status is JobStatus.CANCELLED:
+        return  # results of a cancelled job are dropped
+    if "servers" in job.request:
+        scans.store_job(run, job, reply, documents, now)
+    else:
+        updates.store_job(run, job, reply)

@@ -1,4 +1,4 @@
-"""Runs as people look for them: one by id, or filtered in pages."""
+"""Queries for runs: one by id, or filtered and in pages."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from vulsweb.models.run import ACTIVE, DONE
 
 _FOR_PAGES = (joinedload(Run.task).joinedload(ScheduledTask.host), joinedload(Run.requested_by))
 
-# Ids and times of runs go the same way but for clocks that differ and the seconds until a row is written.
+# Ids follow creation times, except for clock differences and the seconds until a row is written.
 SLACK = timedelta(hours=1)
-_BEYOND = 2**31 - 1
-# How many runs say what a task's usual duration is.
+_MAX_ID = 2**31 - 1
+# The usual duration of a task is that of this many runs.
 USUAL_RUNS = 20
 
 
 @dataclass(frozen=True)
 class Filter:
-    """What to show of the runs; nothing leaves nothing out."""
+    """Which runs to return; the defaults return all."""
 
     task_id: int | None = None
     statuses: Collection[RunStatus] = ()
@@ -34,7 +34,7 @@ class Filter:
 
 @dataclass(frozen=True)
 class Page:
-    """Some runs, newest first, and whether there are more on either side."""
+    """A page of runs, newest first, and whether more surround it."""
 
     runs: Sequence[Run]
     newer: bool
@@ -42,35 +42,36 @@ class Page:
 
 
 def page(
-    wanted: Filter,
+    filters: Filter,
     *,
     limit: int,
     before: int | None = None,
     after: int | None = None,
     options: Sequence[ExecutableOption] = (),
 ) -> Page:
-    """Return up to `limit` runs that `wanted` leaves in: the newest, or those next to a run's id.
+    """Return up to `limit` runs, newest first.
 
-    Never counts: at a million runs a page costs as much as at fifty.
+    Without `before` or `after`, the id of a run, they are the newest; otherwise those next to that run.
+    It never counts, so a page costs as much with a million runs as with fifty.
     """
-    chosen = query(wanted.statuses).options(*options)
-    if wanted.task_id is not None:
-        chosen = chosen.where(Run.task_id == wanted.task_id)
-    if wanted.trigger is not None:
-        chosen = chosen.where(Run.trigger == wanted.trigger)
-    if wanted.since is not None:
-        begin = _first_id(_shifted(wanted.since, -SLACK))
-        chosen = chosen.where(Run.created_at >= wanted.since, Run.id >= begin)
-    if wanted.until is not None:
-        end = _first_id(_shifted(wanted.until, SLACK))
-        chosen = chosen.where(Run.created_at < wanted.until, Run.id < end)
+    chosen = query(filters.statuses).options(*options)
+    if filters.task_id is not None:
+        chosen = chosen.where(Run.task_id == filters.task_id)
+    if filters.trigger is not None:
+        chosen = chosen.where(Run.trigger == filters.trigger)
+    if filters.since is not None:
+        begin = _first_id(_shifted(filters.since, -SLACK))
+        chosen = chosen.where(Run.created_at >= filters.since, Run.id >= begin)
+    if filters.until is not None:
+        end = _first_id(_shifted(filters.until, SLACK))
+        chosen = chosen.where(Run.created_at < filters.until, Run.id < end)
     if after is not None:
         rows = db.session.scalars(
             chosen.where(Run.id > after).order_by(None).order_by(Run.id).limit(limit + 1)
         ).all()
         if len(rows) >= limit:
             return Page(rows[limit - 1 :: -1], newer=len(rows) > limit, older=True)
-        # Less than a page is newer: that is the first page.
+        # Fewer newer runs than fit on a page: return the first page.
     elif before is not None:
         chosen = chosen.where(Run.id < before)
     rows = db.session.scalars(chosen.limit(limit + 1)).all()
@@ -80,12 +81,24 @@ def page(
 def _shifted(moment: datetime, by: timedelta) -> datetime:
     try:
         return moment + by
-    except OverflowError:  # at either end of what a datetime holds there are no runs
+    except OverflowError:  # no runs at either end of what a datetime can hold
         return moment
 
 
+def _first_id(moment: datetime) -> int:
+    """Return the first id created since `moment`.
+
+    With it a period becomes a range of the primary key.
+    """
+    first = select(Run.id).where(Run.created_at >= moment).order_by(Run.created_at).limit(1)
+    return db.session.scalar(first) or _MAX_ID
+
+
 def usual_duration(task_id: int) -> timedelta | None:
-    """Return the median duration of the task's latest runs that did something, or None without any."""
+    """Return the median duration of the task's latest successful or partial runs.
+
+    Return None if there are none.
+    """
     latest = (
         select((Run.completed_at - Run.started_at).label("duration"))
         .where(Run.task_id == task_id, Run.status.in_(DONE), Run.started_at.is_not(None))
@@ -99,25 +112,23 @@ def usual_duration(task_id: int) -> timedelta | None:
     return usual
 
 
-def _first_id(moment: datetime) -> int:
-    """Return the id at which runs of `moment` begin, so that a period becomes a range of the primary key."""
-    first = select(Run.id).where(Run.created_at >= moment).order_by(Run.created_at).limit(1)
-    return db.session.scalar(first) or _BEYOND
-
-
 def active_run(task_id: int) -> Run | None:
-    """Return the task's run that is not over yet, if there is one: of two, the one that the other awaits."""
+    """Return the task's active run, of two the one in progress."""
     return db.session.scalars(
+        # A waiting run is always the newer one.
         select(Run).where(Run.task_id == task_id, Run.status.in_(ACTIVE)).order_by(Run.id)
     ).first()
 
 
 def get(run_id: int) -> Run | None:
-    """Return the run with its task, host, person and jobs, or None."""
+    """Return the run with its task, host, user and jobs, or None."""
     return db.session.get(Run, run_id, options=(*_FOR_PAGES, selectinload(Run.jobs)))
 
 
 def query(statuses: Collection[RunStatus] = ()) -> Select[Run]:
-    """Return the runs, newest first, with task and host loaded; only those in `statuses` if there are any."""
+    """Return runs, newest first, with task and host loaded.
+
+    With `statuses`, return only runs with one of them.
+    """
     chosen = select(Run).options(*_FOR_PAGES).order_by(Run.id.desc())
     return chosen.where(Run.status.in_(statuses)) if statuses else chosen

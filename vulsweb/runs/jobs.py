@@ -1,7 +1,7 @@
-"""The jobs of a run: which executor is asked for what, and what was heard of each since."""
+"""The jobs of runs: which executor does what, and its latest replies."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,23 +16,37 @@ from vulsweb.models import Absence, Host, JobStatus, Run, RunJob, RunStatus, Sch
 from vulsweb.models.run import ACTIVE
 from vulsweb.models.run_job import WITH_EXECUTOR
 
-# A job is for so many hosts at most: what came of them is seen before a large tag is through.
+# A job scans at most this many hosts, so that a large tag shows results before all its hosts are done.
 HOSTS_PER_JOB = 1_000
-# The executor takes bodies of 256 KiB; there is more in one than the names.
+# The executor takes bodies of 256 KiB, which hold more than the names.
 NAME_BYTES_PER_JOB = 200 * 1024
-# How many jobs an executor is asked about at once. The others are in its queue, and their turn comes.
+# An executor is polled for at most this many jobs at once; the others are in its queue.
 JOBS_PER_POLL = 500
 NO_REPLY_AFTER = timedelta(seconds=60)
 GIVE_UP_AFTER = timedelta(minutes=5)
 
 
-def create_jobs(run: Run, known: Sequence[Executor]) -> None:
-    """Give the run its jobs: a scan's by its hosts' tags, an update's one for each executor."""
-    asked = [
-        (executor, request)
-        for executor, wanted in _wanted(run, known)
-        for request in _requests(run.request, wanted)
-    ]
+def create_jobs(run: Run, executors: Sequence[Executor]) -> None:
+    """Create the run's jobs.
+
+    A scan has jobs for the executors of its hosts' tags; an update has one for every executor.
+    """
+    if "servers" not in run.request:
+        requests = [(executor, dict(run.request)) for executor in executors]
+    else:
+        tags: dict[str, set[str]] = {name: set() for name in run.request["servers"]}
+        # The hosts of a network share an entry and are scanned together.
+        hosts = select(Host.entry, Host.tags).where(Host.entry.in_(tags), Host.parent_id.is_(None))
+        for entry, host_tags in db.session.execute(hosts.where(Host.retired_at.is_(None))):
+            tags[entry].update(host_tags)
+        servers: dict[Executor, list[str]] = {executor: [] for executor in executors}
+        for name, entry_tags in tags.items():
+            servers[executor_settings.for_tags(executors, entry_tags)].append(name)
+        requests = [
+            (executor, {"servers": batch, "scan_type": run.request["scan_type"]})
+            for executor, names in servers.items()
+            for batch in _batches(names)
+        ]
     run.jobs = [
         RunJob(
             id=executor_client.new_job_id(),
@@ -43,56 +57,40 @@ def create_jobs(run: Run, known: Sequence[Executor]) -> None:
             steps=[],
             log_offset=0,
         )
-        for number, (executor, request) in enumerate(asked, 1)
+        for number, (executor, request) in enumerate(requests, 1)
     ]
 
 
-def _wanted(run: Run, known: Sequence[Executor]) -> list[tuple[Executor, list[str]]]:
-    if "servers" not in run.request:
-        return [(executor, []) for executor in known]
-    tags: dict[str, set[str]] = {name: set() for name in run.request["servers"]}
-    # A network's hosts share an entry, which is scanned as one.
-    described = select(Host.entry, Host.tags).where(Host.entry.in_(tags), Host.parent_id.is_(None))
-    for entry, own in db.session.execute(described.where(Host.retired_at.is_(None))):
-        tags[entry].update(own)
-    theirs: dict[Executor, list[str]] = {executor: [] for executor in known}
-    for name, all_tags in tags.items():
-        theirs[executor_settings.for_tags(known, all_tags)].append(name)
-    return [(executor, names) for executor, names in theirs.items() if names]
-
-
-def _requests(request: Mapping[str, Any], servers: Sequence[str]) -> Iterator[dict[str, Any]]:
-    if "servers" not in request:
-        yield dict(request)
-        return
-    piece: list[str] = []
+def _batches(servers: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the servers in batches, each small enough for one job."""
+    batch: list[str] = []
     size = 0
     for name in servers:
         length = len(json.dumps(name)) + 2
-        if piece and (len(piece) == HOSTS_PER_JOB or size + length > NAME_BYTES_PER_JOB):
-            yield {"servers": piece, "scan_type": request["scan_type"]}
-            piece, size = [], 0
-        piece.append(name)
+        if batch and (len(batch) == HOSTS_PER_JOB or size + length > NAME_BYTES_PER_JOB):
+            yield batch
+            batch, size = [], 0
+        batch.append(name)
         size += length
-    yield {"servers": piece, "scan_type": request["scan_type"]}
+    if batch:
+        yield batch
 
 
-def record_reply(job: RunJob, told: Job, now: datetime) -> None:
-    """Keep what the executor says of the job."""
-    job.status = JobStatus(told.status)
-    job.reason = told.error
-    if job.steps != told.steps:
-        job.steps = told.steps
+def record_reply(job: RunJob, reply: Job, now: datetime) -> None:
+    """Store what the executor replied about the job."""
+    job.status = JobStatus(reply.status)
+    job.reason = reply.error
+    if job.steps != reply.steps:
+        job.steps = reply.steps
     job.heartbeat_at = now
 
 
 def to_poll(executor: str) -> Sequence[Row[Any]]:
-    """Return the jobs to ask the executor about: those that run, then the longest not asked about."""
-    return db.session.execute(_followed(executor)).all()
+    """Return the executor's jobs to poll.
 
-
-def _followed(executor: str) -> Select[Any]:
-    return (
+    The running ones come first, then those polled longest ago.
+    """
+    return db.session.execute(
         select(
             RunJob.id,
             RunJob.run_id,
@@ -105,44 +103,55 @@ def _followed(executor: str) -> Select[Any]:
         .where(RunJob.executor == executor, RunJob.status.in_(WITH_EXECUTOR), Run.status == RunStatus.RUNNING)
         .order_by(RunJob.status != JobStatus.RUNNING, RunJob.heartbeat_at)
         .limit(JOBS_PER_POLL)
+    ).all()
+
+
+def has_changed(stored: Row[Any], reply: Job) -> bool:
+    """Return whether a reply needs more than a new `heartbeat_at`.
+
+    It does if it differs from the stored job, or if the run is to be cancelled.
+    """
+    return (
+        reply.status != stored.status
+        or reply.steps != stored.steps
+        or reply.log_size > stored.log_offset
+        or stored.cancel_requested_at is not None
     )
 
 
-def has_changed(known: Row[Any], told: Job) -> bool:
-    """Say whether what an executor tells of a job is anything but that it is still as it was."""
-    as_it_was = told.status == known.status and told.steps == known.steps
-    return not as_it_was or told.log_size > known.log_offset or known.cancel_requested_at is not None
-
-
 def record_unchanged(job_ids: Collection[str], now: datetime) -> None:
-    """Note that the executor has just spoken of these jobs, and that nothing about them is new."""
+    """Record that the executor has just replied about these jobs without news."""
     if not job_ids:
         return
-    heard = update(RunJob).where(RunJob.id.in_(job_ids)).values(heartbeat_at=now)
-    db.session.execute(heard.execution_options(synchronize_session=False))
+    unchanged = update(RunJob).where(RunJob.id.in_(job_ids)).values(heartbeat_at=now)
+    db.session.execute(unchanged.execution_options(synchronize_session=False))
 
 
 def without_reply(executor: str, now: datetime) -> Sequence[tuple[str, int]]:
-    """Return the ids and runs of jobs of which their executor has said nothing for a minute."""
-    rows = db.session.execute(_unheard_of(executor, now - NO_REPLY_AFTER))
+    """Return job and run ids without a reply for a minute."""
+    rows = db.session.execute(_last_reply_before(executor, now - NO_REPLY_AFTER))
     return [(job_id, run_id) for job_id, run_id in rows]
 
 
 def without_reply_too_long(executor: str, now: datetime) -> Sequence[tuple[str, int]]:
-    """Return the ids and runs of jobs whose tasks do not let them wait for a silent executor any longer."""
-    impatient = select(ScheduledTask.id).where(ScheduledTask.absence == Absence.FAIL)
-    rows = db.session.execute(_unheard_of(executor, now - GIVE_UP_AFTER).where(Run.task_id.in_(impatient)))
+    """Return job and run ids to fail after five minutes without reply.
+
+    Their tasks say so; the jobs of other tasks wait.
+    """
+    failing = select(ScheduledTask.id).where(ScheduledTask.absence == Absence.FAIL)
+    unanswered = _last_reply_before(executor, now - GIVE_UP_AFTER)
+    rows = db.session.execute(unanswered.where(Run.task_id.in_(failing)))
     return [(job_id, run_id) for job_id, run_id in rows]
 
 
-def _unheard_of(executor: str, since: datetime) -> Select[str, int]:
+def _last_reply_before(executor: str, moment: datetime) -> Select[str, int]:
     return (
         select(RunJob.id, RunJob.run_id)
         .join(Run, Run.id == RunJob.run_id)
         .where(
             RunJob.executor == executor,
             RunJob.status.in_(WITH_EXECUTOR),
-            RunJob.heartbeat_at < since,
+            RunJob.heartbeat_at < moment,
             Run.status == RunStatus.RUNNING,
         )
         .order_by(RunJob.heartbeat_at)
@@ -150,14 +159,14 @@ def _unheard_of(executor: str, since: datetime) -> Select[str, int]:
     )
 
 
-def of_removed_executors(known: Sequence[Executor]) -> Sequence[tuple[str, int]]:
-    """Return the ids and runs of jobs whose executor is not in the settings any more."""
+def of_removed_executors(executors: Sequence[Executor]) -> Sequence[tuple[str, int]]:
+    """Return job and run ids of open jobs of removed executors."""
     rows = db.session.execute(
         select(RunJob.id, RunJob.run_id)
         .join(Run, Run.id == RunJob.run_id)
         .where(
             RunJob.status.in_((JobStatus.WAITING, *WITH_EXECUTOR)),
-            RunJob.executor.not_in([executor.name for executor in known]),
+            RunJob.executor.not_in([executor.name for executor in executors]),
             Run.status.in_(ACTIVE),
         )
     )
@@ -165,7 +174,7 @@ def of_removed_executors(known: Sequence[Executor]) -> Sequence[tuple[str, int]]
 
 
 def open_jobs(run_ids: Select[int] | Collection[int]) -> list[tuple[str, str]]:
-    """Return executor and id of each of the runs' jobs that an executor may be working on."""
+    """Return executor and job id of the runs' open jobs."""
     rows = db.session.execute(
         select(RunJob.executor, RunJob.id).where(
             RunJob.run_id.in_(run_ids), RunJob.status.in_((JobStatus.WAITING, *WITH_EXECUTOR))

@@ -1,4 +1,4 @@
-"""A run's life: start, claim, go on, end, cancel; and the runs that need rescue."""
+"""The life of runs: claimed, cancelled, ended, rescued and deleted."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -11,28 +11,29 @@ from vulsweb.models import JobStatus, Run, RunJob, RunStatus, ScheduledTask
 from vulsweb.models.run import ACTIVE, IN_PROGRESS
 from vulsweb.runs import targets
 
-# A message that was lost on its way, or a worker that died while it asked the executor, shows by this.
+# After this long without progress a message was lost, or a worker died while it asked the executor.
 STALE_AFTER = timedelta(seconds=60)
 REASON_LENGTH = 2000
-CANCELLED_EARLY = "Cancelled before it began."
+CANCELLED_EARLY = "Cancelled before it started."
 
 
 def claim(run_id: int, now: datetime) -> Run | None:
-    """Take a run to ask the executors for it; None: another worker has it, it waits for one, or it is over.
+    """Claim a run for this worker; return None if it cannot start.
 
-    A claim older than a minute has been left by a worker that died, or that found no executor: the next one
-    may take it, since an executor answers a repeated request with the same job.
+    It cannot if another worker has claimed it, if it waits for an earlier run, or if it has ended.
+    A claim older than a minute was left by a worker that died or reached no executor. The next worker may
+    take it, since an executor answers a repeated request with the same job.
     """
-    # As for a start, so that nobody decides by what we are about to change.
-    lock = select(ScheduledTask).join(Run, Run.task_id == ScheduledTask.id).where(Run.id == run_id)
+    # The same lock as for a start, so that no overlap rule is decided meanwhile.
+    locked = select(ScheduledTask).join(Run, Run.task_id == ScheduledTask.id).where(Run.id == run_id)
     task = db.session.scalars(
-        lock.with_for_update(of=ScheduledTask).execution_options(populate_existing=True)
+        locked.with_for_update(of=ScheduledTask).execution_options(populate_existing=True)
     ).one_or_none()
     won = task and db.session.scalar(
         update(Run)
-        .where(Run.id == run_id, or_(_ready(), _unasked(now)))
+        .where(Run.id == run_id, or_(_is_ready(), _is_abandoned(now)))
         .values(
-            # One that runs in part goes on running.
+            # A run with some running jobs stays running.
             status=case((Run.status == RunStatus.RUNNING, Run.status), else_=RunStatus.STARTING),
             started_at=func.coalesce(Run.started_at, now),
             heartbeat_at=now,
@@ -48,26 +49,25 @@ def claim(run_id: int, now: datetime) -> Run | None:
 
 
 def ready_to_start(task_ids: Collection[int]) -> Sequence[int]:
-    """Return the queued runs of the tasks that no earlier run holds up: after an end, what waited for it."""
-    return db.session.scalars(select(Run.id).where(Run.task_id.in_(task_ids), _ready())).all()
+    """Return the tasks' queued runs that wait for no earlier run."""
+    return db.session.scalars(select(Run.id).where(Run.task_id.in_(task_ids), _is_ready())).all()
 
 
-def _ready() -> ColumnElement[bool]:
+def _is_ready() -> ColumnElement[bool]:
     earlier = aliased(Run)
-    holds_up = (
-        select(earlier.id).where(earlier.task_id == Run.task_id, earlier.status.in_(IN_PROGRESS)).exists()
-    )
-    return and_(Run.status == RunStatus.QUEUED, ~holds_up)
+    in_progress = select(earlier.id).where(earlier.task_id == Run.task_id, earlier.status.in_(IN_PROGRESS))
+    return and_(Run.status == RunStatus.QUEUED, ~in_progress.exists())
 
 
-def _unasked(now: datetime) -> ColumnElement[bool]:
-    waiting = select(RunJob.id).where(RunJob.run_id == Run.id, _is_waiting()).exists()
-    going = or_(Run.status == RunStatus.STARTING, and_(Run.status == RunStatus.RUNNING, waiting))
-    return and_(going, Run.heartbeat_at < now - STALE_AFTER)
+def _is_abandoned(now: datetime) -> ColumnElement[bool]:
+    """Match unfinished runs whose last claim is over a minute old."""
+    waiting = select(RunJob.id).where(RunJob.run_id == Run.id, RunJob.status == JobStatus.WAITING).exists()
+    unfinished = or_(Run.status == RunStatus.STARTING, and_(Run.status == RunStatus.RUNNING, waiting))
+    return and_(unfinished, Run.heartbeat_at < now - STALE_AFTER)
 
 
 def mark_running_or_waiting(run: Run) -> None:
-    """Say how a run that was claimed stands: it runs, or waits for its executors, and why."""
+    """Mark a claimed run as running, or store why it waits."""
     waiting = [job for job in run.jobs if job.status is JobStatus.WAITING]
     if len(waiting) < len(run.jobs):
         run.status = RunStatus.RUNNING
@@ -76,7 +76,7 @@ def mark_running_or_waiting(run: Run) -> None:
 
 
 def lock(run: Run) -> None:
-    """Have the run and its jobs for this worker alone, as they are by now."""
+    """Lock the run and its jobs, and reload them."""
     db.session.flush()
     for rows in (
         select(Run).where(Run.id == run.id).with_for_update(of=Run),
@@ -86,7 +86,10 @@ def lock(run: Run) -> None:
 
 
 def lock_running(run_id: int) -> Run | None:
-    """Return the running run for this worker alone; None when another has it or it is over."""
+    """Lock and return a running run.
+
+    Return None if it is locked by another worker or not running.
+    """
     return db.session.scalars(
         select(Run)
         .where(Run.id == run_id, Run.status == RunStatus.RUNNING)
@@ -96,7 +99,7 @@ def lock_running(run_id: int) -> Run | None:
 
 
 def end(run: Run, status: RunStatus, reason: str | None, now: datetime) -> None:
-    """Bring the run to its end; a run that is over stays as it is."""
+    """End the run; a run that has ended does not change."""
     if not run.status.is_active:
         return
     run.status = status
@@ -107,11 +110,14 @@ def end(run: Run, status: RunStatus, reason: str | None, now: datetime) -> None:
 
 
 def cancel(run: Run, now: datetime) -> bool:
-    """Stop the run, at once while nobody works on it, else by way of the executor; False if it is over."""
-    # Locked and read again, or a worker could take the queued run between our look and our word.
+    """Cancel the run; return False if it has ended.
+
+    A queued run ends at once, any other when its executors have stopped its jobs.
+    """
+    # Locked and reloaded, or a worker could claim the queued run between the check and the write.
     db.session.flush()
-    lock = select(Run).where(Run.id == run.id).with_for_update(of=Run)
-    run = db.session.scalars(lock.execution_options(populate_existing=True)).one()
+    locked = select(Run).where(Run.id == run.id).with_for_update(of=Run)
+    run = db.session.scalars(locked.execution_options(populate_existing=True)).one()
     if run.status is RunStatus.QUEUED:
         end(run, RunStatus.CANCELLED, CANCELLED_EARLY, now)
     elif run.status.is_active:
@@ -122,27 +128,25 @@ def cancel(run: Run, now: datetime) -> bool:
 
 
 def stranded(now: datetime, down: Collection[str] = ()) -> Sequence[int]:
-    """Return the runs whose message was lost, or whose worker died or found no executor.
+    """Return the runs that need to be sent to a worker again.
 
-    Those that wait for nobody but executors that are `down` are left to wait.
+    Their message was lost, or their worker died or reached no executor.
+
+    Runs that wait only for executors that are `down` are excluded.
     """
-    job = select(RunJob.id).where(RunJob.run_id == Run.id)
-    in_vain = and_(job.exists(), ~job.where(_is_waiting(), RunJob.executor.not_in(down)).exists())
-    return db.session.scalars(
-        select(Run.id)
-        .where(or_(and_(_ready(), Run.created_at < now - STALE_AFTER), and_(_unasked(now), ~in_vain)))
-        .order_by(Run.id)
-    ).all()
-
-
-def _is_waiting() -> ColumnElement[bool]:
-    return RunJob.status == JobStatus.WAITING
+    jobs = select(RunJob.id).where(RunJob.run_id == Run.id)
+    to_ask = jobs.where(RunJob.status == JobStatus.WAITING, RunJob.executor.not_in(down))
+    lost = and_(_is_ready(), Run.created_at < now - STALE_AFTER)
+    abandoned = and_(_is_abandoned(now), or_(~jobs.exists(), to_ask.exists()))
+    return db.session.scalars(select(Run.id).where(or_(lost, abandoned)).order_by(Run.id)).all()
 
 
 def overdue(now: datetime, timeout: timedelta) -> Sequence[Run]:
-    """Return the runs that began, or that a worker could have taken, longer ago than `timeout`.
+    """Lock and return the runs that take longer than `timeout`.
 
-    One that waits for another is never overdue; its time begins when the other has ended.
+    The time begins when a run starts, or could have started.
+
+    A run that waits for another is never overdue: its time begins when the other ends.
     """
     earlier = aliased(Run)
     last_end = (
@@ -150,19 +154,20 @@ def overdue(now: datetime, timeout: timedelta) -> Sequence[Run]:
         .where(earlier.task_id == Run.task_id, earlier.status != RunStatus.SKIPPED)
         .scalar_subquery()
     )
-    begun = and_(Run.status.in_(IN_PROGRESS), func.coalesce(Run.started_at, Run.created_at) < now - timeout)
-    left = and_(_ready(), func.greatest(Run.created_at, last_end) < now - timeout)
+    limit = now - timeout
+    started = and_(Run.status.in_(IN_PROGRESS), func.coalesce(Run.started_at, Run.created_at) < limit)
+    not_started = and_(Run.created_at < limit, _is_ready(), func.greatest(Run.created_at, last_end) < limit)
     return db.session.scalars(
-        select(Run)
-        .where(or_(begun, and_(Run.created_at < now - timeout, left)))
-        .with_for_update(skip_locked=True, of=Run)
+        select(Run).where(or_(started, not_started)).with_for_update(skip_locked=True, of=Run)
     ).all()
 
 
 def prune(before: datetime, limit: int) -> int:
-    """Delete up to `limit` runs made before a moment, with their logs and results; return how many.
+    """Delete up to `limit` runs created before a moment; return how many.
 
-    A task keeps its newest run, and the one that its last status comes from, however old they are.
+    Their logs and results go with them.
+
+    A task keeps its newest run, and the run that its last status comes from, at any age.
     """
     newer = aliased(Run)
     old = (
@@ -176,7 +181,7 @@ def prune(before: datetime, limit: int) -> int:
         .order_by(Run.created_at)
         .limit(limit)
     )
-    gone = db.session.execute(
+    deleted = db.session.execute(
         delete(Run).where(Run.id.in_(old)).returning(Run.id).execution_options(synchronize_session=False)
     )
-    return len(gone.all())
+    return len(deleted.all())

@@ -1,4 +1,4 @@
-"""Run logs: appended, read from an offset, and addressed by line."""
+"""Run logs: stored in pieces, read by offset or line number."""
 
 import re
 from bisect import bisect_left
@@ -16,7 +16,7 @@ _LINE = re.compile(r"^(?=.|\n)", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Position:
-    """A place in a log: a piece, characters within it, and the number of the line that begins there."""
+    """Where a line begins: a piece, and characters to skip."""
 
     piece: int = 0
     skip: int = 0
@@ -25,18 +25,18 @@ class Position:
 
 @dataclass(frozen=True)
 class Outline:
-    """Where the pieces of a log begin, and how many lines are complete when each ends."""
+    """Where each piece begins, and the complete lines at its end."""
 
     starts: Sequence[int]
     complete: Sequence[int]
 
     @property
     def lines(self) -> int:
-        """Return how many lines are complete."""
+        """Return the number of complete lines."""
         return self.complete[-1] if self.complete else 0
 
     def piece_of(self, newline: int) -> int:
-        """Return which piece has the end of that line, or the last one."""
+        """Return the index of the piece in which a line ends."""
         return min(bisect_left(self.complete, newline), len(self.starts) - 1)
 
 
@@ -48,27 +48,31 @@ def outline(run_id: int) -> Outline:
     return Outline([row.start for row in rows], list(accumulate(row.newlines for row in rows)))
 
 
-def position(run_id: int, known: Outline, line: int) -> Position:
-    """Return where a line of the log begins, or the one that is not complete yet."""
-    line = min(max(line, 1), known.lines + 1)
+def position(run_id: int, log_outline: Outline, line: int) -> Position:
+    """Return where a line of the log begins.
+
+    A number past the end means the last line, which is not complete yet.
+    """
+    line = min(max(line, 1), log_outline.lines + 1)
     if line == 1:
         return Position()
-    index = known.piece_of(line - 1)
-    before = known.complete[index - 1] if index else 0
+    index = log_outline.piece_of(line - 1)
+    start = log_outline.starts[index]
+    before = log_outline.complete[index - 1] if index else 0
     text = db.session.scalars(
-        select(LogChunk.text).where(LogChunk.run_id == run_id, LogChunk.start == known.starts[index])
+        select(LogChunk.text).where(LogChunk.run_id == run_id, LogChunk.start == start)
     ).one()
     skip = 0
     for _ in range(line - 1 - before):
         skip = text.index("\n", skip) + 1
-    return Position(known.starts[index], skip, line)
+    return Position(start, skip, line)
 
 
-def chunks(run_id: int, known: Outline, begin: Position, last: int) -> Sequence[LogChunk]:
-    """Return the pieces from a position on in which the lines up to `last` stand."""
-    if not known.starts:
+def chunks(run_id: int, log_outline: Outline, begin: Position, last: int) -> Sequence[LogChunk]:
+    """Return the pieces with the lines from a position to `last`."""
+    if not log_outline.starts:
         return []
-    end = known.starts[known.piece_of(last)]
+    end = log_outline.starts[log_outline.piece_of(last)]
     return db.session.scalars(
         select(LogChunk)
         .where(LogChunk.run_id == run_id, LogChunk.start.between(begin.piece, end))
@@ -77,16 +81,19 @@ def chunks(run_id: int, known: Outline, begin: Position, last: int) -> Sequence[
 
 
 def whole_text(run_id: int) -> str:
-    """Return all that is stored of the log."""
+    """Return the whole stored log."""
     return "".join(
         db.session.scalars(select(LogChunk.text).where(LogChunk.run_id == run_id).order_by(LogChunk.start))
     )
 
 
 def append(run: Run, job: RunJob, text: str, next_offset: int) -> None:
-    """Keep the next piece of a job's log; where the run has several, each line says whose it is."""
+    """Store the next piece of a job's log.
+
+    If the run has several jobs, each line is prefixed with the executor's name.
+    """
     if len(run.jobs) > 1:
-        # A piece ends with a line: the executor sees to that.
+        # The executor ends each piece with a complete line.
         text = _LINE.sub(lambda _: f"[{job.executor}] ", text)
     if text:
         db.session.add(LogChunk(run_id=run.id, start=run.log_offset, text=text))
@@ -95,11 +102,11 @@ def append(run: Run, job: RunJob, text: str, next_offset: int) -> None:
 
 
 def read_from(run_id: int, offset: int) -> tuple[str, int]:
-    """Return the stored log from byte `offset` on and where it ends.
+    """Return the log from byte `offset`, and the offset of its end.
 
-    Raise ValueError for an offset that is neither 0 nor where an earlier answer ended.
+    Raise ValueError for an offset that is neither 0 nor the end of an earlier answer.
     """
-    # The end first: a piece that comes in meanwhile then belongs to the next answer, not to none.
+    # Read the end first, so that a piece stored meanwhile belongs to the next answer and is not lost.
     end = db.session.scalar(select(Run.log_offset).where(Run.id == run_id)) or 0
     pieces = [piece for piece in chunks_from(run_id, offset) if piece.start < end]
     begins = pieces[0].start if pieces else end
@@ -109,7 +116,7 @@ def read_from(run_id: int, offset: int) -> tuple[str, int]:
 
 
 def chunks_from(run_id: int, start: int) -> Sequence[LogChunk]:
-    """Return the stored pieces of the log from the one at byte `start` on."""
+    """Return the stored pieces of the log from byte `start`."""
     return db.session.scalars(
         select(LogChunk).where(LogChunk.run_id == run_id, LogChunk.start >= start).order_by(LogChunk.start)
     ).all()

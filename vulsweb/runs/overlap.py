@@ -1,7 +1,9 @@
-"""What becomes of a run that is asked for while an earlier run of its task is not over.
+"""The overlap rule: what a new run does while another is active.
 
-Whoever looks here holds the task's row locked until what was decided is written; `runs.claim` locks it too.
-Two unique indexes on `runs` hold whoever forgets that.
+It starts, waits, is skipped or replaces the earlier run.
+
+Callers lock the task's row until the decision is written; `lifecycle.claim` locks it too. Two unique
+indexes on `runs` protect against callers that forget the lock.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -17,40 +19,40 @@ from vulsweb.models.run import ACTIVE, IN_PROGRESS
 
 @dataclass(frozen=True)
 class ActiveRuns:
-    """The ids of a task's runs that are not over: one is with the executor, one is queued, at most."""
+    """The ids of a task's active runs, at most one each."""
 
-    going: int | None = None
+    in_progress: int | None = None
     queued: int | None = None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What becomes of a run that is asked for."""
+    """What happens to a new run."""
 
-    skipped_for: int | None = None  # the run that stands in its way
-    waits: bool = False  # for the run that is going; otherwise a worker may take it at once
+    skipped_for: int | None = None  # the active run because of which it is skipped
+    waits: bool = False  # for the run in progress; otherwise a worker may start it at once
     reason: str | None = None  # why it is skipped, or what it waits for
-    replaces: tuple[int, ...] = ()  # the runs that make way for it
+    replaces: tuple[int, ...] = ()  # the runs that are cancelled for it
 
 
-def plan(rule: Overlap, standing: ActiveRuns) -> Plan:
-    """Say what becomes of a run of a task whose other runs stand like this."""
-    going, queued = standing.going, standing.queued
-    if going is None and queued is None:
+def plan(rule: Overlap, active: ActiveRuns) -> Plan:
+    """Decide what happens to a new run beside these active runs."""
+    in_progress, queued = active.in_progress, active.queued
+    if in_progress is None and queued is None:
         return Plan()
     if rule is Overlap.REPLACE:
-        told = f"Waits until run {going} has stopped." if going else None
-        replaced = tuple(run_id for run_id in (going, queued) if run_id)
-        return Plan(waits=going is not None, reason=told, replaces=replaced)
+        reason = f"Waiting for run {in_progress} to stop." if in_progress else None
+        replaced = tuple(run_id for run_id in (in_progress, queued) if run_id)
+        return Plan(waits=in_progress is not None, reason=reason, replaces=replaced)
     if queued is not None:
-        return Plan(skipped_for=queued, reason=f"Run {queued} was waiting already.")
+        return Plan(skipped_for=queued, reason=f"Run {queued} was already waiting.")
     if rule is Overlap.WAIT:
-        return Plan(waits=True, reason=f"Waits for run {going} to end.")
-    return Plan(skipped_for=going, reason=f"Run {going} was still going.")
+        return Plan(waits=True, reason=f"Waiting for run {in_progress} to end.")
+    return Plan(skipped_for=in_progress, reason=f"Run {in_progress} was still in progress.")
 
 
 def active_runs(task_ids: Collection[int]) -> dict[int, ActiveRuns]:
-    """Return how the runs of those of the tasks stand that have one that is not over."""
+    """Return the active runs of each of the tasks that has any."""
     rows = db.session.execute(
         select(
             Run.task_id,
@@ -60,11 +62,14 @@ def active_runs(task_ids: Collection[int]) -> dict[int, ActiveRuns]:
         .where(Run.task_id.in_(task_ids), Run.status.in_(ACTIVE))
         .group_by(Run.task_id)
     )
-    return {task_id: ActiveRuns(going, queued) for task_id, going, queued in rows}
+    return {task_id: ActiveRuns(in_progress, queued) for task_id, in_progress, queued in rows}
 
 
 def reserve_run_ids(count: int) -> Sequence[int]:
-    """Take as many ids for runs: a run that is replaced names the one that replaces it, which comes later."""
+    """Reserve ids for new runs.
+
+    A replaced run names its successor before the successor is inserted.
+    """
     sequence = func.pg_get_serial_sequence(Run.__tablename__, Run.id.key)
     return db.session.scalars(
         select(func.nextval(sequence)).select_from(func.generate_series(1, count).alias("n"))
@@ -72,21 +77,24 @@ def reserve_run_ids(count: int) -> Sequence[int]:
 
 
 def cancel_replaced(successors: Mapping[int, int], now: datetime) -> None:
-    """Have runs stopped, each for the run that replaces it: at once if it is queued, else by the executor."""
+    """Cancel replaced runs: the queued at once, the others through the executor.
+
+    `successors` maps the id of each replaced run to the id of its successor.
+    """
     if not successors:
         return
     columns = column("old", Integer), column("new", Integer)
     pairs = values(*columns, name="pairs").data(list(successors.items()))
-    told = func.concat("Replaced by run ", pairs.c.new, ".")
+    reason = func.concat("Replaced by run ", pairs.c.new, ".")
     replaced = update(Run).where(Run.id == pairs.c.old).execution_options(synchronize_session=False)
     db.session.execute(
         replaced.where(Run.status == RunStatus.QUEUED).values(
-            status=RunStatus.CANCELLED, completed_at=now, reason=told
+            status=RunStatus.CANCELLED, completed_at=now, reason=reason
         )
     )
-    # One that a person has cancelled already goes on saying so.
+    # A run that a user has already cancelled keeps that reason.
     db.session.execute(
         replaced.where(Run.status.in_(IN_PROGRESS), Run.cancel_requested_at.is_(None)).values(
-            cancel_requested_at=now, cancel_reason=told
+            cancel_requested_at=now, cancel_reason=reason
         )
     )

@@ -1,4 +1,4 @@
-"""What a scan came to on each of its hosts: a line for a document, and one for each host that left none."""
+"""Results of scans: a row for each host, and the run's outcome."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,20 +19,21 @@ from vulsweb.runs import lifecycle
 from vulsweb.vuls import results
 from vulsweb.vuls.results import Outcome, Severity
 
-# How many hosts a run's reason quotes; the others' lines stand on its page.
+# How many messages a run's reason quotes; its page shows all of them.
 QUOTED_MESSAGES = 3
-UNKNOWN_HOST = "a result came back for a host that we do not know."
+UNKNOWN_HOST = "the executor returned a result for an unknown host."
 _WORST_FIRST = (Outcome.FAILED, Outcome.PARTIAL, Outcome.SUCCESS)
 
-_LATEST = """
-    UPDATE hosts SET last_run_id = line.run_id, last_scan_at = :now, last_outcome = line.outcome
-    FROM run_hosts AS line WHERE line.host_id = hosts.id AND line.run_id = :run AND line.outcome IS NOT NULL
+_UPDATE_LATEST_SCAN = """
+    UPDATE hosts SET last_run_id = result.run_id, last_scan_at = :now, last_outcome = result.outcome
+    FROM run_hosts AS result
+    WHERE result.host_id = hosts.id AND result.run_id = :run AND result.outcome IS NOT NULL
 """
 
 
 @dataclass(frozen=True)
 class HostResult:
-    """What the scan came to on one host."""
+    """The result of a scan on one host."""
 
     name: str
     outcome: Outcome
@@ -45,106 +46,50 @@ class HostResult:
 
 
 def host_results(run_id: int) -> Select[RunHost]:
-    """Return the run's lines, those that need somebody first; without outcome: not told yet."""
-    places = {each.value: place for place, each in enumerate(_WORST_FIRST)}
-    worst_first = case(places, value=RunHost.outcome)
+    """Return the run's host results: pending ones first, then the worst."""
+    positions = {outcome.value: position for position, outcome in enumerate(_WORST_FIRST)}
+    worst_first = case(positions, value=RunHost.outcome)
     chosen = select(RunHost).where(RunHost.run_id == run_id)
     return chosen.order_by(worst_first.nulls_first(), func.lower(RunHost.name), RunHost.name)
 
 
+def store_job(
+    run: Run, job: RunJob, reply: Job, documents: Iterable[tuple[str, bytes]], now: datetime
+) -> None:
+    """Store a result for each host of a scan's job."""
+    reported = store_documents(job, reply, documents, now)
+    unreported = unreported_hosts(job.request["servers"], reply, reported)
+    _add_results(run, [*reported, *unreported], now)
+
+
 def store_documents(
-    job: RunJob, told: Job, documents: Iterable[tuple[str, bytes]], now: datetime
+    job: RunJob, reply: Job, documents: Iterable[tuple[str, bytes]], now: datetime
 ) -> list[HostResult]:
-    """Store each document with its findings, and return what it says of its host."""
-    known = _lock_hosts(job)
-    found = Containers(known, now)
-    lines = [
-        _store_document(job.run_id, told, name, known.get(name) or found.add_host(name), text, now)
-        for name, text in documents
-    ]
-    found.retire_absent(
-        reported={line.name for line in lines},
-        scanned={line.name for line in lines if line.outcome is not Outcome.FAILED},
-    )
-    return lines
-
-
-def unreported_hosts(
-    servers: Collection[str], told: Job, lines: Sequence[HostResult] = ()
-) -> list[HostResult]:
-    """Return a line for each host of the servers of which the scan has left nothing."""
-    spoken = {line.name for line in lines}
-    expected = db.session.execute(
-        select(Host.name, Host.id, Host.vuls_config)
-        .where(Host.entry.in_(servers), Host.parent_id.is_(None), Host.retired_at.is_(None))
-        .order_by(Host.id)
-    ).all()
-    silent = [
-        _unreported(told, row.name, row.id, row.vuls_config, spoken)
-        for row in expected
-        if row.name not in spoken
-    ]
-    entries = set(db.session.scalars(select(Host.entry).where(Host.entry.in_(servers))))
-    unknown = [
-        HostResult(name, Outcome.FAILED, f"{name}: {told.error or 'the scan left no result.'}")
-        for name in servers
-        if name not in entries and name not in spoken
-    ]
-    return silent + unknown
-
-
-def excluded_hosts(run: Run) -> list[HostResult]:
-    """Return a line for each host that has the run's tag and could not be asked for."""
-    return [HostResult(name, Outcome.FAILED, problem, host_id) for name, problem, host_id in _excluded(run)]
-
-
-def outcomes(run_id: int) -> Sequence[tuple[Outcome, str | None]]:
-    """Return outcome and message of each of the run's lines that has one, those that need somebody first."""
-    chosen = host_results(run_id).with_only_columns(RunHost.outcome, RunHost.message)
-    rows = db.session.execute(chosen)
-    return [(outcome, message) for outcome, message in rows if outcome is not None]
-
-
-def store_results(run_id: int, lines: Sequence[HostResult], now: datetime) -> None:
-    """Keep the lines with the run, and say on their hosts that this was the latest scan."""
-    rows = [
-        {
-            "run_id": run_id,
-            "name": line.name[:NAME_LENGTH],
-            "host_id": line.host_id,
-            "outcome": line.outcome,
-            "message": line.message,
-            "severity_counts": dict(line.severity_counts),
-            "packages": line.packages,
-            "opened": line.opened,
-            "fixed": line.fixed,
-        }
-        for line in lines
-    ]
-    if not rows:
-        return
-    statement = insert(RunHost)
-    changed = {column: statement.excluded[column] for column in rows[0] if column not in ("run_id", "name")}
-    db.session.execute(statement.on_conflict_do_update(index_elements=["run_id", "name"], set_=changed), rows)
-    db.session.execute(text(_LATEST), {"run": run_id, "now": now})
-
-
-def _lock_hosts(job: RunJob) -> dict[str, Host]:
-    """Return the hosts that the job may tell of, by name, for this worker alone."""
-    chosen = (
+    """Store each document with its findings; return a result for each."""
+    locked = (
         select(Host)
         .where(Host.entry.in_(job.request["servers"]))
         .options(load_only(Host.name, Host.entry, Host.parent_id, Host.retired_at, Host.hostname))
-        # In one order everywhere, so that two scans and a sync never wait for each other in a circle.
+        # Always in this order, so that two scans and a sync cannot deadlock.
         .order_by(Host.id)
         .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     )
-    return {host.name: host for host in db.session.scalars(chosen)}
+    hosts = {host.name: host for host in db.session.scalars(locked)}
+    containers = Containers(hosts, now)
+    stored = [
+        _store_document(job.run_id, reply, name, hosts.get(name) or containers.add_host(name), document, now)
+        for name, document in documents
+    ]
+    containers.retire_absent(
+        reported={result.name for result in stored},
+        scanned={result.name for result in stored if result.outcome is not Outcome.FAILED},
+    )
+    return stored
 
 
 def _store_document(
-    run_id: int, told: Job, name: str, host: Host | None, document: bytes, now: datetime
+    run_id: int, reply: Job, name: str, host: Host | None, document: bytes, now: datetime
 ) -> HostResult:
     if host is None:
         return HostResult(name, Outcome.FAILED, f"{name}: {UNKNOWN_HOST}")
@@ -152,10 +97,10 @@ def _store_document(
         result = results.parse(document)
     except results.ResultsError as error:
         return HostResult(name, Outcome.FAILED, f"{name}: the result cannot be read. {error}", host.id)
-    outcome, message = results.judge(result, told.databases)
-    said = f"{name}: {message}" if message else None
+    outcome, problem = results.judge(result, reply.databases)
+    message = f"{name}: {problem}" if problem else None
     if outcome is Outcome.FAILED:
-        return HostResult(name, outcome, said, host.id)
+        return HostResult(name, outcome, message, host.id)
     change = storage.store(
         run_id=run_id,
         host=host,
@@ -167,7 +112,7 @@ def _store_document(
     return HostResult(
         name,
         outcome,
-        said,
+        message,
         host.id,
         result.severity_counts,
         result.package_count,
@@ -176,82 +121,114 @@ def _store_document(
     )
 
 
-def _excluded(run: Run) -> list[tuple[str, str, int | None]]:
-    left_out: Mapping[str, str] = run.request.get("left_out", {})
-    if not left_out:
-        return []
-    rows = db.session.execute(select(Host.name, Host.id).where(Host.name.in_(left_out)))
-    ids = {name: host_id for name, host_id in rows}  # noqa: C416 - dict() loses the types
-    return [(name, problem, ids.get(name)) for name, problem in left_out.items()]
-
-
-def _unreported(
-    told: Job, name: str, host_id: int, section: Mapping[str, Any], spoken: set[str]
-) -> HostResult:
-    if section.get("containersOnly") is True and any(each.endswith(f"@{name}") for each in spoken):
-        only = "Only its containers were looked at, as its section in config.toml says."
-        return HostResult(name, Outcome.SUCCESS, only, host_id)
-    return HostResult(name, Outcome.FAILED, f"{name}: {told.error or 'the scan left no result.'}", host_id)
+def unreported_hosts(
+    servers: Collection[str], reply: Job, reported: Sequence[HostResult] = ()
+) -> list[HostResult]:
+    """Return a result for each host without a document."""
+    names = {result.name for result in reported}
+    problem = reply.error or "the scan left no result."
+    hosts = db.session.execute(
+        select(Host.name, Host.id, Host.vuls_config)
+        .where(Host.entry.in_(servers), Host.parent_id.is_(None), Host.retired_at.is_(None))
+        .order_by(Host.id)
+    )
+    unreported = []
+    for name, host_id, section in hosts:
+        if name in names:
+            continue
+        if section.get("containersOnly") is True and any(each.endswith(f"@{name}") for each in names):
+            message = "Only its containers were scanned, as its section in config.toml says."
+            unreported.append(HostResult(name, Outcome.SUCCESS, message, host_id))
+        else:
+            unreported.append(HostResult(name, Outcome.FAILED, f"{name}: {problem}", host_id))
+    entries = set(db.session.scalars(select(Host.entry).where(Host.entry.in_(servers))))
+    unknown = [name for name in servers if name not in entries and name not in names]
+    return unreported + [HostResult(name, Outcome.FAILED, f"{name}: {problem}") for name in unknown]
 
 
 def exclude_servers(run: Run, job: RunJob, unknown: Collection[str], now: datetime) -> None:
-    """Have the job go on without servers that its executor does not know; their hosts fail alone."""
-    why = f"The executor {job.executor} does not have it in its config.toml yet."
-    told = Job.ended_with(job.id, JobStatus.FAILED.value, why, [])
-    job.request = job.request | {"servers": [each for each in job.request["servers"] if each not in unknown]}
-    _add_results(run, unreported_hosts(unknown, told), now)
+    """Remove servers unknown to the executor from a job; fail their hosts."""
+    error = f"The executor {job.executor} does not have it in its config.toml yet."
+    reply = Job.ended_with(job.id, JobStatus.FAILED.value, error, [])
+    job.request = job.request | {"servers": [name for name in job.request["servers"] if name not in unknown]}
+    _add_results(run, unreported_hosts(unknown, reply), now)
 
 
-def store_job(
-    run: Run, job: RunJob, told: Job, documents: Iterable[tuple[str, bytes]], now: datetime
-) -> None:
-    """Store the results of a scan's job, with one for each host that left none."""
-    lines = store_documents(job, told, documents, now)
-    lines += unreported_hosts(job.request["servers"], told, lines)
-    _add_results(run, lines, now)
+def store_excluded(run: Run, now: datetime) -> None:
+    """Store a failed result for each tagged host with an invalid entry."""
+    problems: Mapping[str, str] = run.request.get("left_out", {})
+    if not problems:
+        return
+    rows = db.session.execute(select(Host.name, Host.id).where(Host.name.in_(problems)))
+    ids = {name: host_id for name, host_id in rows}  # noqa: C416 - dict() loses the types
+    excluded = [
+        HostResult(name, Outcome.FAILED, problem, ids.get(name)) for name, problem in problems.items()
+    ]
+    _add_results(run, excluded, now)
 
 
-def _add_results(run: Run, lines: Sequence[HostResult], now: datetime) -> None:
-    store_results(run.id, lines, now)
+def _add_results(run: Run, added: Sequence[HostResult], now: datetime) -> None:
+    store_results(run.id, added, now)
     before: Mapping[str, Any] = run.result_data or {}
     run.result_data = {
         "severity_counts": {
-            each.value: before.get("severity_counts", {}).get(each.value, 0)
-            + sum(line.severity_counts.get(each.value, 0) for line in lines)
-            for each in Severity
+            severity.value: before.get("severity_counts", {}).get(severity.value, 0)
+            + sum(result.severity_counts.get(severity.value, 0) for result in added)
+            for severity in Severity
         },
-        "opened": before.get("opened", 0) + sum(line.opened for line in lines),
-        "fixed": before.get("fixed", 0) + sum(line.fixed for line in lines),
+        "opened": before.get("opened", 0) + sum(result.opened for result in added),
+        "fixed": before.get("fixed", 0) + sum(result.fixed for result in added),
         "host_counts": {
-            each.value: before.get("host_counts", {}).get(each.value, 0)
-            + sum(line.outcome is each for line in lines)
-            for each in Outcome
+            outcome.value: before.get("host_counts", {}).get(outcome.value, 0)
+            + sum(result.outcome is outcome for result in added)
+            for outcome in Outcome
         },
     }
 
 
-def store_excluded(run: Run, now: datetime) -> None:
-    """Store a failed result for each host that has the run's tag and could not be asked for."""
-    if excluded := excluded_hosts(run):
-        _add_results(run, excluded, now)
+def store_results(run_id: int, added: Sequence[HostResult], now: datetime) -> None:
+    """Store host results, and record them as their hosts' latest scan."""
+    rows = [
+        {
+            "run_id": run_id,
+            "name": result.name[:NAME_LENGTH],
+            "host_id": result.host_id,
+            "outcome": result.outcome,
+            "message": result.message,
+            "severity_counts": dict(result.severity_counts),
+            "packages": result.packages,
+            "opened": result.opened,
+            "fixed": result.fixed,
+        }
+        for result in added
+    ]
+    if not rows:
+        return
+    statement = insert(RunHost)
+    changed = {column: statement.excluded[column] for column in rows[0] if column not in ("run_id", "name")}
+    db.session.execute(statement.on_conflict_do_update(index_elements=["run_id", "name"], set_=changed), rows)
+    db.session.execute(text(_UPDATE_LATEST_SCAN), {"run": run_id, "now": now})
 
 
 def end(run: Run, now: datetime) -> None:
-    """End the run of a scan, judged by the results of its hosts."""
-    found = outcomes(run.id)
-    given_up = run_jobs.failure_reasons(run)
-    messages = [message for outcome, message in found if outcome is not Outcome.SUCCESS and message]
+    """End the run of a scan, judged by its host results."""
+    rows = db.session.execute(
+        host_results(run.id)
+        .where(RunHost.outcome.is_not(None))
+        .with_only_columns(RunHost.outcome, RunHost.message)
+    ).all()
+    outcomes = [outcome for outcome, _ in rows]
+    reasons = run_jobs.failure_reasons(run)
+    messages = [message for outcome, message in rows if outcome is not Outcome.SUCCESS and message]
     # A reason that all hosts of a job share is quoted once.
-    messages = [*given_up, *(message for message in messages if not message.endswith(tuple(given_up)))]
+    messages = [*reasons, *(message for message in messages if not message.endswith(tuple(reasons)))]
     reason = " ".join(messages[:QUOTED_MESSAGES])
     if len(messages) > QUOTED_MESSAGES:
-        failed = sum(outcome is Outcome.FAILED for outcome, _ in found)
-        partial = sum(outcome is Outcome.PARTIAL for outcome, _ in found)
-        reason = f"Of {len(found):,} hosts {failed:,} failed and {partial:,} are partial. {reason}"
-    lifecycle.end(run, _worst({outcome for outcome, _ in found}), reason or None, now)
-
-
-def _worst(outcomes: set[Outcome]) -> RunStatus:
-    if outcomes == {Outcome.SUCCESS}:
-        return RunStatus.SUCCESS
-    return RunStatus.FAILED if outcomes <= {Outcome.FAILED} else RunStatus.PARTIAL
+        failed, partial = outcomes.count(Outcome.FAILED), outcomes.count(Outcome.PARTIAL)
+        also = f", {partial:,} partial" if partial else ""
+        reason = f"{failed:,} of {len(outcomes):,} hosts failed{also}. {reason}"
+    if set(outcomes) == {Outcome.SUCCESS}:
+        status = RunStatus.SUCCESS
+    else:
+        status = RunStatus.FAILED if set(outcomes) <= {Outcome.FAILED} else RunStatus.PARTIAL
+    lifecycle.end(run, status, reason or None, now)

@@ -1,19 +1,11 @@
-"""All ways to ask for a run: Run now, bulk actions, the API and the tick."""
+"""Starting runs: on demand, in bulk, and when a task is due."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import (
-    DateTime,
-    Integer,
-    cast,
-    column,
-    select,
-    update,
-    values,
-)
+from sqlalchemy import DateTime, Integer, cast, column, select, update, values
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import joinedload
 
@@ -24,29 +16,31 @@ from vulsweb.models.heartbeat import TICK
 from vulsweb.runs import overlap
 from vulsweb.runs.overlap import ActiveRuns, Plan
 
-# A form sent again after this long is meant, as on a page that was left open.
+# The same form sent later than this is a new request, as from a page that was left open.
 REPEAT_WINDOW = timedelta(minutes=5)
 
 
 class TaskPaused(Exception):
-    """The task waits for its host to come back; the message says so."""
+    """The task is paused with its host; the message says why."""
 
 
 class AlreadyActive(Exception):
-    """The task has a run, `run`, in whose way its overlap rule lets no other come."""
+    """The task has an active run, and its rule allows no other."""
 
     def __init__(self, run: Run) -> None:
         waits = run.task.overlap is Overlap.WAIT
-        rule = "Only one run of it may wait." if waits else "By its overlap rule no run is added meanwhile."
+        rule = (
+            "Only one of its runs can wait." if waits else "Its overlap rule skips new runs until that ends."
+        )
         super().__init__(f"{run.task.name} is already {run.status.value}. {rule}")
         self.run = run
 
 
 @dataclass(frozen=True)
 class Started:
-    """What came of asking for many runs."""
+    """The result of starting many tasks."""
 
-    run_ids: Sequence[int]  # for the workers, those that wait among them
+    run_ids: Sequence[int]  # of all new runs, including those that wait
     waiting: int
     skipped: int
 
@@ -59,16 +53,22 @@ def start(
     requested_by: User | None = None,
     request_key: str | None = None,
 ) -> Run:
-    """Queue a run of `task` now, as its overlap rule says; raise AlreadyActive where that is to skip.
+    """Queue a run of `task`, as its overlap rule allows.
 
-    Raise Paused while its host is out of service.
-    The same `request_key` within minutes is the same request: it gets the run that it has made.
+    Raise AlreadyActive where the rule skips the run, and TaskPaused while the host is out of service.
+    A `request_key` seen in the last minutes is the same request: it returns the run already made for it.
     """
-    # Serialises with other starts of this task, the tick's among them, and with claims.
+    # The lock serialises this with other starts of the task, including the tick's, and with claims.
     lock = select(ScheduledTask).where(ScheduledTask.id == task.id).with_for_update()
     db.session.scalars(lock.execution_options(populate_existing=True)).one()
-    if request_key and (made := _earlier_request(task.id, request_key, now)):
-        return made
+    if request_key:
+        same_request = select(Run).where(Run.task_id == task.id, Run.request_key == request_key)
+        earlier = db.session.scalars(same_request).first()
+        if earlier and now - earlier.created_at < REPEAT_WINDOW:
+            return earlier
+        if earlier:
+            earlier.request_key = None
+            db.session.flush()
     if task.paused_reason:
         raise TaskPaused(task.paused_reason)
     plan = overlap.plan(task.overlap, overlap.active_runs([task.id]).get(task.id, ActiveRuns()))
@@ -83,49 +83,24 @@ def start(
 def start_many(
     task_ids: Collection[int], *, trigger: Trigger, now: datetime, requested_by: User | None = None
 ) -> Started:
-    """Queue a run of each task, as its overlap rule says."""
+    """Queue a run of each unpaused task, as its overlap rule allows."""
     tasks = db.session.scalars(
         select(ScheduledTask)
         .where(ScheduledTask.id.in_(task_ids), ScheduledTask.paused_at.is_(None))
         .options(joinedload(ScheduledTask.host))
-        # In one order everywhere, so that two of these never wait for each other.
+        # Always in this order, so that two calls cannot deadlock.
         .order_by(ScheduledTask.id)
         .with_for_update(of=ScheduledTask)
         .execution_options(populate_existing=True)
     ).all()
-    standings = overlap.active_runs([task.id for task in tasks])
-    plans = [(task, overlap.plan(task.overlap, standings.get(task.id, ActiveRuns()))) for task in tasks]
-    made = [
+    active = overlap.active_runs([task.id for task in tasks])
+    plans = [(task, overlap.plan(task.overlap, active.get(task.id, ActiveRuns()))) for task in tasks]
+    new = [
         (_new_run(task, trigger, now, requested_by), plan) for task, plan in plans if plan.skipped_for is None
     ]
-    _queue(made, now)
-    waiting = sum(plan.waits for _, plan in made)
-    return Started([run.id for run, _ in made], waiting, skipped=len(plans) - len(made))
-
-
-def _queue(made: Sequence[tuple[Run, Plan]], now: datetime) -> None:
-    for (run, _), run_id in zip(made, overlap.reserve_run_ids(len(made)), strict=True):
-        run.id = run_id
-    overlap.cancel_replaced({old: run.id for run, plan in made for old in plan.replaces}, now)
-    for run, plan in made:
-        run.reason = plan.reason
-        db.session.add(run)
-    db.session.flush()
-    for run, plan in made:
-        # While a run waits, what its task does is what the earlier one does; claim sees to the rest.
-        if not plan.waits:
-            run.task.last_run_id = run.id
-
-
-def _earlier_request(task_id: int, request_key: str, now: datetime) -> Run | None:
-    run = db.session.scalars(
-        select(Run).where(Run.task_id == task_id, Run.request_key == request_key)
-    ).first()
-    if run is None or now - run.created_at < REPEAT_WINDOW:
-        return run
-    run.request_key = None
-    db.session.flush()
-    return None
+    _queue(new, now)
+    waiting = sum(plan.waits for _, plan in new)
+    return Started([run.id for run, _ in new], waiting, skipped=len(plans) - len(new))
 
 
 def _new_run(task: ScheduledTask, trigger: Trigger, now: datetime, requested_by: User | None) -> Run:
@@ -139,13 +114,27 @@ def _new_run(task: ScheduledTask, trigger: Trigger, now: datetime, requested_by:
     )
 
 
+def _queue(new: Sequence[tuple[Run, Plan]], now: datetime) -> None:
+    for (run, _), run_id in zip(new, overlap.reserve_run_ids(len(new)), strict=True):
+        run.id = run_id
+    overlap.cancel_replaced({old: run.id for run, plan in new for old in plan.replaces}, now)
+    for run, plan in new:
+        run.reason = plan.reason
+        db.session.add(run)
+    db.session.flush()
+    for run, plan in new:
+        # A waiting run becomes the task's last run when it is claimed.
+        if not plan.waits:
+            run.task.last_run_id = run.id
+
+
 def request_for(task: ScheduledTask) -> dict[str, Any]:
-    """Return what is asked for when `task` runs."""
+    """Return the request that a run of `task` stores."""
     if task.task_type is TaskType.SCAN:
         assert task.scan_type is not None  # noqa: S101 - the table's CHECK constraint says so
         scan = {"scan_type": task.scan_type.value}
         if task.host_tag is not None:
-            # Which hosts that is will be seen when the run begins: targets.begin.
+            # targets.prepare finds the hosts when the run begins.
             return scan | {"servers": [], "tag": task.host_tag}
         assert task.host is not None  # noqa: S101
         return scan | {"servers": [task.host.entry]}
@@ -153,45 +142,65 @@ def request_for(task: ScheduledTask) -> dict[str, Any]:
     return {"database": task.database_type.value}
 
 
-def start_due_tasks(now: datetime, limit: int = 500, *, patient: bool = False) -> list[int] | None:
-    """Queue a run for up to `limit` due tasks and return the runs' ids; None when no task is due.
+def start_due_tasks(now: datetime, limit: int = 500, *, wait_for_locks: bool = False) -> list[int] | None:
+    """Queue a run of up to `limit` due tasks; return their ids.
 
-    A task whose slots passed unseen (an outage) runs once, not once a slot. Where an earlier run is not
-    over, the task's overlap rule decides; a slot that it skips leaves a `skipped` run that says why.
-    Tasks that others hold locked (a second ticker, Run Now, a claim) are left out or, if `patient`, awaited.
+    Return None if no task is due. A task that missed several slots (an outage) runs once.
+    While an earlier run is active the task's overlap rule decides; a skipped slot is stored as a `skipped`
+    run with the reason. Tasks locked elsewhere (another tick, Run now, a claim) are skipped, unless
+    `wait_for_locks` is set.
     """
     due = db.session.scalars(
         select(ScheduledTask)
         .where(ScheduledTask.active, ScheduledTask.next_run_at <= now)
         .options(joinedload(ScheduledTask.host))
-        # Who waits for locks takes them in the order in which all others do.
-        .order_by(ScheduledTask.id if patient else ScheduledTask.next_run_at)
+        # Waiting for locks is safe only in the order in which everybody takes them.
+        .order_by(ScheduledTask.id if wait_for_locks else ScheduledTask.next_run_at)
         .limit(limit)
-        .with_for_update(skip_locked=not patient, of=ScheduledTask)
+        .with_for_update(skip_locked=not wait_for_locks, of=ScheduledTask)
         .execution_options(populate_existing=True)
     ).all()
     if not due:
         return None
-    standings = overlap.active_runs([task.id for task in due])
-    plans = {task.id: overlap.plan(task.overlap, standings.get(task.id, ActiveRuns())) for task in due}
+    active = overlap.active_runs([task.id for task in due])
+    plans = {task.id: overlap.plan(task.overlap, active.get(task.id, ActiveRuns())) for task in due}
     queued = _insert_runs(due, plans, now)
-    _advance(due, plans, queued, now)
+    _advance_tasks(due, plans, queued, now)
     return list(queued.values())
 
 
-def record_tick(now: datetime) -> None:
-    """Remember that beat asked for a tick and a worker has done it."""
-    beat = insert(Heartbeat).values(name=TICK, at=now)
-    db.session.execute(beat.on_conflict_do_update(index_elements=[Heartbeat.name], set_={"at": now}))
+def _insert_runs(due: Sequence[ScheduledTask], plans: Mapping[int, Plan], now: datetime) -> dict[int, int]:
+    """Insert a run for each due task; return queued ids by task."""
+    run_ids = dict(zip(plans, overlap.reserve_run_ids(len(plans)), strict=True))
+    successors = {old: run_ids[task_id] for task_id in plans for old in plans[task_id].replaces}
+    overlap.cancel_replaced(successors, now)
+    rows = [
+        {
+            "id": run_ids[task.id],
+            "task_id": task.id,
+            "status": RunStatus.QUEUED if plans[task.id].skipped_for is None else RunStatus.SKIPPED,
+            "trigger": Trigger.SCHEDULE,
+            "scheduled_for": task.next_run_at,
+            "created_at": now,
+            "completed_at": None if plans[task.id].skipped_for is None else now,
+            "reason": plans[task.id].reason,
+            "request": request_for(task),
+        }
+        for task in due
+    ]
+    inserted = db.session.execute(
+        insert(Run).on_conflict_do_nothing().returning(Run.id, Run.task_id, Run.status), rows
+    )
+    return {task_id: run_id for run_id, task_id, status in inserted if status is RunStatus.QUEUED}
 
 
-def _advance(
+def _advance_tasks(
     due: Sequence[ScheduledTask], plans: Mapping[int, Plan], queued: Mapping[int, int], now: datetime
 ) -> None:
-    # Many tasks share a few lines, and what a line means costs more than a row.
+    # Many tasks share a few cron lines, and finding a line's next slot costs more than updating a row.
     lines = {(task.cron_expression, task.timezone) for task in due}
     slots = {line: cron.next_slot(*line, now) for line in lines}
-    # A skipped run never hides how the last real one went, and one that waits not yet.
+    # A skipped run never hides the result of the last real one; a waiting run does not yet.
     last = {task_id: run_id for task_id, run_id in queued.items() if not plans[task_id].waits}
     rows = [
         (task.id, slots[task.cron_expression, task.timezone], last.get(task.id, task.last_run_id))
@@ -199,7 +208,7 @@ def _advance(
     ]
     columns = column("id", Integer), column("next_run_at", DateTime), column("last_run_id", Integer)
     changed = values(*columns, name="changed").data(rows)
-    # One statement: five hundred would fire the trigger behind `changes` as often, for half of our time.
+    # One statement: the trigger behind `changes` fires for each, and 500 of them would double the time.
     db.session.execute(
         update(ScheduledTask)
         .where(ScheduledTask.id == changed.c.id)
@@ -208,27 +217,7 @@ def _advance(
     )
 
 
-def _insert_runs(due: Sequence[ScheduledTask], plans: Mapping[int, Plan], now: datetime) -> dict[int, int]:
-    run_ids = dict(zip(plans, overlap.reserve_run_ids(len(plans)), strict=True))
-    overlap.cancel_replaced(
-        {old: run_ids[task_id] for task_id in plans for old in plans[task_id].replaces}, now
-    )
-    rows = [{"id": run_ids[task.id], **_run_row(task, plans[task.id], now)} for task in due]
-    inserted = db.session.execute(
-        insert(Run).on_conflict_do_nothing().returning(Run.id, Run.task_id, Run.status), rows
-    )
-    return {task_id: run_id for run_id, task_id, status in inserted if status is RunStatus.QUEUED}
-
-
-def _run_row(task: ScheduledTask, plan: Plan, now: datetime) -> dict[str, object]:
-    skipped = plan.skipped_for is not None
-    return {
-        "task_id": task.id,
-        "status": RunStatus.SKIPPED if skipped else RunStatus.QUEUED,
-        "trigger": Trigger.SCHEDULE,
-        "scheduled_for": task.next_run_at,
-        "created_at": now,
-        "completed_at": now if skipped else None,
-        "reason": plan.reason,
-        "request": request_for(task),
-    }
+def record_tick(now: datetime) -> None:
+    """Record when a worker last completed a tick."""
+    heartbeat = insert(Heartbeat).values(name=TICK, at=now)
+    db.session.execute(heartbeat.on_conflict_do_update(index_elements=[Heartbeat.name], set_={"at": now}))

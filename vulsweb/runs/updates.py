@@ -10,18 +10,18 @@ from vulsweb.runs import jobs as run_jobs
 from vulsweb.runs import lifecycle
 
 
-def store_job(run: Run, job: RunJob, told: Job) -> None:
-    """Add the steps of an update's job to what the run shows."""
+def store_job(run: Run, job: RunJob, reply: Job) -> None:
+    """Add the steps of an update's job to the run's results."""
     entries = [
         {
             "name": step["name"],
             "status": step["status"],
             "message": step["message"],
-            "rows": told.databases.get(step["name"], {}).get("rows"),
-            "size_bytes": told.databases.get(step["name"], {}).get("size_bytes"),
+            "rows": reply.databases.get(step["name"], {}).get("rows"),
+            "size_bytes": reply.databases.get(step["name"], {}).get("size_bytes"),
             "executor": job.executor,
         }
-        for step in told.steps
+        for step in reply.steps
     ]
     run.result_data = {"databases": [*(run.result_data or {}).get("databases", []), *entries]}
 
@@ -29,20 +29,18 @@ def store_job(run: Run, job: RunJob, told: Job) -> None:
 def end(run: Run, now: datetime) -> None:
     """End the run of a database update, judged by its steps."""
     steps: Sequence[Mapping[str, Any]] = (run.result_data or {}).get("databases", [])
-    broken = [step for step in steps if step["status"] != "completed"]
-    given_up = run_jobs.failure_reasons(run)
-    if steps and not broken and not given_up:
+    failed = [step for step in steps if step["status"] != "completed"]
+    reasons = run_jobs.failure_reasons(run)
+    if steps and not failed and not reasons:
         lifecycle.end(run, RunStatus.SUCCESS, None, now)
         return
-    why = " ".join(filter(None, (*given_up, _why_failed(broken))))
-    if updated := len(steps) - len(broken):
-        lifecycle.end(run, RunStatus.PARTIAL, f"{updated} of {len(steps)} databases updated. {why}", now)
+    if len(failed) > 1:
+        names = dict.fromkeys(step["name"] for step in failed)
+        reasons.append(f"Failed: {', '.join(names)}. See the steps for details.")
     else:
-        lifecycle.end(run, RunStatus.FAILED, why or "No database was updated.", now)
-
-
-def _why_failed(steps: Sequence[Mapping[str, Any]]) -> str:
-    if len(steps) > 1:
-        names = dict.fromkeys(step["name"] for step in steps)
-        return f"Failed: {', '.join(names)}; each step says why."
-    return " ".join(f"{step['name']}: {step['message'] or step['status']}" for step in steps)
+        reasons += [f"{step['name']}: {step['message'] or step['status']}" for step in failed]
+    reason = " ".join(reasons)
+    if updated := len(steps) - len(failed):
+        lifecycle.end(run, RunStatus.PARTIAL, f"{updated} of {len(steps)} databases updated. {reason}", now)
+    else:
+        lifecycle.end(run, RunStatus.FAILED, reason or "No database was updated.", now)

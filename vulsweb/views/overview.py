@@ -99,7 +99,7 @@ def _shown(now: datetime) -> dict[str, Any]:
         "outcomes": overview.outcomes(hours),
         "bars": BARS,
         "worst": overview.worst_hosts(ROWS),
-        "troubled": overview.troubled(ROWS),
+        "troubled": overview.recent_problems(ROWS),
         "next_up": overview.next_up(ROWS),
     }
 

@@ -1,9 +1,9 @@
-"""The rest of a run's life: its executors are asked how its jobs are, until the last has ended."""
+"""Following runs: executors are polled for jobs until the last has ended."""
 
 import contextlib
 import logging
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row
@@ -18,57 +18,55 @@ from vulsweb.worker.launches import commit
 
 log = logging.getLogger(__name__)
 
-NOT_TAKEN_IN = "What its job left could not be taken in; the worker's log says why."
+NOT_STORED = "Its job's results could not be stored. See the worker's log."
 LOST = "The executor no longer knows this job; its data folder may have been emptied. Run it again."
 
 
-def follow(client: ExecutorClient, known: Sequence[Row[Any]]) -> list[int]:
-    """Keep what an executor says of its jobs, and return the runs that waited for those that are over."""
-    told = client.jobs(job.id for job in known)
-    found = [job for job in known if job.id in told]
-    news = [job for job in found if run_jobs.has_changed(job, told[job.id])]
-    run_jobs.record_unchanged({job.id for job in found} - {job.id for job in news}, datetime.now(UTC))
+def follow(client: ExecutorClient, stored: Sequence[Row[Any]]) -> list[int]:
+    """Store an executor's replies; return the runs now ready to start."""
+    replies = client.jobs(job.id for job in stored)
+    known = [job for job in stored if job.id in replies]
+    changed = [job for job in known if run_jobs.has_changed(job, replies[job.id])]
+    run_jobs.record_unchanged({job.id for job in known} - {job.id for job in changed}, datetime.now(UTC))
     db.session.commit()
-    return [run_id for job in news for run_id in _follow_apart(client, job.run_id, told[job.id])]
+    ready: list[int] = []
+    for job in changed:
+        reply = replies[job.id]
+        try:
+            ready += _store_reply(client, job.run_id, reply)
+        except ExecutorError:
+            raise
+        except Exception:  # ends this job alone, and never delays the others
+            db.session.rollback()
+            log.exception("run %d: the results of job %s could not be stored", job.run_id, reply.id)
+            ready += give_up(job.run_id, reply.id, NOT_STORED)
+            if not reply.ended:
+                client.cancel(reply.id)
+    return ready
 
 
-def _follow_apart(client: ExecutorClient, run_id: int, told: Job) -> Sequence[int]:
-    """Follow one job so that whatever is wrong with it ends that job alone, and holds up no other."""
-    try:
-        return _follow(client, run_id, told)
-    except ExecutorError:
-        raise
-    except Exception:
-        db.session.rollback()
-        log.exception("run %d: what its job %s left could not be taken in", run_id, told.id)
-        ready = give_up(run_id, told.id, NOT_TAKEN_IN)
-        if not told.ended:
-            client.cancel(told.id)  # it would go on for nobody
-        return ready
-
-
-def _follow(client: ExecutorClient, run_id: int, told: Job) -> Sequence[int]:
-    run, job = _locked(run_id, told.id)
+def _store_reply(client: ExecutorClient, run_id: int, reply: Job) -> Sequence[int]:
+    run, job = _lock_open_job(run_id, reply.id)
     if run is None or job is None:
         return []
-    if run.cancel_requested_at is not None and not told.ended:
+    if run.cancel_requested_at is not None and not reply.ended:
         client.cancel(job.id)
-    while job.log_offset < told.log_size:
+    while job.log_offset < reply.log_size:
         piece = client.log(job.id, job.log_offset)
         if piece.next_offset <= job.log_offset:
             break
         logs.append(run, job, piece.text, piece.next_offset)
-    if told.ended:
-        conclusions.conclude(run, job, told, client.results(told), datetime.now(UTC))
+    if reply.ended:
+        conclusions.conclude(run, job, reply, client.results(reply), datetime.now(UTC))
         log.info("run %d: job %d at %s: %s", run.id, job.number, job.executor, job.status.value)
     else:
-        run_jobs.record_reply(job, told, datetime.now(UTC))
+        run_jobs.record_reply(job, reply, datetime.now(UTC))
     return commit(run)
 
 
 def follow_test(client: ExecutorClient, test: ConnectionTest, now: datetime) -> None:
-    """Ask for a connection test, or how it is, and keep what came of it."""
-    # Asking again for the same job is how one looks at it: the executor keys jobs by their id.
+    """Submit or poll a connection test, and store its result."""
+    # Submitting the same job id again returns the job's state: the executor keys jobs by id.
     job = client.submit(test.job_id, {"servers": [test.host.entry], "scan_type": "configtest"})
     connection_tests.mark_running(test)
     if job.ended:
@@ -82,54 +80,66 @@ def follow_test(client: ExecutorClient, test: ConnectionTest, now: datetime) -> 
 
 
 def answers(clients: ExecutorClients, executor: str) -> bool:
-    """Say whether an executor can be asked."""
+    """Return whether an executor answers."""
     try:
         clients.ask(executor, ExecutorClient.health)
     except ExecutorError as error:
         log.warning("sweep: %s", error)
-        # One that refuses our key is there, and its runs end with that.
+        # An executor that rejects our key does answer, and its jobs fail with that error.
         return not error.retryable
     return True
 
 
-def rescue(clients: ExecutorClients, executor: str, now: datetime) -> list[int]:
-    """Fail an executor's jobs that it does not know any more, and those that shall not wait for it.
+def end_overdue(clients: ExecutorClients, timeout: timedelta, now: datetime) -> Sequence[int]:
+    """Time out the overdue runs; return the runs now ready to start."""
+    overdue = lifecycle.overdue(now, timeout)
+    jobs, task_ids = run_jobs.open_jobs([run.id for run in overdue]), [run.task_id for run in overdue]
+    for run in overdue:
+        conclusions.time_out(run, timeout, now)
+        log.warning("run %d: timed out", run.id)
+    db.session.commit()
+    for executor, job_id in jobs:
+        with contextlib.suppress(ExecutorError):
+            stop(clients, executor, job_id)
+    return lifecycle.ready_to_start(task_ids)
 
-    Return the runs that waited for those that are over.
+
+def rescue(clients: ExecutorClients, executor: str, now: datetime) -> list[int]:
+    """Fail jobs that were lost, or that waited too long.
+
+    Return the runs that are now ready to start.
     """
-    silent = run_jobs.without_reply(executor, now)
+    unanswered = run_jobs.without_reply(executor, now)
     db.session.commit()
     try:
-        known = clients.ask(executor, lambda client: client.jobs(job_id for job_id, _ in silent))
+        known = clients.ask(executor, lambda client: client.jobs(job_id for job_id, _ in unanswered))
     except ExecutorError as error:
-        lost, reason = (
-            run_jobs.without_reply_too_long(executor, now),
-            f"{error} It has been silent for five minutes.",
-        )
+        lost = run_jobs.without_reply_too_long(executor, now)
+        reason = f"{error} It has not replied for five minutes."
     else:
-        lost, reason = [each for each in silent if each[0] not in known], LOST
+        lost, reason = [job for job in unanswered if job[0] not in known], LOST
     return [ready for job_id, run_id in lost for ready in give_up(run_id, job_id, reason)]
 
 
 def give_up(run_id: int, job_id: str, reason: str) -> Sequence[int]:
-    """End a job of which nothing will come; return the runs that waited for its run, if that is over."""
-    run, job = _locked(run_id, job_id)
+    """Mark a job as lost; return the runs now ready to start."""
+    run, job = _lock_open_job(run_id, job_id)
     if run is None or job is None:
         return []
     conclusions.give_up(run, job, JobStatus.LOST, reason, datetime.now(UTC))
     return commit(run)
 
 
-def stop(clients: ExecutorClients, executor: str, job_id: str) -> None:
-    """Have a job stopped; harmless where the executor does not know it any more."""
-    with contextlib.suppress(JobUnknown):
-        clients.ask(executor, lambda client: client.cancel(job_id))
-
-
-def _locked(run_id: int, job_id: str) -> tuple[Run | None, RunJob | None]:
+def _lock_open_job(run_id: int, job_id: str) -> tuple[Run | None, RunJob | None]:
     run = lifecycle.lock_running(run_id)
     jobs = run.jobs if run else []
     job = next((job for job in jobs if job.id == job_id and not job.status.has_ended), None)
     if job is None:
         db.session.rollback()
     return run, job
+
+
+def stop(clients: ExecutorClients, executor: str, job_id: str) -> None:
+    """Stop a job; do nothing if the executor does not know it."""
+    with contextlib.suppress(JobUnknown):
+        clients.ask(executor, lambda client: client.cancel(job_id))

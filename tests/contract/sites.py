@@ -1,4 +1,4 @@
-"""An executor that can be away, with stand-ins for the tools and two servers in its config.toml."""
+"""Executors that can be down, with stand-ins for the tools and two servers in config.toml."""
 
 import contextlib
 import socket
@@ -15,8 +15,8 @@ CONFIG = '[servers.inner]\nhost = "192.0.2.1"\n[servers.outer]\nhost = "192.0.2.
 
 
 @dataclass
-class Zone:
-    """An executor that can be away."""
+class Site:
+    """An executor that can be down."""
 
     app: Flask
     tools: Tools
@@ -27,17 +27,17 @@ class Zone:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def here(self) -> contextlib.AbstractContextManager[str]:
-        """Have it answer while the context lasts."""
+    def running(self) -> contextlib.AbstractContextManager[str]:
+        """Let it answer within the context."""
         return serving(self.app, port=self.port)
 
-    def known(self) -> set[str]:
-        """Return the ids of the jobs that it has."""
+    def job_ids(self) -> set[str]:
+        """Return the ids of its jobs."""
         return {path.parent.name for path in self.jobs.glob("*/job.json")}
 
 
-def make_zone(folder: Path, key: str) -> Zone:
-    """Return one with its files in a folder, which is not there yet."""
+def make_site(folder: Path, key: str) -> Site:
+    """Return a site with its files in a new folder."""
     (folder / "tools").mkdir(parents=True)
     (folder / "config.toml").write_text(CONFIG)
     settings = {
@@ -50,4 +50,4 @@ def make_zone(folder: Path, key: str) -> Zone:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     tools = Tools(folder / "tools")
-    return Zone(executor.create_app(settings), tools, folder / "executor" / "jobs", port)
+    return Site(executor.create_app(settings), tools, folder / "executor" / "jobs", port)

@@ -1,4 +1,4 @@
-"""Which hosts a run is about, seen when it begins; and what a tag is."""
+"""The hosts and jobs of a run."""
 
 from collections.abc import Callable
 
@@ -6,16 +6,14 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from tests.conftest import NOW, executors_at
+from tests.conftest import NOW
+from tests.unit.runs.support import EXECUTORS, MakeTask
 from vulsweb.extensions import db
-from vulsweb.hosts import tags
 from vulsweb.models import Host, Run, RunHost, ScheduledTask, Trigger
 from vulsweb.runs import jobs, starting, targets
 from vulsweb.tasks import editing as task_editing
 
 MakeHost = Callable[..., Host]
-EXECUTORS = executors_at("http://127.0.0.1:1")
-MakeTask = Callable[..., ScheduledTask]
 
 
 @pytest.fixture
@@ -28,7 +26,7 @@ def start(task: ScheduledTask) -> Run:
     return starting.start(task, trigger=Trigger.PERSON, now=NOW)
 
 
-def lines(run: Run) -> list[str]:
+def host_names(run: Run) -> list[str]:
     return sorted(db.session.scalars(select(RunHost.name).where(RunHost.run_id == run.id)))
 
 
@@ -45,10 +43,10 @@ def test_a_run_scans_the_hosts_that_have_the_tag_when_it_begins(
     assert targets.prepare(run, EXECUTORS) is None
 
     assert run.request == {"servers": ["a", "b", "late"], "tag": "web", "scan_type": "fast", "left_out": {}}
-    assert lines(run) == ["a", "b", "late"]
+    assert host_names(run) == ["a", "b", "late"]
 
 
-def test_a_second_worker_asks_for_what_the_first_has_settled(web: ScheduledTask, make_host: MakeHost) -> None:
+def test_a_second_worker_asks_for_the_hosts_of_the_first(web: ScheduledTask, make_host: MakeHost) -> None:
     make_host("a", tags=["web"])
     run = start(web)
     targets.prepare(run, EXECUTORS)
@@ -59,7 +57,7 @@ def test_a_second_worker_asks_for_what_the_first_has_settled(web: ScheduledTask,
     assert run.request["servers"] == ["a"]
 
 
-def test_a_networks_entry_is_asked_for_once_and_every_address_has_a_line(
+def test_a_network_is_one_server_and_every_address_has_a_result(
     web: ScheduledTask, make_host: MakeHost
 ) -> None:
     make_host("net(192.0.2.1)", entry="net", tags=["web"])
@@ -69,12 +67,10 @@ def test_a_networks_entry_is_asked_for_once_and_every_address_has_a_line(
     targets.prepare(run, EXECUTORS)
 
     assert run.request["servers"] == ["net"]
-    assert lines(run) == ["net(192.0.2.1)", "net(192.0.2.2)"]
+    assert host_names(run) == ["net(192.0.2.1)", "net(192.0.2.2)"]
 
 
-def test_a_host_whose_section_is_wrong_does_not_spoil_the_others_scan(
-    web: ScheduledTask, make_host: MakeHost
-) -> None:
+def test_a_host_with_an_invalid_section_is_excluded(web: ScheduledTask, make_host: MakeHost) -> None:
     make_host("bad", tags=["web"], problem="[servers.bad]: host is missing.")
     make_host("good", tags=["web"])
     run = start(web)
@@ -85,11 +81,11 @@ def test_a_host_whose_section_is_wrong_does_not_spoil_the_others_scan(
     assert run.request["left_out"] == {"bad": "[servers.bad]: host is missing."}
 
 
-def test_a_tag_without_hosts_keeps_the_run_from_beginning(web: ScheduledTask) -> None:
+def test_a_run_of_a_tag_without_hosts_cannot_begin(web: ScheduledTask) -> None:
     assert str(targets.prepare(start(web), EXECUTORS)).startswith("No host has the tag 'web'")
 
 
-def test_more_hosts_than_a_job_is_for_are_divided(
+def test_many_hosts_are_split_into_several_jobs(
     web: ScheduledTask, make_host: MakeHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs, "HOSTS_PER_JOB", 2)
@@ -119,32 +115,3 @@ def test_a_task_is_for_one_host_or_for_a_tag(app: Flask, make_host: MakeHost) ->
     assert both.value.errors == {"host_tag": "Choose one host or a tag, not both."}
     assert neither.value.errors == {"host_id": "Choose one of the configured hosts."}
     assert empty.value.errors == {"host_tag": "A tag cannot be empty."}
-
-
-@pytest.mark.parametrize(
-    ("typed", "tag"),
-    [
-        ("web", "web"),
-        (" Web  Tier ", "web-tier"),
-        ("ÜBER", "über"),
-        ("team:a/".rstrip("/"), "team:a"),
-        ("7", "7"),
-    ],
-)
-def test_a_tag_has_one_form(typed: str, tag: str) -> None:
-    assert tags.normalize(typed) == tag
-
-
-@pytest.mark.parametrize("typed", ["", "  ", "-web", "a/b", "a,b", "x" * 33, "a\x00", "\u202eweb", "<b>"])
-def test_what_is_no_tag_is_refused(typed: str) -> None:
-    with pytest.raises(ValueError, match="tag"):
-        tags.normalize(typed)
-
-
-def test_tags_are_counted_over_hosts_in_service(app: Flask, make_host: MakeHost) -> None:
-    make_host("a", tags=["web", "db"])
-    make_host("b", tags=["web"])
-    make_host("gone", tags=["web", "old"], retired_at=NOW)
-
-    assert tags.host_counts() == {"db": 1, "web": 2}
-    assert tags.host_counts(["web", "none"]) == {"web": 2}

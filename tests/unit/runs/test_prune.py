@@ -1,59 +1,36 @@
-"""Which runs a night deletes, and how long a task usually takes."""
+"""Which runs are deleted each night."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from celery.schedules import crontab
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from tests.conftest import NOW
+from tests.unit.runs.support import OLD, MakeRun, MakeTask
 from vulsweb import worker
 from vulsweb.extensions import db
-from vulsweb.models import Finding, LogChunk, Result, Run, RunStatus, ScheduledTask, Trigger
-from vulsweb.runs import history, lifecycle
+from vulsweb.models import Finding, LogChunk, Result, Run, RunStatus
+from vulsweb.runs import lifecycle
 from vulsweb.vuls.results import Severity
-
-MakeTask = Callable[..., ScheduledTask]
-MakeRun = Callable[..., Run]
-OLD = NOW - timedelta(days=40)
-
-
-@pytest.fixture
-def make_run() -> MakeRun:
-    def make(task: ScheduledTask, created_at: datetime = OLD, **fields: Any) -> Run:
-        given: dict[str, Any] = {
-            "status": RunStatus.SUCCESS,
-            "trigger": Trigger.SCHEDULE,
-            "started_at": created_at,
-            "completed_at": created_at + timedelta(minutes=1),
-            "request": {},
-        }
-        run = Run(task=task, created_at=created_at, **(given | fields))
-        db.session.add(run)
-        db.session.commit()
-        return run
-
-    return make
 
 
 def left() -> set[int]:
     return set(db.session.scalars(select(Run.id)))
 
 
-def test_old_runs_go_and_young_ones_stay(make_task: MakeTask, make_run: MakeRun) -> None:
+def test_old_runs_are_deleted_and_young_ones_stay(make_task: MakeTask, make_run: MakeRun) -> None:
     task = make_task()
     make_run(task, OLD)
     young = [make_run(task, NOW - timedelta(days=days)) for days in (29, 1)]
 
-    gone = lifecycle.prune(NOW - timedelta(days=30), limit=100)
+    deleted = lifecycle.prune(NOW - timedelta(days=30), limit=100)
 
-    assert gone == 1
+    assert deleted == 1
     assert left() == {run.id for run in young}
 
 
-def test_the_newest_run_of_each_task_stays_whatever_its_age(make_task: MakeTask, make_run: MakeRun) -> None:
+def test_the_newest_run_of_each_task_stays_at_any_age(make_task: MakeTask, make_run: MakeRun) -> None:
     newest = []
     for task in (make_task(), make_task()):
         make_run(task, OLD)
@@ -86,7 +63,9 @@ def test_an_active_run_is_never_deleted(make_task: MakeTask, make_run: MakeRun, 
     assert left() == {active.id, newer.id}
 
 
-def test_logs_and_results_go_with_their_run_and_findings_stay(make_task: MakeTask, make_run: MakeRun) -> None:
+def test_logs_and_results_are_deleted_with_their_run_and_findings_stay(
+    make_task: MakeTask, make_run: MakeRun
+) -> None:
     task = make_task()
     old, newest = make_run(task, OLD), make_run(task, OLD)
     for run in (old, newest):
@@ -131,60 +110,27 @@ def test_a_batch_takes_the_oldest_first_and_no_more_than_its_limit(
     task = make_task()
     made = [make_run(task, OLD - timedelta(days=days)) for days in (1, 3, 2, 0)]
 
-    gone = lifecycle.prune(NOW, limit=2)
+    deleted = lifecycle.prune(NOW, limit=2)
 
-    assert gone == 2
+    assert deleted == 2
     assert left() == {made[0].id, made[3].id}
 
 
-def test_a_night_goes_on_until_nothing_old_is_left(
+def test_pruning_continues_until_no_old_run_is_left(
     make_task: MakeTask, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "RUNS_A_BATCH", 2)
+    monkeypatch.setattr(worker, "RUNS_PER_BATCH", 2)
     task = make_task()
     for _ in range(5):
         make_run(task, datetime.now(UTC) - timedelta(days=31))
     newest = make_run(task, datetime.now(UTC))
 
-    gone = worker.prune.run()
+    deleted = worker.prune.run()
 
-    assert gone == 5
+    assert deleted == 5
     db.session.rollback()
     assert left() == {newest.id}
 
 
-def test_beat_asks_for_it_each_night() -> None:
+def test_beat_prunes_each_night() -> None:
     assert worker.BEAT["prune"] == {"task": worker.prune.name, "schedule": crontab(hour="3", minute="30")}
-
-
-def test_the_usual_duration_is_the_median_of_runs_that_did_something(
-    make_task: MakeTask, make_run: MakeRun
-) -> None:
-    task = make_task()
-    for seconds, status in [
-        (60, RunStatus.SUCCESS),
-        (90, RunStatus.PARTIAL),
-        (600, RunStatus.SUCCESS),
-        (1, RunStatus.FAILED),
-        (1, RunStatus.CANCELLED),
-    ]:
-        make_run(task, OLD, status=status, completed_at=OLD + timedelta(seconds=seconds))
-    make_run(make_task(), OLD, completed_at=OLD + timedelta(hours=9))
-
-    assert history.usual_duration(task.id) == timedelta(seconds=90)
-
-
-def test_the_usual_duration_forgets_what_was_long_ago(make_task: MakeTask, make_run: MakeRun) -> None:
-    task = make_task()
-    for minutes in [50] * 30 + [2] * 20:
-        make_run(task, OLD, completed_at=OLD + timedelta(minutes=minutes))
-
-    assert history.usual_duration(task.id) == timedelta(minutes=2)
-
-
-def test_a_task_that_never_did_anything_has_no_usual_duration(make_task: MakeTask, make_run: MakeRun) -> None:
-    task = make_task()
-    make_run(task, OLD, status=RunStatus.FAILED)
-
-    assert history.usual_duration(task.id) is None
-    assert db.session.scalar(select(func.count()).select_from(Run)) == 1
