@@ -12,10 +12,10 @@ from werkzeug.exceptions import BadRequest, Conflict, HTTPException, NotFound, U
 
 from executor import config, kinds
 from executor.audit import Audit
-from executor.catalogue import misfit
-from executor.databases import DatabaseFolder
-from executor.dispatch import Dispatcher
-from executor.jobs import Job, JobStatus, JobStore, new_job
+from executor.databases.catalogue import misfit
+from executor.databases.folder import DatabaseFolder
+from executor.jobs.dispatch import Dispatcher
+from executor.jobs.store import Job, JobStatus, JobStore, new_job
 from executor.keys import Keys
 
 LARGEST_BODY_BYTES = 256 * 1024

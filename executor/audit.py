@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from executor.jobs import now
+from executor.jobs.store import now
 
 FILE_BYTES = 10 * 1024 * 1024
 FILES = 5

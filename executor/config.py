@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from executor.catalogue import CLASSIC, CURRENT, PROFILES
+from executor.databases.catalogue import CLASSIC, CURRENT, PROFILES
 
 SHORTEST_KEY = 32
 ENGINES = ("local", "docker")

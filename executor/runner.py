@@ -15,10 +15,10 @@ from types import FrameType
 from executor import config, dispatch
 from executor.engines.choice import engine
 from executor.errors import CancelledError, ShutDownError
-from executor.jobs import Job, JobStatus, JobStore
-from executor.scans import scan
-from executor.updates import update
-from executor.work import Work
+from executor.jobs.store import Job, JobStatus, JobStore
+from executor.recipes.scans import scan
+from executor.recipes.updates import update
+from executor.recipes.context import Work
 
 log = logging.getLogger(__name__)
 

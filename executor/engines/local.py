@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from executor import locks
-from executor.catalogue import CURRENT
+from executor.databases.catalogue import CURRENT
 from executor.config import Settings
 from executor.engines import POLL_SECONDS, TAIL_BYTES, Command, Outcome, Waiting
 from executor.errors import ToolMissingError, ToolTimeoutError

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from executor.bolt import Bolt, BoltError
-from executor.catalogue import CATALOGUE, DatabaseName
+from executor.databases.bbolt import Bolt, BoltError
+from executor.databases.catalogue import CATALOGUE, DatabaseName
 
 # Our own table inside each file: the tools remember one time for the whole file, and a time kept
 # inside is replaced together with what it is about.

@@ -8,7 +8,7 @@ import enum
 import re
 from dataclasses import dataclass, field
 
-from executor.complaints import LONGEST, plain
+from executor.recipes.tool_errors import LONGEST, plain
 
 # With -vvv one message holds all that ssh said on the way.
 LONGEST_MESSAGE = 200_000

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from executor.catalogue import CATALOGUE
-from executor.databases import DatabaseFolder
+from executor.databases.catalogue import CATALOGUE
+from executor.databases.folder import DatabaseFolder
 from tests.executor.callers import Caller
 from tests.executor.conftest import caller_of
 from tests.mirror.documents import shipped_documents

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from executor import kinds
-from executor.carry import main
-from executor.catalogue import SECTIONS
-from executor.databases import DatabaseFolder
+from executor.transfer import main
+from executor.databases.catalogue import SECTIONS
+from executor.databases.folder import DatabaseFolder
 from tests import vuls2
 from tests.executor.callers import until
 from tests.executor.test_databases import filled, go_on
@@ -99,7 +99,7 @@ def test_a_folder_comes_in_without_what_else_is_in_it(real: Path, here: Database
 def test_an_archive_comes_in_by_standard_input_and_goes_out_by_standard_output(
     real: Path, here: DatabaseFolder
 ) -> None:
-    command = [sys.executable, "-m", "executor.carry", "--databases"]
+    command = [sys.executable, "-m", "executor.transfer", "--databases"]
     root = Path(__file__).parents[2]
     out = subprocess.run([*command, str(real), "export", "-"], capture_output=True, cwd=root, check=True)
     settings = {**os.environ, "EXECUTOR_DATABASES_DIR": str(here.folder)}

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from executor.complaints import complaint
+from executor.recipes.tool_errors import complaint
 from executor.config import Settings
-from executor.databases import DatabaseFolder
+from executor.databases.folder import DatabaseFolder
 from executor.engines import Command, Outcome, Waiting
 from executor.engines.choice import engine
 from executor.errors import JobError, ShutDownError, StepError
-from executor.jobs import Job, JobStatus, JobStore, Step, StepStatus, now
-from executor.journal import Journal
+from executor.jobs.store import Job, JobStatus, JobStore, Step, StepStatus, now
+from executor.recipes.outcomes import Journal
 
 # How often progress alone is put on disk, which waits for the disk each time.
 SAVE_EVERY_SECONDS = 1.0

@@ -14,8 +14,8 @@ from executor import locks
 from executor.config import Settings
 from executor.engines import Engine
 from executor.engines.choice import engine
-from executor.jobs import Job, JobStatus, JobStore
-from executor.kinds import LANES
+from executor.jobs.store import Job, JobStatus, JobStore
+from executor.recipes.commands import LANES
 
 log = logging.getLogger(__name__)
 

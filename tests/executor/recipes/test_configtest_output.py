@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from executor.configtests import ConfigTest, Outcome, read
+from executor.recipes.configtest_output import ConfigTest, Outcome, read
 
 SAID = Path(__file__).parent / "data" / "configtest"
 

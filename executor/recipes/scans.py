@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from executor import configtests, kinds
-from executor.catalogue import CLASSIC, CURRENT, SECTIONS, names
+from executor.databases.catalogue import CLASSIC, CURRENT, SECTIONS, names
 from executor.engines import Command, Outcome
 from executor.errors import JobError, StepError, ToolMissingError
-from executor.jobs import JobStatus, Step
-from executor.work import Work, failure_of
+from executor.jobs.store import JobStatus, Step
+from executor.recipes.context import Work, failure_of
 
 BAD_CONFIGURATION = 2
 # What stands in a document that `vuls report` has not seen.

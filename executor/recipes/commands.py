@@ -14,7 +14,7 @@ from typing import Any
 
 import tomlkit
 
-from executor.catalogue import CATALOGUE, CLASSIC, VULS2, DatabaseName, in_vain, names
+from executor.databases.catalogue import CATALOGUE, CLASSIC, VULS2, DatabaseName, in_vain, names
 from executor.engines import Command
 
 CONFIGTEST = "configtest"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from executor.progress import FetchProgress
+from executor.recipes.progress import FetchProgress
 
 GOST = (
     b't=x lvl=info msg="Fetched all CVEs from Debian"\n'

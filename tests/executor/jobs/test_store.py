@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from executor import jobs
-from executor.jobs import JobStatus, JobStore, StepStatus, new_job
-from executor.turns import Place, next_turn
+from executor.jobs.store import JobStatus, JobStore, StepStatus, new_job
+from executor.jobs.fair_queue import Place, next_turn
 
 JOB_ID = "a" * 32
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from executor import locks
-from executor.catalogue import CATALOGUE, DatabaseName
+from executor.databases.catalogue import CATALOGUE, DatabaseName
 from executor.errors import ShutDownError, StepError
-from executor.files import DamagedError, format_of
+from executor.databases.formats import DamagedError, format_of
 
 Check = Callable[[], None]
 

@@ -1,4 +1,4 @@
-"""Carries databases out of an executor and into another one: `python -m executor.carry import FILE...`.
+"""Carries databases out of an executor and into another one: `python -m executor.transfer import FILE...`.
 
 For machines without internet. It works while the executor runs, whose locks it takes.
 """
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import IO
 
 from executor import config, locks
-from executor.catalogue import CATALOGUE
-from executor.databases import DatabaseFolder
+from executor.databases.catalogue import CATALOGUE
+from executor.databases.folder import DatabaseFolder
 from executor.errors import StepError
 
 FILES = tuple(dict.fromkeys(database.file for database in CATALOGUE.values()))
@@ -146,7 +146,7 @@ def _say(sentence: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m executor.carry", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m executor.transfer", description=__doc__)
     parser.add_argument(
         "--databases", help="the folder of the databases; else as the executor's settings say"
     )

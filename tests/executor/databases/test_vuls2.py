@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from executor.bolt import Bolt
-from executor.files import DamagedError, Vuls2
+from executor.databases.bbolt import Bolt
+from executor.databases.formats import DamagedError, Vuls2
 from tests import vuls2
 from tests.executor.callers import Caller
 from tests.executor.conftest import caller_of

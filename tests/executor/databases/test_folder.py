@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from executor.catalogue import SECTIONS
-from executor.databases import DatabaseFolder
+from executor.databases.catalogue import SECTIONS
+from executor.databases.folder import DatabaseFolder
 from executor.errors import CancelledError, StepError
 from tests.executor.callers import until
 

@@ -4,11 +4,11 @@ import functools
 from pathlib import Path
 
 from executor import kinds
-from executor.catalogue import in_vain
+from executor.databases.catalogue import in_vain
 from executor.errors import StepError
-from executor.jobs import JobStatus, Step, StepStatus
-from executor.progress import FetchProgress
-from executor.work import Work, failure_of
+from executor.jobs.store import JobStatus, Step, StepStatus
+from executor.recipes.progress import FetchProgress
+from executor.recipes.context import Work, failure_of
 
 
 def update(work: Work) -> None:

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from executor import locks, turns
-from executor.turns import Place
-from executor.workfolders import WorkFolders
+from executor.jobs.fair_queue import Place
+from executor.jobs.workfolders import WorkFolders
 
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
 LOG_CUT = b"\n[The log is cut here: it reached its limit.]\n"

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from executor.workfolders import WorkFolders
+from executor.jobs.workfolders import WorkFolders
 
 ONE, OTHER = "a" * 32, "b" * 32
 

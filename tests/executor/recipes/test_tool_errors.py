@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from executor.complaints import LONGEST, complaint
+from executor.recipes.tool_errors import LONGEST, complaint
 
 STACK = (
     r":\n    github.com/future-architect/vuls/scanner.(*debian).checkDeps\n        /go/scanner/debian.go:219"
