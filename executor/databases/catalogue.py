@@ -1,6 +1,6 @@
-"""The vulnerability databases: the file that holds each, what fetches it, and which profile it is of.
+"""The list of vulnerability databases: file, tool and profile of each. Pure.
 
-A profile is a generation of Vuls with the databases that it reads. Pure.
+A profile is a generation of Vuls together with the databases that it reads.
 """
 
 import re
@@ -14,9 +14,9 @@ PROFILES = (CLASSIC, CURRENT)
 
 @dataclass(frozen=True)
 class Database:
-    """One database: the file that holds it, perhaps with others, and the tool that fetches it.
+    """A database: its file, which it may share with others, and the tool that fetches it.
 
-    `count` says how its rows are counted: a query, or nothing for a bbolt file.
+    `count` is the query that counts its rows; it is empty for a bbolt file.
     """
 
     file: str
@@ -39,7 +39,7 @@ def _gost(family: str) -> Database:
     return Database(
         "gost.sqlite3",
         "gost",
-        # One row at a time, its own default, takes hours.
+        # The tool's default, one row at a time, takes hours.
         ("fetch", family, "--batch-size", "500"),
         f"SELECT count(*) FROM {family}_cves",  # noqa: S608
     )
@@ -56,51 +56,52 @@ CATALOGUE: dict[DatabaseName, Database] = {
     "gost_ubuntu": _gost("ubuntu"),
     "gost_debian": _gost("debian"),
     "gost_redhat": _gost("redhat"),
-    # Vuls fetches it by itself when it reports on a host: see kinds.fetch_command.
+    # Vuls fetches it while it reports on a host: see commands.fetch_command.
     VULS2: Database("vuls2.db", "vuls", (), "", CURRENT),
 }
 
-# Vuls' name for the section of its configuration that names each file.
+# For each file, the name of its section in Vuls' configuration.
 SECTIONS = {
     CLASSIC: {"cveDict": "cve.sqlite3", "ovalDict": "oval.sqlite3", "gost": "gost.sqlite3"},
     CURRENT: {"vuls2": "vuls2.db"},
 }
 
-# Read from the sources of Vuls: in between it reads some of both.
+# Taken from the source code of Vuls. Versions in between read some databases of both profiles.
 _LAST_CLASSIC, _FIRST_CURRENT = (0, 28, 999), (0, 40, 0)
 _VERSION = re.compile(r"v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})(?![\d.])")
 
 
-def names(profile: str) -> tuple[DatabaseName, ...]:
-    """Return the databases of a profile."""
+def profile_databases(profile: str) -> tuple[DatabaseName, ...]:
+    """Return the names of a profile's databases."""
     return tuple(name for name, database in CATALOGUE.items() if database.profile == profile)
 
 
-def in_vain(name: DatabaseName, profile: str) -> str | None:
-    """Say why a database is of no use under a profile, or None where it is of its own."""
+def why_unused(name: DatabaseName, profile: str) -> str | None:
+    """Say why a profile does not use a database; None if it does."""
     database = CATALOGUE[name]
     if database.profile == profile:
         return None
     return (
-        f"The executor's profile is {profile}, whose Vuls does not read {name}: fetching it would be in vain."
-        f" Its databases are {', '.join(names(profile))}; {name} is of the profile {database.profile}."
+        f"The executor's profile is {profile}, whose Vuls does not read {name}: fetching it has no effect."
+        f" Its databases are {', '.join(profile_databases(profile))};"
+        f" {name} belongs to the profile {database.profile}."
     )
 
 
-def misfit(profile: str, vuls: str | None) -> str | None:
-    """Say what is wrong where this version of Vuls does not go with the profile; None where it does.
+def profile_mismatch(profile: str, vuls: str | None) -> str | None:
+    """Say why this version of Vuls does not fit the profile; None if it does.
 
-    A Vuls that does not tell its version is taken to.
+    A Vuls without a known version is assumed to fit.
     """
     found = _VERSION.match(vuls or "")
     if found is None:
         return None
     number = int(found[1]), int(found[2]), int(found[3])
-    told = "Vuls v{}.{}.{}".format(*number)
+    version = "Vuls v{}.{}.{}".format(*number)
     if profile == CLASSIC and number > _LAST_CLASSIC:
-        moved = "none" if number >= _FIRST_CURRENT else "only some"
-        return f"The executor's profile is classic, and {told} reads {moved} of its databases."
+        readable = "none" if number >= _FIRST_CURRENT else "only some"
+        return f"The executor's profile is classic, and {version} reads {readable} of its databases."
     if profile == CURRENT and number < _FIRST_CURRENT:
-        moved = "does not know" if number <= _LAST_CLASSIC else "reads for some systems alone"
-        return f"The executor's profile is current, and {told} {moved} its database, vuls2."
+        verb = "does not know" if number <= _LAST_CLASSIC else "reads for some systems only"
+        return f"The executor's profile is current, and {version} {verb} its database, vuls2."
     return None

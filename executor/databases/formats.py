@@ -1,4 +1,4 @@
-"""How a file of databases is judged, counted and dated: those of the classic tools, and Vuls' own."""
+"""The formats of database files: check a file, count its rows and read when it was fetched."""
 
 import contextlib
 import json
@@ -8,76 +8,87 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from executor.databases.bbolt import Bolt, BoltError
+from executor.databases.bbolt import BboltError, BboltFile
 from executor.databases.catalogue import CATALOGUE, DatabaseName
 
-# Our own table inside each file: the tools remember one time for the whole file, and a time kept
-# inside is replaced together with what it is about.
+# The executor's own table inside each SQLite file. The tools store one time for the whole file; and a time
+# inside the file is replaced together with the data it describes.
 STAMPS = "executor_fetches"
 
 
 class DamagedError(Exception):
-    """The file is not what it should be; the message goes on from "The database"."""
+    """The file is not usable; the message continues a sentence that begins with "The database"."""
 
 
 class Format(Protocol):
-    """A kind of file."""
+    """A file format."""
 
-    grows: bool  # whether a fetch goes on from what is there, else it begins anew
+    # Whether a fetch adds to a copy of the existing file; otherwise it starts empty.
+    is_incremental: bool
 
-    def is_sound(self, path: Path) -> bool:
-        """Say whether it can be read at all."""
+    def is_readable(self, path: Path) -> bool:
+        """Say whether the file can be opened and read."""
 
     def read(self, name: DatabaseName, path: Path) -> tuple[int, str | None]:
-        """Return how many rows it has of a database, and when that was fetched."""
+        """Return a database's row count and the time of its fetch."""
 
     def verify(self, path: Path) -> Mapping[DatabaseName, int]:
-        """Look at all of it; return the rows of each of its databases, or raise DamagedError."""
+        """Check the whole file; return the rows of each database in it, or raise DamagedError."""
 
     def stamp(self, name: DatabaseName, path: Path) -> None:
-        """Note in it that a database was fetched just now."""
+        """Record in the file that a database was fetched just now."""
 
 
-class Sqlite:
-    """A file of go-cve-dictionary's, goval-dictionary's or gost's."""
+class SqliteFormat:
+    """A file of go-cve-dictionary, goval-dictionary or gost."""
 
-    grows = True
+    is_incremental = True
 
-    def is_sound(self, path: Path) -> bool:
-        """Say whether SQLite can read it."""
+    def is_readable(self, path: Path) -> bool:
+        """Say whether SQLite can read the file."""
         try:
-            with _readable(path) as connection:
+            with _connect(path, "ro") as connection:
                 connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except sqlite3.Error:
             return False
         return True
 
     def read(self, name: DatabaseName, path: Path) -> tuple[int, str | None]:
-        """Return the rows of a database and the time of its fetch."""
+        """Return a database's row count and the time of its fetch."""
+        times = (
+            (f"SELECT fetched_at FROM {STAMPS} WHERE name = ?", (name,)),  # noqa: S608
+            # A file that someone copied there has only the tool's own time.
+            ("SELECT max(last_fetched_at) FROM fetch_meta", ()),
+        )
         try:
-            with _readable(path) as connection:
-                return _count(name, connection), _fetched_at(name, connection)
+            with _connect(path, "ro") as connection:
+                rows = _count_rows(name, connection)
+                for query, parameters in times:
+                    with contextlib.suppress(sqlite3.OperationalError, TypeError):
+                        if found := _normal_time(connection.execute(query, parameters).fetchone()[0]):
+                            return rows, found
+                return rows, None
         except sqlite3.Error as error:
             raise DamagedError(f"cannot be read ({error})") from error
 
     def verify(self, path: Path) -> Mapping[DatabaseName, int]:
-        """Have SQLite look at all of it, and leave it in a single file."""
+        """Have SQLite check the whole file, and merge its journal into it."""
         try:
-            with _writable(path) as connection:
-                # Anything but a single file would lose its other half in the swap.
+            with _connect(path, "rw") as connection:
+                # Only this one file is moved into place: a separate write-ahead log would be lost.
                 connection.execute("PRAGMA journal_mode = DELETE")
                 if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
                     raise DamagedError("is damaged")
                 if connection.execute("SELECT max(schema_version) FROM fetch_meta").fetchone() == (None,):
                     raise DamagedError("is unfinished")
-                inside = [name for name, each in CATALOGUE.items() if each.file == path.name]
-                return {name: _count(name, connection) for name in inside}
+                names = [name for name, database in CATALOGUE.items() if database.file == path.name]
+                return {name: _count_rows(name, connection) for name in names}
         except sqlite3.Error as error:
             raise DamagedError(f"cannot be read ({error})") from error
 
     def stamp(self, name: DatabaseName, path: Path) -> None:
-        """Write the time into our own table."""
-        with _writable(path) as connection, connection:
+        """Write the time into the executor's own table."""
+        with _connect(path, "rw") as connection, connection:
             connection.execute(
                 f"CREATE TABLE IF NOT EXISTS {STAMPS} (name TEXT PRIMARY KEY, fetched_at TEXT)"
             )
@@ -87,58 +98,55 @@ class Sqlite:
             )
 
 
-class Vuls2:
-    """The one file of Vuls' own, which its fetch brings whole and dates itself."""
+class Vuls2Format:
+    """The file of vuls2, which each fetch downloads as a whole and dates itself."""
 
-    grows = False
+    is_incremental = False
 
-    def is_sound(self, path: Path) -> bool:
+    def is_readable(self, path: Path) -> bool:
         """Say whether it is a bbolt file."""
         try:
-            with Bolt(path):
+            with BboltFile(path):
                 return True
-        except (BoltError, OSError):
+        except (BboltError, OSError):
             return False
 
     def read(self, name: DatabaseName, path: Path) -> tuple[int, str | None]:  # noqa: ARG002 (it has one)
-        """Return how many vulnerabilities it tells of, and when it was fetched, else made."""
+        """Return the number of vulnerabilities, and when it was fetched or else built."""
         try:
-            with Bolt(path) as file:
-                return file.count(b"vulnerability", b"root") or 0, _dated(_metadata(file))
-        except BoltError as error:
+            with BboltFile(path) as file:
+                rows, metadata = file.count(b"vulnerability", b"root") or 0, _metadata(file)
+        except BboltError as error:
             raise DamagedError(f"cannot be read ({error})") from error
+        return rows, _normal_time(metadata.get("downloaded")) or _normal_time(metadata.get("last_modified"))
 
     def verify(self, path: Path) -> Mapping[DatabaseName, int]:
-        """Go through all its pages."""
+        """Check every page of the file."""
         try:
-            with Bolt(path) as file:
+            with BboltFile(path) as file:
                 file.check()
                 schema = _metadata(file).get("schema_version")
                 if not isinstance(schema, int) or file.count(b"datasource") is None:
                     raise DamagedError("is unfinished, or not of vuls2")
                 rows = file.count(b"vulnerability", b"root") or 0
-        except BoltError as error:
+        except BboltError as error:
             raise DamagedError(f"is damaged ({error})") from error
-        return {name: rows for name, each in CATALOGUE.items() if each.file == path.name}
+        return {name: rows for name, database in CATALOGUE.items() if database.file == path.name}
 
     def stamp(self, name: DatabaseName, path: Path) -> None:
-        """Do nothing: Vuls has."""
+        """Do nothing: Vuls writes the time."""
 
 
 def format_of(file: str) -> Format:
-    """Return what kind of file a name of the catalogue stands for."""
-    return Sqlite() if file.endswith(".sqlite3") else Vuls2()
+    """Return the format of a file of the catalogue, by its name."""
+    return SqliteFormat() if file.endswith(".sqlite3") else Vuls2Format()
 
 
-def _readable(path: Path) -> contextlib.closing[sqlite3.Connection]:
-    return contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True))
+def _connect(path: Path, mode: str) -> contextlib.closing[sqlite3.Connection]:
+    return contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True))
 
 
-def _writable(path: Path) -> contextlib.closing[sqlite3.Connection]:
-    return contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True))
-
-
-def _count(name: DatabaseName, connection: sqlite3.Connection) -> int:
+def _count_rows(name: DatabaseName, connection: sqlite3.Connection) -> int:
     try:
         return int(connection.execute(CATALOGUE[name].count).fetchone()[0])
     except sqlite3.OperationalError as error:
@@ -147,33 +155,16 @@ def _count(name: DatabaseName, connection: sqlite3.Connection) -> int:
         raise
 
 
-def _fetched_at(name: DatabaseName, connection: sqlite3.Connection) -> str | None:
-    queries = (
-        (f"SELECT fetched_at FROM {STAMPS} WHERE name = ?", (name,)),  # noqa: S608
-        # A file that was put there by hand.
-        ("SELECT max(last_fetched_at) FROM fetch_meta", ()),
-    )
-    for query, parameters in queries:
-        with contextlib.suppress(sqlite3.OperationalError, TypeError):
-            if found := _time(connection.execute(query, parameters).fetchone()[0]):
-                return found
-    return None
-
-
-def _metadata(file: Bolt) -> Mapping[str, object]:
+def _metadata(file: BboltFile) -> Mapping[str, object]:
     try:
-        told = json.loads(file.get(b"metadata", b"db") or b"null")
+        metadata = json.loads(file.get(b"metadata", b"db") or b"null")
     except (ValueError, RecursionError) as error:
-        raise DamagedError("does not say what it is") from error
-    return told if isinstance(told, dict) else {}
+        raise DamagedError("has unreadable metadata") from error
+    return metadata if isinstance(metadata, dict) else {}
 
 
-def _dated(metadata: Mapping[str, object]) -> str | None:
-    return _time(metadata.get("downloaded")) or _time(metadata.get("last_modified"))
-
-
-def _time(text: object) -> str | None:
-    """Return a time as the executor writes it; the tools write the year 1 for never."""
+def _normal_time(text: object) -> str | None:
+    """Return a time in the executor's form; None for the year 1, which the tools write for never."""
     with contextlib.suppress(ValueError, TypeError, OverflowError):
         moment = datetime.fromisoformat(str(text)).astimezone(UTC)
         if moment.year > 1:

@@ -1,6 +1,6 @@
-"""The web process's side of jobs: hands them to runners and notices runners that died.
+"""Starts runners for waiting jobs and notices runners that died; used by the web process.
 
-It writes a job only as its owner, which it becomes for a moment where nobody else is.
+It writes a job only after becoming its owner for a moment, which works where the job has no owner.
 """
 
 import logging
@@ -13,71 +13,72 @@ import threading
 from executor import locks
 from executor.config import Settings
 from executor.engines import Engine
-from executor.engines.choice import engine
-from executor.jobs.store import Job, JobStatus, JobStore
-from executor.recipes.commands import LANES
+from executor.engines.choice import create_engine
+from executor.jobs.job import Job, JobStatus
+from executor.jobs.store import JobStore
+from executor.requests import LANES
 
 log = logging.getLogger(__name__)
 
-# Fetches of different files go side by side; two of the same file wait for each other.
+# Fetches of different files run at the same time; two of one file wait for each other.
 DATABASE_SLOTS = 2
-# A person waits for a connection test: it must not stand behind hours of scans.
+# Someone waits for a connection test: it must not queue behind hours of scans.
 TEST_SLOTS = 2
 LOST = "The executor was stopped or killed while this job was running."
 
 
 def take_slot(settings: Settings, lane: str) -> int | None:
-    """Take one of the slots of this lane, as a locked descriptor; None if all are taken."""
+    """Take one of the lane's slots, as a locked descriptor; None if all are taken."""
     folder = settings.data_dir / "slots"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     slots = {"scan": settings.max_jobs, "test": TEST_SLOTS, "database_update": DATABASE_SLOTS}
     for number in range(slots[lane]):
-        slot = locks.take(folder / f"{lane}-{number}")
+        slot = locks.acquire(folder / f"{lane}-{number}")
         if slot is not None:
             return slot
     return None
 
 
-def is_to_be_run(job: Job, engine: Engine) -> bool:
-    """Say whether a job that nobody owns is one to run: a new one, or one to take up again."""
-    return job.status is JobStatus.QUEUED or (job.status is JobStatus.RUNNING and engine.adopts)
+def is_runnable(job: Job, engine: Engine) -> bool:
+    """Say whether to run a job without an owner: it is new, or the engine can reattach to it."""
+    return job.status is JobStatus.QUEUED or (job.status is JobStatus.RUNNING and engine.can_reattach)
 
 
-def waiting(store: JobStore, lane: str, engine: Engine) -> list[str]:
-    """Return the jobs that wait for a runner, in order; some may have one that is quicker."""
+def waiting_job_ids(store: JobStore, lane: str, engine: Engine) -> list[str]:
+    """Return the jobs that wait for a runner, in order; another runner may take one first."""
     return [
         job.id
         for job in store.open_jobs(lane)
-        if is_to_be_run(job, engine) and not (job.status is JobStatus.RUNNING and store.is_owned(job.id))
+        if is_runnable(job, engine) and not (job.status is JobStatus.RUNNING and store.is_owned(job.id))
     ]
 
 
 class Dispatcher:
-    """Starts runners where jobs wait and a slot is free, and keeps what is on disk true."""
+    """Starts runners while jobs wait and slots are free, and corrects jobs whose runner died."""
 
     def __init__(self, settings: Settings, store: JobStore) -> None:
         self.settings = settings
         self.store = store
-        self.engine = engine(settings)
+        self.engine = create_engine(settings)
 
     def recover(self) -> None:
-        """Take up what an earlier process left behind."""
-        self.store.rename_old()
+        """Clean up after an earlier process and run its waiting jobs."""
+        self.store.rename_old_entries()
         self.store.prune(self.settings.keep_jobs_days)
         for job in self.store.open_jobs():
-            self.settle(job)
-        self.engine.sweep(self.store.is_open)
-        self.store.sweep_work()
+            self.reconcile(job)
+        self.engine.remove_orphans(self.store.is_open)
+        self.store.remove_orphan_work_folders()
         for lane in LANES:
-            self.dispatch(lane)
+            self.start_runners(lane)
 
-    def dispatch(self, lane: str) -> None:
-        """Start a runner for each job that waits while there is a slot for it."""
+    def start_runners(self, lane: str) -> None:
+        """Start a runner for each waiting job while there is a free slot."""
         slot = take_slot(self.settings, lane)
         if slot is None:
-            # Whoever holds the slots looks for the next job when done.
+            # The runners that hold the slots take the next jobs when they are done.
             return
-        for _ in waiting(self.store, lane, self.engine):
+        for _ in waiting_job_ids(self.store, lane, self.engine):
             if slot is None:
                 return
             self._start_runner(lane, slot)
@@ -86,43 +87,43 @@ class Dispatcher:
             os.close(slot)
 
     def needs_runner(self, job: Job) -> bool:
-        """Say whether the job waits for someone to run it, or to take it up again."""
+        """Say whether the job waits for a runner, to start it or to reattach to it."""
         if job.status is JobStatus.QUEUED:
             return True
-        return is_to_be_run(job, self.engine) and not self.store.is_owned(job.id)
+        return is_runnable(job, self.engine) and not self.store.is_owned(job.id)
 
-    def settle(self, job: Job) -> Job:
-        """Return the job as it really is: one that nobody runs any more is lost, or taken up again."""
+    def reconcile(self, job: Job) -> Job:
+        """Return the job's true state: mark it lost if its runner died and nothing can reattach."""
         if job.status is JobStatus.QUEUED:
-            self.store.enlist(job)
-        if job.status is not JobStatus.RUNNING or self.engine.adopts:
+            self.store.add_to_open(job)
+        if job.status is not JobStatus.RUNNING or self.engine.can_reattach:
             return job
-        with self.store.owned(job.id) as mine:
-            # Read anew: it may have ended between the look and the lock.
-            if mine is None or mine.status is not JobStatus.RUNNING:
-                return mine or job
-            log.warning("job %s: its runner died", mine.id)
-            self.engine.end_leftover(mine.id, self.store.work_folder(mine.id))
-            shutil.rmtree(self.store.work_folder(mine.id), ignore_errors=True)
-            mine.end(JobStatus.LOST, LOST)
-            self.store.save(mine)
-            return mine
+        with self.store.own(job.id) as owned:
+            # It is read again: it may have ended before the lock was taken.
+            if owned is None or owned.status is not JobStatus.RUNNING:
+                return owned or job
+            log.warning("job %s: its runner died", owned.id)
+            self.engine.end_leftovers(owned.id, self.store.work_folder(owned.id))
+            shutil.rmtree(self.store.work_folder(owned.id), ignore_errors=True)
+            owned.end(JobStatus.LOST, LOST)
+            self.store.save(owned)
+            return owned
 
     def cancel(self, job: Job) -> Job:
-        """Have the job end: at once if it waits, else its runner sees to it within a moment."""
-        self.store.ask_to_cancel(job.id)
-        with self.store.owned(job.id) as mine:
-            if mine is not None and mine.status is JobStatus.QUEUED:
-                mine.end(JobStatus.CANCELLED)
-                self.store.save(mine)
-                return mine
-        job = self.settle(self.store.load(job.id) or job)
+        """Cancel the job: at once if it waits, otherwise its runner does it within a moment."""
+        self.store.request_cancel(job.id)
+        with self.store.own(job.id) as owned:
+            if owned is not None and owned.status is JobStatus.QUEUED:
+                owned.end(JobStatus.CANCELLED)
+                self.store.save(owned)
+                return owned
+        job = self.reconcile(self.store.load(job.id) or job)
         if self.needs_runner(job):
-            self.dispatch(job.lane)
+            self.start_runners(job.lane)
         return job
 
     def _start_runner(self, lane: str, slot: int) -> None:
-        # The runner inherits the locked slot: there is no moment in which it belongs to nobody.
+        # The runner inherits the locked slot, so that the slot is never free in between.
         with (self.settings.data_dir / "runner.log").open("ab") as errors:
             try:
                 process = subprocess.Popen(  # noqa: S603 (our own module)

@@ -1,145 +1,35 @@
-"""Jobs as folders on disk, so that they outlive the processes that made and ran them.
+"""Stores jobs as folders on disk, so that they outlive the processes that create and run them.
 
-A job has one owner at a time: whoever holds the lock on its `owner.lock` may write `job.json`.
+A job has one owner at a time: the process that holds the lock on its `owner.lock` may write `job.json`.
 """
 
 import codecs
 import contextlib
 import dataclasses
-import enum
 import json
 import os
 import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-from executor import locks, turns
-from executor.jobs.fair_queue import Place
+from executor import locks
+from executor.jobs.fair_queue import QueueEntry, next_turn
+from executor.jobs.job import Job, JobStatus, Step, StepStatus
 from executor.jobs.workfolders import WorkFolders
 
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
 LOG_CUT = b"\n[The log is cut here: it reached its limit.]\n"
 LOG_REPLY_BYTES = 256 * 1024
 PRUNE_EVERY_SECONDS = 60 * 60
-# More than ever run at once.
-MOST_RUNNING = 64
-
-
-class JobStatus(enum.StrEnum):
-    """Where a job stands."""
-
-    QUEUED = "queued"  # waiting for a runner
-    RUNNING = "running"  # a runner owns it
-    COMPLETED = "completed"  # it left what was asked for
-    FAILED = "failed"  # job.error says why
-    CANCELLED = "cancelled"  # the caller stopped it
-    LOST = "lost"  # its runner was stopped or killed in the middle
-
-    @property
-    def has_ended(self) -> bool:
-        """Say whether nothing will change any more."""
-        return self not in (JobStatus.QUEUED, JobStatus.RUNNING)
-
-
-class StepStatus(enum.StrEnum):
-    """Where one step of a job stands."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    COMPLETED = "completed"
-    FAILED = "failed"  # step.message says why
-    CANCELLED = "cancelled"
-    SKIPPED = "skipped"  # the job ended before its turn
-
-
-@dataclass
-class Step:
-    """One step of a job."""
-
-    name: str
-    status: StepStatus = StepStatus.WAITING
-    started_at: str | None = None
-    ended_at: str | None = None
-    message: str | None = None
-    done: int | None = None
-    total: int | None = None
-    unit: str | None = None  # what is counted
-    expected: int | None = None  # as many as last time, where the tool does not say how many
-
-    def end(self, status: StepStatus, message: str | None = None) -> None:
-        """Close the step; a message given earlier stays where none is given now."""
-        self.status = status
-        self.message = message or self.message
-        self.ended_at = now()
-
-
-@dataclass
-class Job:
-    """What is known about a job; `request` is what the caller asked for, for comparison."""
-
-    id: str
-    kind: str
-    request: dict[str, Any]
-    steps: list[Step]
-    lane: str  # the queue that it stands in, which has slots of its own
-    sequence: int  # nanoseconds
-    created_at: str
-    group: str | None = None  # what it belongs to for its caller: groups get their turns one after the other
-    turn: int = 0
-    status: JobStatus = JobStatus.QUEUED
-    started_at: str | None = None
-    ended_at: str | None = None
-    error: str | None = None
-    results: list[dict[str, Any]] = field(default_factory=list)
-    databases: dict[str, dict[str, Any]] = field(default_factory=dict)
-    tests: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def place(self) -> Place:
-        """Return the job's place in the queue."""
-        return Place(self.turn, self.sequence, self.lane, self.group or self.id, self.id)
-
-    def step(self, name: str) -> Step:
-        """Return the step of that name."""
-        return next(step for step in self.steps if step.name == name)
-
-    def end(self, status: JobStatus, error: str | None = None) -> None:
-        """Close the job and every step that is still open."""
-        open_step = StepStatus.CANCELLED if status is JobStatus.CANCELLED else StepStatus.FAILED
-        for step in self.steps:
-            if step.status is StepStatus.RUNNING:
-                step.end(open_step, error)
-            elif step.status is StepStatus.WAITING:
-                step.status = StepStatus.SKIPPED
-        self.status, self.error, self.ended_at = status, error, now()
-
-
-def now() -> str:
-    """Return the time as the wire has it."""
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def new_job(
-    job_id: str,
-    kind: str,
-    request: dict[str, Any],
-    steps: list[str],
-    *,
-    lane: str | None = None,
-    group: str | None = None,
-) -> Job:
-    """Return a queued job that is not on disk yet."""
-    every = [Step(name) for name in steps]
-    return Job(job_id, kind, request, every, lane or kind, time.time_ns(), now(), group)
+# More jobs than ever run at once.
+MAX_RUNNING = 64
 
 
 class JobStore:
-    """The jobs under one folder: `jobs/` holds them all, `open/` names those that have not ended."""
+    """The jobs in one folder: `jobs/` holds all of them, `open/` has an entry for each open one."""
 
     def __init__(self, data_dir: Path, work_dir: Path | None = None) -> None:
         self.jobs_dir = data_dir / "jobs"
@@ -153,40 +43,46 @@ class JobStore:
         return self.jobs_dir / job_id
 
     def work_folder(self, job_id: str) -> Path:
-        """Return where a job's tools run; it goes when the job ends."""
-        return self._work.of(job_id) if self._work else self.folder(job_id) / "work"
+        """Return the folder that a job's tools run in; it is removed when the job ends."""
+        return self._work.path(job_id) if self._work else self.folder(job_id) / "work"
 
-    def sweep_work(self) -> None:
-        """Remove the work folders of jobs that are over."""
+    def remove_orphan_work_folders(self) -> None:
+        """Remove the work folders of jobs that have ended."""
         if self._work:
-            self._work.sweep(lambda: {job.id for job in self.open_jobs()})
+            self._work.remove_orphans(lambda: {job.id for job in self.open_jobs()})
 
     def result(self, job_id: str, number: int) -> Path:
-        """Return the file of a job's n-th result document."""
+        """Return the path of a job's n-th result document."""
         return self.folder(job_id) / "results" / f"{number}.json"
 
     def create(self, job: Job) -> bool:
-        """Put a new job on disk, with its turn; False if there is one with its id already."""
-        job.turn = self._turn(job)
-        making = self.jobs_dir / f".new-{job.id}-{secrets.token_hex(4)}"
-        making.mkdir(mode=0o700)
+        """Store a new job and give it its turn; return False if its id is taken."""
+        entries = self._entries(job.lane)
+        first_waiting = next((entry for entry in entries if self._is_waiting(entry.job_id)), None)
+        job.turn = next_turn(job.queue_entry.group, entries, first_waiting)
+        draft = self.jobs_dir / f".new-{job.id}-{secrets.token_hex(4)}"
+        draft.mkdir(mode=0o700)
         try:
-            (making / "results").mkdir()
-            (making / "log").touch()
-            _write(making / "job.json", job)
-            # Of two that come at once, one rename succeeds: a folder that is not empty stays.
-            making.rename(self.folder(job.id))
+            (draft / "results").mkdir()
+            (draft / "log").touch()
+            _write(draft / "job.json", job)
+            # If two come at once, only one rename succeeds: it does not replace a folder with content.
+            draft.rename(self.folder(job.id))
         except OSError:
-            shutil.rmtree(making, ignore_errors=True)
+            shutil.rmtree(draft, ignore_errors=True)
             if self.folder(job.id).is_dir():
                 return False
             raise
-        _sync(self.jobs_dir)
-        self._entry(job).touch()
+        descriptor = os.open(self.jobs_dir, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        self._entry_file(job).touch()
         return True
 
     def load(self, job_id: str) -> Job | None:
-        """Read a job; None if there is none, or no longer."""
+        """Read a job; None if it does not exist."""
         try:
             document = json.loads((self.folder(job_id) / "job.json").read_bytes())
         except (FileNotFoundError, NotADirectoryError):
@@ -196,70 +92,65 @@ class JobStore:
         return Job(**{**known, "steps": steps, "status": JobStatus(document["status"])})
 
     def save(self, job: Job) -> None:
-        """Write a job that this process owns."""
+        """Store a job that this process owns."""
         _write(self.folder(job.id) / "job.json", job)
         if job.status.has_ended:
-            self._entry(job).unlink(missing_ok=True)
+            self._entry_file(job).unlink(missing_ok=True)
 
-    def enlist(self, job: Job) -> None:
-        """Name a job among those that have not ended; its creator may have died before it did."""
-        if not self._entry(job).exists():
-            with self.owned(job.id) as mine:
-                # As its owner, or it might end between the look and the naming.
-                if mine is not None and not mine.status.has_ended:
-                    self._entry(mine).touch()
+    def add_to_open(self, job: Job) -> None:
+        """Add a job's missing entry in `open/`, because its creator died before adding it."""
+        if not self._entry_file(job).exists():
+            with self.own(job.id) as owned:
+                # Only its owner may add it: otherwise the job could end in between.
+                if owned is not None and not owned.status.has_ended:
+                    self._entry_file(owned).touch()
 
-    def rename_old(self) -> None:
-        """Give the open jobs of an executor that knew no turns the names that they have now."""
-        for entry in self.open_dir.glob("*-*-*"):
-            if entry.name.count("-") == 2:
-                if job := self.load(entry.name.rpartition("-")[2]):
-                    self._entry(job).touch()
-                entry.unlink()
+    def rename_old_entries(self) -> None:
+        """Rename the entries of open jobs that an older version without turns made."""
+        for file in self.open_dir.glob("*-*-*"):
+            if file.name.count("-") == 2:
+                if job := self.load(file.name.rpartition("-")[2]):
+                    self._entry_file(job).touch()
+                file.unlink()
 
     def open_jobs(self, lane: str | None = None) -> list[Job]:
-        """Return the jobs that have not ended, in the order of their turns."""
+        """Return the jobs that have not ended, in the order of the queue."""
         found = []
-        for place in self._places(lane):
-            job = self.load(place.job_id)
+        for entry in self._entries(lane):
+            job = self.load(entry.job_id)
             if job is None or job.status.has_ended:
-                # Its runner died between writing its end and taking its name away.
-                (self.open_dir / place.name).unlink(missing_ok=True)
+                # Its runner died after it stored the end and before it removed the entry.
+                (self.open_dir / entry.name).unlink(missing_ok=True)
             else:
                 found.append(job)
         return found
 
     def is_open(self, job_id: str) -> bool:
-        """Say whether there is such a job and it has not ended."""
+        """Say whether the job exists and has not ended."""
         job = self.load(job_id) if job_id else None
         return job is not None and not job.status.has_ended
 
     def positions(self, lane: str) -> dict[str, int]:
-        """Return the place in the queue, from 1, of each job of a lane that waits."""
-        ids = [place.job_id for place in self._places(lane)]
-        # Jobs get their turn in order, so those that run stand at the front.
-        running = [job_id for job_id in ids[:MOST_RUNNING] if not self._is_waiting(job_id)]
+        """Return the position in the queue, from 1, of each waiting job of a lane."""
+        ids = [entry.job_id for entry in self._entries(lane)]
+        # Jobs start in the order of the queue, so the running ones come first.
+        running = [job_id for job_id in ids[:MAX_RUNNING] if not self._is_waiting(job_id)]
         waiting = [job_id for job_id in ids if job_id not in running]
         return {job_id: number for number, job_id in enumerate(waiting, 1)}
 
-    def _places(self, lane: str | None) -> list[Place]:
-        every = (Place.read(entry.name) for entry in self.open_dir.iterdir())
-        return sorted(place for place in every if lane in (None, place.lane))
-
-    def _turn(self, job: Job) -> int:
-        places = self._places(job.lane)
-        next_one = next((place for place in places if self._is_waiting(place.job_id)), None)
-        return turns.next_turn(job.place.group, places, next_one)
+    def _entries(self, lane: str | None) -> list[QueueEntry]:
+        every = (QueueEntry.parse(file.name) for file in self.open_dir.iterdir())
+        return sorted(entry for entry in every if lane in (None, entry.lane))
 
     def _is_waiting(self, job_id: str) -> bool:
         job = self.load(job_id)
         return job is not None and job.status is JobStatus.QUEUED
 
     @contextlib.contextmanager
-    def owned(self, job_id: str) -> Iterator[Job | None]:
-        """Become the owner of a job that nobody owns and yield it; None if someone does."""
+    def own(self, job_id: str) -> Iterator[Job | None]:
+        """Become the owner of a job and yield it; yield None if it has an owner or does not exist."""
         try:
-            owner = locks.take(self.folder(job_id) / "owner.lock")
+            owner = locks.acquire(self.folder(job_id) / "owner.lock")
         except FileNotFoundError:
             owner = None
         if owner is None:
@@ -271,30 +162,30 @@ class JobStore:
             os.close(owner)
 
     def is_owned(self, job_id: str) -> bool:
-        """Say whether someone owns the job at this moment."""
+        """Say whether the job has an owner now."""
         try:
-            with locks.attempt(self.folder(job_id) / "owner.lock") as free:
-                return not free
+            with locks.try_lock(self.folder(job_id) / "owner.lock") as is_free:
+                return not is_free
         except FileNotFoundError:
             return False
 
-    def ask_to_cancel(self, job_id: str) -> None:
-        """Leave the mark that a job's runner looks for many times a second."""
+    def request_cancel(self, job_id: str) -> None:
+        """Create the file that a job's runner checks for many times a second."""
         (self.folder(job_id) / "cancel").touch()
 
-    def is_to_be_cancelled(self, job_id: str) -> bool:
-        """Say whether the mark was left."""
+    def is_cancel_requested(self, job_id: str) -> bool:
+        """Say whether the caller asked to cancel the job."""
         return (self.folder(job_id) / "cancel").exists()
 
     def log_size(self, job_id: str) -> int:
-        """Return the bytes in a job's log."""
+        """Return the size of a job's log in bytes."""
         try:
             return (self.folder(job_id) / "log").stat().st_size
         except FileNotFoundError:
             return 0
 
     def append_log(self, job_id: str, data: bytes) -> None:
-        """Add what came to the log as it came, up to the log's limit."""
+        """Add data to a job's log, unchanged, up to the limit of a log."""
         with (self.folder(job_id) / "log").open("ab", buffering=0) as log:
             room = LOG_LIMIT_BYTES - log.tell()
             if room <= 0:
@@ -302,15 +193,15 @@ class JobStore:
             log.write(data if len(data) < room else data[:room] + LOG_CUT)
 
     def whole_log(self, job_id: str) -> bytes:
-        """Return all of a job's log, which has a limit."""
+        """Return a job's whole log, whose size is limited."""
         return (self.folder(job_id) / "log").read_bytes()
 
     def read_log(
         self, job_id: str, offset: int, *, ended: bool, limit: int = LOG_REPLY_BYTES
     ) -> tuple[str, int]:
-        """Return text from `offset` on and the offset to go on from.
+        """Return text from `offset` and the offset of the next part.
 
-        A character is never split, and a line only where it is longer than `limit`.
+        It never splits a character, and splits a line only if it is longer than `limit`.
         """
         with (self.folder(job_id) / "log").open("rb") as log:
             log.seek(offset)
@@ -324,7 +215,7 @@ class JobStore:
         return text, offset + len(data) - len(unfinished)
 
     def prune(self, keep_days: int) -> None:
-        """Remove the jobs that ended longer ago; does nothing when it was done a short while ago."""
+        """Remove jobs that ended more than `keep_days` days ago; runs once an hour at most."""
         stamp = self.jobs_dir / ".pruned"
         if stamp.exists() and stamp.stat().st_mtime > time.time() - PRUNE_EVERY_SECONDS:
             return
@@ -332,43 +223,31 @@ class JobStore:
         oldest = time.time() - timedelta(days=keep_days).total_seconds()
         still_open = {job.id for job in self.open_jobs()}
         for entry in list(os.scandir(self.jobs_dir)):
-            if entry.is_dir() and entry.name not in still_open and _changed_at(Path(entry.path)) < oldest:
-                self._remove(entry.name)
+            if not entry.is_dir() or entry.name in still_open:
+                continue
+            try:
+                changed_at = Path(entry.path, "job.json").stat().st_mtime
+            except FileNotFoundError:
+                changed_at = Path(entry.path).stat().st_mtime
+            if changed_at >= oldest:
+                continue
+            job = None if entry.name.startswith(".") else self.load(entry.name)
+            if job is not None and not job.status.has_ended:
+                self.add_to_open(job)
+                continue
+            # Renamed first, so that nobody finds half a job.
+            removed = self.jobs_dir / f".old-{entry.name}"
+            self.folder(entry.name).rename(removed)
+            shutil.rmtree(removed, ignore_errors=True)
 
-    def _remove(self, name: str) -> None:
-        job = None if name.startswith(".") else self.load(name)
-        if job is not None and not job.status.has_ended:
-            # Its creator died before naming it among the open ones.
-            self.enlist(job)
-            return
-        # Moved first, so that nobody meets half a job.
-        leaving = self.jobs_dir / f".old-{name}"
-        self.folder(name).rename(leaving)
-        shutil.rmtree(leaving, ignore_errors=True)
-
-    def _entry(self, job: Job) -> Path:
-        return self.open_dir / job.place.name
-
-
-def _changed_at(folder: Path) -> float:
-    try:
-        return (folder / "job.json").stat().st_mtime
-    except FileNotFoundError:
-        return folder.stat().st_mtime
+    def _entry_file(self, job: Job) -> Path:
+        return self.open_dir / job.queue_entry.name
 
 
 def _write(path: Path, job: Job) -> None:
-    making = path.with_suffix(".new")
-    with making.open("wb") as file:
+    draft = path.with_suffix(".new")
+    with draft.open("wb") as file:
         file.write(json.dumps(dataclasses.asdict(job)).encode())
         file.flush()
         os.fsync(file.fileno())
-    making.replace(path)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    draft.replace(path)

@@ -1,4 +1,4 @@
-"""One job being worked on by its owner: its steps, its log and its commands."""
+"""A running job as its recipe sees it: steps, log, commands and databases."""
 
 import contextlib
 import shutil
@@ -7,40 +7,41 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from executor.recipes.tool_errors import complaint
 from executor.config import Settings
 from executor.databases.folder import DatabaseFolder
-from executor.engines import Command, Outcome, Waiting
-from executor.engines.choice import engine
+from executor.engines import Command, Outcome, PullReporter
+from executor.engines.choice import create_engine
 from executor.errors import JobError, ShutDownError, StepError
-from executor.jobs.store import Job, JobStatus, JobStore, Step, StepStatus, now
-from executor.recipes.outcomes import Journal
+from executor.jobs.job import Job, JobStatus, Step, StepStatus, now
+from executor.jobs.store import JobStore
+from executor.recipes.outcomes import OutcomeStore
+from executor.recipes.tool_errors import last_error
 
-# How often progress alone is put on disk, which waits for the disk each time.
+# How often progress alone is saved: each save waits for the disk.
 SAVE_EVERY_SECONDS = 1.0
 LONGEST_LINE = 64 * 1024
 
 
-class Work:
-    """What a recipe needs to bring one job to its end. `check` raises when the job is to stop."""
+class JobContext:
+    """What a recipe needs to run a job. `check` raises when the job is to stop."""
 
     def __init__(self, settings: Settings, store: JobStore, job: Job, check: Callable[[], None]) -> None:
         self.settings = settings
         self.store = store
         self.job = job
         self.check = check
-        self.engine = engine(settings)
-        self.journal = Journal(store.folder(job.id) / "commands")
+        self.engine = create_engine(settings)
+        self.outcomes = OutcomeStore(store.folder(job.id) / "commands")
         self.databases = DatabaseFolder(settings.databases_dir)
         self.folder = store.work_folder(job.id)
         self._step: Step | None = None
         self._saved_at = 0.0
 
     @contextlib.contextmanager
-    def begun(self) -> Iterator[None]:
-        """Mark the job as running and give it a folder to work in, which goes when it ends.
+    def running(self) -> Iterator[None]:
+        """Mark the job as running and give it a work folder, which is removed at the end.
 
-        Where the runner is told to end and the engine adopts, all stays as it is for the next one.
+        If the runner is told to exit and the engine can reattach, everything stays for the next runner.
         """
         self.job.status, self.job.started_at = JobStatus.RUNNING, self.job.started_at or now()
         self.save()
@@ -48,26 +49,26 @@ class Work:
         try:
             yield
         except ShutDownError:
-            if not self.engine.adopts:
-                self._clear()
+            if not self.engine.can_reattach:
+                self._clean_up()
             raise
         except BaseException:
-            self._clear()
+            self._clean_up()
             raise
-        self._clear()
+        self._clean_up()
 
-    def _clear(self) -> None:
-        if self.engine.adopts:
-            self.engine.end_leftover(self.job.id, self.folder)
+    def _clean_up(self) -> None:
+        if self.engine.can_reattach:
+            self.engine.end_leftovers(self.job.id, self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
-        self.journal.clear()
+        self.outcomes.clear()
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[Step]:
-        """Open a step and close it; a StepError inside is its failure, and only JobError goes on."""
+        """Open a step and close it. A StepError fails the step; a JobError is also raised again."""
         self.check()
         step = self.job.step(name)
-        # One that was begun by a runner that died goes on.
+        # A step that an earlier runner started keeps its start time.
         step.status, step.started_at = StepStatus.RUNNING, step.started_at or now()
         self._step = step
         step.message = None
@@ -76,7 +77,7 @@ class Work:
             yield step
         except StepError as failure:
             step.end(StepStatus.FAILED, str(failure))
-            self.say(str(failure))
+            self.log(str(failure))
             if isinstance(failure, JobError):
                 raise
         except OSError as error:
@@ -93,26 +94,30 @@ class Work:
         label: str | None = None,
         read: Callable[[bytes], None] | None = None,
     ) -> Outcome:
-        """Run a command in a folder of the job's, its output going to the job's log.
+        """Run a command in one of the job's folders and write its output to the job's log.
 
-        Where several run at once, `label` stands before each line of the log. `read` is handed the output
-        too, as it comes. A command that ended under a runner that died is not run again; one that still
-        runs is adopted, and the log goes on where it broke off.
+        Where several commands run at once, `label` starts each of their lines in the log. `read` gets the
+        output too, as it comes. A command that ended under an earlier runner is not run again. One that
+        still runs is reattached to, and the log continues where it stopped.
         """
-        if self.engine.adopts and (ended := self.journal.find(command)):
+        if self.engine.can_reattach and (ended := self.outcomes.load(command)):
             if read:
                 read(ended.tail)
             return ended
-        announced = f"{label}: {command}" if label else str(command)
+        announcement = _log_line(f"{label}: {command}" if label else str(command))
         skip = 0
-        if self.engine.adopts and self.engine.is_underway(self.job.id, command, self.check):
-            skip = self._logged_since(announced, label)
+        if self.engine.can_reattach and self.engine.is_started(self.job.id, command, self.check):
+            # Bytes of its output that are in the log already, or lines if it has a label.
+            _, _, logged = self.store.whole_log(self.job.id).rpartition(announcement)
+            skip = len(logged)
+            if label is not None:
+                skip = sum(line.startswith(_prefix(label)) for line in logged.split(b"\n"))
         else:
-            # Before it is announced: what comes after that in the log is the command's own.
-            with self._waiting() as waiting:
-                self.engine.prepare(command, waiting)
-            self.say(announced)
-        with _Lines(self.log, label, skip) as log:
+            # Before the announcement, because everything after it in the log is the command's output.
+            with self._pull_reporter() as reporter:
+                self.engine.prepare(command, reporter)
+            self.append_log(announcement)
+        with _LogWriter(self.append_log, label, skip) as log:
 
             def write(data: bytes) -> None:
                 log.write(data)
@@ -122,64 +127,57 @@ class Work:
             outcome = self.engine.run(
                 command, job_id=self.job.id, folder=folder, write=write, check=self.check
             )
-        if self.engine.adopts:
-            self.journal.keep(command, outcome)
-            self.engine.forget(self.job.id, command)
+        if self.engine.can_reattach:
+            self.outcomes.save(command, outcome)
+            self.engine.discard(self.job.id, command)
         return outcome
 
     @contextlib.contextmanager
-    def _waiting(self) -> Iterator[Waiting]:
-        """While a tool comes, the step at hand counts its megabytes; afterwards what it counted before."""
+    def _pull_reporter(self) -> Iterator[PullReporter]:
+        """Yield a reporter that shows megabytes in the current step; restore its counts afterwards."""
         step = self._step
         before: list[Any] = []
 
-        def tell(done: int, total: int) -> None:
+        def show(done: int, total: int) -> None:
             if step is not None:
-                # Only now: of many that wait for one tool, one is told.
+                # Saved only now: of several commands that wait for one tool, only one reports.
                 before[:] = before or [step.unit, step.done, step.total, step.expected]
                 step.unit, step.done, step.total, step.expected = "MB", done // 10**6, total // 10**6, None
                 self.save_soon()
 
         try:
-            yield Waiting(self.say, tell, self.check)
+            yield PullReporter(self.log, show, self.check)
         finally:
             if step is not None and before:
                 step.unit, step.done, step.total, step.expected = before
 
-    def is_underway(self, command: Command) -> bool:
-        """Say whether an earlier runner began the command, or ended it and got no further."""
-        return self.engine.adopts and (
-            self.journal.find(command) is not None
-            or self.engine.is_underway(self.job.id, command, self.check)
+    def is_started(self, command: Command) -> bool:
+        """Say whether an earlier runner started the command, whether or not it has ended."""
+        return self.engine.can_reattach and (
+            self.outcomes.load(command) is not None
+            or self.engine.is_started(self.job.id, command, self.check)
         )
 
-    def _logged_since(self, announced: str, label: str | None) -> int:
-        """Return how much of a command's output is in the log: lines where it has a label, else bytes."""
-        _, _, output = self.store.whole_log(self.job.id).rpartition(_own_line(announced))
-        if label is None:
-            return len(output)
-        return sum(line.startswith(_prefix(label)) for line in output.split(b"\n"))
-
-    def log(self, data: bytes) -> None:
+    def append_log(self, data: bytes) -> None:
         """Add a tool's output to the job's log."""
         self.store.append_log(self.job.id, data)
 
-    def say(self, sentence: str) -> None:
+    def log(self, sentence: str) -> None:
         """Write a line of the executor's own to the job's log."""
-        self.log(_own_line(sentence))
+        self.append_log(_log_line(sentence))
 
     def save(self) -> None:
-        """Put the job as it is now on disk."""
+        """Save the job to disk."""
         self.store.save(self.job)
         self._saved_at = time.monotonic()
 
     def save_soon(self) -> None:
-        """Put the job on disk unless that was done a moment ago: the next save will."""
+        """Save the job unless it was saved a moment ago; then the next save includes it."""
         if time.monotonic() - self._saved_at >= SAVE_EVERY_SECONDS:
             self.save()
 
 
-def _own_line(sentence: str) -> bytes:
+def _log_line(sentence: str) -> bytes:
     return f"[executor] {sentence}\n".encode(errors="replace")
 
 
@@ -187,10 +185,10 @@ def _prefix(label: str) -> bytes:
     return f"[{label}] ".encode(errors="replace")
 
 
-class _Lines:
-    """Hands output on as it comes or, where it has a label, in whole lines that begin with it.
+class _LogWriter:
+    """Writes output as it comes or, with a label, in whole lines that begin with the label.
 
-    The first `skip` bytes, or lines where it has a label, are in the log already.
+    The first `skip` bytes (with a label, lines) are in the log already.
     """
 
     def __init__(self, write: Callable[[bytes], None], label: str | None, skip: int = 0) -> None:
@@ -207,7 +205,7 @@ class _Lines:
             self._write(self._label + self._rest + b"\n")
 
     def write(self, data: bytes) -> None:
-        """Take the next piece, wherever it was cut."""
+        """Add the next piece of the output, wherever it was cut."""
         if not self._label:
             known, self._skip = data[: self._skip], max(0, self._skip - len(data))
             if len(known) < len(data):
@@ -221,10 +219,11 @@ class _Lines:
             self._write(b"".join(self._label + line + b"\n" for line in fresh))
 
 
-def failure_of(command: Command, outcome: Outcome) -> str:
+def failure_message(command: Command, outcome: Outcome) -> str:
     """Say in one sentence why a command failed."""
-    if outcome.because:
-        return f"{command.tool} did not come to its end: {outcome.because}."
+    if outcome.reason:
+        return f"{command.tool} did not finish: {outcome.reason}."
     if outcome.exit_code < 0:
         return f"{command.tool} was ended by signal {-outcome.exit_code}."
-    return complaint(outcome.tail) or f"{command.tool} ended with exit code {outcome.exit_code} and no word."
+    error = last_error(outcome.tail)
+    return error or f"{command.tool} ended with exit code {outcome.exit_code} and no message."

@@ -1,4 +1,4 @@
-"""What a job's commands came to, kept until the job ends: a runner that takes it up runs none twice."""
+"""Saves the outcomes of a job's commands, so that a later runner does not run them again."""
 
 import json
 import shutil
@@ -7,14 +7,14 @@ from pathlib import Path
 from executor.engines import Command, Outcome
 
 
-class Journal:
-    """Outcomes as files in a folder that no tool gets to see."""
+class OutcomeStore:
+    """Outcomes as files in a folder that no tool can see."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def find(self, command: Command) -> Outcome | None:
-        """Return what the command came to, or None where it has not ended."""
+    def load(self, command: Command) -> Outcome | None:
+        """Return the command's outcome, or None if it has not ended."""
         try:
             document = json.loads(self._path(command).read_bytes())
         except FileNotFoundError:
@@ -22,20 +22,20 @@ class Journal:
         # Latin-1 has a character for every byte.
         return Outcome(document["exit_code"], document["tail"].encode("latin-1"), document["because"])
 
-    def keep(self, command: Command, outcome: Outcome) -> None:
-        """Put an outcome on disk as a whole."""
+    def save(self, command: Command, outcome: Outcome) -> None:
+        """Write an outcome; a reader sees the whole file or none."""
         self.folder.mkdir(mode=0o700, exist_ok=True)
         document = {
             "exit_code": outcome.exit_code,
             "tail": outcome.tail.decode("latin-1"),
-            "because": outcome.because,
+            "because": outcome.reason,
         }
-        making = self._path(command).with_suffix(".new")
-        making.write_text(json.dumps(document))
-        making.replace(self._path(command))
+        draft = self._path(command).with_suffix(".new")
+        draft.write_text(json.dumps(document))
+        draft.replace(self._path(command))
 
     def clear(self) -> None:
-        """Forget all: the job has ended."""
+        """Remove all outcomes, once the job has ended."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _path(self, command: Command) -> Path:
