@@ -102,6 +102,6 @@ def profile_mismatch(profile: str, vuls: str | None) -> str | None:
         readable = "none" if number >= _FIRST_CURRENT else "only some"
         return f"The executor's profile is classic, and {version} reads {readable} of its databases."
     if profile == CURRENT and number < _FIRST_CURRENT:
-        verb = "does not know" if number <= _LAST_CLASSIC else "reads for some systems only"
+        verb = "does not know" if number <= _LAST_CLASSIC else "only partly reads"
         return f"The executor's profile is current, and {version} {verb} its database, vuls2."
     return None

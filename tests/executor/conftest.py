@@ -15,7 +15,7 @@ import requests
 from flask import Flask
 
 from executor import create_app
-from tests import needs
+from tests import needs, vuls2
 from tests.executor.callers import KEY, Caller, until
 from tests.executor.fakes import FakeTools
 
@@ -175,3 +175,9 @@ def tools_dir() -> Path:
     """The folder of the real tools; a test that asks for it is skipped where there is none."""
     folders = [needs.tool(name).parent for name in TOOLS]
     return folders[0]
+
+
+@pytest.fixture(scope="session")
+def vuls2_tools() -> Path:
+    """The folder of tests/vuls2/build; a test that asks for it is skipped where there is none."""
+    return vuls2.tools_folder()

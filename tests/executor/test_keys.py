@@ -83,7 +83,7 @@ def test_strangers_are_on_record_but_cannot_push_others_out(call: Caller, data: 
 def test_the_record_has_a_bounded_size(
     monkeypatch: pytest.MonkeyPatch, start: Callable[[], Flask], data: Path
 ) -> None:
-    monkeypatch.setattr(audit, "FILE_BYTES", 2000)
+    monkeypatch.setattr(audit, "MAX_FILE_BYTES", 2000)
     call = caller_of(start())
 
     for _ in range(100):

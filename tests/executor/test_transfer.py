@@ -1,4 +1,4 @@
-"""Databases carried from one executor to another: the same checks as a fetch, and all or nothing."""
+"""Databases moved from one executor to another: the same checks as a fetch, and all or nothing."""
 
 import io
 import os
@@ -13,23 +13,20 @@ from typing import Any
 
 import pytest
 
-from executor import kinds
-from executor.transfer import main
 from executor.databases.catalogue import SECTIONS
 from executor.databases.folder import DatabaseFolder
+from executor.recipes.commands import fetch_command
+from executor.transfer import main
 from tests import vuls2
 from tests.executor.callers import until
-from tests.executor.test_databases import filled, go_on
-from tests.executor.test_vuls2 import tools
+from tests.executor.database_files import cut, filled, go_on, overwrite
 from tests.mirror.documents import shipped_documents
 from tests.mirror.server import mirror
 from tests.vuls2 import FLAWS
 
-__all__ = ["tools"]
-
 
 @pytest.fixture(scope="session")
-def real(tools_dir: Path, tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def real(tools_dir: Path, vuls2_tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an executor that fetched with the real tools, and has a vuls2 database too."""
     folder = DatabaseFolder(tmp_path_factory.mktemp("there"))
     with mirror(shipped_documents()) as feeds:
@@ -43,7 +40,7 @@ def real(tools_dir: Path, tools: Path, tmp_path_factory: pytest.TempPathFactory)
 
         def fetch(name: str) -> Callable[[Path], None]:
             def run(path: Path) -> None:
-                command = kinds.fetch_command(name, path, 60)
+                command = fetch_command(name, path, 60)
                 words = [str(tools_dir / command.tool), *command.arguments]
                 subprocess.run(words, env=environment, check=True, capture_output=True)
 
@@ -51,7 +48,7 @@ def real(tools_dir: Path, tools: Path, tmp_path_factory: pytest.TempPathFactory)
 
         for name in ("gost_debian", "nvd"):
             folder.update(name, fetch(name), go_on)
-    folder.update("vuls2", lambda path: vuls2.make(tools / "vuls2", path, FLAWS), go_on)
+    folder.update("vuls2", lambda path: vuls2.make(vuls2_tools / "vuls2", path, FLAWS), go_on)
     shutil.rmtree(folder.staging / "vuls2.db-extracted")
     return folder.folder
 
@@ -62,7 +59,7 @@ def here(tmp_path: Path) -> DatabaseFolder:
     return DatabaseFolder(tmp_path / "here")
 
 
-def carry(folder: DatabaseFolder, *words: str | Path) -> int:
+def transfer(folder: DatabaseFolder, *words: str | Path) -> int:
     return main(["--databases", str(folder.folder), *map(str, words)])
 
 
@@ -75,8 +72,8 @@ def test_what_is_carried_out_comes_in_with_its_rows_and_times(
 ) -> None:
     there = DatabaseFolder(real)
 
-    assert carry(there, "export", tmp_path / "databases.tar") == 0
-    assert carry(here, "import", tmp_path / "databases.tar") == 0
+    assert transfer(there, "export", tmp_path / "databases.tar") == 0
+    assert transfer(here, "import", tmp_path / "databases.tar") == 0
 
     assert here.present() == there.present()
     assert set(here.present()) == {"gost_debian", "nvd", "vuls2"}
@@ -85,13 +82,13 @@ def test_what_is_carried_out_comes_in_with_its_rows_and_times(
 
 @pytest.mark.parametrize("file", ["gost.sqlite3", "cve.sqlite3", "vuls2.db"])
 def test_one_file_by_its_own_name_comes_in_alone(real: Path, here: DatabaseFolder, file: str) -> None:
-    assert carry(here, "import", real / file) == 0
+    assert transfer(here, "import", real / file) == 0
 
     assert [path.name for path in here.folder.iterdir() if path.is_file()] == [file]
 
 
 def test_a_folder_comes_in_without_what_else_is_in_it(real: Path, here: DatabaseFolder) -> None:
-    assert carry(here, "import", real) == 0
+    assert transfer(here, "import", real) == 0
 
     assert here.present() == DatabaseFolder(real).present()
 
@@ -109,17 +106,6 @@ def test_an_archive_comes_in_by_standard_input_and_goes_out_by_standard_output(
 
     assert here.present() == DatabaseFolder(real).present()
     assert b"vuls2: 6 rows, fetched 20" in done.stderr
-
-
-def cut(path: Path, part: float) -> None:
-    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
-
-
-def overwrite(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    middle = len(content) // 2
-    content[middle : middle + 8192] = os.urandom(8192)
-    path.write_bytes(content)
 
 
 @pytest.mark.parametrize("file", ["gost.sqlite3", "vuls2.db"])
@@ -141,14 +127,14 @@ def test_a_spoilt_file_is_refused_with_a_sentence_and_changes_nothing(
     file: str,
     spoil: Callable[[Path], None],
 ) -> None:
-    carry(here, "import", real / file)
+    transfer(here, "import", real / file)
     before = state(here)
     spoilt = tmp_path / "spoilt"
     shutil.copytree(real, spoilt)
     spoil(spoilt / file)
 
     # The sound ones beside it do not come in either.
-    assert carry(here, "import", spoilt) == 1
+    assert transfer(here, "import", spoilt) == 1
 
     assert "nothing was changed" in capsys.readouterr().err
     assert state(here) == before
@@ -159,12 +145,12 @@ def test_an_archive_that_broke_off_is_refused(
     real: Path, here: DatabaseFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     archive = tmp_path / "databases.tar"
-    carry(DatabaseFolder(real), "export", archive)
+    transfer(DatabaseFolder(real), "export", archive)
     cut(archive, 0.6)
 
-    assert carry(here, "import", archive) == 1
+    assert transfer(here, "import", archive) == 1
 
-    assert "is no whole archive" in capsys.readouterr().err
+    assert "neither a complete archive" in capsys.readouterr().err
     assert state(here) == {}
 
 
@@ -174,10 +160,10 @@ def test_a_database_under_anothers_name_is_refused(
     shutil.copyfile(real / "gost.sqlite3", tmp_path / "oval.sqlite3")
     shutil.copyfile(real / "gost.sqlite3", tmp_path / "vuls2.db")
 
-    assert carry(here, "import", tmp_path / "oval.sqlite3") == 1
+    assert transfer(here, "import", tmp_path / "oval.sqlite3") == 1
     assert "oval.sqlite3 holds no rows" in capsys.readouterr().err
-    assert carry(here, "import", tmp_path / "vuls2.db") == 1
-    assert "vuls2.db is damaged (it is no bbolt file)" in capsys.readouterr().err
+    assert transfer(here, "import", tmp_path / "vuls2.db") == 1
+    assert "vuls2.db is damaged (it is not a bbolt file)" in capsys.readouterr().err
     assert state(here) == {}
 
 
@@ -188,7 +174,7 @@ def test_one_that_collapsed_does_not_take_the_place_of_a_full_one(
     before = state(here)
     filled(10)(tmp_path / "gost.sqlite3")
 
-    assert carry(here, "import", tmp_path / "gost.sqlite3") == 1
+    assert transfer(here, "import", tmp_path / "gost.sqlite3") == 1
 
     assert "would shrink from 100 to 10 rows" in capsys.readouterr().err
     assert state(here) == before
@@ -197,7 +183,7 @@ def test_one_that_collapsed_does_not_take_the_place_of_a_full_one(
 def test_the_time_of_the_fetch_stays(here: DatabaseFolder, tmp_path: Path) -> None:
     filled(10)(tmp_path / "gost.sqlite3")
 
-    carry(here, "import", tmp_path / "gost.sqlite3")
+    transfer(here, "import", tmp_path / "gost.sqlite3")
 
     assert here.present()["gost_debian"]["fetched_at"] == "2025-05-05T01:02:03Z"
 
@@ -206,9 +192,9 @@ def test_it_waits_for_a_report_that_reads_and_says_so(
     here: DatabaseFolder, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     filled(10)(tmp_path / "gost.sqlite3")
-    importing = threading.Thread(target=carry, args=(here, "import", tmp_path / "gost.sqlite3"))
+    importing = threading.Thread(target=transfer, args=(here, "import", tmp_path / "gost.sqlite3"))
 
-    with here.reading(SECTIONS["classic"], go_on):
+    with here.lock_for_reading(SECTIONS["classic"], go_on):
         importing.start()
         said = until(lambda: capfd.readouterr().err or None)
         assert state(here) == {}
@@ -228,7 +214,7 @@ def test_no_archive_writes_where_it_wants_to(here: DatabaseFolder, tmp_path: Pat
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         tar.addfile(link, io.BytesIO())
 
-    assert carry(here, "import", archive) == 0
+    assert transfer(here, "import", archive) == 0
 
     assert set(state(here)) == {"gost.sqlite3"}
 
@@ -239,17 +225,17 @@ def test_what_is_none_of_them_is_refused(
 ) -> None:
     (tmp_path / "notes.txt").write_text("Buy milk.")
 
-    assert carry(here, "import", tmp_path / what) == 1
+    assert transfer(here, "import", tmp_path / what) == 1
 
     assert "nothing was changed" in capsys.readouterr().err
 
 
-def test_an_executor_without_databases_has_nothing_to_carry(
+def test_an_executor_without_databases_has_nothing_to_transfer(
     here: DatabaseFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert carry(here, "export", tmp_path / "none.tar") == 1
+    assert transfer(here, "export", tmp_path / "none.tar") == 1
 
-    assert "nothing to carry" in capsys.readouterr().err
+    assert "no database to export" in capsys.readouterr().err
     assert not (tmp_path / "none.tar").exists()
 
 
@@ -283,7 +269,7 @@ def test_the_stacks_command_takes_in_archives_folders_and_files(
     how: str,
 ) -> None:
     if how == "archive":
-        carry(DatabaseFolder(real), "export", tmp_path / "there.tar")
+        transfer(DatabaseFolder(real), "export", tmp_path / "there.tar")
     sources: dict[str, list[str | Path]] = {
         "archive": ["there.tar"],
         "folder": [real],
@@ -302,7 +288,7 @@ def test_the_stacks_command_takes_in_archives_folders_and_files(
 def test_the_stacks_command_fails_where_the_import_did(
     real: Path, here: DatabaseFolder, command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    carry(DatabaseFolder(real), "export", tmp_path / "there.tar")
+    transfer(DatabaseFolder(real), "export", tmp_path / "there.tar")
     cut(tmp_path / "there.tar", 0.3)
 
     done = command("import", "there.tar")

@@ -10,31 +10,12 @@ from executor.databases.catalogue import SECTIONS
 from executor.databases.folder import DatabaseFolder
 from executor.errors import CancelledError, StepError
 from tests.executor.callers import until
+from tests.executor.database_files import filled, go_on
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> DatabaseFolder:
     return DatabaseFolder(tmp_path / "databases")
-
-
-def go_on() -> None:
-    """Someone who waits for a lock and is not told to give up."""
-
-
-def filled(rows: int, table: str = "debian_cves") -> Callable[[Path], None]:
-    """A fetch that leaves so many rows, as gost does."""
-
-    def fetch(path: Path) -> None:
-        with closing(sqlite3.connect(path)) as connection, connection:
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS fetch_meta (schema_version integer, last_fetched_at text)"
-            )
-            connection.execute("INSERT INTO fetch_meta VALUES (3, '2025-05-05 01:02:03.123456789+00:00')")
-            connection.execute(f"CREATE TABLE IF NOT EXISTS {table} (id integer)")
-            connection.execute(f"DELETE FROM {table}")  # noqa: S608
-            connection.executemany(f"INSERT INTO {table} VALUES (?)", [(n,) for n in range(rows)])  # noqa: S608
-
-    return fetch
 
 
 def rows(folder: DatabaseFolder, name: str = "gost_debian") -> int | None:
@@ -160,7 +141,7 @@ def test_a_report_and_a_swap_exclude_each_other(folder: DatabaseFolder) -> None:
     waiting = threading.Event()
     swap = threading.Thread(target=folder.update, args=("gost_debian", filled(11), waiting.set))
 
-    with folder.reading(SECTIONS["classic"], go_on) as live:
+    with folder.lock_for_reading(SECTIONS["classic"], go_on) as live:
         swap.start()
         assert waiting.wait(10)
         while_reading = rows(folder)
@@ -175,7 +156,10 @@ def test_two_reports_read_side_by_side(folder: DatabaseFolder) -> None:
         raise AssertionError
 
     sections = SECTIONS["classic"]
-    with folder.reading(sections, must_not_wait) as one, folder.reading(sections, must_not_wait) as other:
+    with (
+        folder.lock_for_reading(sections, must_not_wait) as one,
+        folder.lock_for_reading(sections, must_not_wait) as other,
+    ):
         assert one == other == {}
 
 
@@ -202,7 +186,7 @@ def test_one_who_waits_for_a_lock_can_be_cancelled(folder: DatabaseFolder) -> No
     def cancelled() -> None:
         raise CancelledError
 
-    with folder.reading(SECTIONS["classic"], go_on), pytest.raises(CancelledError):
+    with folder.lock_for_reading(SECTIONS["classic"], go_on), pytest.raises(CancelledError):
         folder.update("gost_debian", filled(1), cancelled)
 
     until(lambda: list(folder.staging.iterdir()) == [])

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from executor.databases.bbolt import Bolt
-from executor.databases.formats import DamagedError, Vuls2
+from executor.databases.bbolt import BboltFile
+from executor.databases.formats import DamagedError, Vuls2Format
 from tests import vuls2
 from tests.executor.callers import Caller
 from tests.executor.conftest import caller_of
@@ -22,16 +22,10 @@ from tests.vuls2 import FLAWS, FOUND, SCHEMA
 
 
 @pytest.fixture(scope="session")
-def tools() -> Path:
-    """The folder of tests/vuls2/build."""
-    return vuls2.tools_folder()
-
-
-@pytest.fixture(scope="session")
-def made(tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(vuls2_tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of the real tool's."""
     path = tmp_path_factory.mktemp("vuls2") / "vuls2.db"
-    vuls2.make(tools / "vuls2", path, FLAWS)
+    vuls2.make(vuls2_tools / "vuls2", path, FLAWS)
     return path
 
 
@@ -43,12 +37,12 @@ def registry(made: Path) -> Iterator[Mirror]:
 
 @pytest.fixture
 def call(
-    variables: dict[str, str], tools: Path, registry: Mirror, start: Callable[[], Flask], tmp_path: Path
+    variables: dict[str, str], vuls2_tools: Path, registry: Mirror, start: Callable[[], Flask], tmp_path: Path
 ) -> Caller:
     ubuntu = vuls2.pretend_ubuntu(tmp_path / "ubuntu")
     variables |= {
         "EXECUTOR_PROFILE": "current",
-        "VULSWEB_TOOLS_DIR": str(tools),
+        "VULSWEB_TOOLS_DIR": str(vuls2_tools),
         "PATH": f"{ubuntu}:/usr/bin:/bin",
         "EXECUTOR_HTTPS_PROXY": registry.proxy_url,
         "EXECUTOR_CA_BUNDLE": str(registry.ca_file),
@@ -84,7 +78,7 @@ def test_a_scan_without_the_database_says_so_and_fetches_nothing(call: Caller, r
     job = call.finished(call.submit_scan("localhost"), seconds=120)
 
     assert job["steps"][2]["status"] == "failed"
-    assert "There is no vuls2 database to look into yet" in job["steps"][2]["message"]
+    assert "There is no vuls2 database yet" in job["steps"][2]["message"]
     assert registry.requests == []
 
 
@@ -105,11 +99,11 @@ def test_a_fetch_that_fails_leaves_the_last_good_database(
 
 
 def test_a_database_that_shrank_does_not_take_the_place_of_the_last(
-    call: Caller, registry: Mirror, tools: Path, tmp_path: Path
+    call: Caller, registry: Mirror, vuls2_tools: Path, tmp_path: Path
 ) -> None:
     call.finished(call.submit_update("vuls2"), seconds=60)
     small = tmp_path / "small.db"
-    vuls2.make(tools / "vuls2", small, {"CVE-2026-0006": FLAWS["CVE-2026-0006"]})
+    vuls2.make(vuls2_tools / "vuls2", small, {"CVE-2026-0006": FLAWS["CVE-2026-0006"]})
     registry.documents = vuls2.registry(small.read_bytes(), SCHEMA)
 
     job = call.finished(call.submit_update("vuls2"), seconds=60)
@@ -134,17 +128,17 @@ def test_it_says_that_this_vuls_is_not_quite_of_its_profile(call: Caller) -> Non
     _, health = call("GET", "/health")
 
     assert health["profile"] == "current"
-    assert health["misfit"].startswith("The executor's profile is current, and Vuls v0.36.0 reads for some")
+    assert health["misfit"].startswith("The executor's profile is current, and Vuls v0.36.0 only partly reads")
     assert list(health["tools"]) == ["vuls"]
 
 
-def test_our_reader_reads_what_the_tool_wrote(made: Path, tmp_path: Path, tools: Path) -> None:
+def test_our_reader_reads_what_the_tool_wrote(made: Path, tmp_path: Path, vuls2_tools: Path) -> None:
     large = tmp_path / "vuls2.db"
     # More than one page of each: branches, and overflowing ones.
     flaws = {f"CVE-2026-{n:05}": ("ubuntu:24.04", f"package{n % 40}", "1") for n in range(700)}
-    vuls2.make(tools / "vuls2", large, flaws)
+    vuls2.make(vuls2_tools / "vuls2", large, flaws)
 
-    with Bolt(large) as file:
+    with BboltFile(large) as file:
         file.check()
         assert file.count(b"vulnerability", b"root") == 700
         assert file.count(b"ubuntu:24.04", b"index") == 40
@@ -158,7 +152,7 @@ def test_no_byte_that_is_wrong_makes_the_reader_do_worse_than_refuse(made: Path,
     for place in range(0, len(whole), 31):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
         try:
-            Vuls2().verify(path)
+            Vuls2Format().verify(path)
         except DamagedError:
             continue
 
@@ -169,4 +163,4 @@ def test_a_file_that_did_not_come_whole_is_refused(made: Path, tmp_path: Path, p
     path.write_bytes(made.read_bytes()[: int(made.stat().st_size * part)])
 
     with pytest.raises(DamagedError):
-        Vuls2().verify(path)
+        Vuls2Format().verify(path)

@@ -183,7 +183,7 @@ def test_a_number_of_a_tool_that_has_ended_is_never_signalled(engine: LocalEngin
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as innocent:
         (tmp_path / "tool.lock").write_text(str(innocent.pid))
 
-        engine.end_leftover("job", tmp_path)
+        engine.end_leftovers("job", tmp_path)
 
         time.sleep(0.1)
         assert innocent.poll() is None

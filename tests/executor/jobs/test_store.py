@@ -2,16 +2,14 @@ import json
 import os
 import threading
 import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from executor import jobs
-from executor.jobs.store import JobStatus, JobStore, StepStatus, new_job
-from executor.jobs.fair_queue import Place, next_turn
+from executor.jobs.job import Job, JobStatus, StepStatus, new_job
+from executor.jobs.store import LOG_CUT, LOG_LIMIT_BYTES, JobStore
 
 JOB_ID = "a" * 32
 
@@ -21,7 +19,7 @@ def store(tmp_path: Path) -> JobStore:
     return JobStore(tmp_path)
 
 
-def put(store: JobStore, job_id: str = JOB_ID, group: str | None = None) -> jobs.Job:
+def put(store: JobStore, job_id: str = JOB_ID, group: str | None = None) -> Job:
     job = new_job(job_id, "scan", {"servers": ["a"]}, ["configtest", "scan", "report"], group=group)
     assert store.create(job)
     return job
@@ -94,29 +92,6 @@ def test_a_group_that_comes_late_begins_where_the_others_are(store: JobStore) ->
     assert store.positions("scan")["a4".rjust(32, "0")] == 1
 
 
-# None is the end of the job that runs; a letter is a job of that group that comes.
-@given(st.lists(st.sampled_from(["a", "b", "c", None]), max_size=60))
-def test_while_a_group_waits_no_other_has_more_than_two_turns(happening: list[str | None]) -> None:
-    queue: list[Place] = []
-    turns_of_others: dict[str, Counter[str]] = {}
-    for sequence, group in enumerate([*happening, *[None] * len(happening)]):
-        if group:
-            turn = next_turn(group, queue, min(queue, default=None))
-            queue.append(Place(turn, sequence, "scan", group, str(sequence)))
-            turns_of_others.setdefault(group, Counter())
-        elif queue:
-            served = min(queue)
-            queue.remove(served)
-            turns_of_others.pop(served.group)
-            for others in turns_of_others.values():
-                others[served.group] += 1
-                assert max(others.values()) <= 2
-            if served.group in {place.group for place in queue}:
-                turns_of_others[served.group] = Counter()
-
-    assert not queue
-
-
 def test_open_jobs_of_an_executor_that_knew_no_turns_are_found(store: JobStore) -> None:
     job = put(store)
     (entry,) = store.open_dir.iterdir()
@@ -126,7 +101,7 @@ def test_open_jobs_of_an_executor_that_knew_no_turns_are_found(store: JobStore) 
         del document[unknown]
     (store.folder(job.id) / "job.json").write_text(json.dumps(document))
 
-    store.rename_old()
+    store.rename_old_entries()
 
     assert [(job.id, job.lane) for job in store.open_jobs("scan")] == [(JOB_ID, "scan")]
 
@@ -134,7 +109,7 @@ def test_open_jobs_of_an_executor_that_knew_no_turns_are_found(store: JobStore) 
 def test_a_job_has_one_owner_at_a_time(store: JobStore) -> None:
     put(store)
 
-    with store.owned(JOB_ID) as first, store.owned(JOB_ID) as second:
+    with store.own(JOB_ID) as first, store.own(JOB_ID) as second:
         assert first is not None
         assert second is None
 
@@ -159,8 +134,8 @@ def test_a_log_that_reaches_its_limit_says_that_it_was_cut(store: JobStore) -> N
         store.append_log(JOB_ID, b"x" * 1024 * 1024)
 
     log = (store.folder(JOB_ID) / "log").read_bytes()
-    assert log.endswith(jobs.LOG_CUT)
-    assert len(log) == jobs.LOG_LIMIT_BYTES + len(jobs.LOG_CUT)
+    assert log.endswith(LOG_CUT)
+    assert len(log) == LOG_LIMIT_BYTES + len(LOG_CUT)
 
 
 # A busy disk is no failure.

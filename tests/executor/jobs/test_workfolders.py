@@ -16,12 +16,16 @@ def folders(tmp_path: Path) -> WorkFolders:
 def test_a_jobs_folder_has_the_same_name_for_every_process_of_one_executor(
     folders: WorkFolders, tmp_path: Path
 ) -> None:
-    assert WorkFolders(tmp_path / "jobs", tmp_path / "key").of(ONE) == folders.of(ONE)
+    assert WorkFolders(tmp_path / "jobs", tmp_path / "key").path(ONE) == folders.path(ONE)
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
 
 
 def test_nobody_without_the_key_can_tell_a_folders_name(folders: WorkFolders, tmp_path: Path) -> None:
-    names = {folders.of(ONE), folders.of(OTHER), WorkFolders(tmp_path / "jobs", tmp_path / "another").of(ONE)}
+    names = {
+        folders.path(ONE),
+        folders.path(OTHER),
+        WorkFolders(tmp_path / "jobs", tmp_path / "another").path(ONE),
+    }
 
     assert len(names) == 3
     assert all(job_id not in str(name) for name in names for job_id in (ONE, OTHER))
@@ -29,9 +33,9 @@ def test_nobody_without_the_key_can_tell_a_folders_name(folders: WorkFolders, tm
 
 def test_only_what_belongs_to_no_open_job_is_swept(folders: WorkFolders, tmp_path: Path) -> None:
     other = tmp_path / "jobs" / "lost+found"
-    for folder in (folders.of(ONE), folders.of(OTHER), other):
+    for folder in (folders.path(ONE), folders.path(OTHER), other):
         folder.mkdir()
 
-    folders.sweep(lambda: {ONE})
+    folders.remove_orphans(lambda: {ONE})
 
-    assert set((tmp_path / "jobs").iterdir()) == {folders.of(ONE), other}
+    assert set((tmp_path / "jobs").iterdir()) == {folders.path(ONE), other}

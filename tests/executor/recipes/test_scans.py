@@ -126,7 +126,7 @@ def test_a_missing_tool_fails_the_job_with_what_to_do(call: Caller) -> None:
     ("crash", "sentence"),
     [
         ("os.kill(os.getpid(), signal.SIGKILL)", "ended by signal 9"),
-        ("sys.exit(3)", "exit code 3 and no word"),
+        ("sys.exit(3)", "exit code 3 and no message"),
     ],
 )
 def test_a_crashing_scanner_is_told_apart(call: Caller, fakes: FakeTools, crash: str, sentence: str) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from executor.recipes.tool_errors import LONGEST, complaint
+from executor.recipes.tool_errors import MAX_LENGTH, last_error
 
 STACK = (
     r":\n    github.com/future-architect/vuls/scanner.(*debian).checkDeps\n        /go/scanner/debian.go:219"
@@ -46,15 +46,15 @@ STACK = (
     ],
 )
 def test_the_last_telling_error_becomes_the_sentence(output: str, sentence: str | None) -> None:
-    assert complaint(output.encode()) == sentence
+    assert last_error(output.encode()) == sentence
 
 
 @settings(deadline=None)
 @given(st.binary())
 def test_any_bytes_give_one_printable_line_of_bounded_length(output: bytes) -> None:
-    sentence = complaint(output) or ""
+    sentence = last_error(output) or ""
 
-    assert len(sentence) <= LONGEST
+    assert len(sentence) <= MAX_LENGTH
     assert not any(ord(character) < 32 or character == "\x7f" for character in sentence)
 
 
@@ -62,6 +62,6 @@ def test_any_bytes_give_one_printable_line_of_bounded_length(output: bytes) -> N
 def test_a_hostile_line_without_end_does_not_keep_it_busy(piece: str) -> None:
     began = time.monotonic()
 
-    complaint(("Failed " + piece * 65536)[:65536].encode())
+    last_error(("Failed " + piece * 65536)[:65536].encode())
 
     assert time.monotonic() - began < 20  # with a step for each pair of its letters it would be minutes
