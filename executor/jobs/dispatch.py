@@ -81,7 +81,22 @@ class Dispatcher:
         for _ in waiting_job_ids(self.store, lane, self.engine):
             if slot is None:
                 return
-            self._start_runner(lane, slot)
+            with (self.settings.data_dir / "runner.log").open("ab") as errors:
+                try:
+                    # It inherits the locked slot, so that the slot is never free in between.
+                    process = subprocess.Popen(  # noqa: S603 (our own module)
+                        [sys.executable, "-P", "-m", "executor.runner", lane, str(slot)],
+                        cwd=self.settings.data_dir,
+                        env=self.settings.for_runner(),
+                        stdin=subprocess.DEVNULL,
+                        stdout=errors,
+                        stderr=errors,
+                        start_new_session=True,
+                        pass_fds=(slot,),
+                    )
+                finally:
+                    os.close(slot)
+            threading.Thread(target=process.wait, name=f"reaper of {process.pid}", daemon=True).start()
             slot = take_slot(self.settings, lane)
         if slot is not None:
             os.close(slot)
@@ -121,21 +136,3 @@ class Dispatcher:
         if self.needs_runner(job):
             self.start_runners(job.lane)
         return job
-
-    def _start_runner(self, lane: str, slot: int) -> None:
-        # The runner inherits the locked slot, so that the slot is never free in between.
-        with (self.settings.data_dir / "runner.log").open("ab") as errors:
-            try:
-                process = subprocess.Popen(  # noqa: S603 (our own module)
-                    [sys.executable, "-P", "-m", "executor.runner", lane, str(slot)],
-                    cwd=self.settings.data_dir,
-                    env=self.settings.for_runner(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=errors,
-                    stderr=errors,
-                    start_new_session=True,
-                    pass_fds=(slot,),
-                )
-            finally:
-                os.close(slot)
-        threading.Thread(target=process.wait, name=f"reaper of {process.pid}", daemon=True).start()

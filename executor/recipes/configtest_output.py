@@ -134,25 +134,21 @@ def _set_outcome(test: ConfigTest, message: str, messages: list[tuple[str, str]]
         test.outcome, test.line = Outcome.PACKAGE, f"{missing['package']} is not installed"
         test.packages = [missing["package"]]
     elif "Failed to sudo" in lines[0]:
-        _set_sudo_outcome(test, lines, messages)
+        commands = [found["command"] for _, each in messages if (found := _CHECKED.match(each))]
+        test.command = commands[-1][:MAX_LENGTH] if commands else None
+        errors = [line for line in lines[1:] if not any(word in line for word in _NOT_FROM_SUDO)]
+        missing_programs = [found["program"] for line in errors if (found := _NOT_FOUND.search(line))]
+        test.outcome = Outcome.SUDO
+        if missing_programs and "sudo" not in missing_programs:
+            test.outcome = Outcome.PACKAGE
+        packages = dict.fromkeys(_PACKAGE_OF.get(program, program) for program in missing_programs)
+        test.packages = list(packages)[:MAX_PACKAGES]
+        test.line = _tidy(errors[-1] if errors else lines[0])
     else:
         # The first sign of the list wins, wherever its line is.
-        found = ((outcome, line) for outcome, sign in _SIGNS for line in lines if sign in line)
-        test.outcome, line = next(found, (Outcome.OTHER, lines[-1] if len(lines) > 1 else lines[0]))
+        signs = ((outcome, line) for outcome, sign in _SIGNS for line in lines if sign in line)
+        test.outcome, line = next(signs, (Outcome.OTHER, lines[-1] if len(lines) > 1 else lines[0]))
         test.line = _tidy(line)
-
-
-def _set_sudo_outcome(test: ConfigTest, lines: list[str], messages: list[tuple[str, str]]) -> None:
-    commands = [found["command"] for _, message in messages if (found := _CHECKED.match(message))]
-    test.command = commands[-1][:MAX_LENGTH] if commands else None
-    errors = [line for line in lines[1:] if not any(word in line for word in _NOT_FROM_SUDO)]
-    missing = [found["program"] for line in errors if (found := _NOT_FOUND.search(line))]
-    test.outcome = Outcome.SUDO
-    if missing:
-        test.outcome = Outcome.SUDO if "sudo" in missing else Outcome.PACKAGE
-        packages = (_PACKAGE_OF.get(program, program) for program in missing)
-        test.packages = list(dict.fromkeys(packages))[:MAX_PACKAGES]
-    test.line = _tidy(errors[-1] if errors else lines[0])
 
 
 def _tidy(line: str) -> str:

@@ -33,6 +33,8 @@ LAYERS = [
     {"__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+# The same for the executor; the bars separate the ranks.
+EXECUTOR = "errors locks|databases|config requests|engines|jobs|recipes audit keys|runner transfer __init__"
 
 
 def imports(source: str, package: str) -> Iterator[str]:
@@ -59,6 +61,14 @@ def test_imports_point_down(path: Path) -> None:
 
     assert here in RANK
     assert not [name for name in found if name != here and RANK[name] >= RANK[here]]
+
+
+@pytest.mark.parametrize("path", python_files(ROOT / "executor"), ids=str)
+def test_imports_in_the_executor_point_down(path: Path) -> None:
+    rank = {name: rank for rank, names in enumerate(EXECUTOR.split("|")) for name in names.split()}
+    here = path.relative_to(ROOT / "executor").parts[0].removesuffix(".py")
+
+    assert all(name == here or rank[name] < rank[here] for name in imports(path.read_text(), "executor"))
 
 
 @pytest.mark.parametrize("path", python_files(PACKAGE), ids=lambda path: str(path.relative_to(ROOT)))

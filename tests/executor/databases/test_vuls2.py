@@ -128,7 +128,8 @@ def test_it_says_that_this_vuls_is_not_quite_of_its_profile(call: Caller) -> Non
     _, health = call("GET", "/health")
 
     assert health["profile"] == "current"
-    assert health["misfit"].startswith("The executor's profile is current, and Vuls v0.36.0 only partly reads")
+    sentence = "The executor's profile is current, and Vuls v0.36.0 only partly reads"
+    assert health["misfit"].startswith(sentence)
     assert list(health["tools"]) == ["vuls"]
 
 
