@@ -7,12 +7,12 @@ from contextlib import closing
 from pathlib import Path
 
 
-def go_on() -> None:
-    """Someone who waits for a lock and is not told to give up."""
+def keep_waiting() -> None:
+    """A check that never gives up waiting for a lock."""
 
 
 def filled(rows: int, table: str = "debian_cves") -> Callable[[Path], None]:
-    """A fetch that leaves so many rows, as gost does."""
+    """Return a fetch that leaves that many rows, as gost does."""
 
     def fetch(path: Path) -> None:
         with closing(sqlite3.connect(path)) as connection, connection:

@@ -35,7 +35,7 @@ UPDATE = {"job_id": JOB_ID, "database": "nvd"}
         ({"group": 7}, "group"),
     ],
 )
-def test_a_scan_of_a_wrong_shape_names_the_field(change: dict[str, Any], field: str) -> None:
+def test_an_invalid_scan_request_names_the_field(change: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidError) as refused:
         scan_request({**SCAN, **change})
 
@@ -73,7 +73,7 @@ def test_all_stands_for_vuls2_alone_under_the_current_profile() -> None:
 
 
 @pytest.mark.parametrize(("database", "profile"), [("nvd", "current"), ("vuls2", "classic")])
-def test_a_database_that_the_profiles_vuls_does_not_read_is_refused(database: str, profile: str) -> None:
+def test_a_database_of_the_other_profile_is_refused(database: str, profile: str) -> None:
     with pytest.raises(InvalidError, match=f"profile is {profile}, whose Vuls does not read {database}"):
         database_request({**UPDATE, "database": database}, profile)
 

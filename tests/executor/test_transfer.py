@@ -19,7 +19,7 @@ from executor.recipes.commands import fetch_command
 from executor.transfer import main
 from tests import vuls2
 from tests.executor.callers import until
-from tests.executor.database_files import cut, filled, go_on, overwrite
+from tests.executor.database_files import cut, filled, keep_waiting, overwrite
 from tests.mirror.documents import shipped_documents
 from tests.mirror.server import mirror
 from tests.vuls2 import FLAWS
@@ -27,7 +27,7 @@ from tests.vuls2 import FLAWS
 
 @pytest.fixture(scope="session")
 def real(tools_dir: Path, vuls2_tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an executor that fetched with the real tools, and has a vuls2 database too."""
+    """The databases folder of an executor: fetched with the real tools, and a vuls2 database."""
     folder = DatabaseFolder(tmp_path_factory.mktemp("there"))
     with mirror(shipped_documents()) as feeds:
         environment = {
@@ -47,8 +47,8 @@ def real(tools_dir: Path, vuls2_tools: Path, tmp_path_factory: pytest.TempPathFa
             return run
 
         for name in ("gost_debian", "nvd"):
-            folder.update(name, fetch(name), go_on)
-    folder.update("vuls2", lambda path: vuls2.make(vuls2_tools / "vuls2", path, FLAWS), go_on)
+            folder.update(name, fetch(name), keep_waiting)
+    folder.update("vuls2", lambda path: vuls2.make(vuls2_tools / "vuls2", path, FLAWS), keep_waiting)
     shutil.rmtree(folder.staging / "vuls2.db-extracted")
     return folder.folder
 
@@ -67,7 +67,7 @@ def state(folder: DatabaseFolder) -> dict[str, Any]:
     return {path.name: path.read_bytes() for path in folder.folder.iterdir() if path.is_file()}
 
 
-def test_what_is_carried_out_comes_in_with_its_rows_and_times(
+def test_an_export_is_imported_with_its_rows_and_times(
     real: Path, here: DatabaseFolder, tmp_path: Path
 ) -> None:
     there = DatabaseFolder(real)
@@ -81,19 +81,19 @@ def test_what_is_carried_out_comes_in_with_its_rows_and_times(
 
 
 @pytest.mark.parametrize("file", ["gost.sqlite3", "cve.sqlite3", "vuls2.db"])
-def test_one_file_by_its_own_name_comes_in_alone(real: Path, here: DatabaseFolder, file: str) -> None:
+def test_one_file_is_imported_alone_by_its_name(real: Path, here: DatabaseFolder, file: str) -> None:
     assert transfer(here, "import", real / file) == 0
 
     assert [path.name for path in here.folder.iterdir() if path.is_file()] == [file]
 
 
-def test_a_folder_comes_in_without_what_else_is_in_it(real: Path, here: DatabaseFolder) -> None:
+def test_a_folder_is_imported_without_its_other_files(real: Path, here: DatabaseFolder) -> None:
     assert transfer(here, "import", real) == 0
 
     assert here.present() == DatabaseFolder(real).present()
 
 
-def test_an_archive_comes_in_by_standard_input_and_goes_out_by_standard_output(
+def test_an_archive_can_be_read_from_standard_input_and_written_to_standard_output(
     real: Path, here: DatabaseFolder
 ) -> None:
     command = [sys.executable, "-m", "executor.transfer", "--databases"]
@@ -110,38 +110,38 @@ def test_an_archive_comes_in_by_standard_input_and_goes_out_by_standard_output(
 
 @pytest.mark.parametrize("file", ["gost.sqlite3", "vuls2.db"])
 @pytest.mark.parametrize(
-    "spoil",
+    "damage",
     [
         lambda path: cut(path, 0.5),
         lambda path: cut(path, 0),
         overwrite,
         lambda path: path.write_text("<html>"),
     ],
-    ids=["truncated", "empty", "corrupt", "a page of a proxy's"],
+    ids=["truncated", "empty", "corrupt", "error page of a proxy"],
 )
-def test_a_spoilt_file_is_refused_with_a_sentence_and_changes_nothing(
+def test_a_damaged_file_is_refused_with_a_sentence_and_changes_nothing(
     real: Path,
     here: DatabaseFolder,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     file: str,
-    spoil: Callable[[Path], None],
+    damage: Callable[[Path], None],
 ) -> None:
     transfer(here, "import", real / file)
     before = state(here)
-    spoilt = tmp_path / "spoilt"
-    shutil.copytree(real, spoilt)
-    spoil(spoilt / file)
+    damaged = tmp_path / "damaged"
+    shutil.copytree(real, damaged)
+    damage(damaged / file)
 
-    # The sound ones beside it do not come in either.
-    assert transfer(here, "import", spoilt) == 1
+    # The undamaged files next to it are not imported either.
+    assert transfer(here, "import", damaged) == 1
 
     assert "nothing was changed" in capsys.readouterr().err
     assert state(here) == before
     assert list(here.staging.iterdir()) == []
 
 
-def test_an_archive_that_broke_off_is_refused(
+def test_an_incomplete_archive_is_refused(
     real: Path, here: DatabaseFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     archive = tmp_path / "databases.tar"
@@ -167,10 +167,10 @@ def test_a_database_under_anothers_name_is_refused(
     assert state(here) == {}
 
 
-def test_one_that_collapsed_does_not_take_the_place_of_a_full_one(
+def test_a_database_that_lost_most_rows_does_not_replace_a_full_one(
     here: DatabaseFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    here.update("gost_debian", filled(100), go_on)
+    here.update("gost_debian", filled(100), keep_waiting)
     before = state(here)
     filled(10)(tmp_path / "gost.sqlite3")
 
@@ -188,13 +188,13 @@ def test_the_time_of_the_fetch_stays(here: DatabaseFolder, tmp_path: Path) -> No
     assert here.present()["gost_debian"]["fetched_at"] == "2025-05-05T01:02:03Z"
 
 
-def test_it_waits_for_a_report_that_reads_and_says_so(
+def test_an_import_waits_for_a_running_report_and_says_so(
     here: DatabaseFolder, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     filled(10)(tmp_path / "gost.sqlite3")
     importing = threading.Thread(target=transfer, args=(here, "import", tmp_path / "gost.sqlite3"))
 
-    with here.lock_for_reading(SECTIONS["classic"], go_on):
+    with here.lock_for_reading(SECTIONS["classic"], keep_waiting):
         importing.start()
         said = until(lambda: capfd.readouterr().err or None)
         assert state(here) == {}
@@ -205,7 +205,7 @@ def test_it_waits_for_a_report_that_reads_and_says_so(
 
 
 @pytest.mark.parametrize("name", ["../../gost.sqlite3", "/etc/evil/gost.sqlite3"])
-def test_no_archive_writes_where_it_wants_to(here: DatabaseFolder, tmp_path: Path, name: str) -> None:
+def test_an_archive_cannot_choose_where_it_writes(here: DatabaseFolder, tmp_path: Path, name: str) -> None:
     filled(10)(tmp_path / "made")
     archive = tmp_path / "evil.tar"
     with tarfile.open(archive, "w") as tar:
@@ -220,7 +220,7 @@ def test_no_archive_writes_where_it_wants_to(here: DatabaseFolder, tmp_path: Pat
 
 
 @pytest.mark.parametrize("what", ["nothing-there.tar", "notes.txt"])
-def test_what_is_none_of_them_is_refused(
+def test_other_files_are_refused(
     here: DatabaseFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str
 ) -> None:
     (tmp_path / "notes.txt").write_text("Buy milk.")
@@ -230,7 +230,7 @@ def test_what_is_none_of_them_is_refused(
     assert "nothing was changed" in capsys.readouterr().err
 
 
-def test_an_executor_without_databases_has_nothing_to_transfer(
+def test_an_executor_without_databases_has_nothing_to_export(
     here: DatabaseFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert transfer(here, "export", tmp_path / "none.tar") == 1
@@ -241,7 +241,7 @@ def test_an_executor_without_databases_has_nothing_to_transfer(
 
 @pytest.fixture
 def command(here: DatabaseFolder, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """deploy/databases of a stack whose Compose runs the executor's command here."""
+    """Run deploy/databases, with a Compose that runs the executor's command on this machine."""
     root = Path(__file__).parents[2]
     deploy = tmp_path / "stack" / "deploy"
     deploy.mkdir(parents=True)
@@ -261,7 +261,7 @@ def command(here: DatabaseFolder, tmp_path: Path) -> Callable[..., subprocess.Co
 
 
 @pytest.mark.parametrize("how", ["archive", "folder", "files"])
-def test_the_stacks_command_takes_in_archives_folders_and_files(
+def test_the_stacks_command_imports_archives_folders_and_files(
     real: Path,
     here: DatabaseFolder,
     command: Callable[..., subprocess.CompletedProcess[str]],
@@ -285,7 +285,7 @@ def test_the_stacks_command_takes_in_archives_folders_and_files(
         assert sorted(archive.getnames()) == ["cve.sqlite3", "gost.sqlite3", "vuls2.db"]
 
 
-def test_the_stacks_command_fails_where_the_import_did(
+def test_the_stacks_command_fails_if_the_import_fails(
     real: Path, here: DatabaseFolder, command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     transfer(DatabaseFolder(real), "export", tmp_path / "there.tar")
@@ -299,7 +299,7 @@ def test_the_stacks_command_fails_where_the_import_did(
     assert not (tmp_path / "none.tar").exists()
 
 
-def test_the_stacks_command_takes_in_all_files_or_none(
+def test_the_stacks_command_imports_all_files_or_none(
     real: Path, here: DatabaseFolder, command: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     done = command("import", real / "gost.sqlite3", real / "oval.sqlite3")

@@ -10,7 +10,7 @@ from executor.databases.catalogue import SECTIONS
 from executor.databases.folder import DatabaseFolder
 from executor.errors import CancelledError, StepError
 from tests.executor.callers import until
-from tests.executor.database_files import filled, go_on
+from tests.executor.database_files import filled, keep_waiting
 
 
 @pytest.fixture
@@ -23,17 +23,17 @@ def rows(folder: DatabaseFolder, name: str = "gost_debian") -> int | None:
     return described["rows"] if described else None
 
 
-def test_a_sound_fetch_takes_the_place_of_the_live_file(folder: DatabaseFolder) -> None:
-    folder.update("gost_debian", filled(10), go_on)
-    folder.update("gost_debian", filled(12), go_on)
+def test_a_sound_fetch_replaces_the_live_file(folder: DatabaseFolder) -> None:
+    folder.update("gost_debian", filled(10), keep_waiting)
+    folder.update("gost_debian", filled(12), keep_waiting)
 
     assert rows(folder) == 12
     assert list(folder.staging.iterdir()) == []
 
 
-def test_what_is_in_the_same_file_stays(folder: DatabaseFolder) -> None:
-    folder.update("gost_debian", filled(10), go_on)
-    folder.update("gost_redhat", filled(7, "redhat_cves"), go_on)
+def test_other_databases_in_the_same_file_stay(folder: DatabaseFolder) -> None:
+    folder.update("gost_debian", filled(10), keep_waiting)
+    folder.update("gost_redhat", filled(7, "redhat_cves"), keep_waiting)
 
     present = folder.present()
 
@@ -87,47 +87,47 @@ def other_emptied(path: Path) -> None:
 def test_whatever_fails_the_last_good_database_stays(
     folder: DatabaseFolder, fetch: Callable[[Path], None], sentence: str
 ) -> None:
-    folder.update("gost_debian", filled(10), go_on)
-    folder.update("gost_redhat", filled(7, "redhat_cves"), go_on)
+    folder.update("gost_debian", filled(10), keep_waiting)
+    folder.update("gost_redhat", filled(7, "redhat_cves"), keep_waiting)
     before = folder.live("gost.sqlite3").read_bytes()
 
     with pytest.raises(StepError, match=sentence):
-        folder.update("gost_debian", fetch, go_on)
+        folder.update("gost_debian", fetch, keep_waiting)
 
     assert folder.live("gost.sqlite3").read_bytes() == before
     assert list(folder.staging.iterdir()) == []
 
 
-def test_half_the_rows_is_not_yet_a_collapse(folder: DatabaseFolder) -> None:
-    folder.update("gost_debian", filled(10), go_on)
+def test_half_the_rows_are_enough(folder: DatabaseFolder) -> None:
+    folder.update("gost_debian", filled(10), keep_waiting)
 
-    folder.update("gost_debian", filled(5), go_on)
+    folder.update("gost_debian", filled(5), keep_waiting)
 
     assert rows(folder) == 5
 
 
-def test_a_database_left_in_two_files_by_its_tool_is_made_one(folder: DatabaseFolder) -> None:
+def test_a_write_ahead_log_is_merged_into_the_file(folder: DatabaseFolder) -> None:
     def with_a_log_beside_it(path: Path) -> None:
         filled(8)(path)
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
 
-    folder.update("gost_debian", with_a_log_beside_it, go_on)
+    folder.update("gost_debian", with_a_log_beside_it, keep_waiting)
 
     assert rows(folder) == 8
     assert [path.name for path in folder.folder.glob("gost*")] == ["gost.sqlite3"]
 
 
-def test_a_live_file_that_cannot_be_read_is_begun_anew(folder: DatabaseFolder) -> None:
+def test_an_unreadable_live_file_is_fetched_from_scratch(folder: DatabaseFolder) -> None:
     folder.live("gost.sqlite3").write_bytes(b"not a database at all, " * 1000)
 
     assert rows(folder) is None
-    folder.update("gost_debian", filled(3), go_on)
+    folder.update("gost_debian", filled(3), keep_waiting)
 
     assert rows(folder) == 3
 
 
-def test_a_file_put_there_by_hand_tells_the_tools_own_time(folder: DatabaseFolder) -> None:
+def test_a_manually_copied_file_has_the_tools_own_time(folder: DatabaseFolder) -> None:
     filled(2)(folder.live("gost.sqlite3"))
 
     described = folder.describe("gost_debian")
@@ -137,11 +137,11 @@ def test_a_file_put_there_by_hand_tells_the_tools_own_time(folder: DatabaseFolde
 
 
 def test_a_report_and_a_swap_exclude_each_other(folder: DatabaseFolder) -> None:
-    folder.update("gost_debian", filled(10), go_on)
+    folder.update("gost_debian", filled(10), keep_waiting)
     waiting = threading.Event()
     swap = threading.Thread(target=folder.update, args=("gost_debian", filled(11), waiting.set))
 
-    with folder.lock_for_reading(SECTIONS["classic"], go_on) as live:
+    with folder.lock_for_reading(SECTIONS["classic"], keep_waiting) as live:
         swap.start()
         assert waiting.wait(10)
         while_reading = rows(folder)
@@ -151,7 +151,7 @@ def test_a_report_and_a_swap_exclude_each_other(folder: DatabaseFolder) -> None:
     assert (while_reading, rows(folder)) == (10, 11)
 
 
-def test_two_reports_read_side_by_side(folder: DatabaseFolder) -> None:
+def test_two_reports_read_at_the_same_time(folder: DatabaseFolder) -> None:
     def must_not_wait() -> None:
         raise AssertionError
 
@@ -163,7 +163,7 @@ def test_two_reports_read_side_by_side(folder: DatabaseFolder) -> None:
         assert one == other == {}
 
 
-def test_of_two_fetches_of_one_file_the_second_sees_what_the_first_left(folder: DatabaseFolder) -> None:
+def test_the_second_fetch_of_a_file_sees_the_result_of_the_first(folder: DatabaseFolder) -> None:
     fetching, go = threading.Event(), threading.Event()
 
     def slow(path: Path) -> None:
@@ -171,7 +171,7 @@ def test_of_two_fetches_of_one_file_the_second_sees_what_the_first_left(folder: 
         go.wait(10)
         filled(10)(path)
 
-    first = threading.Thread(target=folder.update, args=("gost_debian", slow, go_on))
+    first = threading.Thread(target=folder.update, args=("gost_debian", slow, keep_waiting))
     first.start()
     fetching.wait(10)
     second = threading.Thread(target=folder.update, args=("gost_redhat", filled(7, "redhat_cves"), go.set))
@@ -182,11 +182,11 @@ def test_of_two_fetches_of_one_file_the_second_sees_what_the_first_left(folder: 
     assert set(folder.present()) == {"gost_debian", "gost_redhat"}
 
 
-def test_one_who_waits_for_a_lock_can_be_cancelled(folder: DatabaseFolder) -> None:
+def test_waiting_for_a_lock_can_be_cancelled(folder: DatabaseFolder) -> None:
     def cancelled() -> None:
         raise CancelledError
 
-    with folder.lock_for_reading(SECTIONS["classic"], go_on), pytest.raises(CancelledError):
+    with folder.lock_for_reading(SECTIONS["classic"], keep_waiting), pytest.raises(CancelledError):
         folder.update("gost_debian", filled(1), cancelled)
 
     until(lambda: list(folder.staging.iterdir()) == [])

@@ -1,4 +1,4 @@
-"""The current profile with the real Vuls: its database fetched from a registry, and read by a report.
+"""The profile `current` with the real Vuls: fetches its database from a registry and reports with it.
 
 The Vuls is v0.36.0 (tests/vuls2/build says why), which looks up Debian elsewhere; so a command of this
 machine says that it is Ubuntu, and the packages are the machine's own.
@@ -23,7 +23,7 @@ from tests.vuls2 import FLAWS, FOUND, SCHEMA
 
 @pytest.fixture(scope="session")
 def made(vuls2_tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database of the real tool's."""
+    """A database made by the real tool."""
     path = tmp_path_factory.mktemp("vuls2") / "vuls2.db"
     vuls2.make(vuls2_tools / "vuls2", path, FLAWS)
     return path
@@ -55,7 +55,7 @@ def document(call: Caller, job: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def test_what_vuls_fetched_is_what_its_report_finds(call: Caller, registry: Mirror, data: Path) -> None:
+def test_a_report_finds_what_vuls_fetched(call: Caller, registry: Mirror, data: Path) -> None:
     update = call.finished(call.submit_update("all"), seconds=60)
 
     assert update["status"] == "completed", call.log(update["id"])
@@ -70,7 +70,7 @@ def test_what_vuls_fetched_is_what_its_report_finds(call: Caller, registry: Mirr
     assert document(call, scan)["family"] == "ubuntu"
     assert set(document(call, scan)["scannedCves"]) == FOUND
     assert scan["databases"] == update["databases"]
-    # A report fetches nothing by itself and leaves the live file alone.
+    # A report fetches nothing and does not change the live file.
     assert (len(registry.requests), live.read_bytes()) == (asked, before)
 
 
@@ -98,7 +98,7 @@ def test_a_fetch_that_fails_leaves_the_last_good_database(
     assert list((data / "databases" / "staging").iterdir()) == []
 
 
-def test_a_database_that_shrank_does_not_take_the_place_of_the_last(
+def test_a_database_that_shrank_does_not_replace_the_last_one(
     call: Caller, registry: Mirror, vuls2_tools: Path, tmp_path: Path
 ) -> None:
     call.finished(call.submit_update("vuls2"), seconds=60)
@@ -124,7 +124,7 @@ def test_a_database_of_another_schema_is_refused_by_vuls(
     assert not (data / "databases" / "vuls2.db").exists()
 
 
-def test_it_says_that_this_vuls_is_not_quite_of_its_profile(call: Caller) -> None:
+def test_health_says_that_this_vuls_only_partly_fits_the_profile(call: Caller) -> None:
     _, health = call("GET", "/health")
 
     assert health["profile"] == "current"
@@ -135,7 +135,7 @@ def test_it_says_that_this_vuls_is_not_quite_of_its_profile(call: Caller) -> Non
 
 def test_our_reader_reads_what_the_tool_wrote(made: Path, tmp_path: Path, vuls2_tools: Path) -> None:
     large = tmp_path / "vuls2.db"
-    # More than one page of each: branches, and overflowing ones.
+    # Enough for branch pages and overflow pages.
     flaws = {f"CVE-2026-{n:05}": ("ubuntu:24.04", f"package{n % 40}", "1") for n in range(700)}
     vuls2.make(vuls2_tools / "vuls2", large, flaws)
 
@@ -147,7 +147,7 @@ def test_our_reader_reads_what_the_tool_wrote(made: Path, tmp_path: Path, vuls2_
         assert json.loads(file.get(b"metadata", b"db") or b"")["schema_version"] == SCHEMA
 
 
-def test_no_byte_that_is_wrong_makes_the_reader_do_worse_than_refuse(made: Path, tmp_path: Path) -> None:
+def test_the_reader_handles_any_wrong_byte_without_crashing(made: Path, tmp_path: Path) -> None:
     whole = made.read_bytes()
     path = tmp_path / "vuls2.db"
     for place in range(0, len(whole), 31):
@@ -159,7 +159,7 @@ def test_no_byte_that_is_wrong_makes_the_reader_do_worse_than_refuse(made: Path,
 
 
 @pytest.mark.parametrize("part", [0.01, 0.5, 0.99])
-def test_a_file_that_did_not_come_whole_is_refused(made: Path, tmp_path: Path, part: float) -> None:
+def test_an_incomplete_file_is_refused(made: Path, tmp_path: Path, part: float) -> None:
     path = tmp_path / "vuls2.db"
     path.write_bytes(made.read_bytes()[: int(made.stat().st_size * part)])
 

@@ -26,7 +26,7 @@ def engine(variables: dict[str, str]) -> LocalEngine:
 
 @pytest.fixture
 def said() -> list[bytes]:
-    """What the tool wrote, as it came."""
+    """The output of the tool, piece by piece."""
     return []
 
 
@@ -49,7 +49,7 @@ def family(folder: Path) -> list[int]:
     return [int(word) for word in (folder / "work" / "family").read_text().split()]
 
 
-# A parent and a child that both ignore TERM, and say who they are.
+# A parent and a child that both ignore TERM and write their process ids.
 STUBBORN = """#!/bin/sh
 trap '' TERM
 sleep 600 &
@@ -67,7 +67,7 @@ def cancel_once_it_runs(folder: Path) -> Callable[[], None]:
     return check
 
 
-def test_arguments_reach_the_tool_as_they_are(run: Run, said: list[bytes]) -> None:
+def test_arguments_reach_the_tool_unchanged(run: Run, said: list[bytes]) -> None:
     outcome = run('#!/bin/sh\nprintf "%s|" "$@"\nexit 7\n')
 
     assert b"".join(said) == b"scan|a b|$(x)|"
@@ -86,7 +86,7 @@ def test_a_tool_sees_little_of_the_environment_and_no_key(
     assert names - {"PWD", "OLDPWD", "SHLVL", "_"} == {"HOME", "PATH", "LANG"}
 
 
-def test_the_proxy_and_the_authority_are_passed_on_where_set(variables: dict[str, str]) -> None:
+def test_proxy_and_certificate_authorities_are_passed_on(variables: dict[str, str]) -> None:
     engine = LocalEngine(
         config.settings({**variables, "EXECUTOR_HTTPS_PROXY": "http://p:1", "EXECUTOR_CA_BUNDLE": "/ca.pem"})
     )
@@ -107,7 +107,7 @@ def test_cancelling_ends_the_whole_group_even_if_it_ignores_term(run: Run, tmp_p
     until(lambda: not any(map(is_alive, family(tmp_path))))
 
 
-def test_a_tool_may_tidy_up_when_it_is_cancelled(run: Run, tmp_path: Path, said: list[bytes]) -> None:
+def test_a_cancelled_tool_may_clean_up(run: Run, tmp_path: Path, said: list[bytes]) -> None:
     script = "#!/bin/sh\ntrap 'echo tidied; exit 1' TERM\necho $$ > family\nwhile :; do sleep 0.1; done\n"
 
     with pytest.raises(CancelledError):
@@ -123,14 +123,14 @@ def test_a_tool_that_takes_too_long_is_ended(run: Run, tmp_path: Path) -> None:
     until(lambda: not any(map(is_alive, family(tmp_path))))
 
 
-def test_what_a_tool_leaves_behind_ends_with_it(run: Run, tmp_path: Path) -> None:
+def test_child_processes_end_with_their_tool(run: Run, tmp_path: Path) -> None:
     outcome = run("#!/bin/sh\nsleep 600 &\necho $! > family\necho done\n")
 
     assert outcome.exit_code == 0
     until(lambda: not any(map(is_alive, family(tmp_path))))
 
 
-def test_one_that_escapes_the_group_with_the_output_open_holds_nothing_up(run: Run, tmp_path: Path) -> None:
+def test_a_process_that_left_the_group_with_the_output_open_delays_nothing(run: Run, tmp_path: Path) -> None:
     run(
         "#!/bin/sh\nsetsid sh -c 'echo $$ > family; exec sleep 600' &\n"
         "until [ -s family ]; do sleep 0.01; done\n"
@@ -149,19 +149,19 @@ def test_a_tool_that_closes_its_output_is_still_waited_for(run: Run) -> None:
     assert outcome.exit_code == 3
 
 
-def test_hostile_bytes_come_through_as_they_are(run: Run, said: list[bytes]) -> None:
+def test_hostile_bytes_are_passed_on_unchanged(run: Run, said: list[bytes]) -> None:
     run("#!/bin/sh\nprintf '\\000\\377\\033[31mred\\303'\n")
 
     assert b"".join(said) == b"\0\xff\x1b[31mred\xc3"
 
 
-def test_a_crash_is_told_by_its_signal(run: Run) -> None:
+def test_a_crash_gives_a_negative_signal_number(run: Run) -> None:
     outcome = run("#!/bin/sh\nkill -SEGV $$\n")
 
     assert outcome.exit_code == -11
 
 
-def test_a_missing_tool_is_named_with_what_to_do(engine: LocalEngine, tmp_path: Path) -> None:
+def test_a_missing_tool_is_named_and_the_fix_too(engine: LocalEngine, tmp_path: Path) -> None:
     command = Command("vuls", ("scan",), 5)
 
     with pytest.raises(ToolMissingError, match=r"vuls was not found.*`make tools`.*VULSWEB_TOOLS_DIR"):
@@ -179,7 +179,7 @@ def test_a_tool_that_cannot_be_started_is_named(run: Run) -> None:
         run("#!/no/such/interpreter\n")
 
 
-def test_a_number_of_a_tool_that_has_ended_is_never_signalled(engine: LocalEngine, tmp_path: Path) -> None:
+def test_the_process_number_of_an_ended_tool_is_never_signalled(engine: LocalEngine, tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as innocent:
         (tmp_path / "tool.lock").write_text(str(innocent.pid))
 
@@ -190,7 +190,7 @@ def test_a_number_of_a_tool_that_has_ended_is_never_signalled(engine: LocalEngin
         innocent.kill()
 
 
-def test_health_tells_the_versions_that_the_build_wrote_down(engine: LocalEngine, fakes: FakeTools) -> None:
+def test_health_shows_the_versions_that_the_build_wrote(engine: LocalEngine, fakes: FakeTools) -> None:
     fakes.write("vuls", "#!/bin/sh\n")
     fakes.write("gost", "#!/bin/sh\n")
     (fakes.folder / "versions.json").write_text(json.dumps({"vuls": "v0.26.0", "gost": 4}))
@@ -202,7 +202,7 @@ def test_health_tells_the_versions_that_the_build_wrote_down(engine: LocalEngine
     assert tools["goval-dictionary"] is None
 
 
-def test_a_tool_found_on_the_search_path_serves_too(variables: dict[str, str], tmp_path: Path) -> None:
+def test_a_tool_on_the_search_path_is_found(variables: dict[str, str], tmp_path: Path) -> None:
     elsewhere = FakeTools(tmp_path / "elsewhere")
     elsewhere.write("vuls", "#!/bin/sh\n")
 

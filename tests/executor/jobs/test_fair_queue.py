@@ -8,7 +8,7 @@ from executor.jobs.fair_queue import QueueEntry, next_turn
 
 # None ends the running job; a letter is a new job of that group.
 @given(st.lists(st.sampled_from(["a", "b", "c", None]), max_size=60))
-def test_while_a_group_waits_no_other_has_more_than_two_turns(events: list[str | None]) -> None:
+def test_while_a_group_waits_no_other_gets_more_than_two_turns(events: list[str | None]) -> None:
     queue: list[QueueEntry] = []
     turns_of_others: dict[str, Counter[str]] = {}
     for sequence, group in enumerate([*events, *[None] * len(events)]):

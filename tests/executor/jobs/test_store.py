@@ -36,7 +36,7 @@ def test_a_job_reads_back_as_it_was_written(store: JobStore) -> None:
     assert open_ids(store) == [JOB_ID]
 
 
-def test_of_many_that_create_a_job_at_once_one_succeeds(store: JobStore) -> None:
+def test_of_many_attempts_to_create_a_job_at_once_one_succeeds(store: JobStore) -> None:
     made: list[bool] = []
     gate = threading.Barrier(8)
 
@@ -63,7 +63,7 @@ def test_jobs_wait_in_the_order_they_came(store: JobStore) -> None:
     assert open_ids(store, "database_update") == []
 
 
-def test_groups_take_turns_and_within_one_the_oldest_comes_first(store: JobStore) -> None:
+def test_groups_take_turns_and_within_a_group_the_oldest_comes_first(store: JobStore) -> None:
     for number in range(4):
         put(store, f"a{number}".rjust(32, "0"), group="a" * 32)
     for number in range(2):
@@ -92,7 +92,7 @@ def test_a_group_that_comes_late_begins_where_the_others_are(store: JobStore) ->
     assert store.positions("scan")["a4".rjust(32, "0")] == 1
 
 
-def test_open_jobs_of_an_executor_that_knew_no_turns_are_found(store: JobStore) -> None:
+def test_open_jobs_of_a_version_without_turns_are_found(store: JobStore) -> None:
     job = put(store)
     (entry,) = store.open_dir.iterdir()
     entry.rename(store.open_dir / f"{job.sequence:020d}-scan-{job.id}")
@@ -138,7 +138,7 @@ def test_a_log_that_reaches_its_limit_says_that_it_was_cut(store: JobStore) -> N
     assert len(log) == LOG_LIMIT_BYTES + len(LOG_CUT)
 
 
-# A busy disk is no failure.
+# A busy disk must not fail the test.
 @settings(deadline=None, max_examples=50)
 @given(st.one_of(st.binary(max_size=60), st.text(max_size=30).map(str.encode)), st.integers(4, 9))
 def test_a_log_read_in_pieces_is_the_log_read_at_once(
@@ -156,7 +156,7 @@ def test_a_log_read_in_pieces_is_the_log_read_at_once(
     assert read == data.decode("utf-8", "replace")
 
 
-def test_a_character_that_is_half_written_waits_for_its_other_half(store: JobStore) -> None:
+def test_a_half_written_character_waits_for_its_other_half(store: JobStore) -> None:
     put(store)
     whole = "é".encode()
     store.append_log(JOB_ID, b"caf" + whole[:1])
@@ -169,7 +169,7 @@ def test_a_character_that_is_half_written_waits_for_its_other_half(store: JobSto
     assert second == ("é", 5)
 
 
-def test_a_line_that_is_half_written_waits_for_its_end(store: JobStore) -> None:
+def test_a_half_written_line_waits_for_its_end(store: JobStore) -> None:
     put(store)
     store.append_log(JOB_ID, b"one\ntw")
 
@@ -180,7 +180,7 @@ def test_a_line_that_is_half_written_waits_for_its_end(store: JobStore) -> None:
     assert at_its_end == ("tw", 6)
 
 
-def test_pruning_takes_old_ended_jobs_and_leaves_open_and_recent_ones(store: JobStore) -> None:
+def test_pruning_removes_old_ended_jobs_but_not_open_or_recent_ones(store: JobStore) -> None:
     old, recent, still_open = (put(store, digit * 32) for digit in "123")
     long_ago = time.time() - 8 * 24 * 60 * 60
     for job in (old, recent):
@@ -196,7 +196,7 @@ def test_pruning_takes_old_ended_jobs_and_leaves_open_and_recent_ones(store: Job
     assert store.load(still_open.id) is not None
 
 
-def test_the_name_of_a_job_that_has_ended_is_cleared_away(store: JobStore) -> None:
+def test_the_open_entry_of_an_ended_job_is_removed(store: JobStore) -> None:
     job = put(store)
     (entry,) = store.open_dir.iterdir()
     job.end(JobStatus.COMPLETED)
@@ -207,7 +207,7 @@ def test_the_name_of_a_job_that_has_ended_is_cleared_away(store: JobStore) -> No
     assert not entry.exists()
 
 
-def test_a_job_whose_creator_died_before_naming_it_is_found_again(store: JobStore) -> None:
+def test_a_job_whose_creator_died_before_adding_its_entry_is_found(store: JobStore) -> None:
     job = put(store)
     for entry in store.open_dir.iterdir():
         entry.unlink()

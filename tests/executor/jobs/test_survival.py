@@ -1,4 +1,4 @@
-"""Jobs, their runners and the web process, when some of them wait or die."""
+"""Jobs, their runners and the web process, when some of them wait or are killed."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from tests.executor.fakes import FakeTools
 from tests.executor.processes import SLEEP, is_alive, runners, steps
 
 
-def test_jobs_beyond_the_limit_wait_and_one_that_waits_is_cancelled_at_once(
+def test_jobs_beyond_the_limit_wait_and_a_waiting_job_is_cancelled_at_once(
     variables: dict[str, str], start: Callable[[], Flask], fakes: FakeTools, tool: Callable[[], int]
 ) -> None:
     variables["EXECUTOR_MAX_JOBS"] = "1"
@@ -51,7 +51,7 @@ def test_a_connection_test_does_not_wait_for_scans(
     assert (call.job(waiting)["status"], call.job(waiting)["position"]) == ("queued", 1)
 
 
-def test_a_group_of_many_jobs_lets_others_take_their_turns(
+def test_a_group_of_many_jobs_does_not_block_other_groups(
     variables: dict[str, str], start: Callable[[], Flask], fakes: FakeTools, tool: Callable[[], int]
 ) -> None:
     variables["EXECUTOR_MAX_JOBS"] = "1"
@@ -66,11 +66,11 @@ def test_a_group_of_many_jobs_lets_others_take_their_turns(
     repeated = call.submit_scan("web1", job_id=other)
 
     assert places == [1, 3, 4, 2]
-    # It is no part of what is asked for.
+    # The group is not part of the request.
     assert (repeated, call.job(other)["group"]) == (other, "b" * 32)
 
 
-def test_many_jobs_all_come_to_their_end_with_no_more_runners_than_slots(
+def test_many_jobs_all_finish_with_no_more_runners_than_slots(
     call: Caller, fakes: FakeTools, data: Path
 ) -> None:
     fakes.vuls()
@@ -84,7 +84,7 @@ def test_many_jobs_all_come_to_their_end_with_no_more_runners_than_slots(
     until(lambda: not runners(data))
 
 
-def test_a_runner_that_is_killed_leaves_a_lost_job_and_no_tool(
+def test_a_killed_runner_leaves_a_lost_job_and_no_tool(
     call: Caller, fakes: FakeTools, tool: Callable[[], int], data: Path
 ) -> None:
     fakes.vuls(scan=SLEEP)
@@ -101,7 +101,7 @@ def test_a_runner_that_is_killed_leaves_a_lost_job_and_no_tool(
     assert not (data / "jobs" / job_id / "work").exists()
 
 
-def test_a_runner_that_is_told_to_end_stops_its_tool_and_says_so(
+def test_a_terminated_runner_stops_its_tool_and_marks_the_job_lost(
     call: Caller, fakes: FakeTools, tool: Callable[[], int], data: Path
 ) -> None:
     fakes.vuls(scan=SLEEP)
@@ -168,7 +168,7 @@ def test_a_job_that_ended_while_the_executor_was_away_is_found(
     assert server.call.job(job_id)["status"] == "completed"
 
 
-def test_a_restart_takes_up_what_waits_and_tells_what_was_lost(
+def test_a_restart_runs_waiting_jobs_and_marks_lost_ones(
     server: Server, fakes: FakeTools, tool: Callable[[], int], data: Path, variables: dict[str, str]
 ) -> None:
     variables["EXECUTOR_MAX_JOBS"] = "1"
@@ -199,7 +199,7 @@ def test_ended_runners_leave_no_zombie(call: Caller, fakes: FakeTools) -> None:
     until(lambda: not zombies())
 
 
-def test_a_waiting_job_knows_its_place(
+def test_a_waiting_job_shows_its_position(
     variables: dict[str, str], start: Callable[[], Flask], fakes: FakeTools, tool: Callable[[], int]
 ) -> None:
     variables["EXECUTOR_MAX_JOBS"] = "1"

@@ -20,7 +20,7 @@ def test_a_jobs_folder_has_the_same_name_for_every_process_of_one_executor(
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
 
 
-def test_nobody_without_the_key_can_tell_a_folders_name(folders: WorkFolders, tmp_path: Path) -> None:
+def test_a_folders_name_cannot_be_derived_without_the_key(folders: WorkFolders, tmp_path: Path) -> None:
     names = {
         folders.path(ONE),
         folders.path(OTHER),
@@ -31,7 +31,7 @@ def test_nobody_without_the_key_can_tell_a_folders_name(folders: WorkFolders, tm
     assert all(job_id not in str(name) for name in names for job_id in (ONE, OTHER))
 
 
-def test_only_what_belongs_to_no_open_job_is_swept(folders: WorkFolders, tmp_path: Path) -> None:
+def test_only_folders_without_an_open_job_are_removed(folders: WorkFolders, tmp_path: Path) -> None:
     other = tmp_path / "jobs" / "lost+found"
     for folder in (folders.path(ONE), folders.path(OTHER), other):
         folder.mkdir()

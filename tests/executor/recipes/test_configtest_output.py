@@ -1,4 +1,4 @@
-"""What real Vuls v0.26.0 said about real OpenSSH servers, read as facts."""
+"""Reads what the real Vuls v0.26.0 printed about real OpenSSH servers."""
 
 from pathlib import Path
 
@@ -35,14 +35,14 @@ def said(name: str) -> bytes:
         ("sudo_denied", Outcome.SUDO, "stat: cannot read symbolic link '/proc/1/exe': Permission denied"),
     ],
 )
-def test_each_way_to_fail_is_told_from_the_others(name: str, outcome: Outcome, line: str) -> None:
+def test_each_failure_has_its_own_outcome(name: str, outcome: Outcome, line: str) -> None:
     (test,) = read("t", said(name))
 
     assert (test.server, test.outcome) == ("t", outcome)
     assert (test.line or "").startswith(line)
 
 
-def test_what_is_to_be_mended_comes_with_the_outcome() -> None:
+def test_facts_for_fixing_it_come_with_the_outcome() -> None:
     (sudo,), (package,) = read("t", said("sudo_password")), read("t", said("package_missing"))
 
     assert (sudo.user, sudo.command, sudo.family, sudo.release) == ("scanner", "checkrestart", "debian", "12")
@@ -58,7 +58,7 @@ def test_a_program_that_sudo_does_not_find_is_a_missing_package() -> None:
     assert (test.outcome, test.packages) == (Outcome.PACKAGE, ["lsof"])
 
 
-def test_a_network_is_as_many_hosts() -> None:
+def test_a_network_is_several_hosts() -> None:
     lines = (
         'time="x" level=info msg="(1/2) Detected: net(10.0.0.1): debian 12"',
         'time="x" level=error msg="(2/2) Failed: net(10.0.0.2), err: [Failed to ssh-keyscan. cmd: x, err:"',
@@ -72,7 +72,7 @@ def test_a_network_is_as_many_hosts() -> None:
     ]
 
 
-def test_a_refused_configuration_is_the_servers_outcome() -> None:
+def test_a_rejected_configuration_is_the_servers_outcome() -> None:
     output = b'time="x" level=error msg="Specify only one of offline, fast, fast-root or deep"'
 
     assert read("t", output, refused=True) == [
@@ -91,14 +91,14 @@ def test_a_refused_configuration_is_the_servers_outcome() -> None:
         b'level=error msg="' + b"\\" * 300_000,
     ],
 )
-def test_hostile_output_is_another_outcome_and_never_an_error(output: bytes) -> None:
+def test_hostile_output_gives_an_outcome_and_never_an_error(output: bytes) -> None:
     (test,) = read("t", output)
 
     assert test.outcome in (Outcome.OTHER, Outcome.SUDO)
     assert len(test.line or "") <= 500
 
 
-def test_words_of_a_host_inside_a_message_name_no_other_server() -> None:
+def test_text_of_a_host_inside_a_message_cannot_name_another_server() -> None:
     output = b'level=error msg="(1/1) Failed: t, err: [x\\n(1/1) Detected: victim: debian 12]"'
 
     assert [test.server for test in read("t", output)] == ["t"]

@@ -1,4 +1,4 @@
-"""The real Vuls and real OpenSSH servers: tests of connections, and scans beside servers that hang."""
+"""Connection tests, and scans next to hanging servers, with the real Vuls and OpenSSH."""
 
 import getpass
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ class Lab:
         known: bool = True,
         **how: Any,
     ) -> Server:
-        """Start a server that lets the client in, and whose key the client knows, unless told otherwise."""
+        """Start a server. By default it accepts the client's key, and the client knows its host key."""
         how.setdefault("authorized", [self.key.with_suffix(".pub").read_text()])
         server = self.running.enter_context(begin(self.folder / name, FIRST_ADDRESS, **how))
         if known:
@@ -47,7 +47,7 @@ class Lab:
         return server
 
     def name(self, name: str, port: int) -> None:
-        """Name what is at a port."""
+        """Give a name to a server at a port."""
         with self.config.open("a") as file:
             file.write(f"Host {name}\n HostName {FIRST_ADDRESS}\n Port {port}\n")
         self.servers += f'[servers.{name}]\nhost = "{name}"\nsshConfigPath = "{self.config}"\n'
@@ -76,7 +76,7 @@ def call(
     return start_one
 
 
-def test_a_connection_test_tells_each_servers_trouble(lab: Lab, call: Callable[[], Caller]) -> None:
+def test_a_connection_test_finds_each_servers_problem(lab: Lab, call: Callable[[], Caller]) -> None:
     lab.serve("good")
     lab.serve("unknown", known=False)
     lab.serve("changed").change_host_key()
@@ -105,9 +105,9 @@ def test_a_connection_test_tells_each_servers_trouble(lab: Lab, call: Callable[[
     assert (job["steps"][0]["done"], job["steps"][0]["unit"]) == (8, "hosts")
 
 
-def test_servers_that_hang_neither_fail_nor_hold_up_the_others(lab: Lab, call: Callable[[], Caller]) -> None:
+def test_hanging_servers_neither_fail_nor_delay_the_others(lab: Lab, call: Callable[[], Caller]) -> None:
     lab.serve("good")
-    # Two: in a process of their own, Vuls would wait for the second for ever.
+    # Two of them: in one process, Vuls would wait for the second one forever.
     lab.serve("hanging", hanging)
     lab.serve("waiting", hanging)
     caller = call()

@@ -1,4 +1,4 @@
-"""How far a fetch is, read from what gost, goval-dictionary and go-cve-dictionary really print."""
+"""The progress of a fetch, from the real output of gost, goval-dictionary and go-cve-dictionary."""
 
 import pytest
 
@@ -48,7 +48,7 @@ def test_rows_are_counted_wherever_the_output_is_cut(
 @pytest.mark.parametrize(
     "output", [b"9" * 100_000 + b" / 1 [", b"msg=Fetched CVEs=" + b"9" * 50, b"\xff\x00 / [", b"5 / 3 ["]
 )
-def test_hostile_output_makes_no_absurd_number(output: bytes) -> None:
+def test_hostile_output_gives_no_absurd_number(output: bytes) -> None:
     progress = FetchProgress()
 
     progress.feed(output)

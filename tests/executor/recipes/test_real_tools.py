@@ -18,7 +18,7 @@ from tests.executor.conftest import caller_of
 from tests.mirror.documents import shipped_documents
 from tests.mirror.server import mirror
 
-# A proxy where nobody listens: every feed fails, at once.
+# A proxy on a closed port: every feed fails at once.
 NOWHERE = "http://127.0.0.1:9"
 
 
@@ -34,7 +34,7 @@ def document(call: Caller, job: dict[str, Any], server: str) -> dict[str, Any]:
     return call("GET", url)[1]
 
 
-def test_this_machine_is_scanned_beside_one_that_cannot_be_reached(call: Caller, data: Path) -> None:
+def test_this_machine_is_scanned_together_with_an_unreachable_one(call: Caller, data: Path) -> None:
     job = call.finished(call.submit_scan("localhost", "web1"), seconds=90)
 
     assert job["status"] == "completed", call.log(job["id"])
@@ -43,11 +43,11 @@ def test_this_machine_is_scanned_beside_one_that_cannot_be_reached(call: Caller,
     assert "ssh-keyscan" in document(call, job, "web1")["errors"][0]
     assert job["steps"][1]["message"].startswith("(")
     assert "web1: Failed to ssh-keyscan" in job["steps"][1]["message"]
-    # Vuls creates what it does not find: none of it among the live databases.
+    # Vuls creates missing databases, but not among the live ones.
     assert [path.name for path in data.rglob("*.sqlite3")] == []
 
 
-def test_a_host_that_cannot_be_reached_alone_still_leaves_its_document(call: Caller) -> None:
+def test_an_unreachable_host_alone_still_leaves_a_document(call: Caller) -> None:
     job = call.finished(call.submit_scan("web1"))
 
     assert job["status"] == "completed"
@@ -56,7 +56,7 @@ def test_a_host_that_cannot_be_reached_alone_still_leaves_its_document(call: Cal
     assert document(call, job, "web1")["errors"] != []
 
 
-def test_a_configuration_that_vuls_refuses_ends_the_job_with_vuls_sentence(
+def test_a_configuration_that_vuls_rejects_ends_the_job_with_vuls_message(
     call: Caller, variables: dict[str, str]
 ) -> None:
     config = Path(variables["EXECUTOR_VULS_CONFIG"])
@@ -76,9 +76,7 @@ def test_a_full_scan_asks_vuls_for_deep(call: Caller) -> None:
 
 
 @pytest.mark.parametrize("name", ["debian", "gost_debian"])
-def test_a_feed_that_does_not_answer_fails_with_the_tools_sentence(
-    call: Caller, data: Path, name: str
-) -> None:
+def test_an_unreachable_feed_fails_with_the_tools_message(call: Caller, data: Path, name: str) -> None:
     job = call.finished(call.submit_update(name))
 
     assert job["status"] == "failed"
@@ -87,7 +85,7 @@ def test_a_feed_that_does_not_answer_fails_with_the_tools_sentence(
 
 
 @pytest.mark.parametrize("name", ["gost_debian", "nvd"])
-def test_a_real_fetch_says_how_many_rows_are_in(
+def test_a_real_fetch_reports_the_inserted_rows(
     variables: dict[str, str], tools_dir: Path, start: Callable[[], Flask], name: str
 ) -> None:
     variables["VULSWEB_TOOLS_DIR"] = str(tools_dir)
@@ -99,7 +97,7 @@ def test_a_real_fetch_says_how_many_rows_are_in(
         second = call.finished(call.submit_update(name), seconds=60)
 
     rows = first["databases"][name]["rows"]
-    # Only gost says beforehand how many there will be.
+    # Only gost announces how many rows there will be.
     total = rows if name == "gost_debian" else None
     assert [(step["done"], step["total"], step["unit"]) for step in first["steps"]] == [(rows, total, "rows")]
     assert (first["steps"][0]["expected"], second["steps"][0]["expected"]) == (None, rows)
@@ -148,7 +146,7 @@ def test_the_report_finds_what_is_in_the_live_database(call: Caller, data: Path,
 
 
 def _schema(tools_dir: Path, name: str, path: Path) -> None:
-    """Have the tool make an empty database by letting its fetch fail."""
+    """Make an empty database with the tool, by letting its fetch fail."""
     database = CATALOGUE[name]
     arguments = [*database.arguments, "--dbpath", str(path)]
     environment = {"HTTPS_PROXY": NOWHERE, "HTTP_PROXY": NOWHERE, "HOME": str(path.parent)}

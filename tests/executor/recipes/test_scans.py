@@ -1,4 +1,4 @@
-"""Scans through the whole executor, with fake tools that go wrong in every way we know of."""
+"""Scans through the whole executor, with fake tools that fail in every known way."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,7 @@ from flask import Flask
 from tests.executor.callers import HEADERS, Caller, until
 from tests.executor.conftest import caller_of
 from tests.executor.fakes import FakeTools
-from tests.executor.processes import SLEEP, SLEEP_AFTER_WORDS, is_alive, steps
+from tests.executor.processes import SLEEP, SLEEP_AFTER_OUTPUT, is_alive, steps
 
 
 def test_a_scan_leaves_a_document_for_each_server_in_the_order_asked(call: Caller, fakes: FakeTools) -> None:
@@ -23,7 +23,7 @@ def test_a_scan_leaves_a_document_for_each_server_in_the_order_asked(call: Calle
     assert (job["steps"][2]["done"], job["steps"][2]["total"]) == (2, 2)
 
 
-def test_a_document_comes_byte_for_byte(call: Caller, fakes: FakeTools) -> None:
+def test_a_document_is_sent_byte_for_byte(call: Caller, fakes: FakeTools) -> None:
     fakes.vuls(report='for path in pathlib.Path(options["results-dir"]).glob("*/*.json"):'
                ' path.write_bytes(b"{\\xff \\x00 not json")')  # fmt: skip
 
@@ -63,7 +63,7 @@ def test_a_scan_with_an_unreachable_server_completes_and_says_so(call: Caller, f
     assert job["steps"][1]["message"] == "Failed to reach web1"
 
 
-def test_a_configuration_that_vuls_refuses_stops_the_job_with_its_words(
+def test_a_configuration_that_vuls_rejects_stops_the_job_with_its_message(
     call: Caller, fakes: FakeTools
 ) -> None:
     fakes.vuls(configtest="print('level=error msg=\"Specify only one of offline, fast\"')\nsys.exit(2)")
@@ -74,9 +74,7 @@ def test_a_configuration_that_vuls_refuses_stops_the_job_with_its_words(
     assert steps(job) == {"configtest": "failed", "scan": "skipped", "report": "skipped"}
 
 
-def test_a_configtest_that_finds_fault_does_not_keep_the_scan_from_trying(
-    call: Caller, fakes: FakeTools
-) -> None:
+def test_a_failed_configtest_does_not_stop_the_scan(call: Caller, fakes: FakeTools) -> None:
     fakes.vuls(configtest='print("Error: debian-goodies is not installed")\nsys.exit(1)')
 
     job = call.finished(call.submit_scan())
@@ -86,7 +84,7 @@ def test_a_configtest_that_finds_fault_does_not_keep_the_scan_from_trying(
     assert job["steps"][0]["message"] == "Error: debian-goodies is not installed"
 
 
-def test_one_servers_failing_report_leaves_the_others_theirs(call: Caller, fakes: FakeTools) -> None:
+def test_one_servers_failing_report_does_not_affect_the_others(call: Caller, fakes: FakeTools) -> None:
     report = """
     if list(pathlib.Path(options["results-dir"]).glob("*/web1.json")):
         print('level=error msg="OVAL entries of alpine are not found"')
@@ -104,7 +102,7 @@ def test_one_servers_failing_report_leaves_the_others_theirs(call: Caller, fakes
     assert [b"2026-01-01" in document for document in documents] == [False, True]
 
 
-def test_containers_documents_come_with_their_servers(call: Caller, fakes: FakeTools) -> None:
+def test_documents_of_containers_belong_to_their_servers(call: Caller, fakes: FakeTools) -> None:
     fakes.vuls(scan='leave("db@web1", "localhost", "web1", "stranger")')
 
     job = call.finished(call.submit_scan("localhost", "web1"))
@@ -112,7 +110,7 @@ def test_containers_documents_come_with_their_servers(call: Caller, fakes: FakeT
     assert [result["server"] for result in job["results"]] == ["localhost", "db@web1", "web1"]
 
 
-def test_a_missing_tool_fails_the_job_with_what_to_do(call: Caller) -> None:
+def test_a_missing_tool_fails_the_job_and_says_what_to_do(call: Caller) -> None:
     job = call.finished(call.submit_scan())
 
     assert job["status"] == "failed"
@@ -129,7 +127,9 @@ def test_a_missing_tool_fails_the_job_with_what_to_do(call: Caller) -> None:
         ("sys.exit(3)", "exit code 3 and no message"),
     ],
 )
-def test_a_crashing_scanner_is_told_apart(call: Caller, fakes: FakeTools, crash: str, sentence: str) -> None:
+def test_a_crash_of_the_scanner_fails_the_job_and_names_the_cause(
+    call: Caller, fakes: FakeTools, crash: str, sentence: str
+) -> None:
     fakes.vuls(scan=crash)
 
     job = call.finished(call.submit_scan())
@@ -151,10 +151,10 @@ def test_a_tool_that_takes_too_long_fails_the_job(
     until(lambda: not is_alive(tool()))
 
 
-def test_the_log_shows_what_the_tools_say_while_they_say_it(
+def test_the_log_shows_output_while_the_tools_run(
     call: Caller, fakes: FakeTools, tool: Callable[[], int]
 ) -> None:
-    fakes.vuls(scan=SLEEP_AFTER_WORDS)
+    fakes.vuls(scan=SLEEP_AFTER_OUTPUT)
     job_id = call.submit_scan()
     tool()
 
@@ -167,7 +167,7 @@ def test_the_log_shows_what_the_tools_say_while_they_say_it(
     assert call("GET", f"/jobs/{job_id}/logs?offset={reply['next_offset']}")[1]["text"] == ""
 
 
-def test_hostile_output_is_kept_as_it_came_and_shown_as_text(
+def test_hostile_output_is_stored_unchanged_and_shown_as_text(
     call: Caller, fakes: FakeTools, data: Path
 ) -> None:
     hostile = b"\x00\xff\x1b[31m<script>\xc3"
@@ -205,7 +205,7 @@ def test_cancelling_an_ended_job_changes_nothing(call: Caller, fakes: FakeTools)
     assert call.job(job["id"]) == job
 
 
-def test_a_connection_test_of_a_refused_configuration_completes_with_that_outcome(
+def test_a_connection_test_of_a_rejected_configuration_completes_with_that_outcome(
     call: Caller, fakes: FakeTools
 ) -> None:
     fakes.vuls(configtest="print('level=error msg=\"Specify only one of offline, fast\"')\nsys.exit(2)")
@@ -218,7 +218,7 @@ def test_a_connection_test_of_a_refused_configuration_completes_with_that_outcom
     ]
 
 
-def test_a_badly_configured_server_leaves_the_others_theirs(call: Caller, fakes: FakeTools) -> None:
+def test_a_badly_configured_server_does_not_affect_the_others(call: Caller, fakes: FakeTools) -> None:
     refuse = "print('level=error msg=\"Specify only one of offline, fast\"'); sys.exit(2)"
     fakes.vuls(**{name: f'if servers == ["web1"]: {refuse}\n{then}' for name, then in
                   (("configtest", "pass"), ("scan", "leave(*servers)"))})  # fmt: skip
@@ -229,7 +229,7 @@ def test_a_badly_configured_server_leaves_the_others_theirs(call: Caller, fakes:
     assert job["error"] == "Vuls left no result for web1. web1: Specify only one of offline, fast"
 
 
-def test_lines_of_several_servers_are_told_apart_in_the_log(call: Caller, fakes: FakeTools) -> None:
+def test_log_lines_of_several_servers_begin_with_the_server(call: Caller, fakes: FakeTools) -> None:
     fakes.vuls(scan='os.write(1, b"whole\\nha")\ntime.sleep(0.2)\nos.write(1, b"lf")\nleave(*servers)')
 
     log = call.log(call.finished(call.submit_scan("web1", "web2"))["id"])

@@ -45,7 +45,7 @@ STACK = (
         ("\n \n", None),
     ],
 )
-def test_the_last_telling_error_becomes_the_sentence(output: str, sentence: str | None) -> None:
+def test_the_last_error_that_names_a_cause_becomes_the_sentence(output: str, sentence: str | None) -> None:
     assert last_error(output.encode()) == sentence
 
 
@@ -59,7 +59,7 @@ def test_any_bytes_give_one_printable_line_of_bounded_length(output: bytes) -> N
 
 
 @pytest.mark.parametrize("piece", ["/a.", "%!w(", "\x1b]", 'level=error msg="\\', "level=error ", ": [err"])
-def test_a_hostile_line_without_end_does_not_keep_it_busy(piece: str) -> None:
+def test_a_hostile_endless_line_is_read_quickly(piece: str) -> None:
     began = time.monotonic()
 
     last_error(("Failed " + piece * 65536)[:65536].encode())

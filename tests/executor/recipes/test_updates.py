@@ -8,7 +8,7 @@ from tests.executor.fakes import FakeTools
 from tests.executor.processes import SLEEP, steps
 
 
-def test_all_databases_go_on_past_those_that_fail(call: Caller, fakes: FakeTools) -> None:
+def test_all_databases_are_fetched_even_if_some_fail(call: Caller, fakes: FakeTools) -> None:
     fakes.fetcher("go-cve-dictionary", 'print("Failed to HTTP GET."); sys.exit(1)')
     fakes.fetcher("gost", 'fill(sys.argv[2] + "_cves", 5)')
 
@@ -28,7 +28,7 @@ def test_all_databases_go_on_past_those_that_fail(call: Caller, fakes: FakeTools
     }
 
 
-def test_a_database_job_of_which_nothing_came_failed(call: Caller, fakes: FakeTools) -> None:
+def test_a_database_job_without_any_database_fails(call: Caller, fakes: FakeTools) -> None:
     fakes.fetcher("gost", 'open(path, "wb").write(b"half a fi"); print("fatal: no network"); sys.exit(1)')
 
     job = call.finished(call.submit_update("gost_debian"))
@@ -69,7 +69,7 @@ def test_cancelling_a_fetch_leaves_nothing_behind(
     assert list((data / "databases" / "staging").iterdir()) == []
 
 
-def test_a_scan_is_not_held_up_by_updates(call: Caller, fakes: FakeTools, tool: Callable[[], int]) -> None:
+def test_updates_do_not_delay_a_scan(call: Caller, fakes: FakeTools, tool: Callable[[], int]) -> None:
     fakes.vuls()
     fakes.fetcher("gost", SLEEP)
     updates = [call.submit_update(name) for name in ("gost_debian", "gost_ubuntu", "gost_redhat")]

@@ -26,7 +26,7 @@ SCANMODE = ["Offline"]
 """
 
 
-def test_vuls_is_told_where_its_own_database_is_and_not_to_fetch_it() -> None:
+def test_the_config_names_the_vuls2_database_and_forbids_fetching_it() -> None:
     text = server_config(SHARED, "plain", "fast", {"vuls2": Path("/live/vuls2.db")})
 
     assert tomllib.loads(text)["vuls2"] == {"Path": "/live/vuls2.db", "SkipUpdate": True}
@@ -55,7 +55,7 @@ def test_a_full_scan_never_asks_for_deep_and_offline_together(server: str, modes
     assert "SCANMODE" not in made
 
 
-def test_a_full_scan_heeds_modes_that_come_from_the_default() -> None:
+def test_a_full_scan_respects_modes_of_the_default_section() -> None:
     shared = '[default]\nscanMode = ["offline"]\n[servers.a]\nhost = "a"\n'
 
     text = server_config(shared, "a", "full", {})
@@ -80,5 +80,5 @@ def test_a_server_that_is_not_in_the_config_is_refused(shared: str) -> None:
         ('host = "localhost"', False),
     ],
 )
-def test_the_executors_own_machine_is_told_as_vuls_tells_it(own: str, is_own: bool) -> None:
+def test_the_local_machine_is_recognized_as_vuls_does(own: str, is_own: bool) -> None:
     assert is_local_machine(f"[servers.a]\n{own}\n", "a") == is_own
