@@ -50,7 +50,7 @@ class Source:
             ) from error
         except OSError as error:
             raise StepError(
-                f"{shown} cannot be read: {error.strerror or error}; nothing was changed."
+                f"{shown} cannot be imported: {error.strerror or error}; nothing was changed."
             ) from error
         if not copied:
             raise StepError(f"{shown} holds none of {', '.join(FILES)}; nothing was changed.")
