@@ -1,52 +1,51 @@
-"""Who asked for what and what the answer was: lines of JSON that are only ever added."""
+"""The audit log: who asked for what, and the answer, as JSON lines that are only ever added."""
 
+import itertools
 import json
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-from executor.jobs import now
+from executor.jobs.job import now
 
-FILE_BYTES = 10 * 1024 * 1024
+MAX_FILE_BYTES = 10 * 1024 * 1024
 FILES = 5
-LONGEST_BODY = 8 * 1024
-# Who has no key must not be able to push the others' lines out.
-STRANGERS_EVERY_SECONDS = 1.0
+MAX_BODY_BYTES = 8 * 1024
+# Callers without a valid key must not be able to fill the log and rotate other entries away.
+UNAUTHENTICATED_EVERY_SECONDS = 1.0
 
 
-class Audit:
-    """The executor's own record of every operation; looking at jobs and logs is none."""
+class AuditLog:
+    """Records every operation; reading jobs and logs is not one."""
 
     def __init__(self, data_dir: Path) -> None:
         self._path = data_dir / "audit.log"
         self._path.touch(mode=0o600)
-        self._writing = threading.Lock()
-        self._stranger_at = 0.0
+        self._lock = threading.Lock()
+        self._unauthenticated_at = 0.0
 
-    def note(self, who: str | None, method: str, path: str, body: bytes, status: int) -> None:
-        """Add an operation: a request that changes something, fetches a result, or was refused."""
+    def record(self, key: str | None, method: str, path: str, body: bytes, status: int) -> None:
+        """Add a request that changes something, fetches a result, or was refused.
+
+        `key` is the fingerprint of the caller's key, None without a valid one.
+        """
         if method == "GET" and status < 400 and "/results/" not in path:
             return
-        if who is None:
-            if time.monotonic() - self._stranger_at < STRANGERS_EVERY_SECONDS:
+        if key is None:
+            if time.monotonic() - self._unauthenticated_at < UNAUTHENTICATED_EVERY_SECONDS:
                 return
-            self._stranger_at = time.monotonic()
-        entry: dict[str, Any] = {"at": now(), "key": who, "call": f"{method} {path[:300]}", "answer": status}
-        if who is not None and body:
-            # As it came: a closed vocabulary has no place for secrets, and what is refused shows here.
-            entry["body"] = body[:LONGEST_BODY].decode(errors="replace")
-        self._add(f"{json.dumps(entry)}\n".encode())
-
-    def _add(self, line: bytes) -> None:
-        with self._writing:
-            if self._path.exists() and self._path.stat().st_size + len(line) > FILE_BYTES:
-                for number in range(FILES - 1, 0, -1):
-                    older, newer = self._numbered(number), self._numbered(number - 1)
+            self._unauthenticated_at = time.monotonic()
+        entry: dict[str, Any] = {"at": now(), "key": key, "call": f"{method} {path[:300]}", "answer": status}
+        if key is not None and body:
+            # Unchanged: no accepted field holds a secret, and refused requests must be visible.
+            entry["body"] = body[:MAX_BODY_BYTES].decode(errors="replace")
+        line = f"{json.dumps(entry)}\n".encode()
+        with self._lock:
+            if self._path.exists() and self._path.stat().st_size + len(line) > MAX_FILE_BYTES:
+                names = [self._path, *(self._path.with_name(f"audit.log.{n}") for n in range(1, FILES))]
+                for newer, older in reversed(list(itertools.pairwise(names))):
                     if newer.exists():
                         newer.replace(older)
             with self._path.open("ab", buffering=0) as file:
                 file.write(line)
-
-    def _numbered(self, number: int) -> Path:
-        return self._path.with_name(f"audit.log.{number}") if number else self._path

@@ -1,19 +1,20 @@
-"""Settings from the environment; the only file here that reads it."""
+"""The executor's settings, read from the environment; the only module that reads it."""
 
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-from executor.catalogue import CLASSIC, CURRENT, PROFILES
+from executor.databases.catalogue import CLASSIC, CURRENT, PROFILES
 
 SHORTEST_KEY = 32
 ENGINES = ("local", "docker")
-# Of the tools under Docker, and of nothing else: the folder of all jobs is closed to it.
+# Only tools in containers have this group; they may enter the folder of all jobs but not list it.
 TOOLS_GROUP = 65533
-# The tools of each profile, and the images that have them. The classic versions are those that
-# executor/tools/build builds too; a test holds both together.
+# The tools of each profile and their images. The classic versions are the ones that executor/tools/build
+# builds; a test compares both.
 IMAGES = {
     CLASSIC: {
         "vuls": "vuls/vuls:v0.26.0",
@@ -23,17 +24,17 @@ IMAGES = {
     },
     CURRENT: {"vuls": "vuls/vuls:v0.40.1"},
 }
-# How the Docker SDK finds its engine.
+# The variables by which the Docker SDK finds Docker.
 _DOCKER_VARIABLES = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 
 
 class ConfigError(Exception):
-    """A setting is missing or wrong; the message says which and what to write."""
+    """A setting is missing or wrong; the message names it and says what to write."""
 
 
 @dataclass(frozen=True)
 class DockerSettings:
-    """How the tools' containers are made; a volume is mounted where the executor itself has it."""
+    """Settings of the tools' containers; volumes are mounted at the executor's own paths."""
 
     images: Mapping[str, str]
     jobs_volume: str
@@ -46,8 +47,48 @@ class DockerSettings:
     cpus: float
     variables: Mapping[str, str]
 
+    @classmethod
+    def read(cls, variables: Mapping[str, str], profile: str) -> Self:
+        """Read the settings of the engine `docker`; raise ConfigError for the first missing or wrong one."""
+        # Both are required, because a container gets volumes and never a path of the host.
+        for name in ("EXECUTOR_WORK_DIR", "EXECUTOR_DATABASES_DIR"):
+            _path(variables, name)
+        ssh_volume, ssh_dir = (
+            variables.get("EXECUTOR_SSH_VOLUME"),
+            _optional_path(variables, "EXECUTOR_SSH_DIR"),
+        )
+        if bool(ssh_volume) != bool(ssh_dir):
+            raise ConfigError("EXECUTOR_SSH_VOLUME and EXECUTOR_SSH_DIR go together: set both or neither.")
+        # The same user as the executor, so that it can read the tools' files; but never root.
+        default_user = f"{os.geteuid() or 65534}:{TOOLS_GROUP}"
+        cpus = variables.get("EXECUTOR_DOCKER_CPUS") or "1"
+        if not re.fullmatch(r"\d{1,4}(\.\d{1,3})?", cpus) or not float(cpus):
+            raise ConfigError(f"EXECUTOR_DOCKER_CPUS is {cpus!r}; write a number such as 1 or 0.5.")
+        memory = variables.get("EXECUTOR_DOCKER_MEMORY") or "2g"
+        if not re.fullmatch(r"[1-9]\d{0,11}[kmg]", memory):
+            raise ConfigError(f"EXECUTOR_DOCKER_MEMORY is {memory!r}; write a size such as 512m or 2g.")
+        user = variables.get("EXECUTOR_DOCKER_USER") or default_user
+        if not re.fullmatch(r"\d{1,9}:\d{1,9}", user):
+            raise ConfigError(
+                f"EXECUTOR_DOCKER_USER is {user!r}; write the numbers of a user and a group: 1000:1000."
+            )
+        return cls(
+            images={
+                tool: variables.get(image_variable(tool)) or image for tool, image in IMAGES[profile].items()
+            },
+            jobs_volume=_required(variables, "EXECUTOR_JOBS_VOLUME"),
+            databases_volume=_required(variables, "EXECUTOR_DATABASES_VOLUME"),
+            ssh_volume=ssh_volume or None,
+            ssh_dir=ssh_dir,
+            network=variables.get("EXECUTOR_DOCKER_NETWORK") or "vulsweb-tools",
+            user=user,
+            memory=memory,
+            cpus=float(cpus),
+            variables={name: variables[name] for name in _DOCKER_VARIABLES if variables.get(name)},
+        )
+
     def for_runner(self) -> dict[str, object]:
-        """Return what a runner needs to come to the same settings."""
+        """Return the environment variables that give a runner the same settings."""
         return {
             **{image_variable(tool): image for tool, image in self.images.items()},
             "EXECUTOR_JOBS_VOLUME": self.jobs_volume,
@@ -64,7 +105,7 @@ class DockerSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the executor and its runners need to know. Holds no secret: runners are handed all of it."""
+    """The settings of the executor and its runners. No secrets: runners get all of it."""
 
     profile: str
     data_dir: Path
@@ -86,11 +127,11 @@ class Settings:
 
     @property
     def tools(self) -> tuple[str, ...]:
-        """Return the tools that the profile is made of."""
+        """Return the names of the profile's tools."""
         return tuple(IMAGES[self.profile])
 
     def for_runner(self) -> dict[str, str]:
-        """Return the whole environment of a runner. The API keys are never in it."""
+        """Return a runner's whole environment, which never holds the API keys."""
         named: dict[str, object] = {
             "EXECUTOR_ENGINE": "docker" if self.docker else "local",
             "EXECUTOR_PROFILE": self.profile,
@@ -109,7 +150,7 @@ class Settings:
             "EXECUTOR_CA_BUNDLE": self.ca_bundle,
             "HOME": self.home,
             "PATH": self.search_path,
-            # The same code as this process, wherever it was started.
+            # The runner uses the same code as this process, whatever its working directory.
             "PYTHONPATH": Path(__file__).parent.parent,
             **(self.docker.for_runner() if self.docker else {}),
         }
@@ -117,12 +158,12 @@ class Settings:
 
 
 def environment(overrides: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the process's environment with `overrides` laid over it."""
+    """Return the process's environment, with `overrides` applied."""
     return {**os.environ, **(overrides or {})}
 
 
 def settings(variables: Mapping[str, str]) -> Settings:
-    """Read the settings; raise ConfigError for the first that is missing or wrong."""
+    """Read the settings; raise ConfigError for the first missing or wrong one."""
     engine = variables.get("EXECUTOR_ENGINE") or ENGINES[0]
     if engine not in ENGINES:
         raise ConfigError(f"EXECUTOR_ENGINE is {engine!r}; write {' or '.join(ENGINES)}.")
@@ -144,62 +185,26 @@ def settings(variables: Mapping[str, str]) -> Settings:
         kill_grace_seconds=_number(variables, "EXECUTOR_KILL_GRACE_SECONDS", default=5),
         https_proxy=variables.get("EXECUTOR_HTTPS_PROXY") or None,
         ca_bundle=_optional_path(variables, "EXECUTOR_CA_BUNDLE"),
-        # ssh takes the account's home for its keys and known_hosts, so Vuls must look there too.
+        # ssh uses the account's home for its keys and known_hosts, so Vuls must look there too.
         home=Path(variables.get("HOME") or Path.home()).absolute(),
         search_path=variables.get("PATH") or os.defpath,
-        docker=_docker_settings(variables, profile) if engine == "docker" else None,
+        docker=DockerSettings.read(variables, profile) if engine == "docker" else None,
     )
 
 
 def databases_dir(variables: Mapping[str, str]) -> Path:
-    """Return where the databases live."""
-    own = _optional_path(variables, "EXECUTOR_DATABASES_DIR")
-    return own or _path(variables, "EXECUTOR_DATA_DIR") / "databases"
+    """Return the folder of the databases."""
+    chosen = _optional_path(variables, "EXECUTOR_DATABASES_DIR")
+    return chosen or _path(variables, "EXECUTOR_DATA_DIR") / "databases"
 
 
 def image_variable(tool: str) -> str:
-    """Return the name of the setting that says which image has the tool."""
+    """Return the name of the setting for a tool's image."""
     return f"EXECUTOR_{tool.upper().replace('-', '_')}_IMAGE"
 
 
-def _docker_settings(variables: Mapping[str, str], profile: str) -> DockerSettings:
-    # Without these a container would have to be handed a path of the host.
-    for name in ("EXECUTOR_WORK_DIR", "EXECUTOR_DATABASES_DIR"):
-        _path(variables, name)
-    ssh_volume, ssh_dir = variables.get("EXECUTOR_SSH_VOLUME"), _optional_path(variables, "EXECUTOR_SSH_DIR")
-    if bool(ssh_volume) != bool(ssh_dir):
-        raise ConfigError("EXECUTOR_SSH_VOLUME and EXECUTOR_SSH_DIR go together: a volume and where it is.")
-    # What the tools leave is read as the same user, who is not root.
-    ours = f"{os.geteuid() or 65534}:{TOOLS_GROUP}"
-    cpus = variables.get("EXECUTOR_DOCKER_CPUS") or "1"
-    if not re.fullmatch(r"\d{1,4}(\.\d{1,3})?", cpus) or not float(cpus):
-        raise ConfigError(f"EXECUTOR_DOCKER_CPUS is {cpus!r}; write a number such as 1 or 0.5.")
-    memory = variables.get("EXECUTOR_DOCKER_MEMORY") or "2g"
-    if not re.fullmatch(r"[1-9]\d{0,11}[kmg]", memory):
-        raise ConfigError(f"EXECUTOR_DOCKER_MEMORY is {memory!r}; write a size such as 512m or 2g.")
-    user = variables.get("EXECUTOR_DOCKER_USER") or ours
-    if not re.fullmatch(r"\d{1,9}:\d{1,9}", user):
-        raise ConfigError(
-            f"EXECUTOR_DOCKER_USER is {user!r}; write the numbers of a user and a group: 1000:1000."
-        )
-    return DockerSettings(
-        images={
-            tool: variables.get(image_variable(tool)) or image for tool, image in IMAGES[profile].items()
-        },
-        jobs_volume=_required(variables, "EXECUTOR_JOBS_VOLUME"),
-        databases_volume=_required(variables, "EXECUTOR_DATABASES_VOLUME"),
-        ssh_volume=ssh_volume or None,
-        ssh_dir=ssh_dir,
-        network=variables.get("EXECUTOR_DOCKER_NETWORK") or "vulsweb-tools",
-        user=user,
-        memory=memory,
-        cpus=float(cpus),
-        variables={name: variables[name] for name in _DOCKER_VARIABLES if variables.get(name)},
-    )
-
-
 def api_keys(variables: Mapping[str, str]) -> tuple[bytes, ...]:
-    """Return the keys that callers may use; two at once let a key be replaced without a pause."""
+    """Return the accepted API keys: one, or two while one replaces the other."""
     text = variables.get("EXECUTOR_API_KEY", "")
     file = variables.get("EXECUTOR_API_KEY_FILE")
     if file and not text:
@@ -233,7 +238,7 @@ def _path(variables: Mapping[str, str], name: str) -> Path:
 
 def _optional_path(variables: Mapping[str, str], name: str) -> Path | None:
     value = variables.get(name)
-    # Vuls refuses relative paths, and tools run in folders of their own.
+    # Vuls refuses relative paths, and each tool runs in a different working directory.
     return Path(value).absolute() if value else None
 
 

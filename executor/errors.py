@@ -1,8 +1,8 @@
-"""How a job's work can end other than well; every message is a sentence for people."""
+"""The ways in which a job can fail or stop; every message is a sentence for people."""
 
 
 class StepError(Exception):
-    """A step did not do what it was for; what comes after it may still be done."""
+    """A step failed; later steps may still run."""
 
 
 class ToolMissingError(StepError):
@@ -10,15 +10,15 @@ class ToolMissingError(StepError):
 
 
 class ToolTimeoutError(StepError):
-    """The tool was ended because it took longer than its limit."""
+    """The tool was stopped because it exceeded its time limit."""
 
 
 class JobError(StepError):
-    """A step failed and the steps after it make no sense without it."""
+    """A step failed and the rest of the job cannot run without it."""
 
 
 class StoppedError(Exception):
-    """Someone asked for the job to end."""
+    """Someone asked for the job to stop."""
 
 
 class CancelledError(StoppedError):
@@ -26,4 +26,4 @@ class CancelledError(StoppedError):
 
 
 class ShutDownError(StoppedError):
-    """The runner itself was told to end."""
+    """The runner was told to exit."""

@@ -1,4 +1,4 @@
-"""Advisory locks on files. The kernel frees them when their holder dies, however it dies."""
+"""Advisory locks on files. The kernel releases them when their holder dies, however it dies."""
 
 import contextlib
 import fcntl
@@ -10,8 +10,11 @@ from pathlib import Path
 POLL_SECONDS = 0.1
 
 
-def take(path: Path, *, shared: bool = False) -> int | None:
-    """Lock the file and return its descriptor, to be closed by the caller; None if another holds it."""
+def acquire(path: Path, *, shared: bool = False) -> int | None:
+    """Lock the file and return its descriptor, or None if it is locked.
+
+    The caller closes the descriptor, which releases the lock.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
@@ -25,9 +28,9 @@ def take(path: Path, *, shared: bool = False) -> int | None:
 
 
 @contextlib.contextmanager
-def attempt(path: Path) -> Iterator[bool]:
-    """Hold the lock if it is free and say whether it was."""
-    descriptor = take(path)
+def try_lock(path: Path) -> Iterator[bool]:
+    """Hold the lock if it is free; yield whether it was."""
+    descriptor = acquire(path)
     try:
         yield descriptor is not None
     finally:
@@ -36,11 +39,11 @@ def attempt(path: Path) -> Iterator[bool]:
 
 
 @contextlib.contextmanager
-def held(path: Path, check: Callable[[], None], *, shared: bool = False) -> Iterator[None]:
+def lock(path: Path, check: Callable[[], None], *, shared: bool = False) -> Iterator[None]:
     """Wait for the lock and hold it; `check` is called while waiting and raises to give up."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Polled, not a blocking flock: someone who waits must still notice that the job was cancelled.
-    while (descriptor := take(path, shared=shared)) is None:
+    # Polled instead of a blocking flock: a waiting job must still notice that it was cancelled.
+    while (descriptor := acquire(path, shared=shared)) is None:
         check()
         time.sleep(POLL_SECONDS)
     try:

@@ -1,24 +1,24 @@
-"""A detached process that runs jobs of one lane, one after the other, until none waits.
+"""A detached process that runs the jobs of one lane, one after another, until none is waiting.
 
-It is started with a locked slot and ends when it finds nothing more to do. The web process may
-come and go meanwhile: all they share is on disk.
+It is started with a locked slot and exits when there is nothing left to do. The web process may restart
+meanwhile: the two share only files.
 """
 
-import contextlib
 import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from types import FrameType
 
-from executor import config, dispatch
-from executor.engines.choice import engine
+from executor import config
+from executor.engines.choice import create_engine
 from executor.errors import CancelledError, ShutDownError
-from executor.jobs import Job, JobStatus, JobStore
-from executor.scans import scan
-from executor.updates import update
-from executor.work import Work
+from executor.jobs import dispatch
+from executor.jobs.job import Job, JobStatus
+from executor.jobs.store import JobStore
+from executor.recipes.context import JobContext
+from executor.recipes.scans import scan
+from executor.recipes.updates import update
 
 log = logging.getLogger(__name__)
 
@@ -32,76 +32,70 @@ class Runner:
         self.settings = settings
         self.lane = lane
         self.store = JobStore(settings.data_dir, settings.work_dir)
-        self.engine = engine(settings)
-        self.is_told_to_end = False
+        self.engine = create_engine(settings)
+        self.is_stopping = False
 
     def run(self, slot: int | None) -> None:
-        """Run jobs for as long as there are any and a slot for them."""
+        """Run jobs while there are any and a slot is free."""
         while slot is not None:
             try:
-                while self._run_next() and not self.is_told_to_end:
+                while self._run_next() and not self.is_stopping:
                     pass
             finally:
                 os.close(slot)
-            # A job that came just before the slot was given back found none free.
-            if self.is_told_to_end or not dispatch.waiting(self.store, self.lane, self.engine):
+            # A job that arrived just before the slot was freed found no free slot.
+            if self.is_stopping or not dispatch.waiting_job_ids(self.store, self.lane, self.engine):
                 return
             slot = dispatch.take_slot(self.settings, self.lane)
 
-    def tell_to_end(self, _number: int, _frame: FrameType | None) -> None:
-        """Signal handler: the job at hand is stopped and reported as lost."""
-        self.is_told_to_end = True
+    def stop(self, _number: int, _frame: FrameType | None) -> None:
+        """Handle a signal: stop the current job and exit."""
+        self.is_stopping = True
 
     def _run_next(self) -> bool:
-        with self._next_job() as job:
-            if job is None:
-                return False
-            self._run(job)
-        self.store.prune(self.settings.keep_jobs_days)
-        self.engine.sweep(self.store.is_open)
-        return True
+        """Run the next job that no other runner takes; return False if there is none."""
+        for job_id in dispatch.waiting_job_ids(self.store, self.lane, self.engine):
+            with self.store.own(job_id) as job:
+                if job is None or not dispatch.is_runnable(job, self.engine):
+                    continue
+                self._run_job(job)
+            self.store.prune(self.settings.keep_jobs_days)
+            self.engine.remove_orphans(self.store.is_open)
+            return True
+        return False
 
-    @contextlib.contextmanager
-    def _next_job(self) -> Iterator[Job | None]:
-        for job_id in dispatch.waiting(self.store, self.lane, self.engine):
-            with self.store.owned(job_id) as job:
-                if job is not None and dispatch.is_to_be_run(job, self.engine):
-                    yield job
-                    return
-        yield None
-
-    def _run(self, job: Job) -> None:
+    def _run_job(self, job: Job) -> None:
         def check() -> None:
-            if self.store.is_to_be_cancelled(job.id):
+            if self.store.is_cancel_requested(job.id):
                 raise CancelledError
-            if self.is_told_to_end:
+            if self.is_stopping:
                 raise ShutDownError
 
         try:
-            work = Work(self.settings, self.store, job, check)
-            with work.begun():
-                RECIPES[job.kind](work)
+            context = JobContext(self.settings, self.store, job, check)
+            with context.running():
+                RECIPES[job.kind](context)
         except CancelledError:
             job.end(JobStatus.CANCELLED)
         except ShutDownError:
-            # Where the engine adopts, the next runner takes the job up as it is.
-            if not self.engine.adopts:
+            # If the engine can reattach, the job stays open for the next runner.
+            if not self.engine.can_reattach:
                 job.end(JobStatus.LOST, dispatch.LOST)
         except Exception:
             log.exception("job %s: the executor failed", job.id)
-            job.end(JobStatus.FAILED, "The executor itself failed on this job; its runner.log says more.")
+            job.end(JobStatus.FAILED, "The executor itself failed on this job; see its runner.log.")
         finally:
             self.store.save(job)
 
 
 def main() -> None:
-    """Run as `python -m executor.runner LANE SLOT`, the slot being an inherited locked descriptor."""
+    """Run as `python -m executor.runner LANE SLOT`; SLOT is an inherited locked descriptor."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     lane, slot = sys.argv[1], int(sys.argv[2])
-    # Tools must not inherit it, or one that lingers would keep the slot.
+    # Tools must not inherit it: a tool that stays alive would keep the slot taken.
     os.set_inheritable(slot, False)  # noqa: FBT003 (it takes no keyword)
     runner = Runner(config.settings(config.environment()), lane)
-    signal.signal(signal.SIGTERM, runner.tell_to_end)
+    signal.signal(signal.SIGTERM, runner.stop)
     runner.run(slot)
 
 

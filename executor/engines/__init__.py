@@ -1,4 +1,4 @@
-"""Engines run one tool command; callers name a tool and its arguments, never how it is run."""
+"""Engines run one tool command. Callers name a tool and its arguments, never how it is run."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -6,58 +6,62 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-# How often a running tool is looked after.
+# How often a running tool is checked.
 POLL_SECONDS = 0.1
-# How much of a tool's last words is kept.
+# How much of the end of a tool's output is kept.
 TAIL_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
 class Command:
-    """One call of a tool, as a list of arguments: no shell ever reads it."""
+    """A call of a tool, as a list of arguments: no shell is involved."""
 
     tool: str
     arguments: tuple[str, ...]
     timeout_seconds: int
-    fetches: bool = False  # whether it goes to the internet for a database, whatever its tool
+    fetches: bool = False  # whether it downloads a database from the internet
 
     def __str__(self) -> str:
         return " ".join((self.tool, *self.arguments))
 
     @property
     def key(self) -> str:
-        """Return a name that only this command has within its job."""
+        """Return an identifier that is unique within a job."""
         return hashlib.sha256("\0".join((self.tool, *self.arguments)).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command that ended by itself left behind: its exit code and the end of its output.
+    """How a command ended: its exit code and the end of its output.
 
-    A negative exit code is a signal's number; `because` says more where the engine knows more.
+    A negative exit code is a signal number. `reason` is set where the engine knows more than the exit code.
     """
 
     exit_code: int
     tail: bytes
-    because: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """Whoever waits for a tool to be had; `check` is called many times a second and raises to give up."""
+class PullReporter:
+    """What `prepare` reports while it waits; `check` is called often and raises to give up."""
 
-    say: Callable[[str], None]
-    tell: Callable[[int, int], None]  # how many bytes have come, of how many
+    log: Callable[[str], None]  # a line for the job's log
+    progress: Callable[[int, int], None]  # bytes received, bytes in total
     check: Callable[[], None]
 
 
 class Engine(Protocol):
-    """What runs commands. An engine that `adopts` finds a job's commands again after its runner died."""
+    """Runs commands.
 
-    adopts: bool
+    An engine that `can_reattach` finds a job's commands again after their runner died; otherwise they end
+    with the runner.
+    """
 
-    def prepare(self, command: Command, waiting: Waiting) -> None:
-        """See to it that the command's tool is here; raise ToolMissingError where it cannot be had."""
+    can_reattach: bool
+
+    def prepare(self, command: Command, reporter: PullReporter) -> None:
+        """Make the command's tool available, or raise ToolMissingError."""
         ...
 
     def run(
@@ -69,29 +73,29 @@ class Engine(Protocol):
         write: Callable[[bytes], None],
         check: Callable[[], None],
     ) -> Outcome:
-        """Run one command in `folder` to its end, handing its output to `write` as it comes.
+        """Run a command in `folder` until it ends, passing its output to `write` as it comes.
 
-        `check` is called many times a second and raises to end the command early. Where an engine adopts a
-        command, `write` gets its output from the beginning; any other was prepared before.
+        `check` is called many times a second and raises to stop the command. An engine that reattaches to a
+        command passes its output from the beginning. Any other command must be prepared first.
         """
         ...
 
-    def is_underway(self, job_id: str, command: Command, check: Callable[[], None]) -> bool:
-        """Say whether the command was begun and waits to be adopted."""
+    def is_started(self, job_id: str, command: Command, check: Callable[[], None]) -> bool:
+        """Say whether the command was started earlier, so that `run` reattaches to it."""
         ...
 
-    def forget(self, job_id: str, command: Command) -> None:
-        """Let go of a command whose outcome is on disk."""
+    def discard(self, job_id: str, command: Command) -> None:
+        """Release a command whose outcome has been saved."""
         ...
 
-    def end_leftover(self, job_id: str, folder: Path) -> None:
-        """End all that is left of a job's commands."""
+    def end_leftovers(self, job_id: str, folder: Path) -> None:
+        """End everything that is left of a job's commands."""
         ...
 
-    def sweep(self, is_open: Callable[[str], bool]) -> Iterable[str]:
-        """End what runs for jobs that are not open; return their ids."""
+    def remove_orphans(self, is_open: Callable[[str], bool]) -> Iterable[str]:
+        """End what runs for jobs that are not open; return the ids of those jobs."""
         ...
 
     def tools(self) -> dict[str, dict[str, str | None] | None]:
-        """Describe each tool: where it is and its version, or None where it is missing."""
+        """Return the path and version of each tool, or None where it is missing."""
         ...

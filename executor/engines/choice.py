@@ -1,4 +1,4 @@
-"""The engine that the settings ask for."""
+"""Chooses the engine that the settings name."""
 
 from executor.config import Settings
 from executor.engines import Engine
@@ -6,6 +6,6 @@ from executor.engines.docker import DockerEngine
 from executor.engines.local import LocalEngine
 
 
-def engine(settings: Settings) -> Engine:
-    """Return the engine that runs this executor's tools."""
+def create_engine(settings: Settings) -> Engine:
+    """Create the engine that runs the tools."""
     return DockerEngine(settings, settings.docker) if settings.docker else LocalEngine(settings)

@@ -1,4 +1,4 @@
-"""The tools' images: found on this machine or pulled, and named by what they are."""
+"""Finds or pulls the tools' images, and identifies them by id and digest."""
 
 import contextlib
 import time
@@ -9,37 +9,42 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.images import Image
 
 from executor.config import image_variable
-from executor.engines import Command, Waiting
+from executor.engines import Command, PullReporter
 from executor.engines.streams import FAILURES, Stream
 from executor.errors import ToolMissingError
 
-SAY_EVERY_SECONDS = 2.0
+LOG_EVERY_SECONDS = 2.0
 VERSION_LABEL = "org.opencontainers.image.version"
 
 
 def describe(client: docker.DockerClient, name: str) -> dict[str, str | None]:
-    """Describe an image by its name; without a version it is not here yet."""
+    """Return an image's name and version; without a version it has not been pulled."""
     try:
         image = client.images.get(name)
     except ImageNotFound:
         return {"path": name, "version": None}
-    return {"path": name, "version": _version(name, image)}
+    tagged, _, digest = name.partition("@")
+    is_id = name.startswith("sha256:")
+    tag = "" if is_id else tagged[len(_without_tag(tagged)) + 1 :]
+    # Without a tag: what the image's label says, or else what pins it.
+    version = tag or image.labels.get(VERSION_LABEL) or digest or (name if is_id else "latest")
+    return {"path": name, "version": version}
 
 
-def find(
+def find_or_pull(
     client: docker.DockerClient,
     name: str,
     command: Command,
-    waiting: Waiting,
+    reporter: PullReporter,
     silence_seconds: int,
 ) -> Image:
-    """Return the command's image, which is pulled where it is missing, and say which one it is."""
+    """Return the command's image, pulling it if it is missing, and log its id and digest."""
     try:
         try:
             image = client.images.get(name)
         except ImageNotFound:
-            waiting.say(f"The image {name} is not on this machine; pulling it.")
-            _pull(client, name, waiting, silence_seconds, command.timeout_seconds)
+            reporter.log(f"The image {name} is not on this machine; pulling it.")
+            _pull(client, name, reporter, silence_seconds, command.timeout_seconds)
             image = client.images.get(name)
     except FAILURES as error:
         where = (
@@ -49,26 +54,34 @@ def find(
         )
         raise ToolMissingError(
             f"The image {name} is {where} ({reason(error)}). Load it with `docker load`,"
-            f" or name one that is here with {image_variable(command.tool)}."
+            f" or name an existing one with {image_variable(command.tool)}."
         ) from error
-    waiting.say(f"{command.tool} is {name}: {_identity(name, image)}.")
+    repository = _without_tag(name.partition("@")[0])
+    digests = [
+        digest.partition("@")[2]
+        for digest in image.attrs.get("RepoDigests") or []
+        if digest.partition("@")[0] in (repository, f"docker.io/{repository}")
+    ]
+    # Unlike a tag, these never come to mean another image.
+    identity = ", ".join((f"image {image.id}", *(f"digest {digest}" for digest in digests)))
+    reporter.log(f"{command.tool} is {name}: {identity}.")
     return image
 
 
 def reason(error: Exception) -> str:
-    """Return what Docker said, on one line."""
-    said: Any = error.explanation if isinstance(error, APIError) and error.explanation else error
-    return " ".join(str(said).split())[:500].rstrip(".")
+    """Return Docker's error message on one line."""
+    message: Any = error.explanation if isinstance(error, APIError) and error.explanation else error
+    return " ".join(str(message).split())[:500].rstrip(".")
 
 
-class _Pull:
-    """How far a pull is."""
+class _PullProgress:
+    """Adds up the progress of a pull over its layers."""
 
     def __init__(self) -> None:
         self._layers: dict[str, tuple[int, int]] = {}
 
-    def read(self, line: dict[str, Any]) -> None:
-        """Read a line of what Docker says; raise DockerException where it is an error."""
+    def feed(self, line: dict[str, Any]) -> None:
+        """Read a line of Docker's progress messages; raise DockerException if it is an error."""
         if "error" in line:
             raise DockerException(str(line["error"]))
         detail = line.get("progressDetail") or {}
@@ -80,7 +93,7 @@ class _Pull:
 
     @property
     def sizes(self) -> tuple[int, int]:
-        """Return the bytes that have come and those that are known to come."""
+        """Return the bytes received and the bytes in total, as far as known."""
         layers = self._layers.values()
         return sum(done for done, _ in layers), sum(total for _, total in layers)
 
@@ -88,50 +101,31 @@ class _Pull:
 def _pull(
     client: docker.DockerClient,
     name: str,
-    waiting: Waiting,
+    reporter: PullReporter,
     silence_seconds: int,
     limit_seconds: int,
 ) -> None:
-    began = said_at = heard_at = time.monotonic()
-    pull = _Pull()
+    began = logged_at = heard_at = time.monotonic()
+    progress = _PullProgress()
     lines = Stream(f"pull of {name}", lambda: client.api.pull(name, stream=True, decode=True))
     with contextlib.closing(lines):
-        while (heard := lines.take()) is not None:
-            waiting.check()
+        while (received := lines.take()) is not None:
+            reporter.check()
             now = time.monotonic()
-            heard_at = now if heard else heard_at
-            for line in heard:
-                pull.read(line)
+            heard_at = now if received else heard_at
+            for line in received:
+                progress.feed(line)
             if now - heard_at > silence_seconds:
-                raise DockerException(f"its registry said nothing for {silence_seconds} seconds")
+                raise DockerException(f"its registry sent nothing for {silence_seconds} seconds")
             if now - began > limit_seconds:
-                raise DockerException(f"it did not come within {limit_seconds} seconds")
-            done, total = pull.sizes
+                raise DockerException(f"the pull took longer than {limit_seconds} seconds")
+            done, total = progress.sizes
             if total:
-                waiting.tell(done, total)
-            if total and now - said_at > SAY_EVERY_SECONDS:
-                waiting.say(f"Pulling {name}: {done / 10**6:.1f} of {total / 10**6:.1f} MB.")
-                said_at = now
-    waiting.say(f"Pulled {name} in {time.monotonic() - began:.0f} s.")
-
-
-def _identity(name: str, image: Image) -> str:
-    """Return what no registry can give to another image: its id and, where it came from one, its digest."""
-    repository = _without_tag(name.partition("@")[0])
-    digests = [
-        digest.partition("@")[2]
-        for digest in image.attrs.get("RepoDigests") or []
-        if digest.partition("@")[0] in (repository, f"docker.io/{repository}")
-    ]
-    return ", ".join((f"image {image.id}", *(f"digest {digest}" for digest in digests)))
-
-
-def _version(name: str, image: Image) -> str:
-    """Return the tag or, where there is none, what the image says of itself, or what pins it."""
-    tagged, _, digest = name.partition("@")
-    by_id = name.startswith("sha256:")
-    tag = "" if by_id else tagged[len(_without_tag(tagged)) + 1 :]
-    return tag or image.labels.get(VERSION_LABEL) or digest or (name if by_id else "latest")
+                reporter.progress(done, total)
+            if total and now - logged_at > LOG_EVERY_SECONDS:
+                reporter.log(f"Pulling {name}: {done / 10**6:.1f} of {total / 10**6:.1f} MB.")
+                logged_at = now
+    reporter.log(f"Pulled {name} in {time.monotonic() - began:.0f} s.")
 
 
 def _without_tag(name: str) -> str:

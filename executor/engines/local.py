@@ -1,4 +1,4 @@
-"""Runs the tools as processes of this machine."""
+"""Runs the tools as processes on this machine."""
 
 import contextlib
 import fcntl
@@ -13,76 +13,95 @@ from collections.abc import Callable
 from pathlib import Path
 
 from executor import locks
-from executor.catalogue import CURRENT
 from executor.config import Settings
-from executor.engines import POLL_SECONDS, TAIL_BYTES, Command, Outcome, Waiting
+from executor.databases.catalogue import CURRENT
+from executor.engines import POLL_SECONDS, TAIL_BYTES, Command, Outcome, PullReporter
 from executor.errors import ToolMissingError, ToolTimeoutError
 
 CHUNK = 64 * 1024
-GUARD = "tool.lock"
-# How long to wait for the last words of a tool whose descendants keep its output open.
+# Locked while a tool's process group lives; holds the group's number.
+GROUP_LOCK = "tool.lock"
+# How long to read on after a tool has exited whose descendants keep its output open.
 DRAIN_SECONDS = 1.0
 
 
 class LocalEngine:
-    """Runs commands with the tools found in the tools folder, else on the search path."""
+    """Runs commands with the tools from the tools folder, or else from the search path."""
 
-    # A process whose parent died cannot be listened to any more.
-    adopts = False
+    # The output of a process whose parent died cannot be read any more.
+    can_reattach = False
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
-    def prepare(self, command: Command, waiting: Waiting) -> None:  # noqa: ARG002 (it waits for nothing)
-        """Raise ToolMissingError where the tool is not installed."""
+    def prepare(self, command: Command, reporter: PullReporter) -> None:  # noqa: ARG002 (it pulls nothing)
+        """Raise ToolMissingError if the tool is not installed."""
         self._program(command.tool)
 
     def run(
         self,
         command: Command,
         *,
-        job_id: str,  # noqa: ARG002 (its processes are known by their folder)
+        job_id: str,  # noqa: ARG002 (its processes are found by their folder)
         folder: Path,
         write: Callable[[bytes], None],
         check: Callable[[], None],
     ) -> Outcome:
-        """Run one command in `folder` to its end, handing its output to `write` as it comes.
+        """Run a command in `folder` until it ends, passing its output to `write` as it comes.
 
-        `check` is called many times a second and raises to end the command early; however this
-        returns or raises, no process of the command's group is left.
+        `check` is called many times a second and raises to stop the command. Whether this returns or
+        raises, no process of the command's group is left.
         """
         with self._start(self._program(command.tool), command, folder) as process:
-            return self._follow(process, command, write, check)
+            output = _Output(process, write)
+            deadline = time.monotonic() + command.timeout_seconds
+            try:
+                while not _has_exited(process):
+                    check()
+                    if time.monotonic() > deadline:
+                        raise ToolTimeoutError(
+                            f"{command.tool} did not end within {command.timeout_seconds} seconds."
+                        )
+                    output.pump()
+            except BaseException:
+                _signal_group(process, signal.SIGTERM)
+                grace = time.monotonic() + self.settings.kill_grace_seconds
+                while not _has_exited(process) and time.monotonic() < grace:
+                    output.pump()
+                raise
+            finally:
+                _signal_group(process, signal.SIGKILL)
+            output.drain()
+            return Outcome(process.wait(), output.tail)
 
-    def is_underway(self, job_id: str, command: Command, check: Callable[[], None]) -> bool:  # noqa: ARG002
-        """Say no: nothing is adopted."""
+    def is_started(self, job_id: str, command: Command, check: Callable[[], None]) -> bool:  # noqa: ARG002
+        """Return False: commands end with their runner."""
         return False
 
-    def forget(self, job_id: str, command: Command) -> None:
-        """Do nothing: a process that ended is gone."""
+    def discard(self, job_id: str, command: Command) -> None:
+        """Do nothing: an ended process needs no cleanup."""
 
-    def sweep(self, is_open: Callable[[str], bool]) -> tuple[str, ...]:  # noqa: ARG002
-        """Do nothing: what a dead runner left is ended by whoever finds its job."""
+    def remove_orphans(self, is_open: Callable[[str], bool]) -> tuple[str, ...]:  # noqa: ARG002
+        """Do nothing: whoever finds a lost job ends its leftovers."""
         return ()
 
-    def end_leftover(self, job_id: str, folder: Path) -> None:  # noqa: ARG002
-        """End what a runner that died left running in `folder` and the folders in it."""
-        for path in folder.rglob(GUARD):
-            with locks.attempt(path) as free:
+    def end_leftovers(self, job_id: str, folder: Path) -> None:  # noqa: ARG002
+        """Kill the processes that a dead runner left in `folder` and its subfolders."""
+        for path in folder.rglob(GROUP_LOCK):
+            with locks.try_lock(path) as is_free:
                 number = path.read_text()
-                if not free and number.isdigit():
+                if not is_free and number.isdigit():
                     with contextlib.suppress(ProcessLookupError):
                         os.killpg(int(number), signal.SIGKILL)
 
     def find(self, tool: str) -> Path | None:
-        """Return the tool's path, or None where it is not installed."""
+        """Return the tool's path, or None if it is not installed."""
         folder = self.settings.tools_dir
         if folder and self.settings.profile == CURRENT:
-            # Both generations have a `vuls`.
+            # A folder of its own, because both profiles have a `vuls`.
             folder /= CURRENT
-        places = (folder, self.settings.search_path)
-        for place in places:
-            found = shutil.which(tool, path=str(place)) if place else None
+        for search_path in (folder, self.settings.search_path):
+            found = shutil.which(tool, path=str(search_path)) if search_path else None
             if found:
                 return Path(found).absolute()
         return None
@@ -96,11 +115,23 @@ class LocalEngine:
         )
 
     def tools(self) -> dict[str, dict[str, str | None] | None]:
-        """Describe each tool of the profile: its path and version, or None where it is missing."""
-        return {tool: self._describe(tool) for tool in self.settings.tools}
+        """Return the path and version of each of the profile's tools, or None where it is missing."""
+        described: dict[str, dict[str, str | None] | None] = {}
+        for tool in self.settings.tools:
+            if (path := self.find(tool)) is None:
+                described[tool] = None
+                continue
+            # `go install` puts no version into the binary, so the build writes a file of versions beside it.
+            try:
+                versions = json.loads((path.parent / "versions.json").read_text())
+            except (OSError, ValueError):
+                versions = {}
+            version = versions.get(tool) if isinstance(versions, dict) else None
+            described[tool] = {"path": str(path), "version": version if isinstance(version, str) else None}
+        return described
 
     def environment(self) -> dict[str, str]:
-        """Return all that a tool gets to see of the environment."""
+        """Return the whole environment of a tool."""
         variables = {
             "HOME": str(self.settings.home),
             "PATH": self.settings.search_path,
@@ -108,24 +139,25 @@ class LocalEngine:
         }
         if self.settings.https_proxy:
             variables |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), self.settings.https_proxy)
-            # The fetching tools' own option of that name, which some of their downloaders want: on a
-            # command line everyone on the machine would read the password in it.
+            # Some downloaders of the fetching tools want their own option of this name. It is set here
+            # because everyone on the machine could read a proxy password on the command line.
             variables["HTTP-PROXY"] = self.settings.https_proxy
             variables["NO_PROXY"] = "localhost,127.0.0.1,::1"
         if self.settings.ca_bundle:
-            # git: some versions of gost clone a repository.
+            # The second is for git: some versions of gost clone a repository.
             variables |= dict.fromkeys(("SSL_CERT_FILE", "GIT_SSL_CAINFO"), str(self.settings.ca_bundle))
         return variables
 
     def _start(self, program: Path, command: Command, folder: Path) -> subprocess.Popen[bytes]:
-        # The tool inherits the locked descriptor, so the lock says whether anything of its group is
-        # left when this process has died and its number in the file may be another's by now. The
-        # file is a new one each time: something that left an earlier group may still hold the old.
-        _guard(folder).unlink(missing_ok=True)
-        guard = os.open(_guard(folder), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(guard, fcntl.LOCK_EX)
+        # The tool inherits the locked descriptor. So the lock says whether its group still lives after this
+        # process has died, when the group's number may belong to another process. The file is a new one
+        # each time, because a process that left an earlier group may still hold the old lock.
+        path = folder / GROUP_LOCK
+        path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         try:
-            process = subprocess.Popen(  # noqa: S603 (a list of arguments that kinds.py made)
+            process = subprocess.Popen(  # noqa: S603 (a list of arguments made by recipes/commands.py)
                 [str(program), *command.arguments],
                 cwd=folder,
                 env=self.environment(),
@@ -133,61 +165,18 @@ class LocalEngine:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                pass_fds=(guard,),
+                pass_fds=(descriptor,),
             )
-            os.write(guard, str(process.pid).encode())
+            os.write(descriptor, str(process.pid).encode())
         except OSError as error:
             raise ToolMissingError(f"{program} could not be started: {error.strerror}.") from error
         finally:
-            os.close(guard)
+            os.close(descriptor)
         return process
-
-    def _describe(self, tool: str) -> dict[str, str | None] | None:
-        path = self.find(tool)
-        if path is None:
-            return None
-        # `go install` leaves no version in the binary's own output, so the build writes it beside.
-        try:
-            versions = json.loads((path.parent / "versions.json").read_text())
-        except (OSError, ValueError):
-            versions = {}
-        version = versions.get(tool) if isinstance(versions, dict) else None
-        return {"path": str(path), "version": version if isinstance(version, str) else None}
-
-    def _follow(
-        self,
-        process: subprocess.Popen[bytes],
-        command: Command,
-        write: Callable[[bytes], None],
-        check: Callable[[], None],
-    ) -> Outcome:
-        output = _Output(process, write)
-        deadline = time.monotonic() + command.timeout_seconds
-        try:
-            while not _has_exited(process):
-                check()
-                if time.monotonic() > deadline:
-                    raise ToolTimeoutError(
-                        f"{command.tool} did not end within {command.timeout_seconds} seconds."
-                    )
-                output.pump()
-        except BaseException:
-            self._terminate(process, output)
-            raise
-        finally:
-            _signal_group(process, signal.SIGKILL)
-        output.drain()
-        return Outcome(process.wait(), output.tail)
-
-    def _terminate(self, process: subprocess.Popen[bytes], output: "_Output") -> None:
-        _signal_group(process, signal.SIGTERM)
-        deadline = time.monotonic() + self.settings.kill_grace_seconds
-        while not _has_exited(process) and time.monotonic() < deadline:
-            output.pump()
 
 
 class _Output:
-    """Reads a process's output without ever waiting for it."""
+    """Reads a process's output without blocking."""
 
     def __init__(self, process: subprocess.Popen[bytes], write: Callable[[bytes], None]) -> None:
         if process.stdout is None:
@@ -198,7 +187,7 @@ class _Output:
         self.ended = False
 
     def pump(self) -> bool:
-        """Pass on what is there, waiting a moment for it; say whether anything came."""
+        """Pass on the available output, waiting a moment for it; return whether there was any."""
         if self.ended:
             time.sleep(POLL_SECONDS)
             return False
@@ -211,23 +200,19 @@ class _Output:
         return bool(data)
 
     def drain(self) -> None:
-        """Pass on what a process that has ended wrote last."""
+        """Pass on the last output of a process that has exited."""
         deadline = time.monotonic() + DRAIN_SECONDS
         while not self.ended and time.monotonic() < deadline:
             if not self.pump():
                 return
 
 
-def _guard(folder: Path) -> Path:
-    return folder / GUARD
-
-
 def _has_exited(process: subprocess.Popen[bytes]) -> bool:
-    # WNOWAIT leaves it unreaped: until its group has been ended, its number must stay its own.
+    # WNOWAIT leaves it unreaped, so that its number stays reserved until its group has been ended.
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    # PermissionError: all that is left of the group runs as another user (sudo) and ends by itself.
+    # PermissionError: the rest of the group runs as another user (sudo) and ends without a signal.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)

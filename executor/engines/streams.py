@@ -1,20 +1,20 @@
-"""Reads what Docker streams in a thread, since its streams cannot be polled."""
+"""Reads Docker's streams in a thread, because they cannot be polled."""
 
 import contextlib
 import queue
 import struct
 import threading
-import time
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 import requests
 import urllib3
-from docker.errors import DockerException
+from docker.errors import DockerException, NotFound
+from docker.models.containers import Container
 
 from executor.engines import POLL_SECONDS, TAIL_BYTES
 
-# What the SDK raises where Docker fails or cannot be reached; the third and fourth where a stream breaks off.
+# What the SDK raises when Docker fails or is unreachable; the third and fourth when a stream breaks off.
 FAILURES = (
     DockerException,
     requests.RequestException,
@@ -27,17 +27,26 @@ Piece = TypeVar("Piece")
 
 
 class Stream(Generic[Piece]):
-    """What `opened` yields, to be taken piece by piece without ever waiting long."""
+    """Reads what `open_stream` yields; `take` never waits longer than a moment."""
 
-    def __init__(self, name: str, opened: Callable[[], Iterable[Piece]]) -> None:
-        self._opened = opened
+    def __init__(self, name: str, open_stream: Callable[[], Iterable[Piece]]) -> None:
         self._pieces: queue.Queue[tuple[Piece, ...] | None] = queue.Queue(maxsize=64)
         self._closed = threading.Event()
         self._failure: Exception | None = None
-        threading.Thread(target=self._read, name=name, daemon=True).start()
+
+        def read() -> None:
+            try:
+                for piece in open_stream():
+                    if not self._put((piece,)):
+                        return
+            except FAILURES as error:
+                self._failure = error
+            self._put(None)
+
+        threading.Thread(target=read, name=name, daemon=True).start()
 
     def take(self) -> tuple[Piece, ...] | None:
-        """Return what came next, nothing after a moment without, None at the end; raise one of FAILURES."""
+        """Return the next piece, nothing if none came in time, None at the end; raise one of FAILURES."""
         try:
             pieces = self._pieces.get(timeout=POLL_SECONDS)
         except queue.Empty:
@@ -47,17 +56,8 @@ class Stream(Generic[Piece]):
         return pieces
 
     def close(self) -> None:
-        """Have the thread end with the next piece; where none comes it ends with this process."""
+        """Stop the thread at the next piece; if none comes, it ends with the process."""
         self._closed.set()
-
-    def _read(self) -> None:
-        try:
-            for piece in self._opened():
-                if not self._put((piece,)):
-                    return
-        except FAILURES as error:
-            self._failure = error
-        self._put(None)
 
     def _put(self, pieces: tuple[Piece, ...] | None) -> bool:
         while not self._closed.is_set():
@@ -67,26 +67,40 @@ class Stream(Generic[Piece]):
         return False
 
 
-class Heard:
-    """What a command has said, handed on once, however often its log is read from the beginning."""
+class LogReader:
+    """Passes each byte of a container's log on once, however often the log is read from the start."""
 
-    def __init__(self, write: Callable[[bytes], None]) -> None:
+    def __init__(self, container: Container, write: Callable[[bytes], None]) -> None:
         self.tail = b""
-        self.is_more = False  # since the log was begun to be read
-        self.lost_at = time.monotonic()
+        self.has_new_output = False  # since `read` was last called
+        self._container = container
         self._write = write
-        self._known = 0
-        self._skip = 0
+        self._passed_on = 0
 
-    def begin(self) -> None:
-        """The log comes from its beginning."""
-        self._skip, self.is_more = self._known, False
+    def read(self, watch: Callable[[], None]) -> Exception | None:
+        """Read the log to its end; return the error if the connection to Docker broke before.
 
-    def take(self, piece: bytes) -> None:
-        """Hand on what is new in the next piece of the log."""
-        fresh, self._skip = piece[self._skip :], max(0, self._skip - len(piece))
-        if fresh:
-            self.is_more = True
-            self._known += len(fresh)
-            self.tail = (self.tail + fresh)[-TAIL_BYTES:]
-            self._write(fresh)
+        `watch` is called many times a second and raises to stop.
+        """
+        self.has_new_output, skip = False, self._passed_on
+        log: Stream[bytes] = Stream(
+            f"log of {self._container.short_id}", lambda: self._container.logs(stream=True, follow=True)
+        )
+        with contextlib.closing(log):
+            while True:
+                try:
+                    pieces = log.take()
+                except NotFound:
+                    raise
+                except FAILURES as error:
+                    return error
+                if pieces is None:
+                    return None
+                watch()
+                for piece in pieces:
+                    fresh, skip = piece[skip:], max(0, skip - len(piece))
+                    if fresh:
+                        self.has_new_output = True
+                        self._passed_on += len(fresh)
+                        self.tail = (self.tail + fresh)[-TAIL_BYTES:]
+                        self._write(fresh)

@@ -391,4 +391,4 @@ def test_a_database_of_another_profile_fails_its_run_with_the_reason(make_task: 
 
     db.session.refresh(run)
     assert run.status is RunStatus.FAILED
-    assert "whose Vuls does not read vuls2: fetching it would be in vain." in str(run.reason)
+    assert "whose Vuls does not read vuls2: fetching it has no effect." in str(run.reason)

@@ -1,6 +1,6 @@
 """The current profile on a real Docker: a newer Vuls fetches its one database and reads it, in containers.
 
-As in tests/executor/test_vuls2.py that Vuls is v0.36.0, and the host says that it is Ubuntu.
+As in tests/executor/databases/test_vuls2.py that Vuls is v0.36.0, and the host says that it is Ubuntu.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from executor import catalogue
+from executor.databases import catalogue
 from tests import images, vuls2
 from tests.docker.place import CONFINED, TOOLS_USER, Place, confinement, kill_all, running, volumes
 from tests.dockerd import Engine
@@ -167,7 +167,7 @@ def test_a_fetch_that_fails_leaves_the_last_database_and_says_why(
 
 
 def test_the_nine_databases_of_the_classic_profile_are_refused(server: Server) -> None:
-    for name in catalogue.names(catalogue.CLASSIC):
+    for name in catalogue.profile_databases(catalogue.CLASSIC):
         body = {"job_id": uuid.uuid4().hex, "database": name}
         status, problem = server.call("POST", "/database/update", body)
 

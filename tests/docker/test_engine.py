@@ -91,7 +91,7 @@ def test_a_tool_that_needs_too_much_memory_is_told_apart(place: Place, fake: Ser
 
     job = fake.call.finished(fake.call.submit_scan("target"), seconds=60)
 
-    assert job["error"] == "vuls did not come to its end: it needed more than the 32m of memory it may use."
+    assert job["error"] == "vuls did not finish: it needed more than the 32m of memory it may use."
 
 
 def test_cancelling_ends_the_container_and_removes_it(place: Place, fake: Server) -> None:

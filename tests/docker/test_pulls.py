@@ -178,7 +178,7 @@ def test_a_registry_that_hangs_fails_the_job_after_a_while(place: Place, fake: S
 
         job = fake.call.finished(fake.call.submit_scan("target", "other"), seconds=30)
 
-    assert "could not be pulled (its registry said nothing for 2 seconds)" in job["error"]
+    assert "could not be pulled (its registry sent nothing for 2 seconds)" in job["error"]
 
 
 def test_a_job_that_waits_for_a_registry_can_be_cancelled(place: Place, fake: Server) -> None:

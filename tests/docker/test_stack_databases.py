@@ -9,7 +9,7 @@ import pytest
 from tests.docker.stack import ComposeStack
 from tests.docker.test_stack import DEBIAN
 from tests.e2e.stack import Program
-from tests.executor.test_carry import cut, overwrite
+from tests.executor.database_files import cut, overwrite
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -1,1 +1,1 @@
-"""The executor, driven as a caller drives it, with real processes and real files."""
+"""The executor as a caller sees it, with real processes and real files."""

@@ -1,4 +1,4 @@
-"""How tests speak to an executor, in this process or another."""
+"""Calls an executor over HTTP, in this process or another."""
 
 import json
 import time
@@ -13,7 +13,7 @@ Seen = TypeVar("Seen")
 
 
 def until(look: Callable[[], Seen | None], seconds: float = 60) -> Seen:
-    """Look again until there is something to see; fail after some seconds."""
+    """Call `look` until it returns something; fail after some seconds."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if (seen := look()) is not None and seen is not False:
@@ -23,7 +23,7 @@ def until(look: Callable[[], Seen | None], seconds: float = 60) -> Seen:
 
 
 class Caller:
-    """Speaks the wire to an executor, in this process or another, as a caller with the key."""
+    """Calls an executor, in this process or another, with the key."""
 
     def __init__(self, send: Callable[..., tuple[int, dict[str, str], bytes]]) -> None:
         self.send = send

@@ -1,4 +1,4 @@
-"""Executors in a temporary folder, with fake tools for faults and the real ones where present."""
+"""Executors in a temporary folder, with fake tools for faults and real tools if installed."""
 
 import contextlib
 import json
@@ -15,7 +15,7 @@ import requests
 from flask import Flask
 
 from executor import create_app
-from tests import needs
+from tests import needs, vuls2
 from tests.executor.callers import KEY, Caller, until
 from tests.executor.fakes import FakeTools
 
@@ -99,7 +99,7 @@ def caller_of(app: Flask) -> Caller:
 
 
 class Server:
-    """A real gunicorn with the executor, to be killed and started again."""
+    """The executor in a real gunicorn, which tests kill and restart."""
 
     def __init__(self, variables: dict[str, str]) -> None:
         self.variables = variables
@@ -121,7 +121,7 @@ class Server:
         until(self._answers)
 
     def signal(self, number: int) -> None:
-        """Signal gunicorn and its workers; the runners are in sessions of their own."""
+        """Signal gunicorn and its workers, but not the runners: they have their own sessions."""
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, number)
@@ -172,6 +172,12 @@ def tool(variables: dict[str, str]) -> Callable[[], int]:
 
 @pytest.fixture(scope="session")
 def tools_dir() -> Path:
-    """The folder of the real tools; a test that asks for it is skipped where there is none."""
+    """The folder of the real tools; tests that use it are skipped without them."""
     folders = [needs.tool(name).parent for name in TOOLS]
     return folders[0]
+
+
+@pytest.fixture(scope="session")
+def vuls2_tools() -> Path:
+    """The folder that tests/vuls2/build fills; tests that use it are skipped without it."""
+    return vuls2.tools_folder()

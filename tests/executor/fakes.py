@@ -1,4 +1,4 @@
-"""Executables that stand for a tool and misbehave as told."""
+"""Fake tools that misbehave as a test asks."""
 
 import sys
 import textwrap
@@ -45,7 +45,7 @@ def fill(table, rows):
 
 
 class FakeTools:
-    """Writes executables that stand for a tool and misbehave as told."""
+    """Writes executables that replace a tool and misbehave as a test asks."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

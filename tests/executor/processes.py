@@ -1,15 +1,15 @@
-"""Processes that tests look for, and a tool that only sleeps."""
+"""Finds processes of the executor, and scripts of tools that only sleep."""
 
 from pathlib import Path
 from typing import Any
 
-# Says that it has begun and who it is, then sleeps.
+# Writes its process id, then sleeps.
 SLEEP = """
 open(os.environ["HOME"] + "/tool.new", "w").write(str(os.getpid()))
 os.rename(os.environ["HOME"] + "/tool.new", os.environ["HOME"] + "/tool")
 time.sleep(600)
 """
-SLEEP_AFTER_WORDS = f'print("working", flush=True)\n{SLEEP}'
+SLEEP_AFTER_OUTPUT = f'print("working", flush=True)\n{SLEEP}'
 
 
 def is_alive(pid: int) -> bool:

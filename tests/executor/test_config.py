@@ -38,14 +38,14 @@ DOCKER = {
         ({**DOCKER, "EXECUTOR_DOCKER_USER": "root"}, "the numbers of a user and a group"),
     ],
 )
-def test_it_refuses_to_start_with_a_sentence(
+def test_a_wrong_setting_stops_the_start_with_a_message(
     variables: dict[str, str], changed: dict[str, str], word: str
 ) -> None:
     with pytest.raises(config.ConfigError, match=word):
         create_app({**variables, **changed})
 
 
-def test_a_key_may_come_from_a_file_with_its_successor(tmp_path: Path) -> None:
+def test_a_file_may_hold_the_old_and_the_new_key(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text(f"{'a' * 32}\n{'b' * 32}\n")
 
@@ -54,7 +54,7 @@ def test_a_key_may_come_from_a_file_with_its_successor(tmp_path: Path) -> None:
     assert keys == (b"a" * 32, b"b" * 32)
 
 
-def test_what_a_runner_is_told_reads_back_as_the_same_settings_and_holds_no_key(
+def test_a_runners_environment_gives_the_same_settings_without_the_key(
     variables: dict[str, str],
 ) -> None:
     settings = config.settings({**variables, "EXECUTOR_CA_BUNDLE": "/ca.pem", "EXECUTOR_MAX_JOBS": "5"})
@@ -71,7 +71,7 @@ def test_relative_paths_become_absolute_as_vuls_needs_them(variables: dict[str, 
     assert settings.data_dir == Path.cwd() / "data"
 
 
-def test_a_runner_comes_to_the_same_settings(variables: dict[str, str]) -> None:
+def test_a_runners_environment_gives_the_same_docker_settings(variables: dict[str, str]) -> None:
     given = {
         **variables,
         **DOCKER,

@@ -47,7 +47,7 @@ def test_a_bare_health_says_ok_and_nothing_more(start: Callable[[], Flask]) -> N
     assert (answer.status_code, answer.get_json()) == (200, {"status": "ok"})
 
 
-def test_health_with_a_key_tells_what_the_executor_has(call: Caller, fakes: FakeTools) -> None:
+def test_health_with_a_key_describes_the_executor(call: Caller, fakes: FakeTools) -> None:
     fakes.vuls()
 
     status, answer = call("GET", "/health")
@@ -65,7 +65,7 @@ def test_health_with_a_wrong_key_is_refused(call: Caller) -> None:
     assert status == 401
 
 
-def test_health_tells_the_profile_and_what_is_wrong_with_its_vuls(
+def test_health_shows_the_profile_and_a_mismatch_with_vuls(
     variables: dict[str, str], start: Callable[[], Flask], fakes: FakeTools
 ) -> None:
     variables["EXECUTOR_PROFILE"] = "current"
@@ -81,7 +81,9 @@ def test_health_tells_the_profile_and_what_is_wrong_with_its_vuls(
     assert call("POST", "/database/update", {"job_id": UNKNOWN, "database": "nvd"})[0] == 422
 
 
-def test_while_a_key_is_replaced_both_are_good(variables: dict[str, str], start: Callable[[], Flask]) -> None:
+def test_while_a_key_is_replaced_both_are_valid(
+    variables: dict[str, str], start: Callable[[], Flask]
+) -> None:
     variables["EXECUTOR_API_KEY"] = f"{KEY},{'n' * 32}"
     call = caller_of(start())
 
@@ -113,7 +115,7 @@ def test_while_a_key_is_replaced_both_are_good(variables: dict[str, str], start:
         ("PUT", "/scan", None, 405, None),
     ],
 )
-def test_what_cannot_be_done_is_a_problem_document(
+def test_a_refused_request_is_answered_with_a_problem_document(
     call: Caller, method: str, path: str, body: Any, status: int, field: str | None
 ) -> None:
     answered, headers, data = call.send(method, path, body, HEADERS)
@@ -141,14 +143,14 @@ def test_what_cannot_be_done_is_a_problem_document(
     ],
 )
 @pytest.mark.parametrize("rest", ["", "/logs", "/results/0"])
-def test_an_id_that_is_not_an_id_leads_nowhere(call: Caller, data: Path, job_id: str, rest: str) -> None:
+def test_an_invalid_job_id_is_not_found(call: Caller, data: Path, job_id: str, rest: str) -> None:
     (data / "log").write_text("secret")
 
     assert call("GET", f"/jobs/{job_id}{rest}")[0] == 404
 
 
 @pytest.mark.parametrize("offset", ["-1", "x", "1.5", "", "9" * 40, "²"])
-def test_an_offset_that_is_no_number_is_refused(call: Caller, fakes: FakeTools, offset: str) -> None:
+def test_an_offset_that_is_not_a_number_is_refused(call: Caller, fakes: FakeTools, offset: str) -> None:
     fakes.vuls(scan=SLEEP)
     job_id = call.submit_scan()
 

@@ -1,4 +1,4 @@
-"""Keys that are replaced without a restart, and the record of who asked for what."""
+"""Keys that are replaced without a restart, and the audit log."""
 
 import json
 from collections.abc import Callable
@@ -17,7 +17,7 @@ NEW = "another-executor-key-for-tests-9876543210"
 
 @pytest.fixture
 def file(variables: dict[str, str], tmp_path: Path) -> Path:
-    """The file that the executor's keys stand in."""
+    """The executor's key file."""
     path = tmp_path / "key"
     path.write_text(KEY)
     del variables["EXECUTOR_API_KEY"]
@@ -44,7 +44,7 @@ def test_a_key_is_replaced_while_the_executor_runs(file: Path, call: Caller) -> 
 
 
 @pytest.mark.parametrize("text", ["", "short", f"{KEY},{NEW},{NEW}x"])
-def test_a_file_that_is_no_good_leaves_the_keys_as_they_were(file: Path, call: Caller, text: str) -> None:
+def test_an_invalid_key_file_does_not_change_the_keys(file: Path, call: Caller, text: str) -> None:
     file.write_text(text)
     kept = answer(call, KEY)
     file.unlink()
@@ -52,7 +52,7 @@ def test_a_file_that_is_no_good_leaves_the_keys_as_they_were(file: Path, call: C
     assert (kept, answer(call, KEY)) == (200, 200)
 
 
-def test_every_operation_is_on_record_with_who_what_when_and_the_answer(call: Caller, data: Path) -> None:
+def test_every_operation_is_recorded_with_key_call_time_and_answer(call: Caller, data: Path) -> None:
     job_id = call.submit_update("nvd")
     call.job(job_id)
     call("POST", "/database/update", {"job_id": job_id, "database": "rm -rf"})
@@ -71,7 +71,7 @@ def test_every_operation_is_on_record_with_who_what_when_and_the_answer(call: Ca
     assert KEY not in (data / "audit.log").read_text()
 
 
-def test_strangers_are_on_record_but_cannot_push_others_out(call: Caller, data: Path) -> None:
+def test_unauthenticated_calls_are_recorded_at_a_limited_rate(call: Caller, data: Path) -> None:
     for _ in range(20):
         call.send("POST", "/scan", {"x": "y" * 1000}, {"X-API-Key": "wrong"})
 
@@ -80,10 +80,10 @@ def test_strangers_are_on_record_but_cannot_push_others_out(call: Caller, data: 
     assert (line["key"], line["answer"], "body" in line) == (None, 401, False)
 
 
-def test_the_record_has_a_bounded_size(
+def test_the_audit_log_has_a_limited_size(
     monkeypatch: pytest.MonkeyPatch, start: Callable[[], Flask], data: Path
 ) -> None:
-    monkeypatch.setattr(audit, "FILE_BYTES", 2000)
+    monkeypatch.setattr(audit, "MAX_FILE_BYTES", 2000)
     call = caller_of(start())
 
     for _ in range(100):

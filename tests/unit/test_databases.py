@@ -2,7 +2,7 @@
 
 import pytest
 
-from executor import catalogue as executors
+from executor.databases import catalogue as executors
 from vulsweb.vuls import catalogue
 from vulsweb.vuls.catalogue import DatabaseType, Profile
 
@@ -64,8 +64,8 @@ def test_each_is_in_vain_under_the_other_profile_and_the_executor_says_the_same(
         else (Profile.CLASSIC, Profile.CURRENT)
     )
 
-    assert catalogue.unused_reason(name, own) is None is executors.in_vain(name, own)
-    assert executors.in_vain(name, other)
+    assert catalogue.unused_reason(name, own) is None is executors.why_unused(name, own)
+    assert executors.why_unused(name, other)
     assert catalogue.reading(ENTRIES[name], "v0.26.0", other).why == catalogue.unused_reason(name, other)
 
 
@@ -77,7 +77,7 @@ def test_each_is_in_vain_under_the_other_profile_and_the_executor_says_the_same(
         ("classic", "v0.29.0", "reads only some of its databases"),
         ("classic", "v0.40.1", "reads none of its databases"),
         ("current", "v0.40.0", None),
-        ("current", "v0.39.3", "reads for some systems alone its database"),
+        ("current", "v0.39.3", "only partly reads its database"),
         ("current", "v0.26.0", "does not know its database"),
         ("current", None, None),
         ("classic", "latest", None),
@@ -86,7 +86,7 @@ def test_each_is_in_vain_under_the_other_profile_and_the_executor_says_the_same(
 def test_a_vuls_that_does_not_go_with_the_profile_is_said_so(
     profile: str, vuls: str | None, said: str | None
 ) -> None:
-    told = executors.misfit(profile, vuls)
+    told = executors.profile_mismatch(profile, vuls)
 
     assert (told is None) if said is None else (said in str(told))
 

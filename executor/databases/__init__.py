@@ -1,0 +1,1 @@
+"""The vulnerability databases: which exist, their files, and how a file is replaced safely."""

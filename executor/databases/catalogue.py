@@ -1,0 +1,107 @@
+"""The list of vulnerability databases: file, tool and profile of each. Pure.
+
+A profile is a generation of Vuls together with the databases that it reads.
+"""
+
+import re
+from dataclasses import dataclass
+
+DatabaseName = str
+
+CLASSIC, CURRENT = "classic", "current"
+PROFILES = (CLASSIC, CURRENT)
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database: its file, which it may share with others, and the tool that fetches it.
+
+    `count` is the query that counts its rows; it is empty for a bbolt file.
+    """
+
+    file: str
+    tool: str
+    arguments: tuple[str, ...]
+    count: str
+    profile: str = CLASSIC
+
+
+def _oval(family: str, *versions: str) -> Database:
+    return Database(
+        "oval.sqlite3",
+        "goval-dictionary",
+        ("fetch", family, *versions),
+        f"SELECT count(*) FROM definitions JOIN roots ON roots.id = root_id WHERE family = '{family}'",  # noqa: S608
+    )
+
+
+def _gost(family: str) -> Database:
+    return Database(
+        "gost.sqlite3",
+        "gost",
+        # The tool's default, one row at a time, takes hours.
+        ("fetch", family, "--batch-size", "500"),
+        f"SELECT count(*) FROM {family}_cves",  # noqa: S608
+    )
+
+
+VULS2 = "vuls2"
+CATALOGUE: dict[DatabaseName, Database] = {
+    "nvd": Database("cve.sqlite3", "go-cve-dictionary", ("fetch", "nvd"), "SELECT count(*) FROM nvds"),
+    "ubuntu": _oval("ubuntu", "16.04", "18.04", "20.04", "22.04", "24.04"),
+    "debian": _oval("debian", "10", "11", "12"),
+    "redhat": _oval("redhat", "6", "7", "8", "9"),
+    "amazon": _oval("amazon", "2", "2023"),
+    "alpine": _oval("alpine", "3.17", "3.18", "3.19", "3.20", "3.21", "3.22"),
+    "gost_ubuntu": _gost("ubuntu"),
+    "gost_debian": _gost("debian"),
+    "gost_redhat": _gost("redhat"),
+    # Vuls fetches it while it reports on a host: see commands.fetch_command.
+    VULS2: Database("vuls2.db", "vuls", (), "", CURRENT),
+}
+
+# For each file, the name of its section in Vuls' configuration.
+SECTIONS = {
+    CLASSIC: {"cveDict": "cve.sqlite3", "ovalDict": "oval.sqlite3", "gost": "gost.sqlite3"},
+    CURRENT: {"vuls2": "vuls2.db"},
+}
+
+# Taken from the source code of Vuls. Versions in between read some databases of both profiles.
+_LAST_CLASSIC, _FIRST_CURRENT = (0, 28, 999), (0, 40, 0)
+_VERSION = re.compile(r"v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})(?![\d.])")
+
+
+def profile_databases(profile: str) -> tuple[DatabaseName, ...]:
+    """Return the names of a profile's databases."""
+    return tuple(name for name, database in CATALOGUE.items() if database.profile == profile)
+
+
+def why_unused(name: DatabaseName, profile: str) -> str | None:
+    """Say why a profile does not use a database; None if it does."""
+    database = CATALOGUE[name]
+    if database.profile == profile:
+        return None
+    return (
+        f"The executor's profile is {profile}, whose Vuls does not read {name}: fetching it has no effect."
+        f" Its databases are {', '.join(profile_databases(profile))};"
+        f" {name} belongs to the profile {database.profile}."
+    )
+
+
+def profile_mismatch(profile: str, vuls: str | None) -> str | None:
+    """Say why this version of Vuls does not fit the profile; None if it does.
+
+    A Vuls without a known version is assumed to fit.
+    """
+    found = _VERSION.match(vuls or "")
+    if found is None:
+        return None
+    number = int(found[1]), int(found[2]), int(found[3])
+    version = "Vuls v{}.{}.{}".format(*number)
+    if profile == CLASSIC and number > _LAST_CLASSIC:
+        readable = "none" if number >= _FIRST_CURRENT else "only some"
+        return f"The executor's profile is classic, and {version} reads {readable} of its databases."
+    if profile == CURRENT and number < _FIRST_CURRENT:
+        verb = "does not know" if number <= _LAST_CLASSIC else "only partly reads"
+        return f"The executor's profile is current, and {version} {verb} its database, vuls2."
+    return None

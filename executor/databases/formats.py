@@ -1,0 +1,172 @@
+"""The formats of database files: check a file, count its rows and read when it was fetched."""
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from executor.databases.bbolt import BboltError, BboltFile
+from executor.databases.catalogue import CATALOGUE, DatabaseName
+
+# The executor's own table inside each SQLite file. The tools store one time for the whole file; and a time
+# inside the file is replaced together with the data it describes.
+STAMPS = "executor_fetches"
+
+
+class DamagedError(Exception):
+    """The file is not usable; the message continues a sentence that begins with "The database"."""
+
+
+class Format(Protocol):
+    """A file format."""
+
+    # Whether a fetch adds to a copy of the existing file; otherwise it starts empty.
+    is_incremental: bool
+
+    def is_readable(self, path: Path) -> bool:
+        """Say whether the file can be opened and read."""
+
+    def read(self, name: DatabaseName, path: Path) -> tuple[int, str | None]:
+        """Return a database's row count and the time of its fetch."""
+
+    def verify(self, path: Path) -> Mapping[DatabaseName, int]:
+        """Check the whole file; return the rows of each database in it, or raise DamagedError."""
+
+    def stamp(self, name: DatabaseName, path: Path) -> None:
+        """Record in the file that a database was fetched just now."""
+
+
+class SqliteFormat:
+    """A file of go-cve-dictionary, goval-dictionary or gost."""
+
+    is_incremental = True
+
+    def is_readable(self, path: Path) -> bool:
+        """Say whether SQLite can read the file."""
+        try:
+            with _connect(path, "ro") as connection:
+                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.Error:
+            return False
+        return True
+
+    def read(self, name: DatabaseName, path: Path) -> tuple[int, str | None]:
+        """Return a database's row count and the time of its fetch."""
+        times = (
+            (f"SELECT fetched_at FROM {STAMPS} WHERE name = ?", (name,)),  # noqa: S608
+            # A file that someone copied there has only the tool's own time.
+            ("SELECT max(last_fetched_at) FROM fetch_meta", ()),
+        )
+        try:
+            with _connect(path, "ro") as connection:
+                rows = _count_rows(name, connection)
+                for query, parameters in times:
+                    with contextlib.suppress(sqlite3.OperationalError, TypeError):
+                        if found := _normal_time(connection.execute(query, parameters).fetchone()[0]):
+                            return rows, found
+                return rows, None
+        except sqlite3.Error as error:
+            raise DamagedError(f"cannot be read ({error})") from error
+
+    def verify(self, path: Path) -> Mapping[DatabaseName, int]:
+        """Have SQLite check the whole file, and merge its journal into it."""
+        try:
+            with _connect(path, "rw") as connection:
+                # Only this one file is moved into place: a separate write-ahead log would be lost.
+                connection.execute("PRAGMA journal_mode = DELETE")
+                if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                    raise DamagedError("is damaged")
+                if connection.execute("SELECT max(schema_version) FROM fetch_meta").fetchone() == (None,):
+                    raise DamagedError("is unfinished")
+                names = [name for name, database in CATALOGUE.items() if database.file == path.name]
+                return {name: _count_rows(name, connection) for name in names}
+        except sqlite3.Error as error:
+            raise DamagedError(f"cannot be read ({error})") from error
+
+    def stamp(self, name: DatabaseName, path: Path) -> None:
+        """Write the time into the executor's own table."""
+        with _connect(path, "rw") as connection, connection:
+            connection.execute(
+                f"CREATE TABLE IF NOT EXISTS {STAMPS} (name TEXT PRIMARY KEY, fetched_at TEXT)"
+            )
+            connection.execute(
+                f"INSERT OR REPLACE INTO {STAMPS} VALUES (?, ?)",  # noqa: S608
+                (name, datetime.now(UTC).isoformat()),
+            )
+
+
+class Vuls2Format:
+    """The file of vuls2, which each fetch downloads as a whole and dates itself."""
+
+    is_incremental = False
+
+    def is_readable(self, path: Path) -> bool:
+        """Say whether it is a bbolt file."""
+        try:
+            with BboltFile(path):
+                return True
+        except (BboltError, OSError):
+            return False
+
+    def read(self, name: DatabaseName, path: Path) -> tuple[int, str | None]:  # noqa: ARG002 (it has one)
+        """Return the number of vulnerabilities, and when it was fetched or else built."""
+        try:
+            with BboltFile(path) as file:
+                rows, metadata = file.count(b"vulnerability", b"root") or 0, _metadata(file)
+        except BboltError as error:
+            raise DamagedError(f"cannot be read ({error})") from error
+        return rows, _normal_time(metadata.get("downloaded")) or _normal_time(metadata.get("last_modified"))
+
+    def verify(self, path: Path) -> Mapping[DatabaseName, int]:
+        """Check every page of the file."""
+        try:
+            with BboltFile(path) as file:
+                file.check()
+                schema = _metadata(file).get("schema_version")
+                if not isinstance(schema, int) or file.count(b"datasource") is None:
+                    raise DamagedError("is unfinished, or not of vuls2")
+                rows = file.count(b"vulnerability", b"root") or 0
+        except BboltError as error:
+            raise DamagedError(f"is damaged ({error})") from error
+        return {name: rows for name, database in CATALOGUE.items() if database.file == path.name}
+
+    def stamp(self, name: DatabaseName, path: Path) -> None:
+        """Do nothing: Vuls writes the time."""
+
+
+def format_of(file: str) -> Format:
+    """Return the format of a file of the catalogue, by its name."""
+    return SqliteFormat() if file.endswith(".sqlite3") else Vuls2Format()
+
+
+def _connect(path: Path, mode: str) -> contextlib.closing[sqlite3.Connection]:
+    return contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True))
+
+
+def _count_rows(name: DatabaseName, connection: sqlite3.Connection) -> int:
+    try:
+        return int(connection.execute(CATALOGUE[name].count).fetchone()[0])
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            return 0
+        raise
+
+
+def _metadata(file: BboltFile) -> Mapping[str, object]:
+    try:
+        metadata = json.loads(file.get(b"metadata", b"db") or b"null")
+    except (ValueError, RecursionError) as error:
+        raise DamagedError("has unreadable metadata") from error
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def _normal_time(text: object) -> str | None:
+    """Return a time in the executor's form; None for the year 1, which the tools write for never."""
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
+        moment = datetime.fromisoformat(str(text)).astimezone(UTC)
+        if moment.year > 1:
+            return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return None

@@ -1,0 +1,41 @@
+"""The order of the queue: groups take turns, and within a group the oldest job comes first. Pure.
+
+A new job's turn is two after the last of its group, and at least one after the job that is next. So a group
+that comes late has its first turn after the next one. However many jobs come later, no other group gets more
+than two turns before a waiting group.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True, order=True)
+class QueueEntry:
+    """A job's entry in the queue of its lane; entries sort in the order of the queue."""
+
+    turn: int
+    sequence: int
+    lane: str
+    group: str  # a job without a group has a group of its own
+    job_id: str
+
+    @classmethod
+    def parse(cls, name: str) -> Self:
+        """Read an entry from the name of its file."""
+        turn, sequence, lane, group, job_id = name.split("-")
+        return cls(int(turn), int(sequence), lane, group, job_id)
+
+    @property
+    def name(self) -> str:
+        """Return the name of the entry's file."""
+        return f"{self.turn}-{self.sequence}-{self.lane}-{self.group}-{self.job_id}"
+
+
+def next_turn(group: str, entries: Iterable[QueueEntry], first_waiting: QueueEntry | None) -> int:
+    """Return the turn of a new job, given the entries of all running and waiting jobs."""
+    known = list(entries)
+    if first_waiting is None:
+        return max((entry.turn for entry in known), default=0)
+    own = [entry.turn + 2 for entry in known if entry.group == group]
+    return max([first_waiting.turn + 1, *own])

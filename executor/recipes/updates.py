@@ -1,0 +1,58 @@
+"""The recipe of a database update: one database after another, each independent of the others."""
+
+from pathlib import Path
+
+from executor.databases.catalogue import why_unused
+from executor.errors import StepError
+from executor.jobs.job import JobStatus, Step, StepStatus
+from executor.recipes.commands import fetch_command, fetch_files
+from executor.recipes.context import JobContext, failure_message
+from executor.recipes.progress import FetchProgress
+
+
+def update(context: JobContext) -> None:
+    """Fetch each of the job's databases; one that fails does not stop the others."""
+    job, databases = context.job, context.databases
+    for name in [step.name for step in job.steps]:
+        if job.step(name).ended_at:
+            # An earlier runner did it.
+            continue
+        with context.step(name) as step:
+            step.unit = "rows"
+            step.expected = (databases.describe(name) or {}).get("rows")
+            if reason := why_unused(name, context.settings.profile):
+                # The profile was changed after the request.
+                raise StepError(reason)
+            _fetch(context, step)
+        if step.status is StepStatus.COMPLETED and (description := databases.describe(name)):
+            job.databases[name] = description
+    failed = [step for step in job.steps if step.status is StepStatus.FAILED]
+    if len(failed) < len(job.steps):
+        job.end(JobStatus.COMPLETED)
+    else:
+        job.end(JobStatus.FAILED, failed[-1].message)
+
+
+def _fetch(context: JobContext, step: Step) -> None:
+    progress, timeout = FetchProgress(), context.settings.step_timeout_seconds
+
+    def read(data: bytes) -> None:
+        progress.feed(data)
+        if (progress.done, progress.total) != (step.done or 0, step.total):
+            step.done, step.total = progress.done, progress.total
+            context.save_soon()
+
+    def resumes(path: Path) -> bool:
+        return context.is_started(fetch_command(step.name, path, timeout))
+
+    def fetch(path: Path) -> None:
+        command = fetch_command(step.name, path, timeout)
+        if not context.is_started(command):
+            for file, text in fetch_files(step.name, path).items():
+                file.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
+                file.write_text(text, encoding="utf-8")
+        outcome = context.run(command, folder=context.folder, read=read)
+        if outcome.exit_code != 0:
+            raise StepError(failure_message(command, outcome))
+
+    context.databases.update(step.name, fetch, context.check, workspace=context.folder, resumes=resumes)

@@ -1,0 +1,87 @@
+"""Reads the shared config.toml and makes the config.toml of one server of a job. Pure."""
+
+import functools
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+
+from executor.databases.catalogue import VULS2
+from executor.requests import InvalidError
+
+# The sections of the shared file that Vuls needs besides the servers. The rest (mail, chat, upload) would
+# only put its secrets into the job's folder.
+KEPT_SECTIONS = ("version", "default", "wpscan")
+# Vuls creates an empty database, in its working directory, for each dictionary without a path.
+SMALL_DICTIONARIES = ("exploit", "metasploit", "kevuln", "cti")
+
+
+def check_servers(shared: str, servers: Sequence[str]) -> None:
+    """Raise InvalidError unless every server is in the shared config.toml."""
+    known = _servers(_parse(shared))
+    unknown = [name for name in servers if name not in known]
+    if unknown:
+        raise InvalidError("servers", f"There is no server {unknown[0]!r} in config.toml.", unknown)
+
+
+def is_local_machine(shared: str, server: str) -> bool:
+    """Say whether Vuls takes a server for the machine it runs on."""
+    document = _parse(shared)
+    section = _section(document, "default") | _servers(document).get(server, {})
+    values = {key.lower(): value for key, value in section.items()}
+    return values.get("port") == "local" and values.get("host") in ("127.0.0.1", "localhost")
+
+
+def server_config(shared: str, server: str, scan_type: str, dictionaries: Mapping[str, Path]) -> str:
+    """Return the config.toml for one server of a job, made from the shared one.
+
+    `dictionaries` gives the file for each of Vuls' dictionary sections.
+    """
+    document = _parse(shared)
+    own = _servers(document)[server]
+    if scan_type == "full":
+        # Vuls refuses deep together with offline.
+        modes = _scan_modes(own) or _scan_modes(_section(document, "default"))
+        full = ["fast-root", "offline"] if "offline" in modes else ["deep"]
+        own = {key: value for key, value in own.items() if key.lower() != "scanmode"} | {"scanMode": full}
+    config: dict[str, Any] = {
+        key: value for key, value in document.items() if key.lower() in KEPT_SECTIONS and value
+    }
+    for section, path in dictionaries.items():
+        config[section] = (
+            # Without SkipUpdate a report would download it, over the live file.
+            {"Path": str(path), "SkipUpdate": True}
+            if section == VULS2
+            else {"type": "sqlite3", "SQLite3Path": str(path)}
+        )
+    config["servers"] = {server: own}
+    return tomlkit.dumps(config)
+
+
+# A file of 50,000 servers takes seconds to parse, and is needed for each server of a job.
+@functools.lru_cache(maxsize=1)
+def _parse(shared: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(shared)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidError("servers", f"The shared config.toml is not valid TOML: {error}.") from error
+
+
+def _section(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    # Vuls ignores the case of keys.
+    for key, value in document.items():
+        if key.lower() == name and isinstance(value, dict):
+            return value
+    return {}
+
+
+def _servers(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    servers = _section(document, "servers")
+    return {name: server for name, server in servers.items() if isinstance(server, dict)}
+
+
+def _scan_modes(section: Mapping[str, Any]) -> list[str]:
+    modes: Any = next((value for key, value in section.items() if key.lower() == "scanmode"), [])
+    return [str(mode).lower() for mode in modes] if isinstance(modes, list) else []

@@ -1,0 +1,1 @@
+"""Database files: checked, replaced and described."""

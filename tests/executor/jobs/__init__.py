@@ -1,0 +1,1 @@
+"""Stored jobs, their queue and their runners."""

@@ -1,0 +1,154 @@
+"""The real binaries on this machine, without a network."""
+
+import sqlite3
+import subprocess
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from platform import freedesktop_os_release
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from executor.databases.catalogue import CATALOGUE
+from executor.databases.folder import DatabaseFolder
+from tests.executor.callers import Caller
+from tests.executor.conftest import caller_of
+from tests.mirror.documents import shipped_documents
+from tests.mirror.server import mirror
+
+# A proxy on a closed port: every feed fails at once.
+NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def call(variables: dict[str, str], tools_dir: Path, start: Callable[[], Flask]) -> Caller:
+    variables["VULSWEB_TOOLS_DIR"] = str(tools_dir)
+    variables["EXECUTOR_HTTPS_PROXY"] = NOWHERE
+    return caller_of(start())
+
+
+def document(call: Caller, job: dict[str, Any], server: str) -> dict[str, Any]:
+    url = next(result["url"] for result in job["results"] if result["server"] == server)
+    return call("GET", url)[1]
+
+
+def test_this_machine_is_scanned_together_with_an_unreachable_one(call: Caller, data: Path) -> None:
+    job = call.finished(call.submit_scan("localhost", "web1"), seconds=90)
+
+    assert job["status"] == "completed", call.log(job["id"])
+    assert document(call, job, "localhost")["errors"] == []
+    assert len(document(call, job, "localhost")["packages"]) > 50
+    assert "ssh-keyscan" in document(call, job, "web1")["errors"][0]
+    assert job["steps"][1]["message"].startswith("(")
+    assert "web1: Failed to ssh-keyscan" in job["steps"][1]["message"]
+    # Vuls creates missing databases, but not among the live ones.
+    assert [path.name for path in data.rglob("*.sqlite3")] == []
+
+
+def test_an_unreachable_host_alone_still_leaves_a_document(call: Caller) -> None:
+    job = call.finished(call.submit_scan("web1"))
+
+    assert job["status"] == "completed"
+    assert job["steps"][0]["status"] == "failed"
+    assert "web1" in job["steps"][0]["message"]
+    assert document(call, job, "web1")["errors"] != []
+
+
+def test_a_configuration_that_vuls_rejects_ends_the_job_with_vuls_message(
+    call: Caller, variables: dict[str, str]
+) -> None:
+    config = Path(variables["EXECUTOR_VULS_CONFIG"])
+    config.write_text(config.read_text().replace('scanMode = ["fast"]', 'scanMode = ["fast", "deep"]'))
+
+    job = call.finished(call.submit_scan("localhost"), seconds=90)
+
+    assert job["status"] == "failed"
+    assert "Specify only one of offline, fast, fast-root or deep" in job["error"]
+    assert [step["status"] for step in job["steps"]] == ["failed", "skipped", "skipped"]
+
+
+def test_a_full_scan_asks_vuls_for_deep(call: Caller) -> None:
+    job = call.finished(call.submit_scan("localhost", scan_type="full"), seconds=90)
+
+    assert document(call, job, "localhost")["scanMode"].startswith("deep")
+
+
+@pytest.mark.parametrize("name", ["debian", "gost_debian"])
+def test_an_unreachable_feed_fails_with_the_tools_message(call: Caller, data: Path, name: str) -> None:
+    job = call.finished(call.submit_update(name))
+
+    assert job["status"] == "failed"
+    assert "Failed to fetch" in job["error"]
+    assert list((data / "databases").glob("*.sqlite3")) == []
+
+
+@pytest.mark.parametrize("name", ["gost_debian", "nvd"])
+def test_a_real_fetch_reports_the_inserted_rows(
+    variables: dict[str, str], tools_dir: Path, start: Callable[[], Flask], name: str
+) -> None:
+    variables["VULSWEB_TOOLS_DIR"] = str(tools_dir)
+    with mirror(shipped_documents()) as feeds:
+        variables["EXECUTOR_HTTPS_PROXY"] = feeds.proxy_url
+        variables["EXECUTOR_CA_BUNDLE"] = str(feeds.ca_file)
+        call = caller_of(start())
+        first = call.finished(call.submit_update(name), seconds=60)
+        second = call.finished(call.submit_update(name), seconds=60)
+
+    rows = first["databases"][name]["rows"]
+    # Only gost announces how many rows there will be.
+    total = rows if name == "gost_debian" else None
+    assert [(step["done"], step["total"], step["unit"]) for step in first["steps"]] == [(rows, total, "rows")]
+    assert (first["steps"][0]["expected"], second["steps"][0]["expected"]) == (None, rows)
+    assert (second["steps"][0]["done"], second["databases"][name]["rows"]) == (rows, rows)
+    assert "http-proxy" not in call.log(first["id"])
+
+
+@pytest.mark.parametrize("name", ["alpine", "gost_debian"])
+def test_rows_are_counted_in_the_schema_that_the_tools_make(
+    call: Caller, tmp_path: Path, tools_dir: Path, name: str
+) -> None:
+    path = tmp_path / "made.sqlite3"
+    _schema(tools_dir, name, path)
+
+    with closing(sqlite3.connect(path)) as connection:
+        counted = connection.execute(CATALOGUE[name].count).fetchone()
+
+    assert counted == (0,)
+
+
+def test_the_report_finds_what_is_in_the_live_database(call: Caller, data: Path, tools_dir: Path) -> None:
+    codename = freedesktop_os_release().get("VERSION_CODENAME")
+    if freedesktop_os_release()["ID"] != "debian":
+        pytest.skip("This machine is not Debian.")
+
+    def fetch(path: Path) -> None:
+        _schema(tools_dir, "gost_debian", path)
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("INSERT INTO debian_cves (cve_id, scope) VALUES ('CVE-2026-0001', 'local')")
+            connection.execute("INSERT INTO debian_packages (debian_cve_id, package_name) VALUES (1, 'dpkg')")
+            connection.execute(
+                "INSERT INTO debian_releases (debian_package_id, product_name, status, urgency)"
+                " VALUES (1, ?, 'open', 'high')",
+                (codename,),
+            )
+
+    DatabaseFolder(data / "databases").update("gost_debian", fetch, lambda: None)
+    before = (data / "databases" / "gost.sqlite3").read_bytes()
+
+    job = call.finished(call.submit_scan("localhost"), seconds=90)
+
+    found = document(call, job, "localhost")["scannedCves"]
+    assert set(found) == {"CVE-2026-0001"}
+    assert job["databases"]["gost_debian"]["rows"] == 1
+    assert (data / "databases" / "gost.sqlite3").read_bytes() == before
+
+
+def _schema(tools_dir: Path, name: str, path: Path) -> None:
+    """Make an empty database with the tool, by letting its fetch fail."""
+    database = CATALOGUE[name]
+    arguments = [*database.arguments, "--dbpath", str(path)]
+    environment = {"HTTPS_PROXY": NOWHERE, "HTTP_PROXY": NOWHERE, "HOME": str(path.parent)}
+    made = subprocess.run([str(tools_dir / database.tool), *arguments], env=environment, capture_output=True)
+    assert made.returncode == 1, made
