@@ -1,4 +1,4 @@
-"""The `vulsweb` program: `vulsweb run` starts the stack, the other commands work on its database."""
+"""Vuls Web. `vulsweb run` starts it; the other commands work on its database."""
 
 import sys
 
@@ -9,13 +9,13 @@ from vulsweb import cli, create_app
 from vulsweb.config import ConfigError
 
 group = FlaskGroup(create_app=create_app, add_default_commands=False, help=__doc__, name="vulsweb")
-# The one starts the stack that the application needs, the other needs none.
+# Neither needs the application: `run` starts the servers that it needs, `images` works without it.
 group.add_command(cli.run)
 group.add_command(cli.images)
 
 
 def main() -> None:
-    """Run one command; what keeps it from running is one sentence and exit code 1."""
+    """Run one command; on an error, print one sentence and exit with code 1."""
     try:
         group()
     except ConfigError as error:

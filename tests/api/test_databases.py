@@ -110,5 +110,5 @@ def test_of_several_executors_one_is_asked_by_name(
     unknown = api.get("/api/databases?executor=none")
 
     assert (main["executor"]["state"], dmz["executor"]["state"]) == ("ok", "failed")
-    assert "It scans hosts with dmz." in dmz["executor"]["says"]
+    assert "It scans hosts tagged dmz." in dmz["executor"]["says"]
     assert (unknown.status_code, unknown.get_json()["detail"]) == (422, "There is no executor 'none'.")

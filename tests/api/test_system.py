@@ -64,7 +64,7 @@ def test_doctor_works_without_a_database(app: Flask, monkeypatch: pytest.MonkeyP
     result = app.test_cli_runner().invoke(cli.doctor)
 
     assert result.exit_code == 1
-    assert "Failed   PostgreSQL               PostgreSQL cannot be used." in result.output
+    assert "Failed   PostgreSQL               PostgreSQL is not available." in result.output
 
 
 def test_doctor_is_content_when_nothing_has_failed(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,7 +56,7 @@ def test_a_start_waits_for_a_stack_that_is_stopping(tmp_path: Path) -> None:
 
 def test_a_start_waits_for_children_of_a_stack_that_was_killed(tmp_path: Path) -> None:
     with open_folder(tmp_path) as folder:
-        inherited = os.dup(folder.family.fileno())  # as a child holds it
+        inherited = os.dup(folder.children_lock.fileno())  # as a child holds it
     threading.Timer(0.3, os.close, [inherited]).start()
 
     with open_folder(tmp_path) as second:

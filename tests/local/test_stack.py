@@ -42,7 +42,7 @@ def test_an_address_of_another_machine_is_one_sentence(
     code = run({"VULSWEB_DATA_DIR": str(place / "data"), "VULSWEB_HOST": "192.0.2.1"})
 
     assert code == 1
-    assert capfd.readouterr().err == "'192.0.2.1' is not an address of this machine; correct VULSWEB_HOST.\n"
+    assert capfd.readouterr().err == "'192.0.2.1' is not an address of this machine; change VULSWEB_HOST.\n"
 
 
 def test_a_folder_in_use_is_one_sentence(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -68,9 +68,9 @@ def test_a_named_server_that_does_not_answer_is_one_sentence(
     code = run({"VULSWEB_DATA_DIR": str(place / "data"), "VULSWEB_PORT": str(free_port()), name: url})
 
     assert code == 1
-    said = capfd.readouterr().err
-    assert said.startswith(f"The server that {name} names does not answer: ")
-    assert said.count("\n") == 1
+    output = capfd.readouterr().err
+    assert output.startswith(f"The server in {name} does not answer: ")
+    assert output.count("\n") == 1
 
 
 def test_a_named_database_is_used_and_none_is_started(
@@ -118,7 +118,7 @@ def test_a_child_holds_the_data_folder_until_it_ends(
 ) -> None:
     with open_folder(place / "data") as folder:
         slow = python_child("slow", "import time; time.sleep(1)")
-        process = Process(slow, tmp_path / "slow.log", [folder.family.fileno()])
+        process = Process(slow, tmp_path / "slow.log", [folder.children_lock.fileno()])
 
     with open_folder(place / "data"):
         assert process.exit_code() == 0
@@ -145,9 +145,9 @@ def test_a_database_server_that_is_killed_comes_back_with_its_rows(
 
     server.kill()
     assert stack.stdout is not None
-    said = stack.stdout.readline()
+    output = stack.stdout.readline()
 
-    assert said == "postgres ended with signal SIGKILL; started again (1 of 3 this minute).\n"
+    assert output == "postgres ended with signal SIGKILL; restarted (1 of 3 this minute).\n"
     assert eventually(lambda: answers(url))
     assert ask(url, "SELECT name FROM hosts") == "web01"
 

@@ -57,7 +57,7 @@ def test_children_start_in_order_and_stop_in_reverse(
     ]
 
 
-def test_a_child_that_dies_is_started_again_and_said_so(
+def test_a_child_that_ends_is_restarted_and_reported(
     python_child: MakeChild, journal: Path, tmp_path: Path
 ) -> None:
     said: list[str] = []
@@ -72,7 +72,7 @@ def test_a_child_that_dies_is_started_again_and_said_so(
         supervisor.watch()
         assert eventually(lambda: journal.read_text().count("born") == 2)
 
-    assert said == ["web ended with exit code 3; started again (1 of 3 this minute)."]
+    assert said == ["web ended with exit code 3; restarted (1 of 3 this minute)."]
 
 
 def test_a_child_that_keeps_dying_ends_everything_and_names_its_log(
@@ -86,8 +86,8 @@ def test_a_child_that_keeps_dying_ends_everything_and_names_its_log(
             supervisor.watch()
 
     assert str(caught.value) == (
-        "web ended with signal SIGKILL and cannot be kept alive (started again 3 times within a minute); "
-        f"its log is {tmp_path / 'web.log'}."
+        "web ended with signal SIGKILL and was not restarted, because it was restarted 3 times "
+        f"within a minute; its log is {tmp_path / 'web.log'}."
     )
     assert len(said) == 3
 

@@ -110,8 +110,8 @@ def test_a_machine_that_cannot_scan_is_told_what_to_install(tmp_path: Path) -> N
     (tmp_path / "gost").touch(mode=0o755)
 
     assert tools.advice(found) == (
-        "It cannot scan yet, for lack of vuls, go-cve-dictionary, goval-dictionary: "
-        "install Go and run `make tools`."
+        "Scans are not possible yet. Missing: vuls, go-cve-dictionary, goval-dictionary. "
+        "Install Go and run `make tools`."
     )
 
 
@@ -132,7 +132,7 @@ def test_the_current_profile_has_a_vuls_of_its_own(environ: dict[str, str], tmp_
         tools.advice(found),
     )
 
-    assert str(before).endswith("for lack of vuls: run `EXECUTOR_PROFILE=current make tools`.")
+    assert str(before).endswith("Missing: vuls. Run `EXECUTOR_PROFILE=current make tools`.")
     assert built.returncode == 0, built.stderr
     assert after is None
     assert not (tmp_path / "tools" / "vuls").exists()

@@ -15,7 +15,7 @@ from tests.views.conftest import MakeRun, flat
 from vulsweb.executors.settings import Executor
 from vulsweb.extensions import db
 from vulsweb.models import Host, Result, Role, RunStatus, ScheduledTask, User
-from vulsweb.system.health import TIMEOUT_SECONDS
+from vulsweb.system.checks import TIMEOUT_SECONDS
 
 MakeTask = Callable[..., ScheduledTask]
 AddResult = Callable[..., Host]
@@ -355,6 +355,6 @@ def test_of_several_executors_each_has_its_page(
         ("main", ""),
         ("dmz", 'aria-current="page"'),
     ]
-    assert "It scans hosts with dmz." in page
+    assert "It scans hosts tagged dmz." in page
     assert "/databases/live?executor=dmz" in page
     assert signed_in.get("/databases/?executor=none").status_code == 404

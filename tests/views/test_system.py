@@ -107,7 +107,7 @@ def test_of_several_executors_the_one_that_is_down_is_shown(
     badges = dict(re.findall(r'id="part-([\w-]+)" class="part"> <span class="badge (\w+)">', page))
     assert (badges["executor"], badges["executor-dmz"]) == ("ok", "failed")
     assert "Executor, dmz" in page
-    assert "so nothing runs there. It scans hosts with dmz or lab." in page
+    assert "so nothing runs there. It scans hosts tagged dmz or lab." in page
 
 
 def test_a_run_shows_what_is_usual_for_its_task(signed_in: FlaskClient, make_run: MakeRun) -> None:

@@ -5,7 +5,7 @@ from flask import Flask
 from vulsweb.hosts import inventory
 
 
-def test_the_hosts_are_brought_in_step_and_what_is_wrong_is_named(app: Flask) -> None:
+def test_hosts_are_synced_and_invalid_entries_are_named(app: Flask) -> None:
     app.config["VULS_CONFIG"].write_text('[servers.a]\nhost = "192.0.2.1"\n[servers.bad]\nhost = 7\n')
 
     done = app.test_cli_runner().invoke(args=["hosts", "sync"])
@@ -16,7 +16,7 @@ def test_the_hosts_are_brought_in_step_and_what_is_wrong_is_named(app: Flask) ->
     assert [host.name for host in inventory.scannable()] == ["a"]
 
 
-def test_a_file_that_does_not_parse_is_told_with_its_place(app: Flask) -> None:
+def test_a_file_that_does_not_parse_is_reported_with_line_and_column(app: Flask) -> None:
     app.config["VULS_CONFIG"].write_text("[servers.a\n")
 
     done = app.test_cli_runner().invoke(args=["hosts", "sync"])
