@@ -36,7 +36,7 @@ def test_postgresql_keeps_its_rows_between_starts(place: Path) -> None:
         assert ask(url, "SELECT name FROM hosts") == "web01"
 
 
-def test_postgresql_is_reached_through_a_private_socket_alone(place: Path) -> None:
+def test_postgresql_is_only_reachable_through_a_private_socket(place: Path) -> None:
     with postgres(place / "data", durable=False) as url:
         folder = socket_folder(url)
         pid = int((place / "data" / "postmaster.pid").read_text().splitlines()[0])
@@ -76,7 +76,7 @@ def test_postgresql_starts_although_another_program_has_its_old_process_id(
         assert ask(url, "SELECT 1") == 1
 
 
-def test_a_first_start_that_was_interrupted_is_begun_again(place: Path) -> None:
+def test_an_interrupted_first_start_begins_again(place: Path) -> None:
     (place / "data.new").mkdir()
     (place / "data.new" / "PG_VERSION").touch()
 

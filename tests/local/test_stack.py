@@ -62,7 +62,7 @@ def test_a_folder_in_use_is_one_sentence(place: Path, capfd: pytest.CaptureFixtu
         ("REDIS_URL", "nonsense"),
     ],
 )
-def test_a_named_server_that_does_not_answer_is_one_sentence(
+def test_an_external_server_that_does_not_answer_is_one_sentence(
     name: str, url: str, place: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     code = run({"VULSWEB_DATA_DIR": str(place / "data"), "VULSWEB_PORT": str(free_port()), name: url})
@@ -73,7 +73,7 @@ def test_a_named_server_that_does_not_answer_is_one_sentence(
     assert output.count("\n") == 1
 
 
-def test_a_named_database_is_used_and_none_is_started(
+def test_an_external_database_is_used_and_none_is_started(
     place: Path, start_small_stack: StartSmallStack
 ) -> None:
     with postgres(place / "elsewhere", durable=False) as url:
@@ -86,7 +86,7 @@ def test_a_named_database_is_used_and_none_is_started(
     assert not (place / "data" / "postgres").exists()
 
 
-def test_a_stack_that_is_told_to_stop_ends_well_and_leaves_nothing(
+def test_a_stopped_stack_exits_with_0_and_leaves_no_processes(
     place: Path, start_small_stack: StartSmallStack
 ) -> None:
     stack = start_small_stack({"VULSWEB_DATA_DIR": str(place / "data")})
@@ -124,7 +124,7 @@ def test_a_child_holds_the_data_folder_until_it_ends(
         assert process.exit_code() == 0
 
 
-def test_a_start_right_after_a_kill_loses_nothing(place: Path, start_small_stack: StartSmallStack) -> None:
+def test_a_start_right_after_a_kill_loses_no_data(place: Path, start_small_stack: StartSmallStack) -> None:
     environ = {"VULSWEB_DATA_DIR": str(place / "data")}
     stack = start_small_stack(environ)
     ask(urls(stack)["database"], "CREATE TABLE hosts AS SELECT 'web01' AS name")

@@ -75,7 +75,7 @@ def test_a_child_that_ends_is_restarted_and_reported(
     assert said == ["web ended with exit code 3; restarted (1 of 3 this minute)."]
 
 
-def test_a_child_that_keeps_dying_ends_everything_and_names_its_log(
+def test_a_child_that_keeps_ending_stops_the_stack_and_its_log_is_named(
     python_child: MakeChild, tmp_path: Path
 ) -> None:
     said: list[str] = []
@@ -118,7 +118,7 @@ def test_a_child_that_never_answers_ends_the_start(python_child: MakeChild, tmp_
     assert str(caught.value).startswith("web did not answer within")
 
 
-def test_a_child_that_will_not_stop_is_killed_with_its_helpers(
+def test_a_child_that_does_not_stop_is_killed_with_its_helpers(
     python_child: MakeChild, journal: Path, tmp_path: Path
 ) -> None:
     said: list[str] = []
@@ -144,7 +144,7 @@ def test_a_stop_is_possible_while_children_are_starting(python_child: MakeChild,
             supervisor.start(child)
 
 
-def test_a_program_run_to_its_end_gives_its_exit_code(python_child: MakeChild, tmp_path: Path) -> None:
+def test_a_finished_program_returns_its_exit_code(python_child: MakeChild, tmp_path: Path) -> None:
     with Supervisor(tmp_path, print) as supervisor:
         code = supervisor.finish(python_child("prepare", "print('done'); raise SystemExit(5)"))
 
@@ -163,7 +163,7 @@ def test_the_terminals_interrupt_does_not_reach_a_child(
     assert int(journal.read_text()) != os.getsid(0)
 
 
-def test_a_large_log_moves_aside_before_the_child_starts(python_child: MakeChild, tmp_path: Path) -> None:
+def test_a_large_log_is_renamed_before_the_child_starts(python_child: MakeChild, tmp_path: Path) -> None:
     log = tmp_path / "web.log"
     log.write_bytes(b"x" * (LARGEST_LOG_BYTES + 1))
 
