@@ -19,7 +19,7 @@ from vulsweb.views import errors
 
 
 class RowId(IntegerConverter):
-    """A row id in a URL; ids beyond PostgreSQL's integer give a 404."""
+    """A row id in a URL; too large ids give a 404."""
 
     def __init__(self, url_map: Map) -> None:
         super().__init__(url_map, max=2**31 - 1)
@@ -62,7 +62,7 @@ def load_user(user_id: str) -> User | None:
 
 @login.request_loader
 def load_user_of_token(incoming: Request) -> User | None:
-    """Return the user of a bearer token; tokens are only valid for the API."""
+    """Return the user of a bearer token, for API requests only."""
     scheme, _, token = incoming.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not incoming.path.startswith("/api/"):
         return None

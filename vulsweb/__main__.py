@@ -1,4 +1,4 @@
-"""Vuls Web. `vulsweb run` starts it; the other commands work on its database."""
+"""Vuls Web: `vulsweb run` starts it; other commands manage it."""
 
 import sys
 
@@ -15,7 +15,7 @@ group.add_command(cli.images)
 
 
 def main() -> None:
-    """Run one command; on an error, print one sentence and exit with code 1."""
+    """Run one command; report errors in one sentence, exit code 1."""
     try:
         group()
     except ConfigError as error:

@@ -41,7 +41,7 @@ def run() -> None:
 
 @click.command()
 def prepare() -> None:
-    """Migrate the database; if it is empty, create the admin and the default task."""
+    """Migrate the database; if empty, add the admin and default task."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
     upgrade()
     now = datetime.now(UTC)
@@ -89,7 +89,7 @@ def hosts_group() -> None:
 
 @hosts_group.command("sync")
 def sync_hosts() -> None:
-    """Sync the hosts with config.toml; exit code 1 if an entry is not valid."""
+    """Sync the hosts with config.toml; exit code 1 on errors."""
     try:
         outcome = config_sync.sync_file(current_app.config["VULS_CONFIG"], datetime.now(UTC))
     except config_toml.ConfigTomlError as error:
@@ -103,7 +103,7 @@ def sync_hosts() -> None:
 
 @click.command()
 def doctor() -> None:
-    """Check every component and say how to fix what fails; exit code 1 if one fails."""
+    """Check every component; say how to fix what fails (exit code 1)."""
     system = health.read(current_app.config, datetime.now(UTC))
     for check in system.checks:
         at = f" Last: {check.at:%Y-%m-%d %H:%M:%S} UTC" if check.at else ""
@@ -173,7 +173,10 @@ def create_user(name: str, role: str, password: str) -> None:
 @click.argument("name")
 @click.password_option(help="Prompted for if not given.")
 def change_password(name: str, password: str) -> None:
-    """Set a new password, for example a forgotten one; ends the user's sessions."""
+    """Set a new password, for example for a forgotten one.
+
+    All sessions of the user end.
+    """
     try:
         access.change_password(_user_named(name), password)
     except access.AccessError as error:
@@ -193,7 +196,7 @@ def token() -> None:
     "--user", "user_name", default="admin", show_default=True, help="The user that the token acts as."
 )
 def create_token(name: str, user_name: str) -> None:
-    """Create a token and print only the token; it cannot be shown again."""
+    """Create a token and print it; it cannot be shown again."""
     try:
         new = access.create_token(name, _user_named(user_name), datetime.now(UTC))
     except access.AccessError as error:

@@ -24,7 +24,7 @@ def environment() -> Mapping[str, str]:
 
 
 def with_running_stack(environ: Mapping[str, str]) -> Mapping[str, str]:
-    """Add the settings of the stack that runs on the same data folder.
+    """Add the settings of the running stack on the data folder.
 
     Thanks to this, `vulsweb token create NAME` needs no settings while `vulsweb run` is running.
     """
@@ -35,7 +35,7 @@ def with_running_stack(environ: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def optional(environ: Mapping[str, str], name: str) -> str:
-    """Return the variable `name` or the content of the file in `name_FILE`; empty if unset."""
+    """Return a variable or the content of its `_FILE`; empty if unset."""
     path = environ.get(f"{name}_FILE")
     try:
         return (Path(path).read_text() if path else environ.get(name, "")).strip()
@@ -52,7 +52,7 @@ def required(environ: Mapping[str, str], name: str) -> str:
 
 
 def with_driver(url: str) -> str:
-    """Add the driver to a database URL; SQLAlchemy 2.1 defaults to psycopg 3."""
+    """Add the driver to a database URL (SQLAlchemy defaults to psycopg 3)."""
     return re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", url)
 
 

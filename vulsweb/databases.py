@@ -1,4 +1,4 @@
-"""The vulnerability databases: their content, the hosts that need them and their updates. Reads only."""
+"""The vulnerability databases: content, hosts that need them, updates. Reads only."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Fetch:
 
     @classmethod
     def latest(cls, name: DatabaseType, executor: Executor, tasks: Sequence[ScheduledTask]) -> Self | None:
-        """Return the result of the newest run of `tasks` for one database and executor."""
+        """Return the database's result in the newest run of `tasks`."""
         runs = [task.last_run for task in tasks if task.last_run is not None]
         run = max(runs, key=lambda each: each.id, default=None)
         if run is None:
@@ -48,7 +48,7 @@ class Fetch:
 
 @dataclass(frozen=True)
 class DatabaseRow:
-    """One row of the page: a database, whether Vuls reads it, who needs it, what updates it."""
+    """A database: whether Vuls reads it, what needs and updates it."""
 
     entry: Entry
     database: Database | None  # None if the executor does not answer
@@ -128,7 +128,10 @@ def read(executor: Executor, now: datetime) -> Databases:
 
 
 def _update_tasks(profile: Profile | None) -> dict[DatabaseType, list[ScheduledTask]]:
-    """Return the tasks that update each database, by next run. "all" updates all of the profile."""
+    """Return the tasks that update each database, by next run.
+
+    "all" updates all databases of the profile.
+    """
     tasks = db.session.scalars(
         select(ScheduledTask)
         .where(ScheduledTask.task_type == TaskType.DB_UPDATE)

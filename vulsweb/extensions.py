@@ -17,7 +17,7 @@ from sqlalchemy.orm import DeclarativeBase
 
 
 class Base(DeclarativeBase):
-    """The declarative base: times with time zone, enums stored by value, JSON as JSONB."""
+    """The base of models: aware times, enums by value, JSONB."""
 
     metadata = MetaData(
         naming_convention={

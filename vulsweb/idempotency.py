@@ -26,7 +26,7 @@ class Claim:
 
 
 def claim(wanted: Claim) -> IdempotencyKey | None:
-    """Claim the key and return None, or return the earlier request that has it.
+    """Claim the key; if taken, return the request that has it.
 
     Waits for a transaction that holds the key. The claim is committed together with the work. If the process
     dies, it leaves either nothing or a key without a response, but never work that a second request would

@@ -33,7 +33,7 @@ def users() -> Sequence[User]:
 
 
 def user_of_session(session_id: str) -> User | None:
-    """Return the user of a session (see User.get_id); None after a password change."""
+    """Return the user of a session; None after a password change."""
     number, _, _ = session_id.partition(".")
     user = db.session.get(User, int(number)) if number.isdecimal() and len(number) < 10 else None
     return user if user is not None and user.get_id() == session_id else None
@@ -88,7 +88,7 @@ def tokens(user: User) -> Sequence[ApiToken]:
 
 
 def revoke_token(user: User, token_id: int) -> str | None:
-    """Delete one of the user's tokens; return its name, or None if not found."""
+    """Delete a token of the user; return its name if found."""
     token = db.session.get(ApiToken, token_id)
     if token is None or token.user_id != user.id:
         return None
@@ -97,7 +97,7 @@ def revoke_token(user: User, token_id: int) -> str | None:
 
 
 def create_token(name: str, user: User, now: datetime) -> str:
-    """Return a new token that acts as `user`; only its hash is stored."""
+    """Create a token that acts as `user`; store only its hash."""
     if not name.strip() or not name.isprintable() or len(name) > NAME_LENGTH:
         raise AccessError(f"A token's name has 1 to {NAME_LENGTH} printable characters.")
     if db.session.scalar(select(ApiToken.id).where(ApiToken.name == name)) is not None:

@@ -1,4 +1,4 @@
-"""Which role a request needs: one rule for all pages and API calls."""
+"""The role that each request needs, for pages and API alike."""
 
 from flask import abort, request
 from flask_login import current_user

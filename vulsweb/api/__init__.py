@@ -1,4 +1,4 @@
-"""The REST API, one file per noun. The OpenAPI document is generated from this code."""
+"""The REST API; the OpenAPI document is generated from this code."""
 
 from flask import Flask, request
 from flask.json.provider import DefaultJSONProvider
@@ -34,7 +34,7 @@ BLUEPRINTS = (
 
 
 class OrderedJson(DefaultJSONProvider):
-    """JSON with fields in the order of the schemas, and severities worst first."""
+    """JSON with the fields in the order of the schemas."""
 
     sort_keys = False
 
@@ -68,7 +68,7 @@ def register(app: Flask) -> None:
 
 
 def require_user() -> None:
-    """Require a session or a token; writes with a session need its CSRF token."""
+    """Require a token or a session, and its CSRF token for writes."""
     if not current_user.is_authenticated:
         raise Unauthorized("Sign in, or send a token: `Authorization: Bearer TOKEN`.")
     # Any site can make a browser send its session cookie; a token is only sent on purpose.

@@ -40,7 +40,7 @@ _REPLAYED_HEADER = {
 
 
 class SharedParts(BasePlugin):
-    """Adds to every operation what all operations have, so that no view repeats it."""
+    """Adds to every operation what all operations have in common."""
 
     def operation_helper(
         self, path: str | None = None, operations: dict[str, Any] | None = None, **kwargs: Any

@@ -44,7 +44,7 @@ SeverityCounts = Schema.from_dict(
 
 
 class HostOut(Schema):
-    """A machine from config.toml, or a container that a scan found on one."""
+    """A machine from config.toml, or a container found on one."""
 
     id = fields.Integer(required=True)
     name = fields.String(required=True)
@@ -93,7 +93,7 @@ class HostIn(Strict):
 
 
 class ExplanationOut(Schema):
-    """The result of a connection test of one server, and how to fix it."""
+    """The result of a connection test of one server, with advice."""
 
     server = fields.String(required=True)
     outcome = fields.Enum(configtest.Outcome, by_value=True, required=True)
@@ -124,7 +124,7 @@ class ConnectionTestOut(Schema):
 
 
 class SyncOut(Schema):
-    """Host names by what the sync did, and an error for each invalid entry."""
+    """Host names by result of the sync, and errors of invalid entries."""
 
     created = fields.List(fields.String(), required=True)
     updated = fields.List(fields.String(), required=True)
@@ -141,7 +141,7 @@ class WorstFirst(fields.Dict):
 
 
 class RunHostOut(Schema):
-    """The result of a run on one host; `outcome` is null while it is in progress."""
+    """The result of a run on one host; null `outcome`: none yet."""
 
     host_id = fields.Integer(required=True, allow_none=True)
     name = fields.String(required=True)

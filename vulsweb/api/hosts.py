@@ -28,7 +28,10 @@ EXAMPLE = {"tags": ["web", "production"], "notes": "Rack 7; ask operations befor
 @bp.arguments(HostQuery, location="query")
 @bp.response(200, HostPage)
 def index(query: dict[str, Any]) -> dict[str, Any]:
-    """List the hosts, by name. Hosts that are no longer in config.toml have `retired_at` set."""
+    """List the hosts, by name.
+
+    Hosts that are no longer in config.toml have `retired_at` set.
+    """
     show = {True: Show.RETIRED, False: Show.ALL, None: None}[query["retired"]]
     wanted = Filter(show, query["search"], query["tag"], query["connection"])
     page = page_of(inventory.query(wanted), query["page"], query["per_page"])
@@ -38,7 +41,10 @@ def index(query: dict[str, Any]) -> dict[str, Any]:
 @bp.post("/sync-from-vuls-config")
 @bp.response(200, SyncOut)
 def sync() -> config_sync.SyncOutcome:
-    """Sync the hosts with config.toml now. A file that does not parse changes nothing."""
+    """Sync the hosts with config.toml now.
+
+    A file that does not parse changes nothing.
+    """
     outcome = config_sync.sync_file(current_app.config["VULS_CONFIG"], datetime.now(UTC))
     db.session.commit()
     return outcome
@@ -65,7 +71,10 @@ def describe(body: dict[str, Any], host_id: int) -> Counted:
 @bp.post("/<int:host_id>/connection-test")
 @bp.response(202, ConnectionTestOut)
 def test_connection(host_id: int) -> ConnectionTest:
-    """Test whether Vuls can scan the host. Returns the test in progress if there is one."""
+    """Test whether Vuls can scan the host.
+
+    If a test is already in progress, it is returned.
+    """
     host = _host_or_404(host_id)
     if host.retired_at is not None:
         raise Conflict(f"{host.name} is no longer in config.toml.")

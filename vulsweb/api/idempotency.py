@@ -17,7 +17,7 @@ LONGEST = 255
 
 
 def begin() -> Response | None:
-    """Repeat the response stored for the key, or claim the key for this request."""
+    """Repeat the response stored for the key, or claim the key."""
     if request.method != "POST" or HEADER not in request.headers:
         return None
     # The draft defines the key as a quoted string; most clients send it without quotes.
@@ -45,7 +45,10 @@ def begin() -> Response | None:
 
 
 def finish(response: Response) -> Response:
-    """Store the response under the key. Server errors are not stored, so that clients can retry."""
+    """Store the response under the key.
+
+    Server errors are not stored, so that clients can retry.
+    """
     claim: Claim | None = g.pop("idempotency_claim", None)
     if claim is None:
         return response

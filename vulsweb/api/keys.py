@@ -147,7 +147,7 @@ def remove(known_host_id: int) -> None:
 
 @bp.errorhandler(KeyRefused)
 def key_refused(error: KeyRefused) -> Response:
-    """Answer 422 for an invalid key; the message contains nothing of the key."""
+    """Answer 422 for an invalid key, without quoting the key."""
     db.session.rollback()
     return problem(422, "Unprocessable Entity", str(error))
 
@@ -162,7 +162,7 @@ def host_refused(error: HostRefused) -> Response:
 @bp.errorhandler(KeyNameTaken)
 @bp.errorhandler(OfferClosed)
 def conflict(error: Exception) -> Response:
-    """Answer 409 for a name in use or an offer that is closed."""
+    """Answer 409 for a name in use or a closed offer."""
     db.session.rollback()
     return problem(409, "Conflict", str(error))
 

@@ -27,7 +27,7 @@ def page_of_list(rows: Sequence[Row], page: int, per_page: int) -> dict[str, Any
 
 
 def stream(query: Mapping[str, Any], task_id: int | None) -> dict[str, Any]:
-    """Return the runs for `query` (a HistoryQuery), of one task or of all."""
+    """Return the runs of one task or all for a HistoryQuery."""
     filters = history.Filter(
         task_id=task_id,
         statuses=query.get("status", ()),

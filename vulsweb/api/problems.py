@@ -21,7 +21,7 @@ def problem(
 
 
 def of_exception(error: HTTPException) -> Response:
-    """Return the problem document of an HTTP error, with the errors that webargs found."""
+    """Return the problem document of an HTTP error or invalid fields."""
     data: Mapping[str, Any] = getattr(error, "data", None) or {}
     errors: dict[str, list[str]] = {}
     # {"json": {"config": {"scan_type": [...]}}} becomes {"config.scan_type": [...]}.

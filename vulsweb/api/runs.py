@@ -79,7 +79,10 @@ def cancel(run_id: int) -> Run:
 @bp.arguments(LogQuery, location="query")
 @bp.response(200, LogOut)
 def logs(query: dict[str, Any], run_id: int) -> dict[str, Any]:
-    """Read the log of a run from an offset: 0, or the last `next_offset`."""
+    """Read the log of a run from an offset.
+
+    Start at 0 and continue with the last `next_offset`.
+    """
     run = _run_or_404(run_id)
     ended = not run.status.is_active
     try:

@@ -34,7 +34,7 @@ class Strict(Schema):
 
 
 class TaskConfig(Strict):
-    """A scan type or a database type, depending on the type of the task."""
+    """A scan type or a database type, depending on the task type."""
 
     scan_type = fields.Enum(ScanType, by_value=True)
     database_type = fields.Enum(DatabaseType, by_value=True)
@@ -232,7 +232,7 @@ class ExecutorOut(Schema):
 
 
 class SystemOut(Schema):
-    """All health checks and the worst state; `tools` and `databases` are the main executor's."""
+    """All health checks; `tools` and `databases` are the main executor's."""
 
     state = fields.Enum(State, by_value=True, required=True)
     parts = fields.List(fields.Nested(CheckOut), required=True, attribute="checks")
@@ -258,7 +258,7 @@ class TaskQuery(PageQuery):
 
 
 class Moment(fields.AwareDateTime):
-    """A time, converted to UTC: PostgreSQL rejects some offsets that ISO 8601 allows."""
+    """A time in UTC: PostgreSQL rejects some valid ISO 8601 offsets."""
 
     def _deserialize(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -339,7 +339,7 @@ class NextLink(Schema):
 
 
 class RunStream(Schema):
-    """Runs, newest first, without a `total`: counting a million runs is too slow."""
+    """Runs, newest first, without a `total`, which is slow to count."""
 
     items = fields.List(fields.Nested(RunOut), required=True)
     per_page = fields.Integer(required=True)

@@ -1,4 +1,4 @@
-"""`/api/ssh-config`: the SSH configuration, with the same checks and effects as the page."""
+"""`/api/ssh-config`: the SSH configuration, checked as on the page."""
 
 import logging
 from datetime import UTC, datetime
@@ -30,7 +30,10 @@ bp = Blueprint("api_ssh_config", __name__, url_prefix="/api/ssh-config", descrip
 @bp.get("")
 @bp.response(200, SshConfigOut)
 def show() -> dict[str, Any]:
-    """Get the SSH configuration and its hosts. `version` is 0 before the first save."""
+    """Get the SSH configuration and its hosts.
+
+    `version` is 0 before the first save.
+    """
     version = versions.latest()
     return {
         "content": version.content if version else "",

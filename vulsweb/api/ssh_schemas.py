@@ -71,7 +71,7 @@ class SshConfigOut(Schema):
 
 
 class SshPlan(Schema):
-    """What saving changes: names of servers in config.toml, and a diff of the file."""
+    """What saving changes: servers in config.toml, and the file's diff."""
 
     added = fields.List(fields.String(), required=True)
     changed = fields.List(fields.String(), required=True)
@@ -177,7 +177,7 @@ class KnownHostPage(Page):
 
 
 class OfferIn(Strict):
-    """A host whose keys to fetch, or its keys in `lines` (known_hosts or .pub format)."""
+    """A host; its keys are fetched unless `lines` has them."""
 
     hostname = fields.String(required=True)
     port = fields.Integer(strict=True, load_default=22)
@@ -191,7 +191,7 @@ class AcceptIn(Strict):
 
 
 class OfferedKeyOut(Schema):
-    """A key of a host: `new`, `known`, or `changed` from the fingerprint in `replaces`."""
+    """A key of a host; `replaces` is the trusted fingerprint if `changed`."""
 
     type = fields.String(required=True)
     fingerprint = fields.String(required=True)
@@ -200,7 +200,7 @@ class OfferedKeyOut(Schema):
 
 
 class OfferOut(Schema):
-    """The keys of a host, to compare and accept; `pending` while they are fetched."""
+    """The keys of a host to compare; `pending` while they are fetched."""
 
     id = fields.Integer(required=True)
     hostname = fields.String(required=True)

@@ -15,5 +15,8 @@ bp = Blueprint("api_system", __name__, url_prefix="/api/system", description=__d
 @bp.get("")
 @bp.response(200, SystemOut)
 def show() -> System:
-    """Check every component. `state` is the worst state; `advice` says how to fix what fails."""
+    """Check every component.
+
+    `state` is the worst state; `advice` says how to fix what fails.
+    """
     return health.read(current_app.config, datetime.now(UTC))

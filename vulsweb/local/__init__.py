@@ -1,4 +1,4 @@
-"""The local stack: PostgreSQL and Valkey from wheels, and Vuls Web's four programs."""
+"""The local stack: PostgreSQL, Valkey and the programs of Vuls Web."""
 
 from vulsweb.local.single import postgres, redis
 from vulsweb.local.stack import run

@@ -126,7 +126,7 @@ class Apps:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind a socket that a web server inherits, which reserves the port during restarts."""
+    """Bind a socket to inherit; it reserves the port during restarts."""
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

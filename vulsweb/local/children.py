@@ -45,7 +45,7 @@ def as_owner(owner: Owner | None) -> list[str]:
 
 
 def open_log(path: Path) -> BinaryIO:
-    """Open a log for appending; a large log is first renamed to NAME.1."""
+    """Open a log for appending; first rename it if it is large."""
     if path.exists() and path.stat().st_size > LARGEST_LOG_BYTES:
         path.replace(f"{path}.1")
     return path.open("ab")
@@ -89,7 +89,7 @@ class Process:
         return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
     def stop(self) -> bool:
-        """Stop the process, by force if necessary; return False if force was needed."""
+        """Stop the process; return False if it had to be killed."""
         if self.exit_code() is None:
             self._popen.send_signal(self.child.stop_signal)
         with suppress(subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""PostgreSQL for one machine, through a private Unix socket and never the network."""
+"""PostgreSQL for one machine, only reachable through a private Unix socket."""
 
 import os
 import pwd
@@ -148,7 +148,7 @@ class Cluster:
 
 @contextmanager
 def open_cluster(data: Path, sockets: Path, *, durable: bool = True) -> Iterator[Cluster]:
-    """Yield the cluster in `data`, ready to start; create it if there is none."""
+    """Yield the cluster in `data`, ready to start; create if missing."""
     owner = _server_owner(data)
     with ExitStack() as stack:
         # The client library takes a comma for a separator between hosts.
@@ -164,7 +164,7 @@ def open_cluster(data: Path, sockets: Path, *, durable: bool = True) -> Iterator
 
 
 def _server_owner(data: Path) -> Owner | None:
-    """Return the user to run the server as, because PostgreSQL refuses to run as root."""
+    """Return the user for the server: PostgreSQL does not run as root."""
     if os.geteuid() != 0:
         return None
     if data.exists() and data.stat().st_uid != 0:

@@ -46,7 +46,7 @@ class DataFolder:
         return path
 
     def take_lock(self) -> None:
-        """Lock the folder for this process; wait for a stack that is stopping."""
+        """Lock the folder; wait for a stack that is stopping."""
         deadline = time.monotonic() + ENDING_SECONDS
         while not _lock(self.lock):
             self.lock.seek(0)
@@ -88,7 +88,7 @@ class DataFolder:
 
 @contextmanager
 def open_folder(path: Path) -> Iterator[DataFolder]:
-    """Lock the data folder, creating it if needed; wait for an earlier stack to end."""
+    """Create and lock the data folder, after an earlier stack has ended."""
     try:
         if not path.exists():
             path.mkdir(parents=True)

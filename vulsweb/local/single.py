@@ -30,7 +30,7 @@ def postgres(data_dir: Path, *, durable: bool = True) -> Iterator[str]:
 
 @contextmanager
 def redis(data_dir: Path, *, durable: bool = True) -> Iterator[str]:
-    """Run Valkey on `data_dir` and yield its URL; the log is beside the folder."""
+    """Run Valkey on `data_dir` and yield its URL; log beside it."""
     data = data_dir.resolve()
     data.parent.mkdir(parents=True, exist_ok=True)
     valkey = Valkey(data, free_port(), secrets.token_urlsafe(32), durable)

@@ -24,7 +24,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run(environ: Mapping[str, str]) -> int:
-    """Run the stack until Ctrl-C; return the exit code, after printing any error."""
+    """Run the stack until Ctrl-C; print errors and return the exit code."""
     try:
         found = settings.read(environ)
         with open_folder(found.data_dir) as folder:

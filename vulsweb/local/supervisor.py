@@ -24,7 +24,7 @@ class Restarts:
         self._at: deque[float] = deque()
 
     def count(self, now: float) -> int | None:
-        """Return the number of the next restart this minute; None if too many."""
+        """Count a restart; return its number this minute, None if too many."""
         while self._at and self._at[0] <= now - 60:
             self._at.popleft()
         if len(self._at) == RESTARTS_PER_MINUTE:
@@ -106,7 +106,7 @@ class Supervisor:
             process.stop()
 
     def watch(self) -> None:
-        """Restart children that end, until a stop; raise StackError after too many restarts."""
+        """Restart children that end; raise StackError after too many restarts."""
         while not self._stop_requested:
             for index, process in enumerate(self._running):
                 if process.exit_code() is None or self._stop_requested:

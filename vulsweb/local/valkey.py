@@ -43,7 +43,7 @@ class Valkey:
         )
 
     def answers(self) -> bool:
-        """Return whether the server answers a PING; not while it loads its data."""
+        """Return whether the server answers and has loaded its data."""
         once = Retry(NoBackoff(), retries=0)
         with redis.Redis(port=self.port, password=self.password, socket_timeout=1, retry=once) as client:
             try:

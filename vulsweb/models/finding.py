@@ -32,7 +32,7 @@ def _in_order(state: str, where: TextClause) -> list[Index]:
 
 
 class Finding(Base):
-    """One CVE on one host: when it was first seen, last seen and fixed."""
+    """One CVE on one host, with its history."""
 
     __tablename__ = "findings"
 

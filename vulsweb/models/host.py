@@ -13,7 +13,7 @@ from vulsweb.vuls.results import Outcome
 
 
 class Host(Base):
-    """A machine from config.toml, or a container that a scan found on one."""
+    """A machine from config.toml, or a container found on one."""
 
     __tablename__ = "hosts"
 

@@ -1,4 +1,4 @@
-"""Idempotency keys: a request sent twice with the same key is carried out once."""
+"""Idempotency keys: a repeated request is carried out once."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from vulsweb.extensions import Base
 
 
 class IdempotencyKey(Base):
-    """One key of one user, its request and, once there is one, the response."""
+    """One key of one user, with its request and response."""
 
     __tablename__ = "idempotency_keys"
 

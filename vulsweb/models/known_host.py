@@ -1,4 +1,4 @@
-"""Host keys: shown to a user for comparison, and accepted by a user."""
+"""Host keys, before and after a user accepts them."""
 
 import enum
 from datetime import datetime
@@ -19,7 +19,7 @@ class KeySource(enum.StrEnum):
 
 
 class HostKeyOffer(Base):
-    """The keys of one host, shown to a user, who accepts exactly these."""
+    """The keys of one host, as shown to the user who accepts them."""
 
     __tablename__ = "host_key_offers"
 
@@ -38,7 +38,7 @@ class HostKeyOffer(Base):
 
 
 class KnownHost(Base):
-    """A host key that a user accepted; removed and replaced keys are kept as a record."""
+    """A host key that a user accepted; never deleted, only marked removed."""
 
     __tablename__ = "known_hosts"
 

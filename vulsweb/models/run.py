@@ -118,25 +118,25 @@ class Run(Base):
 
     @property
     def late(self) -> timedelta | None:
-        """Return how late the run was created if the scheduler was down, else None."""
+        """Return the delay after the slot if the scheduler was down."""
         late = self.created_at - self.scheduled_for if self.scheduled_for else timedelta()
         return late if late > LATE and self.status is not RunStatus.SKIPPED else None
 
     @property
     def steps(self) -> list[dict[str, Any]]:
-        """Return the steps of all jobs, each with the name of its executor."""
+        """Return the steps of all jobs with their executors' names."""
         return [{**step, "executor": job.executor} for job in self.jobs for step in job.steps]
 
     @property
     def duration(self) -> timedelta | None:
-        """Return how long the run took; None unless it has started and ended."""
+        """Return how long the run took; None if it has not ended."""
         if self.started_at is None or self.completed_at is None:
             return None
         return self.completed_at - self.started_at
 
 
 class LogChunk(Base):
-    """A piece of a run's log, in the order of `start` (a byte offset)."""
+    """A piece of a run's log; `start` is its byte offset."""
 
     __tablename__ = "log_chunks"
 

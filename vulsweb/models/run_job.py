@@ -36,7 +36,10 @@ WITH_EXECUTOR = (JobStatus.QUEUED, JobStatus.RUNNING)
 
 
 class RunJob(Base):
-    """One executor's part of a run; a final status is stored together with the results."""
+    """One executor's part of a run.
+
+    The results are stored in the same transaction as the final status.
+    """
 
     __tablename__ = "run_jobs"
 

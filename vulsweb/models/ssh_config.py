@@ -12,7 +12,7 @@ from vulsweb.models.user import User
 
 
 class SshConfigVersion(Base):
-    """A saved version of the SSH configuration; the highest number is in force."""
+    """A version of the SSH configuration; the highest number is in force."""
 
     __tablename__ = "ssh_config_versions"
 

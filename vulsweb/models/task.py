@@ -31,7 +31,7 @@ class TaskType(enum.StrEnum):
 
 
 class Overlap(enum.StrEnum):
-    """What to do if a task is due while its previous run is active."""
+    """What to do if the previous run is still active."""
 
     SKIP = "skip"  # the new run is skipped
     WAIT = "wait"  # the new run waits for the previous one to end; at most one run waits
@@ -77,7 +77,7 @@ class Absence(enum.StrEnum):
 
 
 class ScheduledTask(Base):
-    """A scheduled scan of a host or a tag, or a database update."""
+    """A scheduled scan of a host or tag, or database update."""
 
     __tablename__ = "scheduled_tasks"
 

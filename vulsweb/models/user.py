@@ -62,7 +62,7 @@ class User(UserMixin, Base):
 
     @staticmethod
     def check_password(user: "User | None", password: str) -> bool:
-        """Check a password; takes the same time if there is no such user."""
+        """Check a password; takes equally long for unknown users."""
         try:
             _hasher.verify(user.password_hash if user else _NOBODY, password)
         except VerifyMismatchError:

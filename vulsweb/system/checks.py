@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class State(enum.StrEnum):
-    """The state of a component; the system has the state of its worst one."""
+    """The state of a component, from best to worst."""
 
     OK = "ok"
     WARNING = "warning"  # works, but needs attention
@@ -34,7 +34,7 @@ class State(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """The result of a health check: what is wrong, and how to fix it."""
+    """The result of a health check, with advice if it fails."""
 
     name: str
     label: str
@@ -68,7 +68,7 @@ def ask(question: Callable[[], T]) -> T | NoAnswer:
 
 
 def ask_all(*questions: Callable[[], Any]) -> list[Any]:
-    """Ask all questions at once; what takes longer than TIMEOUT_SECONDS is a NoAnswer."""
+    """Ask all questions at once, for TIMEOUT_SECONDS at most."""
     pool = ThreadPoolExecutor(max_workers=len(questions))
     answers = [pool.submit(ask, question) for question in questions]
     wait(answers, timeout=TIMEOUT_SECONDS)

@@ -78,7 +78,7 @@ class Health:
 
     @property
     def vuls(self) -> str | None:
-        """Return the version of Vuls as the executor reports it; None if unknown."""
+        """Return the reported version of Vuls; None if unknown."""
         return next((tool.version for tool in self.tools if tool.name == "vuls"), None)
 
 
@@ -108,7 +108,7 @@ def ask_executor(executor: Executor, now: datetime) -> Health:
 
 
 def readiness(health: Health | NoAnswer) -> int:
-    """Rate how close an executor is to scanning: from 0 (no answer) to 3 (ready)."""
+    """Rate an executor from 0 (no answer) to 3 (ready to scan)."""
     if isinstance(health, NoAnswer):
         return 0
     if health.missing or health.mismatch:
@@ -117,7 +117,10 @@ def readiness(health: Health | NoAnswer) -> int:
 
 
 def executor_checks(health: Health | NoAnswer, executor: Executor) -> list[Check]:
-    """Return all checks of one executor, named after it unless it is the main one."""
+    """Return all checks of one executor.
+
+    Their names end in the executor's, except for the main one.
+    """
     checks = [executor_check(health, executor)]
     if isinstance(health, Health):
         checks += [tools_check(health), databases_check(health), disk_check(health)]

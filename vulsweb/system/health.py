@@ -14,7 +14,7 @@ from vulsweb.system.executors import Database, Health, Tool, ask_executor, execu
 
 @dataclass(frozen=True)
 class ExecutorStatus:
-    """One executor with its tools and databases; both are empty if it does not answer."""
+    """One executor, its tools and databases (none without an answer)."""
 
     name: str
     tags: tuple[str, ...]
