@@ -1,4 +1,4 @@
-"""Vuls Web: schedules Vuls scans and database updates, and shows what they find."""
+"""Vuls Web: schedules Vuls scans and database updates, and shows the findings."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,14 +19,14 @@ from vulsweb.views import errors
 
 
 class RowId(IntegerConverter):
-    """A row's number in an address; what PostgreSQL's integer cannot hold is not there, and so a 404."""
+    """A row id in a URL; too large ids give a 404."""
 
     def __init__(self, url_map: Map) -> None:
         super().__init__(url_map, max=2**31 - 1)
 
 
 def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
-    """Build the web application; worker, beat and commands build the same one."""
+    """Create the application for web, worker, beat and commands."""
     app = Flask(__name__)
     app.config.from_mapping(overrides if overrides is not None else config.from_environment())
     app.url_map.converters["int"] = RowId
@@ -41,12 +41,12 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
 
 
 def init_extensions(app: Flask) -> None:
-    """Tie the Flask extensions to `app`."""
-    # Set, not defaulted: Flask has both already, as None.
+    """Initialize the Flask extensions."""
+    # Not with setdefault: Flask has already set both to None.
     app.config["SESSION_COOKIE_SAMESITE"] = "Lax"
-    # Nothing that people send is longer, and what is might be put into a file on its way.
+    # No form is larger, and larger requests might be buffered in files.
     app.config["MAX_CONTENT_LENGTH"] = 1024 * 1024
-    app.config.setdefault("WTF_CSRF_TIME_LIMIT", None)  # as long as the session
+    app.config.setdefault("WTF_CSRF_TIME_LIMIT", None)  # valid as long as the session
     db.init_app(app)
     migrate.init_app(app, db, directory=str(Path(app.root_path).parent / "migrations"))
     login.init_app(app)
@@ -56,13 +56,13 @@ def init_extensions(app: Flask) -> None:
 
 @login.user_loader
 def load_user(user_id: str) -> User | None:
-    """Return the person whom a session cookie names."""
+    """Return the user of a session cookie."""
     return access.user_of_session(user_id)
 
 
 @login.request_loader
 def load_user_of_token(incoming: Request) -> User | None:
-    """Return the person whom a bearer token stands for; tokens open the API alone."""
+    """Return the user of a bearer token, for API requests only."""
     scheme, _, token = incoming.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not incoming.path.startswith("/api/"):
         return None
@@ -75,7 +75,7 @@ def answer_error(error: HTTPException) -> ResponseReturnValue:
 
 
 def init_celery(app: Flask) -> None:
-    """Point Celery at Redis and run every worker function inside `app`'s context."""
+    """Configure Celery; tasks run in the application context."""
 
     class ContextTask(Task):  # type: ignore[type-arg]
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -87,8 +87,8 @@ def init_celery(app: Flask) -> None:
         broker_url=app.config["REDIS_URL"],
         result_backend=app.config["REDIS_URL"],
         result_expires=3600,
-        # Nobody waits for what these functions return, and with a result to come the sender subscribes to
-        # it: with Redis away a click on Run Now would then wait twenty seconds.
+        # No code uses the results of these tasks. If results were on, the sender would subscribe to them, and
+        # without Redis a click on Run Now would block for twenty seconds.
         task_ignore_result=True,
         broker_connection_retry_on_startup=True,
         beat_schedule=worker.beat_table(app.config["EXECUTORS"]),

@@ -1,4 +1,4 @@
-"""The `vulsweb` program: `vulsweb run` starts the stack, the other commands work on its database."""
+"""Vuls Web: `vulsweb run` starts it; other commands manage it."""
 
 import sys
 
@@ -17,13 +17,13 @@ group = FlaskGroup(
     name="vulsweb",
 )
 click.version_option(package_name="vulsweb", message="vulsweb %(version)s")(group)
-# The one starts the stack that the application needs, the other needs none.
+# Neither needs the application: `run` starts the servers that it needs, `images` works without it.
 group.add_command(cli.run)
 group.add_command(cli.images)
 
 
 def main() -> None:
-    """Run one command; what keeps it from running is one sentence and exit code 1."""
+    """Run one command; report errors in one sentence, exit code 1."""
     try:
         group()
     except ConfigError as error:

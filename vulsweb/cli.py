@@ -20,7 +20,6 @@ from vulsweb.ssh import known_hosts
 from vulsweb.ssh.folder import SshFolder
 from vulsweb.system import health
 from vulsweb.system.checks import State
-from vulsweb.system.health import Site
 from vulsweb.tasks import editing as task_editing
 from vulsweb.vuls import config_toml
 
@@ -42,11 +41,11 @@ def run() -> None:
 
 @click.command()
 def prepare() -> None:
-    """Bring the schema up to date and, on an empty database, add the admin and the defaults."""
+    """Migrate the database; if empty, add the admin and default task."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
     upgrade()
     now = datetime.now(UTC)
-    # Two starts at once must not both find the database empty.
+    # The lock keeps two starts from both finding the database empty.
     db.session.execute(text("SELECT pg_advisory_xact_lock(hashtext('vulsweb.prepare'))"))
     if db.session.scalar(select(User.id).limit(1)) is None:
         try:
@@ -56,16 +55,18 @@ def prepare() -> None:
         if db.session.scalar(select(ScheduledTask.id).limit(1)) is None:
             task_editing.create(MONTHLY_UPDATE, now)
     else:
-        click.echo(access.PEOPLE_ALREADY)
-    _sync_hosts(now)
+        click.echo(access.USERS_EXIST)
+    _sync_or_seed_hosts(now)
     try:
         known_hosts.restore(SshFolder(current_app.config["SSH_FOLDER"]))
     except OSError as error:
-        raise click.ClickException(f"The folder of keys and known hosts cannot be used: {error}.") from error
+        raise click.ClickException(
+            f"The folder of SSH keys and known hosts is not usable: {error}."
+        ) from error
     db.session.commit()
 
 
-def _sync_hosts(now: datetime) -> None:
+def _sync_or_seed_hosts(now: datetime) -> None:
     path = current_app.config["VULS_CONFIG"]
     if not path.exists():
         if not current_app.config["SEED_LOCALHOST"]:
@@ -75,86 +76,83 @@ def _sync_hosts(now: datetime) -> None:
     try:
         outcome = config_sync.sync_file(path, now)
     except config_toml.ConfigTomlError as error:
-        click.echo(f"Hosts were not synchronized: {error}", err=True)
+        click.echo(f"Hosts not synced: {error}", err=True)
         return
-    for wrong in outcome.errors:
-        click.echo(f"A host was left as it was: {wrong}", err=True)
+    for message in outcome.errors:
+        click.echo(f"Host not changed: {message}", err=True)
 
 
 @click.group("hosts")
 def hosts_group() -> None:
-    """Hosts, as config.toml names them."""
+    """Manage the hosts in config.toml."""
 
 
 @hosts_group.command("sync")
 def sync_hosts() -> None:
-    """Bring the hosts in step with config.toml; exit code 1 when something in it cannot be used."""
+    """Sync the hosts with config.toml; exit code 1 on errors."""
     try:
         outcome = config_sync.sync_file(current_app.config["VULS_CONFIG"], datetime.now(UTC))
     except config_toml.ConfigTomlError as error:
         raise click.ClickException(str(error)) from error
     db.session.commit()
     click.echo(outcome.summary)
-    for wrong in outcome.errors:
-        click.echo(wrong, err=True)
+    for message in outcome.errors:
+        click.echo(message, err=True)
     sys.exit(bool(outcome.errors))
 
 
 @click.command()
 def doctor() -> None:
-    """Print how each part of the system is, and what to do; exit code 1 when one has failed."""
-    found = health.read(current_app.config, datetime.now(UTC))
-    for part in found.parts:
-        at = f" Last: {part.at:%Y-%m-%d %H:%M:%S} UTC" if part.at else ""
-        click.echo(f"{part.state.label:8} {part.label:24} {part.says}{at}")
-        for line in (*part.advice, *part.detail.splitlines()):
+    """Check every component; say how to fix what fails (exit code 1)."""
+    system = health.read(current_app.config, datetime.now(UTC))
+    for check in system.checks:
+        at = f" Last: {check.at:%Y-%m-%d %H:%M:%S} UTC" if check.at else ""
+        click.echo(f"{check.state.label:8} {check.label:24} {check.message}{at}")
+        for line in (*check.advice, *check.detail.splitlines()):
             click.echo(f"{'':33} {line}")
-    for site in found.sites:
-        _print_site(site, several=len(found.sites) > 1)
-    sys.exit(found.state is State.FAILED)
-
-
-def _print_site(site: Site, *, several: bool) -> None:
-    if several:
-        click.echo(f"{'':8} Executor {site.name}:")
-    for tool in site.tools:
-        click.echo(f"{'':8} {tool.name:24} {tool.version or 'installed' if tool.found else 'missing'}")
-    for database in site.databases:
-        rows = f"{database.rows:,} rows, fetched {database.fetched_at or 'at an unknown time'}"
-        click.echo(f"{'':8} {database.name.label:24} {rows if database.rows else 'not fetched'}")
+    for executor in system.executors:
+        if len(system.executors) > 1:
+            click.echo(f"{'':8} Executor {executor.name}:")
+        for tool in executor.tools:
+            version = tool.version or "installed" if tool.found else "missing"
+            click.echo(f"{'':8} {tool.name:24} {version}")
+        for database in executor.databases:
+            rows = f"{database.rows:,} rows, fetched {database.fetched_at or 'at an unknown time'}"
+            click.echo(f"{'':8} {database.name.label:24} {rows if database.rows else 'not fetched'}")
+    sys.exit(system.state is State.FAILED)
 
 
 @click.group()
 def images() -> None:
-    """The production stack's images, for a machine without registries."""
+    """Copy the Docker images to a machine without internet access."""
 
 
 @images.command("export")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def export_images(file: Path) -> None:
-    """Save all that the stack needs into FILE."""
-    _carry_images("export", file)
+    """Save all images of the stack to FILE."""
+    _run_images_script("export", file)
 
 
 @images.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def import_images(file: Path) -> None:
-    """Load what export saved."""
-    _carry_images("import", file)
+    """Load the images from a FILE that export wrote."""
+    _run_images_script("import", file)
 
 
-def _carry_images(direction: str, file: Path) -> None:
+def _run_images_script(direction: str, file: Path) -> None:
     script = Path(__file__).parents[1] / "deploy" / "images"
     if not script.exists():
         raise click.ClickException(
-            "Call it in a checkout of Vuls Web, where docker-compose.yml and deploy/ are."
+            "Run this in a checkout of Vuls Web, which has docker-compose.yml and deploy/."
         )
     sys.exit(subprocess.call([script, direction, file.absolute()]))  # noqa: S603 - our own script
 
 
 @click.group()
 def user() -> None:
-    """People who may sign in."""
+    """Manage users."""
 
 
 @user.command("create")
@@ -175,11 +173,14 @@ def create_user(name: str, role: str, password: str) -> None:
 
 @user.command("password")
 @click.argument("name")
-@click.password_option(help="Asked for when it is not given.")
+@click.password_option(help="Prompted for if not given.")
 def change_password(name: str, password: str) -> None:
-    """Give a person another password, as when it is lost; it ends their sessions."""
+    """Set a new password, for example for a forgotten one.
+
+    All sessions of the user end.
+    """
     try:
-        access.change_password(_person(name), password)
+        access.change_password(_user_named(name), password)
     except access.AccessError as error:
         raise click.ClickException(str(error)) from error
     db.session.commit()
@@ -188,27 +189,29 @@ def change_password(name: str, password: str) -> None:
 
 @click.group()
 def token() -> None:
-    """Tokens of the REST API."""
+    """Manage API tokens."""
 
 
 @token.command("create")
 @click.argument("name")
-@click.option("--user", "user_name", default="admin", show_default=True, help="Whom the token acts as.")
+@click.option(
+    "--user", "user_name", default="admin", show_default=True, help="The user that the token acts as."
+)
 def create_token(name: str, user_name: str) -> None:
-    """Print a new token, alone; it cannot be shown again."""
+    """Create a token and print it; it cannot be shown again."""
     try:
-        made = access.create_token(name, _person(user_name), datetime.now(UTC))
+        new = access.create_token(name, _user_named(user_name), datetime.now(UTC))
     except access.AccessError as error:
         raise click.ClickException(str(error)) from error
     db.session.commit()
-    click.echo(made)
+    click.echo(new)
 
 
-def _person(name: str) -> User:
-    person = db.session.scalars(select(User).where(User.name == name)).first()
-    if person is None:
-        raise click.ClickException(f"There is no person named {name!r}.")
-    return person
+def _user_named(name: str) -> User:
+    found = db.session.scalars(select(User).where(User.name == name)).first()
+    if found is None:
+        raise click.ClickException(f"There is no user named {name!r}.")
+    return found
 
 
 def register(app: Flask) -> None:

@@ -1,4 +1,4 @@
-"""Settings from the environment: read once, strictly; a missing secret stops the program."""
+"""Settings from the environment. A missing or invalid setting stops the program."""
 
 import json
 import os
@@ -10,32 +10,32 @@ from pathlib import Path
 from vulsweb.executors.settings import MAIN, Executor, ExecutorsError, read
 
 MINIMUM_SECRET_LENGTH = 32
-# Where a stack on one machine keeps its addresses and the names of its secrets' files.
+# Where a running local stack writes its URLs and the paths of its secrets.
 STACK_FILE = Path("secrets", "stack.json")
 
 
 class ConfigError(Exception):
-    """The environment does not describe a program that may start; the message says what to set."""
+    """A missing or invalid setting; the message says what to set."""
 
 
 def environment() -> Mapping[str, str]:
-    """Return the process environment, for the few callers that hand it to child processes."""
+    """Return the process environment, to pass it to child processes."""
     return os.environ
 
 
 def with_running_stack(environ: Mapping[str, str]) -> Mapping[str, str]:
-    """Return `environ`, completed by what a stack says of itself that runs on the same data folder.
+    """Add the settings of the running stack on the data folder.
 
-    So that `vulsweb token create NAME` beside `vulsweb run` needs no settings.
+    Thanks to this, `vulsweb token create NAME` needs no settings while `vulsweb run` is running.
     """
-    told = Path(environ.get("VULSWEB_DATA_DIR") or "data", STACK_FILE)
-    if not environ.keys().isdisjoint(("DATABASE_URL", "DATABASE_URL_FILE")) or not told.is_file():
+    file = Path(environ.get("VULSWEB_DATA_DIR") or "data", STACK_FILE)
+    if not environ.keys().isdisjoint(("DATABASE_URL", "DATABASE_URL_FILE")) or not file.is_file():
         return environ
-    return {**json.loads(told.read_text()), **environ}
+    return {**json.loads(file.read_text()), **environ}
 
 
-def given(environ: Mapping[str, str], name: str) -> str:
-    """Return the variable `name`, or what stands in the file that `name_FILE` names; empty when unset."""
+def optional(environ: Mapping[str, str], name: str) -> str:
+    """Return a variable or the content of its `_FILE`; empty if unset."""
     path = environ.get(f"{name}_FILE")
     try:
         return (Path(path).read_text() if path else environ.get(name, "")).strip()
@@ -44,21 +44,21 @@ def given(environ: Mapping[str, str], name: str) -> str:
 
 
 def required(environ: Mapping[str, str], name: str) -> str:
-    """Return a setting that has no default; raise ConfigError when it is missing or empty."""
-    value = given(environ, name)
+    """Return a setting; raise ConfigError if it is missing or empty."""
+    value = optional(environ, name)
     if not value:
         raise ConfigError(f"{name} is not set.")
     return value
 
 
 def with_driver(url: str) -> str:
-    """Return a database URL that names our driver; SQLAlchemy 2.1 takes a bare one for psycopg 3."""
+    """Add the driver to a database URL (SQLAlchemy defaults to psycopg 3)."""
     return re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", url)
 
 
 def secret(environ: Mapping[str, str], name: str) -> str:
-    """Return a secret; there is never a default, and anything shorter than 32 characters is refused."""
-    value = given(environ, name)
+    """Return a secret; raise ConfigError if it is shorter than 32 characters."""
+    value = optional(environ, name)
     if len(value) < MINIMUM_SECRET_LENGTH:
         raise ConfigError(
             f"{name} must have at least {MINIMUM_SECRET_LENGTH} characters; set {name} or {name}_FILE."
@@ -67,7 +67,7 @@ def secret(environ: Mapping[str, str], name: str) -> str:
 
 
 def flag(environ: Mapping[str, str], name: str, *, default: bool) -> bool:
-    """Read a yes/no variable; anything else is an error, not a guess."""
+    """Read a yes/no setting; raise ConfigError for other values."""
     word = environ.get(name, "yes" if default else "no")
     if word not in ("yes", "no"):
         raise ConfigError(f"{name} is {word!r}; write yes or no.")
@@ -75,15 +75,15 @@ def flag(environ: Mapping[str, str], name: str, *, default: bool) -> bool:
 
 
 def whole_number(environ: Mapping[str, str], name: str, *, default: int) -> int:
-    """Read a positive whole number."""
+    """Read a positive whole number; raise ConfigError for other values."""
     word = environ.get(name, str(default))
     if not word.isdecimal() or int(word) < 1:
-        raise ConfigError(f"{name} is {word!r}; write a whole number from 1 up.")
+        raise ConfigError(f"{name} is {word!r}; write a whole number of 1 or more.")
     return int(word)
 
 
 def executors(environ: Mapping[str, str]) -> tuple[Executor, ...]:
-    """Return the main executor, and then those that VULSWEB_EXECUTORS_FILE names."""
+    """Return the main executor, then those in VULSWEB_EXECUTORS_FILE."""
     main = Executor(MAIN, required(environ, "EXECUTOR_URL"), secret(environ, "EXECUTOR_API_KEY"))
     path = environ.get("VULSWEB_EXECUTORS_FILE")
     if not path:
@@ -95,7 +95,7 @@ def executors(environ: Mapping[str, str]) -> tuple[Executor, ...]:
 
 
 def from_environment(environ: Mapping[str, str] | None = None) -> dict[str, object]:
-    """Return the Flask settings that the environment describes."""
+    """Return the Flask settings."""
     environ = with_running_stack(environment()) if environ is None else environ
     redis_url = required(environ, "REDIS_URL")
     vuls_config = Path(required(environ, "VULSWEB_VULS_CONFIG"))
@@ -105,7 +105,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> dict[str, obje
         "REDIS_URL": redis_url,
         "EXECUTORS": executors(environ),
         "VULS_CONFIG": vuls_config,
-        # Absolute, for the generated files name it, and the executor must find it at the same place.
+        # Absolute: generated files contain this path, and the executor must find it under the same one.
         "SSH_FOLDER": Path(environ.get("VULSWEB_SSH_DIR") or vuls_config.parent / "ssh").absolute(),
         "SSH_SHARE_CONNECTIONS": flag(environ, "VULSWEB_SSH_SHARE_CONNECTIONS", default=True),
         "SEED_LOCALHOST": flag(environ, "VULSWEB_SEED_LOCALHOST", default=False),
@@ -120,5 +120,5 @@ def from_environment(environ: Mapping[str, str] | None = None) -> dict[str, obje
 
 
 def admin_password(environ: Mapping[str, str]) -> str:
-    """Return the first start's password for `admin`."""
+    """Return the password of `admin` for the first start."""
     return required(environ, "VULSWEB_ADMIN_PASSWORD")

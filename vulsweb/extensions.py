@@ -1,4 +1,4 @@
-"""The Flask extensions and the Celery application; imports nothing of ours."""
+"""The Flask extensions and the Celery application. Imports nothing of vulsweb."""
 
 import enum
 from datetime import datetime
@@ -16,12 +16,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase
 
 
-def _values(members: type[enum.Enum]) -> list[str]:
-    return [member.value for member in members]
-
-
 class Base(DeclarativeBase):
-    """The declarative base: aware times, enums stored by value, JSON as JSONB."""
+    """The base of models: aware times, enums by value, JSONB."""
 
     metadata = MetaData(
         naming_convention={
@@ -34,8 +30,13 @@ class Base(DeclarativeBase):
     )
     type_annotation_map: ClassVar = {
         datetime: DateTime(timezone=True),
-        # Plain VARCHAR: adding a state must not need ALTER TYPE, which cannot run in a transaction.
-        enum.Enum: Enum(enum.Enum, native_enum=False, length=32, values_callable=_values),
+        # Plain VARCHAR: adding a value to a native enum needs ALTER TYPE, which cannot run in a transaction.
+        enum.Enum: Enum(
+            enum.Enum,
+            native_enum=False,
+            length=32,
+            values_callable=lambda members: [member.value for member in members],
+        ),
         dict[str, Any]: JSONB,
         list[str]: JSONB,
         list[dict[str, Any]]: JSONB,
@@ -44,14 +45,14 @@ class Base(DeclarativeBase):
 
 
 db = SQLAlchemy(
-    # Models inherit from Base and not from db.Model, which type checkers cannot see.
+    # Models inherit from Base, because type checkers do not understand db.Model.
     metadata=Base.metadata,
-    # PostgreSQL hands back times in the session's zone; everything above reads UTC.
+    # PostgreSQL returns times in the session's time zone; the application expects UTC.
     engine_options={"pool_pre_ping": True, "connect_args": {"options": "-c timezone=utc"}},
 )
 migrate = Migrate()
 login = LoginManager()
 csrf = CSRFProtect()
-# With Redis away each process counts for itself: better than refusing everybody who signs in.
+# Without Redis each process counts on its own, which is better than rejecting every sign-in.
 limiter = Limiter(key_func=get_remote_address, in_memory_fallback_enabled=True)
 celery = Celery("vulsweb")

@@ -1,4 +1,4 @@
-"""Requests that carry a key: done once, however often they are sent."""
+"""Idempotency keys: a request that is sent twice is carried out once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from sqlalchemy.dialects.postgresql import insert
 from vulsweb.extensions import db
 from vulsweb.models import IdempotencyKey
 
-KEPT = timedelta(hours=24)
-_UNANSWERED = {"status": None, "body": None, "content_type": None, "location": None}
+LIFETIME = timedelta(hours=24)
+_NO_RESPONSE = {"status": None, "body": None, "content_type": None, "location": None}
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A key that was taken for a request, until its answer is kept."""
+    """A key claimed for a request that has no response yet."""
 
     user_id: int
     key: str
@@ -26,30 +26,30 @@ class Claim:
 
 
 def claim(wanted: Claim) -> IdempotencyKey | None:
-    """Take the key, and return None; or return what is kept under it from an earlier request.
+    """Claim the key; if taken, return the request that has it.
 
-    Waits for a transaction that holds the key. The claim is kept by the commit that keeps the work, so a
-    process that dies between the two leaves either neither or a key without an answer, never work that a
-    second request would do again.
+    Waits for a transaction that holds the key. The claim is committed together with the work. If the process
+    dies, it leaves either nothing or a key without a response, but never work that a second request would
+    repeat.
     """
-    values = {**_UNANSWERED, "fingerprint": wanted.fingerprint, "created_at": wanted.created_at}
-    taken = db.session.scalar(
+    values = {**_NO_RESPONSE, "fingerprint": wanted.fingerprint, "created_at": wanted.created_at}
+    claimed = db.session.scalar(
         insert(IdempotencyKey)
         .values(user_id=wanted.user_id, key=wanted.key, **values)
         .on_conflict_do_update(
             index_elements=["user_id", "key"],
             set_=values,
-            where=IdempotencyKey.created_at < wanted.created_at - KEPT,
+            where=IdempotencyKey.created_at < wanted.created_at - LIFETIME,
         )
         .returning(IdempotencyKey.key)
     )
-    if taken is not None:
+    if claimed is not None:
         return None
     return db.session.get(IdempotencyKey, (wanted.user_id, wanted.key), populate_existing=True)
 
 
-def keep(claimed: Claim, answer: Mapping[str, Any]) -> None:
-    """Keep the answer; a key that somebody else has taken since a rollback stays theirs."""
+def store_response(claimed: Claim, response: Mapping[str, Any]) -> None:
+    """Store the response, unless another request claimed the key after a rollback."""
     db.session.execute(
         insert(IdempotencyKey)
         .values(
@@ -57,18 +57,18 @@ def keep(claimed: Claim, answer: Mapping[str, Any]) -> None:
             key=claimed.key,
             fingerprint=claimed.fingerprint,
             created_at=claimed.created_at,
-            **answer,
+            **response,
         )
         .on_conflict_do_update(
             index_elements=["user_id", "key"],
-            set_=dict(answer),
+            set_=dict(response),
             where=IdempotencyKey.created_at == claimed.created_at,
         )
     )
 
 
 def prune_keys(now: datetime) -> int:
-    """Delete the keys that no longer count, and return how many there were."""
-    done = db.session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - KEPT))
+    """Delete expired keys; return how many."""
+    done = db.session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - LIFETIME))
     assert isinstance(done, CursorResult)  # noqa: S101 - a DELETE yields no rows, only their number
     return done.rowcount

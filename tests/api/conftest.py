@@ -1,4 +1,4 @@
-"""A program with a token, and a counter of what it costs."""
+"""An API client with a token, and a counter of its queries."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,7 +16,7 @@ CountQueries = Callable[[], AbstractContextManager[list[str]]]
 
 @pytest.fixture
 def api(app: Flask, token: str) -> FlaskClient:
-    """A program with a token."""
+    """An API client with a token."""
     client = app.test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
     return client
@@ -24,7 +24,7 @@ def api(app: Flask, token: str) -> FlaskClient:
 
 @pytest.fixture
 def queries(app: Flask) -> CountQueries:
-    """Gather the statements that are sent to the database meanwhile."""
+    """Collect the statements that are sent to the database."""
 
     @contextmanager
     def gather() -> Iterator[list[str]]:

@@ -1,4 +1,4 @@
-"""What the OpenAPI document promises holds, also for requests that nobody thought of."""
+"""The API keeps to its OpenAPI document, also for generated requests."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ from vulsweb.runs import starting
 METHODS = {"get", "put", "post", "patch", "delete"}
 
 
-def test_the_document_names_every_call_its_doors_and_its_problems(client: FlaskClient) -> None:
+def test_the_document_lists_every_call_its_authentication_and_its_errors(client: FlaskClient) -> None:
     document = client.get("/api/openapi.json").get_json()
 
     operations = [each[method] for each in document["paths"].values() for method in METHODS & set(each)]
@@ -42,7 +42,7 @@ def test_every_post_takes_an_idempotency_key(client: FlaskClient) -> None:
     assert all("Idempotency-Key" in str(post["parameters"]) for post in posts)
 
 
-def test_the_browsable_document_needs_no_other_host(signed_in: FlaskClient) -> None:
+def test_the_documentation_page_loads_nothing_from_other_hosts(signed_in: FlaskClient) -> None:
     page = signed_in.get("/api/docs")
 
     assert page.status_code == 200
@@ -61,7 +61,7 @@ def test_the_browsable_document_needs_no_other_host(signed_in: FlaskClient) -> N
         ("GET", "/api/runs?created_after=9999-12-31T23:59:59-23:59", 422),
     ],
 )
-def test_values_beyond_what_the_database_holds_break_nothing(
+def test_values_beyond_the_limits_of_the_database_break_nothing(
     api: FlaskClient, method: str, path: str, status: int
 ) -> None:
     assert api.open(path, method=method).status_code == status
@@ -84,7 +84,7 @@ def test_text_that_cannot_be_stored_is_refused(api: FlaskClient, field: str, tex
 
 
 @pytest.mark.filterwarnings("ignore")  # schemathesis' own
-def test_generated_requests_find_no_failure_of_ours_and_no_answer_that_is_not_documented(
+def test_generated_requests_find_no_server_errors_and_no_undocumented_answers(
     app: Flask,
     token: str,
     make_task: Callable[..., ScheduledTask],

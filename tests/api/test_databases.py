@@ -11,7 +11,7 @@ from vulsweb.executors.settings import Executor
 from vulsweb.models import ScheduledTask
 
 
-def test_it_tells_of_each_database_what_is_in_it_and_whether_vuls_reads_it(
+def test_it_returns_the_content_of_each_database_and_whether_vuls_reads_it(
     api: FlaskClient, installation: Installation, make_task: Callable[..., ScheduledTask]
 ) -> None:
     installation.add_tools(*TOOLS)
@@ -19,10 +19,10 @@ def test_it_tells_of_each_database_what_is_in_it_and_whether_vuls_reads_it(
     installation.add_database()
     task = make_task(name="Monthly", task_type="db_update", database_type="gost_debian")
 
-    told = api.get("/api/databases").get_json()
+    reply = api.get("/api/databases").get_json()
 
-    items = {item["name"]: item for item in told["items"]}
-    assert (told["vuls_version"], told["executor"]["state"], len(items)) == ("Vuls v0.26.0", "ok", 10)
+    items = {item["name"]: item for item in reply["items"]}
+    assert (reply["vuls_version"], reply["executor"]["state"], len(items)) == ("Vuls v0.26.0", "ok", 10)
     assert items["gost_debian"] | {"size_bytes": 0, "tasks": []} == {
         "name": "gost_debian",
         "label": "GOST Debian",
@@ -48,12 +48,12 @@ def test_it_tells_of_each_database_what_is_in_it_and_whether_vuls_reads_it(
     assert items["nvd"]["rows"] == 0
 
 
-def test_without_the_executor_it_tells_what_is_known(api: FlaskClient) -> None:
+def test_without_the_executor_it_returns_what_is_known(api: FlaskClient) -> None:
     answer = api.get("/api/databases")
 
-    told = answer.get_json()
-    assert (answer.status_code, told["executor"]["state"], told["vuls_version"]) == (200, "failed", None)
-    assert {item["rows"] for item in told["items"]} == {item["read"] for item in told["items"]} == {None}
+    reply = answer.get_json()
+    assert (answer.status_code, reply["executor"]["state"], reply["vuls_version"]) == (200, "failed", None)
+    assert {item["rows"] for item in reply["items"]} == {item["read"] for item in reply["items"]} == {None}
 
 
 def test_a_database_that_is_not_read_may_be_scheduled(api: FlaskClient, installation: Installation) -> None:
@@ -68,7 +68,7 @@ def test_a_database_that_is_not_read_may_be_scheduled(api: FlaskClient, installa
     assert api.post("/api/scheduled-tasks/", json=body).status_code == 201
 
 
-def test_a_database_of_another_profile_is_refused_with_a_sentence(
+def test_a_database_of_another_profile_is_refused_with_a_reason(
     api: FlaskClient, current: Installation
 ) -> None:
     body = {
@@ -87,19 +87,17 @@ def test_a_database_of_another_profile_is_refused_with_a_sentence(
     assert (taken.status_code, taken.get_json()["config"]["database_type"]) == (201, "vuls2")
 
 
-def test_it_tells_the_profile_and_what_is_wrong_with_its_vuls(
-    api: FlaskClient, current: Installation
-) -> None:
+def test_it_returns_the_profile_and_why_vuls_does_not_fit_it(api: FlaskClient, current: Installation) -> None:
     current.add_version("v0.26.0")
 
-    told = api.get("/api/databases").get_json()
+    reply = api.get("/api/databases").get_json()
 
-    assert told["profile"] == "current"
-    assert told["misfit"].startswith("The executor's profile is current, and Vuls v0.26.0 does not know")
-    assert {item["name"] for item in told["items"] if item["profile"] == "current"} == {"vuls2"}
+    assert reply["profile"] == "current"
+    assert reply["misfit"].startswith("The executor's profile is current, and Vuls v0.26.0 does not know")
+    assert {item["name"] for item in reply["items"] if item["profile"] == "current"} == {"vuls2"}
 
 
-def test_of_several_executors_one_is_asked_by_name(
+def test_one_of_several_executors_is_selected_by_name(
     api: FlaskClient, app: Flask, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installation.add_database()
@@ -110,5 +108,5 @@ def test_of_several_executors_one_is_asked_by_name(
     unknown = api.get("/api/databases?executor=none")
 
     assert (main["executor"]["state"], dmz["executor"]["state"]) == ("ok", "failed")
-    assert "It scans hosts with dmz." in dmz["executor"]["says"]
+    assert "It scans hosts tagged dmz." in dmz["executor"]["says"]
     assert (unknown.status_code, unknown.get_json()["detail"]) == (422, "There is no executor 'none'.")

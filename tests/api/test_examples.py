@@ -1,4 +1,4 @@
-"""The examples of docs/api.md, run as they stand there by the real curl."""
+"""The examples of docs/api.md, run unchanged with the real curl."""
 
 import re
 import shlex
@@ -81,7 +81,9 @@ def trust(app: Flask, admin: User) -> None:
 
 
 @pytest.mark.parametrize("command", examples())
-def test_an_example_does_what_it_says(address: str, token: str, tmp_path: Path, command: str) -> None:
+def test_an_example_gives_the_documented_answer(
+    address: str, token: str, tmp_path: Path, command: str
+) -> None:
     curl = shutil.which("curl") or lacking("curl is missing: apt-get install curl")
     promised = re.search(r"# (\d{3})\b", command)
     talking = command.replace("curl ", "curl --silent --show-error --output answer -w '%{http_code}' ", 1)

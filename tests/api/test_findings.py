@@ -1,4 +1,4 @@
-"""The findings over the API: the same filters as the page's, and links from page to page."""
+"""`/api/findings`: filters, order and links from page to page."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -58,7 +58,7 @@ def test_the_list_filters_and_sorts(api: FlaskClient, make_host: MakeHost) -> No
     assert listed(api, "cve_id=CVE-1&status=fixed") == ["CVE-1"]
 
 
-def test_links_lead_through_all_of_it(api: FlaskClient, make_host: MakeHost) -> None:
+def test_links_lead_through_all_pages(api: FlaskClient, make_host: MakeHost) -> None:
     for number in range(5):
         add(make_host(f"web-{number}"), f"CVE-{number}")
 
@@ -75,14 +75,14 @@ def test_links_lead_through_all_of_it(api: FlaskClient, make_host: MakeHost) -> 
     "query",
     ["severity=wish", "status=wish", "sort=wish", "after_id=77", "search=%00", "cve_id=%00", "per_page=501"],
 )
-def test_a_wrong_filter_is_named_with_422(api: FlaskClient, query: str) -> None:
+def test_an_invalid_filter_answers_422_and_is_named(api: FlaskClient, query: str) -> None:
     answer = api.get(f"/api/findings?{query}")
 
     assert answer.status_code == 422
     assert query.partition("=")[0] in str(answer.get_json())
 
 
-def test_a_list_of_fifty_asks_as_often_as_one_of_five_and_never_counts(
+def test_a_list_of_fifty_takes_as_many_queries_as_one_of_five_and_never_counts(
     api: FlaskClient, make_host: MakeHost, queries: CountQueries
 ) -> None:
     for number in range(50):

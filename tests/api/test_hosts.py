@@ -25,15 +25,15 @@ def add_finding(host: Host, severity: Severity) -> None:
     db.session.commit()
 
 
-def test_a_host_says_all_that_is_known_of_it(api: FlaskClient, make_host: MakeHost) -> None:
+def test_a_host_has_these_fields(api: FlaskClient, make_host: MakeHost) -> None:
     host = make_host(
         "web-1", hostname="192.0.2.1", tags=["web"], notes="Rack 7", connection=HostConnection.JUMP
     )
     add_finding(host, Severity.HIGH)
 
-    told = api.get(f"/api/hosts/{host.id}").get_json()
+    reply = api.get(f"/api/hosts/{host.id}").get_json()
 
-    assert told == {
+    assert reply == {
         "id": host.id,
         "name": "web-1",
         "hostname": "192.0.2.1",
@@ -75,7 +75,7 @@ def test_the_list_is_filtered(api: FlaskClient, make_host: MakeHost, query: str,
     assert page["total"] == len(expected)
 
 
-def test_pages_lead_on_and_keep_the_filter(api: FlaskClient, make_host: MakeHost) -> None:
+def test_links_to_pages_keep_the_filter(api: FlaskClient, make_host: MakeHost) -> None:
     for name in "abc":
         make_host(name, tags=["web"])
 
@@ -86,7 +86,7 @@ def test_pages_lead_on_and_keep_the_filter(api: FlaskClient, make_host: MakeHost
     assert second["links"]["next"] is None
 
 
-def test_a_list_costs_the_same_however_long(
+def test_a_list_takes_the_same_queries_whatever_its_length(
     api: FlaskClient, make_host: MakeHost, queries: CountQueries
 ) -> None:
     make_host("a")
@@ -100,7 +100,7 @@ def test_a_list_costs_the_same_however_long(
     assert len(few) == len(many) <= 5
 
 
-def test_tags_and_notes_can_be_changed_each_alone(api: FlaskClient, make_host: MakeHost) -> None:
+def test_tags_and_notes_can_be_changed_separately(api: FlaskClient, make_host: MakeHost) -> None:
     host = make_host("a", tags=["old"], notes="old")
 
     tagged = api.patch(f"/api/hosts/{host.id}", json={"tags": ["Web Tier", "web-tier"]}).get_json()
@@ -123,7 +123,7 @@ def test_tags_and_notes_can_be_changed_each_alone(api: FlaskClient, make_host: M
         ({"name": "b", "tags": ["web"]}, "name"),
     ],
 )
-def test_anything_else_is_refused_and_nothing_is_kept(
+def test_other_fields_are_refused_and_nothing_is_saved(
     api: FlaskClient, make_host: MakeHost, body: dict[str, Any], field: str
 ) -> None:
     host = make_host("a", tags=["old"])
@@ -137,20 +137,20 @@ def test_anything_else_is_refused_and_nothing_is_kept(
 
 
 @pytest.mark.parametrize("method", ["get", "patch"])
-def test_a_host_that_is_not_there_is_404(api: FlaskClient, method: str) -> None:
+def test_an_unknown_host_answers_404(api: FlaskClient, method: str) -> None:
     assert api.open("/api/hosts/99", method=method.upper(), json={}).status_code == 404
 
 
-def test_a_sync_says_what_became_of_each_host(app: Flask, api: FlaskClient, make_host: MakeHost) -> None:
+def test_a_sync_returns_what_it_did_with_each_host(app: Flask, api: FlaskClient, make_host: MakeHost) -> None:
     make_host("same", vuls_config={"host": "same"})
     make_host("other", vuls_config={"host": "elsewhere"})
     make_host("gone")
     names = "".join(f'[servers.{name}]\nhost = "{name}"\n' for name in ("same", "other", "new"))
     app.config["VULS_CONFIG"].write_text(names + "[servers.bad]\nhost = 7\n")
 
-    told = api.post("/api/hosts/sync-from-vuls-config").get_json()
+    reply = api.post("/api/hosts/sync-from-vuls-config").get_json()
 
-    assert told == {
+    assert reply == {
         "created": ["new"],
         "updated": ["other"],
         "retired": ["gone"],
@@ -159,7 +159,7 @@ def test_a_sync_says_what_became_of_each_host(app: Flask, api: FlaskClient, make
     }
 
 
-def test_a_file_that_does_not_parse_is_422_with_its_place(
+def test_a_file_that_does_not_parse_answers_422_with_line_and_column(
     app: Flask, api: FlaskClient, make_host: MakeHost
 ) -> None:
     make_host("a")
@@ -173,7 +173,7 @@ def test_a_file_that_does_not_parse_is_422_with_its_place(
     assert api.get("/api/hosts").get_json()["items"][0]["retired_at"] is None
 
 
-def test_a_task_for_a_tag_is_made_and_found(api: FlaskClient, sent: list[int]) -> None:
+def test_a_task_for_a_tag_is_created_and_found(api: FlaskClient, sent: list[int]) -> None:
     body = {
         "name": "web",
         "task_type": "scan",
@@ -189,24 +189,24 @@ def test_a_task_for_a_tag_is_made_and_found(api: FlaskClient, sent: list[int]) -
     assert [task["id"] for task in found] == [made["id"]]
 
 
-def test_a_paused_task_says_why_and_is_409_when_run(
+def test_a_paused_task_has_a_reason_and_answers_409_when_run(
     app: Flask, api: FlaskClient, make_host: MakeHost, make_task: MakeTask, sent: list[int]
 ) -> None:
     task = make_task(host_id=make_host("a").id)
     app.config["VULS_CONFIG"].write_text("")
     api.post("/api/hosts/sync-from-vuls-config")
 
-    told = api.get(f"/api/scheduled-tasks/{task.id}").get_json()
+    reply = api.get(f"/api/scheduled-tasks/{task.id}").get_json()
     answer = api.post(f"/api/scheduled-tasks/{task.id}/run")
 
-    assert (told["is_active"], told["next_run_at"]) == (True, None)
-    assert told["paused_at"]
+    assert (reply["is_active"], reply["next_run_at"]) == (True, None)
+    assert reply["paused_at"]
     assert answer.status_code == 409
-    assert answer.get_json()["detail"] == told["paused_reason"]
+    assert answer.get_json()["detail"] == reply["paused_reason"]
     assert sent == []
 
 
-def test_a_runs_hosts_are_listed_the_worst_first(
+def test_the_hosts_of_a_run_are_listed_worst_first(
     api: FlaskClient, make_task: MakeTask, make_host: MakeHost
 ) -> None:
     run = start(make_task(), trigger=Trigger.API, now=NOW)

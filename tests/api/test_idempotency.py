@@ -1,4 +1,4 @@
-"""A request with a key is done once, however often it is sent."""
+"""`Idempotency-Key`: a request that is sent twice is carried out once."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +29,7 @@ def tasks_kept() -> int | None:
     return db.session.scalar(select(func.count()).select_from(ScheduledTask))
 
 
-def test_the_same_key_yields_the_first_answer_again(api: FlaskClient) -> None:
+def test_the_same_key_returns_the_first_response_again(api: FlaskClient) -> None:
     first = api.post("/api/scheduled-tasks/", json=UPDATE, headers=KEY)
 
     again = api.post("/api/scheduled-tasks/", json=UPDATE, headers=KEY)
@@ -58,7 +58,7 @@ def test_a_run_is_started_and_cancelled_once(api: FlaskClient, make_task: MakeTa
     assert db.session.scalar(select(func.count()).select_from(Run)) == 1
 
 
-def test_a_refusal_is_answered_again_too(api: FlaskClient, make_task: MakeTask) -> None:
+def test_an_error_response_is_repeated_too(api: FlaskClient, make_task: MakeTask) -> None:
     taken = make_task(name="Monthly")
     refused = api.post("/api/scheduled-tasks/", json=UPDATE, headers=KEY)
     api.delete(f"/api/scheduled-tasks/{taken.id}")
@@ -80,7 +80,7 @@ def test_the_same_key_for_another_request_is_refused(api: FlaskClient, make_task
     assert "another request" in other_body.get_json()["detail"]
 
 
-def test_two_people_may_use_the_same_key(api: FlaskClient) -> None:
+def test_two_users_may_use_the_same_key(api: FlaskClient) -> None:
     other = access.create_token("other", access.create_user("other", PASSWORD, Role.OPERATOR, NOW), NOW)
     db.session.commit()
     api.post("/api/scheduled-tasks/", json=UPDATE, headers=KEY)
@@ -94,7 +94,7 @@ def test_two_people_may_use_the_same_key(api: FlaskClient) -> None:
     assert answer.status_code == 201
 
 
-def test_a_key_counts_for_a_day(api: FlaskClient, make_task: MakeTask) -> None:
+def test_a_key_is_valid_for_a_day(api: FlaskClient, make_task: MakeTask) -> None:
     api.post("/api/scheduled-tasks/", json=UPDATE, headers=KEY)
     db.session.execute(update(IdempotencyKey).values(created_at=NOW - timedelta(days=400)))
     db.session.commit()
@@ -119,7 +119,7 @@ def test_two_requests_at_once_do_the_work_once(api: FlaskClient) -> None:
     assert tasks_kept() == 1
 
 
-def test_a_request_that_never_got_its_answer_is_not_done_again(api: FlaskClient) -> None:
+def test_a_request_without_a_response_is_not_repeated(api: FlaskClient) -> None:
     api.post("/api/scheduled-tasks/", json=UPDATE, headers=KEY)
     db.session.execute(update(IdempotencyKey).values(status=None))
     db.session.commit()
@@ -131,7 +131,7 @@ def test_a_request_that_never_got_its_answer_is_not_done_again(api: FlaskClient)
 
 
 @pytest.mark.parametrize("key", ["", '""', "x" * 256, "tab\there"])
-def test_a_key_that_is_none_is_refused(api: FlaskClient, key: str) -> None:
+def test_an_invalid_key_is_refused(api: FlaskClient, key: str) -> None:
     answer = api.post("/api/scheduled-tasks/", json=UPDATE, headers={"Idempotency-Key": key})
 
     assert answer.status_code == 400

@@ -22,7 +22,7 @@ UPDATE = {
 
 @pytest.fixture
 def make_busy(make_task: MakeTask) -> Callable[[str], Run]:
-    """Make a run that the executor works on, of a task with an overlap rule."""
+    """Make a running run of a task with an overlap rule."""
 
     def make(rule: str) -> Run:
         run = starting.start(make_task(name="Busy", overlap=rule), trigger=Trigger.PERSON, now=NOW)
@@ -33,14 +33,14 @@ def make_busy(make_task: MakeTask) -> Callable[[str], Run]:
     return make
 
 
-def test_a_task_skips_unless_it_is_told_otherwise(api: FlaskClient) -> None:
+def test_tasks_skip_by_default(api: FlaskClient) -> None:
     task = api.post("/api/scheduled-tasks/", json=UPDATE).get_json()
     changed = api.put(f"/api/scheduled-tasks/{task['id']}", json=UPDATE | {"overlap": "wait"}).get_json()
 
     assert (task["overlap"], changed["overlap"]) == ("skip", "wait")
 
 
-def test_a_rule_that_there_is_not_is_named_with_422(api: FlaskClient) -> None:
+def test_an_unknown_rule_answers_422_and_is_named(api: FlaskClient) -> None:
     answer = api.post("/api/scheduled-tasks/", json=UPDATE | {"overlap": "explode"})
 
     assert (answer.status_code, list(answer.get_json()["errors"])) == (422, ["overlap"])
@@ -55,7 +55,7 @@ def test_the_document_lists_the_rules(client: FlaskClient) -> None:
     assert "overlap" in schemas["TaskOut"]["required"]
 
 
-def test_a_task_that_skips_answers_409_with_where_its_run_is(
+def test_a_task_that_skips_answers_409_with_the_url_of_its_run(
     api: FlaskClient, make_busy: Callable[[str], Run]
 ) -> None:
     run = make_busy("skip")
@@ -72,7 +72,7 @@ def test_a_task_that_skips_answers_409_with_where_its_run_is(
 @pytest.mark.parametrize(
     ("rule", "said"), [("wait", "Waiting for run 1 to end."), ("replace", "Waiting for run 1 to stop.")]
 )
-def test_a_run_that_waits_is_accepted_and_says_what_for(
+def test_a_waiting_run_is_accepted_and_says_what_it_waits_for(
     api: FlaskClient, make_busy: Callable[[str], Run], sent: list[int], rule: str, said: str
 ) -> None:
     busy = make_busy(rule)
@@ -86,7 +86,7 @@ def test_a_run_that_waits_is_accepted_and_says_what_for(
     assert (busy.cancel_requested_at is not None) is (rule == "replace")
 
 
-def test_a_run_that_waits_is_cancelled(
+def test_a_waiting_run_can_be_cancelled(
     api: FlaskClient, make_busy: Callable[[str], Run], sent: list[int]
 ) -> None:
     busy = make_busy("wait")

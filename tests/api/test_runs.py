@@ -1,4 +1,4 @@
-"""The runs over the API: the list, the log and the way to stop one."""
+"""`/api/runs`: the list, the log and cancelling."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -17,7 +17,7 @@ MakeTask = Callable[..., ScheduledTask]
 
 
 def add(task: ScheduledTask, count: int, **fields: Any) -> list[int]:
-    """Add runs that are over, a minute apart, and return their ids, newest first."""
+    """Add ended runs, a minute apart; return their ids, newest first."""
     given: dict[str, Any] = {"status": RunStatus.SUCCESS, "trigger": Trigger.SCHEDULE, "request": {}}
     made = [
         Run(
@@ -37,7 +37,7 @@ def listed(api: FlaskClient, query: str = "") -> list[int]:
 
 @pytest.fixture
 def running(make_task: MakeTask) -> Run:
-    """A run that the executor works on, with two pieces of log: bytes 0 to 6 and 6 to 10."""
+    """A running run with two pieces of log: bytes 0 to 6 and 6 to 10."""
     run = starting.start(make_task(), trigger=Trigger.PERSON, now=NOW)
     run.status = RunStatus.RUNNING
     targets.prepare(run, executors_at("http://127.0.0.1:1"))
@@ -47,7 +47,7 @@ def running(make_task: MakeTask) -> Run:
     return run
 
 
-def test_the_list_is_newest_first_and_leads_on_by_links(api: FlaskClient, make_task: MakeTask) -> None:
+def test_the_list_is_newest_first_and_has_links_to_more(api: FlaskClient, make_task: MakeTask) -> None:
     ids = add(make_task(), 5)
 
     first = api.get("/api/runs?per_page=2&status=success&status=failed").get_json()
@@ -60,7 +60,7 @@ def test_the_list_is_newest_first_and_leads_on_by_links(api: FlaskClient, make_t
     assert "status=success&status=failed" in first["links"]["next"]
 
 
-def test_a_run_that_is_added_meanwhile_moves_nothing(api: FlaskClient, make_task: MakeTask) -> None:
+def test_a_new_run_does_not_shift_the_pages(api: FlaskClient, make_task: MakeTask) -> None:
     task = make_task()
     ids = add(task, 3)
     following = api.get("/api/runs?per_page=2").get_json()["links"]["next"]
@@ -95,7 +95,7 @@ def test_the_list_filters(api: FlaskClient, make_task: MakeTask) -> None:
         "per_page=0",
     ],
 )
-def test_a_wrong_filter_is_named_with_422(api: FlaskClient, query: str) -> None:
+def test_an_invalid_filter_answers_422_and_is_named(api: FlaskClient, query: str) -> None:
     answer = api.get(f"/api/runs?{query}")
 
     assert answer.status_code == 422
@@ -112,7 +112,7 @@ def test_an_active_run_is_cancelled_with_202(api: FlaskClient, make_task: MakeTa
     assert answer.get_json()["status"] == "cancelled"
 
 
-def test_a_running_run_is_asked_to_stop(api: FlaskClient, running: Run) -> None:
+def test_a_running_run_is_requested_to_stop(api: FlaskClient, running: Run) -> None:
     answer = api.post(f"/api/runs/{running.id}/cancel")
 
     db.session.refresh(running)
@@ -120,13 +120,13 @@ def test_a_running_run_is_asked_to_stop(api: FlaskClient, running: Run) -> None:
     assert running.cancel_requested_at is not None
 
 
-def test_a_run_that_is_over_cannot_be_cancelled(api: FlaskClient, make_task: MakeTask) -> None:
+def test_a_run_that_has_ended_cannot_be_cancelled(api: FlaskClient, make_task: MakeTask) -> None:
     (run_id,) = add(make_task(), 1)
 
     answer = api.post(f"/api/runs/{run_id}/cancel")
 
     assert answer.status_code == 409
-    assert answer.get_json()["detail"] == f"Run {run_id} is over already: success."
+    assert answer.get_json()["detail"] == f"Run {run_id} has already ended: success."
 
 
 def test_the_log_is_read_piece_by_piece_to_its_end(api: FlaskClient, running: Run) -> None:
@@ -141,7 +141,7 @@ def test_the_log_is_read_piece_by_piece_to_its_end(api: FlaskClient, running: Ru
     assert nothing_new == {"offset": 11, "next_offset": 11, "text": "", "ended": False}
 
 
-def test_the_log_of_a_run_that_is_over_has_ended(api: FlaskClient, make_task: MakeTask) -> None:
+def test_the_log_of_a_run_that_has_ended_has_ended(api: FlaskClient, make_task: MakeTask) -> None:
     (run_id,) = add(make_task(), 1)
 
     log = api.get(f"/api/runs/{run_id}/logs").get_json()
@@ -150,12 +150,12 @@ def test_the_log_of_a_run_that_is_over_has_ended(api: FlaskClient, make_task: Ma
 
 
 @pytest.mark.parametrize("offset", ["3", "8", "10", "-1", "x", "99999999999"])
-def test_an_offset_that_no_answer_gave_is_refused(api: FlaskClient, running: Run, offset: str) -> None:
+def test_an_offset_that_no_response_had_is_refused(api: FlaskClient, running: Run, offset: str) -> None:
     assert api.get(f"/api/runs/{running.id}/logs?offset={offset}").status_code == 422
 
 
 @pytest.mark.parametrize("path", ["/api/runs", "/api/scheduled-tasks/", "/api/hosts"])
-def test_a_list_of_fifty_asks_the_database_as_often_as_one_of_five(
+def test_a_list_of_fifty_takes_as_many_queries_as_one_of_five(
     api: FlaskClient, make_task: MakeTask, queries: CountQueries, path: str
 ) -> None:
     for _ in range(50):
@@ -178,7 +178,7 @@ def test_no_list_of_runs_counts_the_table(api: FlaskClient, queries: CountQuerie
     assert not [statement for statement in asked if "count(" in statement]
 
 
-def test_severities_are_worst_first_although_the_database_forgets_their_order(
+def test_severities_are_worst_first_although_the_database_does_not_keep_their_order(
     api: FlaskClient, make_task: MakeTask
 ) -> None:
     counts = {"low": 1, "unknown": 2, "medium": 3, "critical": 4, "high": 5}

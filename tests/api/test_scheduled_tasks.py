@@ -1,4 +1,4 @@
-"""The seven calls of the specification, and those beside them."""
+"""`/api/scheduled-tasks`: the seven calls of the specification, and authentication."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,7 @@ UPDATE: dict[str, Any] = {
 }
 
 
-def test_create_answers_201_with_the_task_and_where_it_is(api: FlaskClient) -> None:
+def test_create_answers_201_with_the_task_and_its_url(api: FlaskClient) -> None:
     answer = api.post("/api/scheduled-tasks/", json=UPDATE)
 
     assert answer.status_code == 201
@@ -90,7 +90,7 @@ def test_a_scan_names_its_host(api: FlaskClient, make_host: MakeHost) -> None:
         ({"nmae": "typo"}, "nmae"),
     ],
 )
-def test_a_wrong_field_is_named_with_422_and_nothing_is_kept(
+def test_an_invalid_field_answers_422_and_nothing_is_saved(
     api: FlaskClient, wrong: dict[str, Any], field: str
 ) -> None:
     answer = api.post("/api/scheduled-tasks/", json=UPDATE | wrong)
@@ -111,7 +111,7 @@ def test_a_name_that_is_taken_answers_409(api: FlaskClient, make_task: MakeTask)
 
 
 @pytest.mark.parametrize(("body", "status"), [("{", 400), ("", 422), ("[]", 422), ("null", 422)])
-def test_a_body_that_is_no_task_is_refused(api: FlaskClient, body: str, status: int) -> None:
+def test_a_body_that_is_not_a_task_is_refused(api: FlaskClient, body: str, status: int) -> None:
     answer = api.post("/api/scheduled-tasks/", data=body, content_type="application/json")
 
     assert answer.status_code == status
@@ -131,7 +131,7 @@ def test_the_list_filters_and_pages_with_links(api: FlaskClient, make_task: Make
 
 
 @pytest.mark.parametrize("query", ["page=0", "per_page=501", "page=x", "task_type=wish", "page=99999999999"])
-def test_a_wrong_query_is_refused(api: FlaskClient, query: str) -> None:
+def test_an_invalid_query_is_refused(api: FlaskClient, query: str) -> None:
     assert api.get(f"/api/scheduled-tasks/?{query}").status_code == 422
 
 
@@ -165,9 +165,7 @@ def test_delete_answers_204_and_the_task_is_gone(api: FlaskClient, make_task: Ma
     assert api.get(f"/api/scheduled-tasks/{task_id}").status_code == 404
 
 
-def test_run_queues_a_run_and_says_where_it_is(
-    api: FlaskClient, make_task: MakeTask, sent: list[int]
-) -> None:
+def test_run_queues_a_run_and_returns_its_url(api: FlaskClient, make_task: MakeTask, sent: list[int]) -> None:
     task = make_task()
 
     answer = api.post(f"/api/scheduled-tasks/{task.id}/run")
@@ -181,7 +179,7 @@ def test_run_queues_a_run_and_says_where_it_is(
     assert listed["last_status"] == "queued"
 
 
-def test_a_second_run_while_the_first_goes_answers_409_and_names_the_first(
+def test_a_second_run_during_the_first_answers_409_and_names_the_first(
     api: FlaskClient, make_task: MakeTask, sent: list[int]
 ) -> None:
     task = make_task()
@@ -222,7 +220,7 @@ def test_hosts_are_listed(api: FlaskClient, make_host: MakeHost) -> None:
         ("GET", "/api/nothing"),
     ],
 )
-def test_what_is_not_there_answers_404_as_a_problem(api: FlaskClient, method: str, path: str) -> None:
+def test_unknown_ids_answer_404_as_a_problem(api: FlaskClient, method: str, path: str) -> None:
     answer = api.open(path, method=method, json=UPDATE if method == "PUT" else None)
 
     assert answer.status_code == 404
@@ -238,12 +236,12 @@ def test_a_wrong_token_answers_401_as_a_problem(client: FlaskClient, header: str
     assert answer.content_type == "application/problem+json"
 
 
-def test_a_token_opens_the_api_alone(api: FlaskClient) -> None:
+def test_a_token_is_only_valid_for_the_api(api: FlaskClient) -> None:
     assert api.get("/api/hosts").status_code == 200
     assert api.get("/").status_code != 200
 
 
-def test_a_session_opens_the_api_for_reading_and_with_a_csrf_token_for_writing(
+def test_a_session_may_read_and_with_a_csrf_token_also_write(
     app: Flask, signed_in: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(app.config, "WTF_CSRF_ENABLED", True)

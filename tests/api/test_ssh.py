@@ -33,7 +33,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def handed_on(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
-    """What was handed to the workers."""
+    """The messages sent to the workers."""
     ids: dict[str, list[int]] = {"syncs": [], "fetches": []}
     handle_messages(monkeypatch, "sync_hosts", ids["syncs"].append)
     handle_messages(monkeypatch, "fetch_host_keys", ids["fetches"].append)
@@ -50,7 +50,7 @@ def test_before_the_first_save_the_configuration_is_empty(api: FlaskClient) -> N
     assert answer == {"content": "", "version": 0, "updated_at": None, "updated_by": None, "hosts": []}
 
 
-def test_a_save_answers_with_what_it_did_and_the_hosts_follow(
+def test_a_save_returns_what_it_changed_and_syncs_the_hosts(
     api: FlaskClient, handed_on: dict[str, list[int]], app: Flask
 ) -> None:
     answer = put(api, ONE).get_json()
@@ -70,7 +70,7 @@ def test_a_save_answers_with_what_it_did_and_the_hosts_follow(
     assert (handed_on["syncs"], sync.trigger) == ([sync.id], Trigger.API)
 
 
-def test_a_dry_run_tells_the_same_and_changes_nothing(
+def test_a_dry_run_returns_the_same_and_changes_nothing(
     api: FlaskClient, handed_on: dict[str, list[int]], app: Flask
 ) -> None:
     answer = put(api, ONE, "?dry_run=true").get_json()
@@ -83,7 +83,7 @@ def test_a_dry_run_tells_the_same_and_changes_nothing(
 
 
 @pytest.mark.parametrize("query", ["", "?dry_run=true"])
-def test_lines_that_cannot_stay_are_told_one_by_one(api: FlaskClient, query: str) -> None:
+def test_lines_that_are_not_allowed_are_listed_one_by_one(api: FlaskClient, query: str) -> None:
     answer = put(api, ONE + "    LocalCommand id\n    Include /etc/x\n", query)
 
     assert (answer.status_code, answer.content_type) == (422, "application/problem+json")
@@ -95,13 +95,13 @@ def test_lines_that_cannot_stay_are_told_one_by_one(api: FlaskClient, query: str
     assert all(error["reason"] for error in errors)
 
 
-def test_who_read_an_older_version_is_told(api: FlaskClient) -> None:
+def test_saving_over_a_newer_version_is_a_conflict(api: FlaskClient) -> None:
     put(api, ONE, version=0)
 
     answer = put(api, ONE + "# more\n", version=0)
 
     assert answer.status_code == 409
-    assert "The version in force is 1." in answer.get_json()["detail"]
+    assert "The current version is 1." in answer.get_json()["detail"]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_who_read_an_older_version_is_told(api: FlaskClient) -> None:
         {"content": ONE, "note": "x" * 201},
     ],
 )
-def test_a_body_that_makes_no_sense_is_refused(api: FlaskClient, body: dict[str, Any]) -> None:
+def test_an_invalid_body_is_refused(api: FlaskClient, body: dict[str, Any]) -> None:
     assert api.put("/api/ssh-config", json=body).status_code == 422
 
 
@@ -124,7 +124,7 @@ def test_a_note_that_cannot_be_stored_is_cleaned(api: FlaskClient) -> None:
     assert put(api, ONE, note="a\x00b\ud800c").status_code == 200
 
 
-def test_a_broken_config_toml_is_told_with_the_line(api: FlaskClient, app: Flask) -> None:
+def test_a_broken_config_toml_is_reported_with_the_line(api: FlaskClient, app: Flask) -> None:
     app.config["VULS_CONFIG"].write_text("[servers.a\n")
 
     answer = put(api, ONE)
@@ -143,7 +143,7 @@ def test_a_file_that_cannot_be_written_is_a_503(api: FlaskClient, folder: SshFol
     assert api.get("/api/ssh-config").get_json()["version"] == 0
 
 
-def test_keys_come_and_go_and_only_public_parts_are_told(
+def test_keys_are_added_and_deleted_and_only_public_parts_returned(
     api: FlaskClient, folder: SshFolder, tmp_path: Path
 ) -> None:
     mine = make_key(tmp_path / "mine")
@@ -161,7 +161,7 @@ def test_keys_come_and_go_and_only_public_parts_are_told(
     assert [key.name for key in keys.all_keys(folder)] == ["mine"]
 
 
-def test_a_private_key_leaves_no_trace_behind_an_idempotency_key(
+def test_an_idempotency_key_stores_nothing_of_a_private_key(
     api: FlaskClient, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     mine = make_key(tmp_path / "mine").read_text()
@@ -188,7 +188,7 @@ def test_a_private_key_leaves_no_trace_behind_an_idempotency_key(
         ({"name": "scanner"}, 409),
     ],
 )
-def test_a_name_that_cannot_be_is_refused(
+def test_an_invalid_key_name_is_refused(
     api: FlaskClient, folder: SshFolder, body: dict[str, str], status: int
 ) -> None:
     keys.generate(folder, "scanner")
@@ -207,7 +207,7 @@ def test_a_key_in_use_is_deleted_only_with_force(api: FlaskClient, folder: SshFo
     assert "web-1" in refused.get_json()["detail"]
 
 
-def test_a_host_is_asked_compared_and_accepted(
+def test_host_keys_are_fetched_compared_and_accepted(
     api: FlaskClient, folder: SshFolder, server: Server, handed_on: dict[str, list[int]]
 ) -> None:
     place = {"hostname": server.address, "port": server.port}
@@ -229,7 +229,7 @@ def test_a_host_is_asked_compared_and_accepted(
     assert server.host_key not in folder.known_hosts.read_text()
 
 
-def test_a_changed_key_needs_a_word(api: FlaskClient, tmp_path: Path) -> None:
+def test_a_changed_key_must_be_accepted_explicitly(api: FlaskClient, tmp_path: Path) -> None:
     lines = [make_key(tmp_path / name).with_suffix(".pub").read_text() for name in ("old", "new")]
     offers = []
     for line in lines:
@@ -247,12 +247,12 @@ def test_a_changed_key_needs_a_word(api: FlaskClient, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "body", [{"hostname": "-x"}, {"hostname": "a", "port": 0}, {"hostname": "a", "lines": "?"}, {"port": 22}]
 )
-def test_what_is_no_host_or_key_is_refused(api: FlaskClient, body: dict[str, Any]) -> None:
+def test_an_invalid_host_or_key_is_refused(api: FlaskClient, body: dict[str, Any]) -> None:
     assert api.post("/api/known-hosts/offers", json=body).status_code == 422
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT"])
-def test_programs_of_operators_are_kept_out(api: FlaskClient, admin: User, method: str) -> None:
+def test_tokens_of_operators_are_refused(api: FlaskClient, admin: User, method: str) -> None:
     admin.role = Role.OPERATOR
     db.session.commit()
 

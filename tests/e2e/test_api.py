@@ -177,5 +177,5 @@ def test_on_a_database_that_knows_people_already_no_new_password_is_told(open_fo
                 said = "\n".join(stack.lines)
 
     assert (folder / "first" / "secrets" / "admin_password").exists()
-    assert "password  as in that database; `vulsweb user password admin` gives a new one" in said
+    assert "password  unchanged in that database; `vulsweb user password admin` sets a new one" in said
     assert not (folder / "second" / "secrets" / "admin_password").exists()

@@ -1,4 +1,4 @@
-"""What the tests of the single-machine stack share."""
+"""Fixtures for the tests of the local stack."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The supervisor with PostgreSQL and Valkey but without our programs; prints their URLs as JSON."""
+"""The supervisor with PostgreSQL and Valkey only; prints their URLs as JSON."""
 
 import json
 import os
@@ -11,11 +11,11 @@ from vulsweb.local.supervisor import Supervisor
 
 
 def main() -> None:
-    wanted = settings.read(os.environ)
-    with open_folder(wanted.data_dir) as folder:
-        supervisor = Supervisor(folder.logs, say, inherited=[folder.family.fileno()])
-        with stopping_on_signals(supervisor.request_stop), ExitStack() as held:
-            database_url, redis_url = start_servers(wanted, folder, supervisor, held)
+    found = settings.read(os.environ)
+    with open_folder(found.data_dir) as folder:
+        supervisor = Supervisor(folder.logs, say, inherited=[folder.children_lock.fileno()])
+        with stopping_on_signals(supervisor.request_stop), ExitStack() as cleanup:
+            database_url, redis_url = start_servers(found, folder, supervisor, cleanup)
             say(json.dumps({"database": database_url, "redis": redis_url}))
             supervisor.watch()
 

@@ -16,7 +16,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_secrets_are_private_and_made_once(tmp_path: Path) -> None:
+def test_secrets_are_private_and_generated_once(tmp_path: Path) -> None:
     with open_folder(tmp_path / "data") as folder:
         first = folder.secret_file("secret_key").read_text()
     with open_folder(tmp_path / "data") as folder:
@@ -28,7 +28,7 @@ def test_secrets_are_private_and_made_once(tmp_path: Path) -> None:
     assert len(first) >= 43
 
 
-def test_all_that_is_private_has_a_closed_folder(tmp_path: Path) -> None:
+def test_everything_private_is_in_a_closed_folder(tmp_path: Path) -> None:
     with open_folder(tmp_path / "data") as folder:
         folder.subfolder("config")
 
@@ -56,7 +56,7 @@ def test_a_start_waits_for_a_stack_that_is_stopping(tmp_path: Path) -> None:
 
 def test_a_start_waits_for_children_of_a_stack_that_was_killed(tmp_path: Path) -> None:
     with open_folder(tmp_path) as folder:
-        inherited = os.dup(folder.family.fileno())  # as a child holds it
+        inherited = os.dup(folder.children_lock.fileno())  # as a child holds it
     threading.Timer(0.3, os.close, [inherited]).start()
 
     with open_folder(tmp_path) as second:

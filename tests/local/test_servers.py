@@ -36,7 +36,7 @@ def test_postgresql_keeps_its_rows_between_starts(place: Path) -> None:
         assert ask(url, "SELECT name FROM hosts") == "web01"
 
 
-def test_postgresql_is_reached_through_a_private_socket_alone(place: Path) -> None:
+def test_postgresql_is_only_reachable_through_a_private_socket(place: Path) -> None:
     with postgres(place / "data", durable=False) as url:
         folder = socket_folder(url)
         pid = int((place / "data" / "postmaster.pid").read_text().splitlines()[0])
@@ -58,13 +58,13 @@ def test_a_long_path_gets_a_short_folder_for_the_socket(place: Path) -> None:
     assert not folder.exists()
 
 
-def test_names_with_commas_spaces_and_quotes_are_no_trouble(place: Path) -> None:
+def test_folder_names_may_have_commas_spaces_and_quotes(place: Path) -> None:
     for name in ("a,b", 'say "a b"', "100%"):
         with postgres(place / name / "data", durable=False) as url:
             assert ask(url, "SELECT 1") == 1
 
 
-def test_a_number_that_now_belongs_to_another_program_does_not_keep_postgresql_from_starting(
+def test_postgresql_starts_although_another_program_has_its_old_process_id(
     place: Path,
 ) -> None:
     with postgres(place / "data", durable=False):
@@ -76,7 +76,7 @@ def test_a_number_that_now_belongs_to_another_program_does_not_keep_postgresql_f
         assert ask(url, "SELECT 1") == 1
 
 
-def test_a_first_start_that_was_interrupted_is_begun_again(place: Path) -> None:
+def test_an_interrupted_first_start_begins_again(place: Path) -> None:
     (place / "data.new").mkdir()
     (place / "data.new" / "PG_VERSION").touch()
 
@@ -95,12 +95,12 @@ def test_a_closed_folder_above_is_named_and_left_closed(place: Path) -> None:
 
     assert str(caught.value) == (
         f"PostgreSQL does not run as root, and its own user cannot enter {closed}; "
-        "move Vuls Web to where every user may go, such as /opt, or start it as another user."
+        "move Vuls Web to a folder that every user can enter, such as /opt, or start it as another user."
     )
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700
 
 
-def test_redis_wants_its_password_and_shows_it_to_nobody(place: Path) -> None:
+def test_redis_requires_its_password_and_hides_it_from_other_users(place: Path) -> None:
     with redis(place / "data") as url:
         password = urlsplit(url).password or ""
         command_lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)

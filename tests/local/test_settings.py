@@ -23,7 +23,7 @@ def test_a_bad_port_is_one_sentence(word: str) -> None:
     assert str(caught.value) == f"VULSWEB_PORT is {word!r}; write a number from 1 to 65535."
 
 
-def test_the_executors_proxy_and_all_secrets_are_kept_from_the_other_programs() -> None:
+def test_other_programs_get_neither_secrets_nor_the_executors_proxy() -> None:
     environ = {
         "EXECUTOR_HTTPS_PROXY": "http://127.0.0.1:1",
         "EXECUTOR_CA_BUNDLE": "/ca.pem",
@@ -42,7 +42,7 @@ def test_the_executors_proxy_and_all_secrets_are_kept_from_the_other_programs() 
     assert set(found.executor) == {"EXECUTOR_HTTPS_PROXY", "EXECUTOR_CA_BUNDLE"}
 
 
-def test_servers_of_ones_own_may_be_named_in_files(tmp_path: Path) -> None:
+def test_urls_of_external_servers_may_be_in_files(tmp_path: Path) -> None:
     (tmp_path / "database").write_text("postgresql://me:password@db.example/vulsweb\n")
 
     found = settings.read({"DATABASE_URL_FILE": str(tmp_path / "database")})

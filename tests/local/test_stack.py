@@ -42,7 +42,7 @@ def test_an_address_of_another_machine_is_one_sentence(
     code = run({"VULSWEB_DATA_DIR": str(place / "data"), "VULSWEB_HOST": "192.0.2.1"})
 
     assert code == 1
-    assert capfd.readouterr().err == "'192.0.2.1' is not an address of this machine; correct VULSWEB_HOST.\n"
+    assert capfd.readouterr().err == "'192.0.2.1' is not an address of this machine; change VULSWEB_HOST.\n"
 
 
 def test_a_folder_in_use_is_one_sentence(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -62,18 +62,18 @@ def test_a_folder_in_use_is_one_sentence(place: Path, capfd: pytest.CaptureFixtu
         ("REDIS_URL", "nonsense"),
     ],
 )
-def test_a_named_server_that_does_not_answer_is_one_sentence(
+def test_an_external_server_that_does_not_answer_is_one_sentence(
     name: str, url: str, place: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     code = run({"VULSWEB_DATA_DIR": str(place / "data"), "VULSWEB_PORT": str(free_port()), name: url})
 
     assert code == 1
-    said = capfd.readouterr().err
-    assert said.startswith(f"The server that {name} names does not answer: ")
-    assert said.count("\n") == 1
+    output = capfd.readouterr().err
+    assert output.startswith(f"The server in {name} does not answer: ")
+    assert output.count("\n") == 1
 
 
-def test_a_named_database_is_used_and_none_is_started(
+def test_an_external_database_is_used_and_none_is_started(
     place: Path, start_small_stack: StartSmallStack
 ) -> None:
     with postgres(place / "elsewhere", durable=False) as url:
@@ -86,7 +86,7 @@ def test_a_named_database_is_used_and_none_is_started(
     assert not (place / "data" / "postgres").exists()
 
 
-def test_a_stack_that_is_told_to_stop_ends_well_and_leaves_nothing(
+def test_a_stopped_stack_exits_with_0_and_leaves_no_processes(
     place: Path, start_small_stack: StartSmallStack
 ) -> None:
     stack = start_small_stack({"VULSWEB_DATA_DIR": str(place / "data")})
@@ -118,13 +118,13 @@ def test_a_child_holds_the_data_folder_until_it_ends(
 ) -> None:
     with open_folder(place / "data") as folder:
         slow = python_child("slow", "import time; time.sleep(1)")
-        process = Process(slow, tmp_path / "slow.log", [folder.family.fileno()])
+        process = Process(slow, tmp_path / "slow.log", [folder.children_lock.fileno()])
 
     with open_folder(place / "data"):
         assert process.exit_code() == 0
 
 
-def test_a_start_right_after_a_kill_loses_nothing(place: Path, start_small_stack: StartSmallStack) -> None:
+def test_a_start_right_after_a_kill_loses_no_data(place: Path, start_small_stack: StartSmallStack) -> None:
     environ = {"VULSWEB_DATA_DIR": str(place / "data")}
     stack = start_small_stack(environ)
     ask(urls(stack)["database"], "CREATE TABLE hosts AS SELECT 'web01' AS name")
@@ -145,9 +145,9 @@ def test_a_database_server_that_is_killed_comes_back_with_its_rows(
 
     server.kill()
     assert stack.stdout is not None
-    said = stack.stdout.readline()
+    output = stack.stdout.readline()
 
-    assert said == "postgres ended with signal SIGKILL; started again (1 of 3 this minute).\n"
+    assert output == "postgres ended with signal SIGKILL; restarted (1 of 3 this minute).\n"
     assert eventually(lambda: answers(url))
     assert ask(url, "SELECT name FROM hosts") == "web01"
 

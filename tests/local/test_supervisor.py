@@ -57,7 +57,7 @@ def test_children_start_in_order_and_stop_in_reverse(
     ]
 
 
-def test_a_child_that_dies_is_started_again_and_said_so(
+def test_a_child_that_ends_is_restarted_and_reported(
     python_child: MakeChild, journal: Path, tmp_path: Path
 ) -> None:
     said: list[str] = []
@@ -72,10 +72,10 @@ def test_a_child_that_dies_is_started_again_and_said_so(
         supervisor.watch()
         assert eventually(lambda: journal.read_text().count("born") == 2)
 
-    assert said == ["web ended with exit code 3; started again (1 of 3 this minute)."]
+    assert said == ["web ended with exit code 3; restarted (1 of 3 this minute)."]
 
 
-def test_a_child_that_keeps_dying_ends_everything_and_names_its_log(
+def test_a_child_that_keeps_ending_stops_the_stack_and_its_log_is_named(
     python_child: MakeChild, tmp_path: Path
 ) -> None:
     said: list[str] = []
@@ -86,8 +86,8 @@ def test_a_child_that_keeps_dying_ends_everything_and_names_its_log(
             supervisor.watch()
 
     assert str(caught.value) == (
-        "web ended with signal SIGKILL and cannot be kept alive (started again 3 times within a minute); "
-        f"its log is {tmp_path / 'web.log'}."
+        "web ended with signal SIGKILL and was not restarted, because it was restarted 3 times "
+        f"within a minute; its log is {tmp_path / 'web.log'}."
     )
     assert len(said) == 3
 
@@ -118,7 +118,7 @@ def test_a_child_that_never_answers_ends_the_start(python_child: MakeChild, tmp_
     assert str(caught.value).startswith("web did not answer within")
 
 
-def test_a_child_that_will_not_stop_is_killed_with_its_helpers(
+def test_a_child_that_does_not_stop_is_killed_with_its_helpers(
     python_child: MakeChild, journal: Path, tmp_path: Path
 ) -> None:
     said: list[str] = []
@@ -144,7 +144,7 @@ def test_a_stop_is_possible_while_children_are_starting(python_child: MakeChild,
             supervisor.start(child)
 
 
-def test_a_program_run_to_its_end_gives_its_exit_code(python_child: MakeChild, tmp_path: Path) -> None:
+def test_a_finished_program_returns_its_exit_code(python_child: MakeChild, tmp_path: Path) -> None:
     with Supervisor(tmp_path, print) as supervisor:
         code = supervisor.finish(python_child("prepare", "print('done'); raise SystemExit(5)"))
 
@@ -163,7 +163,7 @@ def test_the_terminals_interrupt_does_not_reach_a_child(
     assert int(journal.read_text()) != os.getsid(0)
 
 
-def test_a_large_log_moves_aside_before_the_child_starts(python_child: MakeChild, tmp_path: Path) -> None:
+def test_a_large_log_is_renamed_before_the_child_starts(python_child: MakeChild, tmp_path: Path) -> None:
     log = tmp_path / "web.log"
     log.write_bytes(b"x" * (LARGEST_LOG_BYTES + 1))
 

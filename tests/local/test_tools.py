@@ -42,7 +42,7 @@ def build(environ: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([BUILD], env=environ, capture_output=True, text=True, check=False)
 
 
-def test_each_tool_is_built_once_and_its_version_noted(environ: dict[str, str], tmp_path: Path) -> None:
+def test_each_tool_is_built_once_and_its_version_recorded(environ: dict[str, str], tmp_path: Path) -> None:
     first, second = build(environ), build(environ)
 
     assert (first.returncode, second.returncode) == (0, 0)
@@ -56,7 +56,7 @@ def test_each_tool_is_built_once_and_its_version_noted(environ: dict[str, str], 
     }
 
 
-def test_a_tool_of_another_version_is_built_again_alone(environ: dict[str, str], tmp_path: Path) -> None:
+def test_only_a_tool_of_another_version_is_built_again(environ: dict[str, str], tmp_path: Path) -> None:
     build(environ)
     versions = tmp_path / "tools" / "versions.json"
     versions.write_text(versions.read_text().replace("v0.4.4", "v0.4.3"))
@@ -67,7 +67,7 @@ def test_a_tool_of_another_version_is_built_again_alone(environ: dict[str, str],
     assert json.loads(versions.read_text())["gost"] == "v0.4.4"
 
 
-def test_tools_that_somebody_else_put_there_are_left_alone(environ: dict[str, str], tmp_path: Path) -> None:
+def test_tools_from_elsewhere_are_not_replaced(environ: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "tools").mkdir()
     for name in tools.TOOLS:
         (tmp_path / "tools" / name).touch(mode=0o755)
@@ -78,7 +78,7 @@ def test_tools_that_somebody_else_put_there_are_left_alone(environ: dict[str, st
     assert sorted(path.name for path in (tmp_path / "tools").iterdir()) == sorted(tools.TOOLS)
 
 
-def test_an_interrupted_build_leaves_nothing_half(environ: dict[str, str], tmp_path: Path) -> None:
+def test_an_interrupted_build_leaves_nothing_half_done(environ: dict[str, str], tmp_path: Path) -> None:
     process = subprocess.Popen(
         [BUILD], env={**environ, "HANG": "yes"}, stdout=subprocess.DEVNULL, start_new_session=True
     )
@@ -105,17 +105,17 @@ def test_without_go_one_sentence_says_what_to_install(environ: dict[str, str], t
     )
 
 
-def test_a_machine_that_cannot_scan_is_told_what_to_install(tmp_path: Path) -> None:
+def test_a_machine_that_cannot_scan_gets_advice_on_what_to_install(tmp_path: Path) -> None:
     found = settings.read({"VULSWEB_TOOLS_DIR": str(tmp_path), "PATH": str(tmp_path)})
     (tmp_path / "gost").touch(mode=0o755)
 
     assert tools.advice(found) == (
-        "It cannot scan yet, for lack of vuls, go-cve-dictionary, goval-dictionary: "
-        "install Go and run `make tools`."
+        "Scans are not possible yet. Missing: vuls, go-cve-dictionary, goval-dictionary. "
+        "Install Go and run `make tools`."
     )
 
 
-def test_a_machine_with_all_tools_is_told_nothing(tmp_path: Path) -> None:
+def test_a_machine_with_all_tools_gets_no_advice(tmp_path: Path) -> None:
     found = settings.read({"VULSWEB_TOOLS_DIR": str(tmp_path), "PATH": ""})
     for name in tools.TOOLS:
         (tmp_path / name).touch(mode=0o755)
@@ -123,7 +123,7 @@ def test_a_machine_with_all_tools_is_told_nothing(tmp_path: Path) -> None:
     assert tools.advice(found) is None
 
 
-def test_the_current_profile_has_a_vuls_of_its_own(environ: dict[str, str], tmp_path: Path) -> None:
+def test_the_current_profile_has_its_own_vuls(environ: dict[str, str], tmp_path: Path) -> None:
     found = settings.read({**environ, "EXECUTOR_PROFILE": "current"})
 
     before, built, after = (
@@ -132,7 +132,7 @@ def test_the_current_profile_has_a_vuls_of_its_own(environ: dict[str, str], tmp_
         tools.advice(found),
     )
 
-    assert str(before).endswith("for lack of vuls: run `EXECUTOR_PROFILE=current make tools`.")
+    assert str(before).endswith("Missing: vuls. Run `EXECUTOR_PROFILE=current make tools`.")
     assert built.returncode == 0, built.stderr
     assert after is None
     assert not (tmp_path / "tools" / "vuls").exists()

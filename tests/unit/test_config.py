@@ -1,4 +1,4 @@
-"""Settings are read strictly."""
+"""Settings from the environment."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def test_a_complete_environment_is_enough() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(COMPLETE))
-def test_nothing_that_is_missing_is_guessed(name: str) -> None:
+def test_a_missing_setting_is_an_error(name: str) -> None:
     with pytest.raises(config.ConfigError, match=name):
         config.from_environment({key: value for key, value in COMPLETE.items() if key != name})
 
@@ -71,19 +71,19 @@ def test_a_secret_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_a_command_finds_the_stack_that_runs_on_its_data_folder(tmp_path: Path) -> None:
     (tmp_path / "secrets").mkdir()
-    (tmp_path / config.STACK_FILE).write_text('{"DATABASE_URL": "told", "REDIS_URL": "told"}')
+    (tmp_path / config.STACK_FILE).write_text('{"DATABASE_URL": "theirs", "REDIS_URL": "theirs"}')
     here = {"VULSWEB_DATA_DIR": str(tmp_path), "REDIS_URL": "mine"}
 
     found = config.with_running_stack(here)
     named = config.with_running_stack(here | {"DATABASE_URL": "mine"})
     filed = config.with_running_stack(here | {"DATABASE_URL_FILE": "mine"})
 
-    assert (found["DATABASE_URL"], found["REDIS_URL"]) == ("told", "mine")
+    assert (found["DATABASE_URL"], found["REDIS_URL"]) == ("theirs", "mine")
     assert named["DATABASE_URL"] == "mine"
     assert "DATABASE_URL" not in filed
 
 
-def test_without_a_stack_the_environment_is_all_there_is(tmp_path: Path) -> None:
+def test_without_a_running_stack_the_environment_is_used_unchanged(tmp_path: Path) -> None:
     assert config.with_running_stack({"VULSWEB_DATA_DIR": str(tmp_path)}) == {
         "VULSWEB_DATA_DIR": str(tmp_path)
     }
@@ -96,7 +96,7 @@ def test_a_database_url_need_not_name_the_driver(scheme: str) -> None:
     assert settings["SQLALCHEMY_DATABASE_URI"] == "postgresql+psycopg2://me@db.example/vulsweb"
 
 
-def test_the_ssh_folder_is_beside_config_toml_unless_told_otherwise() -> None:
+def test_the_ssh_folder_is_beside_config_toml_by_default() -> None:
     beside = config.from_environment(COMPLETE | {"VULSWEB_VULS_CONFIG": "/data/config/config.toml"})
     elsewhere = config.from_environment(COMPLETE | {"VULSWEB_SSH_DIR": "/ssh"})
 

@@ -15,7 +15,7 @@ from tests.views.conftest import MakeRun, flat
 from vulsweb.executors.settings import Executor
 from vulsweb.extensions import db
 from vulsweb.models import Host, Result, Role, RunStatus, ScheduledTask, User
-from vulsweb.system.health import TIMEOUT_SECONDS
+from vulsweb.system.checks import TIMEOUT_SECONDS
 
 MakeTask = Callable[..., ScheduledTask]
 AddResult = Callable[..., Host]
@@ -76,9 +76,7 @@ def test_it_shows_each_database_with_whether_vuls_reads_it(
     assert "Vuls v0.26.0 does not read it; fetching it would be in vain." in row(signed_in, "ubuntu")
 
 
-def test_it_shows_what_is_in_it_and_warns_when_that_is_old(
-    signed_in: FlaskClient, vuls: Installation
-) -> None:
+def test_it_shows_the_content_and_warns_if_it_is_old(signed_in: FlaskClient, vuls: Installation) -> None:
     vuls.add_database((datetime.now(UTC) - timedelta(days=40)).isoformat())
 
     debian = row(signed_in, "gost_debian")
@@ -89,7 +87,7 @@ def test_it_shows_what_is_in_it_and_warns_when_that_is_old(
     assert "Never fetched" in row(signed_in, "nvd")
 
 
-def test_it_counts_the_hosts_in_service_that_need_it_and_leads_to_them(
+def test_it_counts_the_active_hosts_that_need_it_and_links_to_them(
     signed_in: FlaskClient, vuls: Installation, add_result: AddResult
 ) -> None:
     add_result("debian")
@@ -126,7 +124,7 @@ def test_a_scan_that_failed_since_does_not_lose_the_host(
     assert "1 debian" in row(signed_in, "gost_debian")
 
 
-def test_what_hosts_need_and_no_task_updates_leads_to_a_task_filled_in(
+def test_a_needed_database_without_a_task_links_to_a_filled_in_task(
     signed_in: FlaskClient, vuls: Installation, add_result: AddResult
 ) -> None:
     add_result("debian")
@@ -154,7 +152,7 @@ def test_it_shows_the_tasks_with_next_run_and_run_now(
     assert f'id="run-nvd-{task.id}"' in page
 
 
-def test_it_shows_what_the_last_fetch_came_to(
+def test_it_shows_the_result_of_the_last_update(
     signed_in: FlaskClient, vuls: Installation, make_task: MakeTask, make_run: MakeRun
 ) -> None:
     task = make_task(task_type="db_update", database_type="all")
@@ -169,7 +167,7 @@ def test_it_shows_what_the_last_fetch_came_to(
     assert "The feed brought &lt;b&gt;no&lt;/b&gt; rows." in row(signed_in, "gost_debian")
 
 
-def test_a_fetch_that_never_began_says_why(
+def test_an_update_that_never_started_says_why(
     signed_in: FlaskClient, vuls: Installation, make_task: MakeTask, make_run: MakeRun
 ) -> None:
     make_run(RunStatus.FAILED, make_task(task_type="db_update", database_type="nvd"), reason="No executor.")
@@ -177,7 +175,7 @@ def test_a_fetch_that_never_began_says_why(
     assert re.search(r"Last: Failed .* No executor\.", row(signed_in, "nvd"))
 
 
-def test_with_nothing_fetched_it_teaches_and_offers_the_first_fetch(
+def test_with_nothing_fetched_it_explains_and_offers_the_first_update(
     signed_in: FlaskClient, vuls: Installation
 ) -> None:
     page = signed_in.get("/databases/").text
@@ -240,7 +238,7 @@ def test_a_task_for_a_database_of_another_profile_is_refused(
     assert signed_in.post("/tasks/", data=form | {"database_type": "all"}).status_code == 303
 
 
-def test_a_task_that_was_there_before_the_profile_says_that_it_is_in_vain_and_can_be_changed(
+def test_a_task_from_before_the_profile_says_that_it_is_unused_and_can_be_changed(
     signed_in: FlaskClient, current: Installation, make_task: MakeTask
 ) -> None:
     task = make_task(name="Old", task_type="db_update", database_type="nvd")
@@ -253,7 +251,7 @@ def test_a_task_that_was_there_before_the_profile_says_that_it_is_in_vain_and_ca
     assert signed_in.post(f"/tasks/{task.id}", data=form).status_code == 303
 
 
-def test_a_vuls_without_a_version_is_said_so_and_nothing_is_claimed(
+def test_an_unknown_version_of_vuls_is_reported_and_nothing_is_claimed(
     signed_in: FlaskClient, installation: Installation
 ) -> None:
     installation.add_tools(*TOOLS)
@@ -312,17 +310,19 @@ def test_a_viewer_sees_all_and_no_button(
         ("nonsense", "says what each is"),
     ],
 )
-def test_the_form_hints_at_a_fetch_that_would_be_in_vain(
+def test_the_form_warns_of_an_unused_database(
     signed_in: FlaskClient, vuls: Installation, chosen: str, said: str
 ) -> None:
     assert said in flat(signed_in.get(f"/databases/hint?database_type={chosen}").text)
 
 
-def test_without_the_executor_the_form_hints_at_nothing(signed_in: FlaskClient) -> None:
+def test_without_the_executor_the_form_gives_no_hint(signed_in: FlaskClient) -> None:
     assert "says what each is" in signed_in.get("/databases/hint?database_type=ubuntu").text
 
 
-def test_what_is_not_read_may_still_be_scheduled(signed_in: FlaskClient, vuls: Installation) -> None:
+def test_a_database_that_vuls_does_not_read_may_still_be_scheduled(
+    signed_in: FlaskClient, vuls: Installation
+) -> None:
     form = {
         "name": "OVAL",
         "task_type": "db_update",
@@ -355,6 +355,6 @@ def test_of_several_executors_each_has_its_page(
         ("main", ""),
         ("dmz", 'aria-current="page"'),
     ]
-    assert "It scans hosts with dmz." in page
+    assert "It scans hosts tagged dmz." in page
     assert "/databases/live?executor=dmz" in page
     assert signed_in.get("/databases/?executor=none").status_code == 404

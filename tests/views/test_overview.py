@@ -261,13 +261,13 @@ def test_an_executor_that_does_not_answer_is_said_so(signed_in: FlaskClient) -> 
     assert "The executor does not answer, so nothing runs." in answer.text
 
 
-def test_a_key_that_the_executor_refuses_is_said_so(
+def test_an_api_key_that_the_executor_rejects_is_reported(
     signed_in: FlaskClient, app: Flask, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = app.config["EXECUTORS"][0].url
     monkeypatch.setitem(app.config, "EXECUTORS", executors_at(url, "some other key, just as long as ours"))
 
-    assert "EXECUTOR_API_KEY is the same on both sides." in signed_in.get("/system-notice").text
+    assert "EXECUTOR_API_KEY must be the same on both sides." in signed_in.get("/system-notice").text
 
 
 def test_without_vuls_it_says_what_to_install(signed_in: FlaskClient, installation: Installation) -> None:

@@ -122,7 +122,7 @@ def test_an_admin_adds_changes_and_removes_people(signed_in: FlaskClient) -> Non
     signed_in.post(f"/people/{eve.id}/delete")
 
     db.session.expire_all()
-    assert [person.name for person in access.people()] == ["admin"]
+    assert [person.name for person in access.users()] == ["admin"]
 
 
 @pytest.mark.parametrize(

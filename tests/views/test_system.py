@@ -1,4 +1,4 @@
-"""The System page, its dot, and the usual duration on a run's page."""
+"""The System page, its dot, and the usual duration on the page of a run."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ LIVE = {"HX-Request": "true"}
 BADGE = re.compile(r'id="part-(\w+)" class="part"> <span class="badge (\w+)">')
 
 
-def test_it_shows_each_part_with_its_state(signed_in: FlaskClient, installation: Installation) -> None:
+def test_it_shows_each_check_with_its_state(signed_in: FlaskClient, installation: Installation) -> None:
     installation.add_tools(*TOOLS)
     starting.record_tick(datetime.now(UTC))
     db.session.commit()
@@ -43,7 +43,7 @@ def test_it_shows_the_version(signed_in: FlaskClient) -> None:
     assert f"Vuls Web {version('vulsweb')}" in flat(signed_in.get("/system/").text)
 
 
-def test_a_red_line_says_what_to_do_and_hides_the_technical_text(signed_in: FlaskClient) -> None:
+def test_a_failed_check_shows_what_to_do_and_hides_the_technical_text(signed_in: FlaskClient) -> None:
     page = flat(signed_in.get("/system/").text)
 
     assert "The executor does not answer, so nothing runs." in page
@@ -76,7 +76,7 @@ def test_the_live_part_is_silent_until_something_changes(
     assert changed.status_code == 200
 
 
-def test_the_dot_is_as_the_worst_part(signed_in: FlaskClient) -> None:
+def test_the_dot_has_the_worst_state(signed_in: FlaskClient) -> None:
     dot = signed_in.get("/system/dot").text
 
     assert 'class="state failed"' in dot
@@ -90,7 +90,7 @@ def test_no_page_waits_for_the_dot(signed_in: FlaskClient) -> None:
     assert "state failed" not in page
 
 
-def test_words_of_a_part_are_text_and_nothing_else(
+def test_messages_of_a_check_are_escaped(
     signed_in: FlaskClient, app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(app.config, "EXECUTORS", executors_at(f"http://127.0.0.1:1/{HOSTILE}"))
@@ -112,7 +112,7 @@ def test_of_several_executors_the_one_that_is_down_is_shown(
     badges = dict(re.findall(r'id="part-([\w-]+)" class="part"> <span class="badge (\w+)">', page))
     assert (badges["executor"], badges["executor-dmz"]) == ("ok", "failed")
     assert "Executor, dmz" in page
-    assert "so nothing runs there. It scans hosts with dmz or lab." in page
+    assert "so nothing runs there. It scans hosts tagged dmz or lab." in page
 
 
 def test_a_run_shows_what_is_usual_for_its_task(signed_in: FlaskClient, make_run: MakeRun) -> None:

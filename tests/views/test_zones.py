@@ -66,7 +66,7 @@ def test_the_notice_names_the_executor_that_is_farthest_from_scanning(
 def test_the_notice_says_whose_hosts_are_not_scanned(signed_in: FlaskClient) -> None:
     notice = flat(signed_in.get("/system-notice").text)
 
-    assert "lab: The executor does not answer, so nothing runs there. It scans hosts with lab." in notice
+    assert "lab: The executor does not answer, so nothing runs there. It scans hosts tagged lab." in notice
 
 
 @pytest.mark.parametrize("name", ["nvd", "vuls2"])

@@ -1,4 +1,4 @@
-"""Who may come in: people by password, programs by token."""
+"""Users and API tokens: creating, checking and deleting them."""
 
 import hashlib
 import secrets
@@ -13,39 +13,39 @@ from vulsweb.models import ApiToken, Role, User
 
 MINIMUM_PASSWORD_LENGTH = 12
 NAME_LENGTH = 80
-PEOPLE_ALREADY = "The database knows people already; their passwords stay."
+USERS_EXIST = "The database already has users; their passwords do not change."
 TOKEN_PREFIX = "vulsweb_"  # noqa: S105 - lets secret scanners recognise a leaked token
 
 
 class AccessError(ValueError):
-    """A person or token cannot be made as asked; the message says why."""
+    """Invalid data for a user or token; the message says why."""
 
 
 def authenticate(name: str, password: str) -> User | None:
-    """Return the person with this name and password, or None, in the same time either way."""
+    """Return the user with this name and password; equally slow if unknown."""
     user = db.session.scalars(select(User).where(User.name == name)).first()
     return user if User.check_password(user, password) else None
 
 
-def people() -> Sequence[User]:
-    """Return everybody who may come in, by name."""
+def users() -> Sequence[User]:
+    """Return all users, by name."""
     return db.session.scalars(select(User).order_by(User.name)).all()
 
 
-def user_of_session(remembered: str) -> User | None:
-    """Return the person whom a session remembers (User.get_id), unless the password is another by now."""
-    number, _, _ = remembered.partition(".")
+def user_of_session(session_id: str) -> User | None:
+    """Return the user of a session; None after a password change."""
+    number, _, _ = session_id.partition(".")
     user = db.session.get(User, int(number)) if number.isdecimal() and len(number) < 10 else None
-    return user if user is not None and user.get_id() == remembered else None
+    return user if user is not None and user.get_id() == session_id else None
 
 
 def create_user(name: str, password: str, role: Role, now: datetime) -> User:
-    """Add a person; raise AccessError for a name in use or a password under 12 characters."""
+    """Create a user; raise AccessError for an invalid name or password."""
     if not name.strip() or not name.isprintable() or len(name) > NAME_LENGTH or name != name.strip():
         raise AccessError(f"A name has 1 to {NAME_LENGTH} printable characters.")
     _check_password(password)
     if db.session.scalar(select(User.id).where(func.lower(User.name) == func.lower(name))) is not None:
-        raise AccessError(f"There is a person named {name!r} already.")
+        raise AccessError(f"There is already a user named {name!r}.")
     user = User(name=name, role=role, created_at=now)
     user.set_password(password)
     db.session.add(user)
@@ -54,41 +54,41 @@ def create_user(name: str, password: str, role: Role, now: datetime) -> User:
 
 
 def change_password(user: User, password: str) -> None:
-    """Give a person another password, which ends all their sessions; raise AccessError if it is short."""
+    """Change the password and end all sessions; raise AccessError if too short."""
     _check_password(password)
     user.set_password(password)
 
 
 def change_role(user: User, role: Role) -> None:
-    """Give a person another role; raise AccessError rather than leave nobody to administer."""
+    """Change the role; raise AccessError for the last admin."""
     if not role.administers:
-        _keep_an_admin(user)
+        _require_another_admin(user)
     user.role = role
 
 
 def change_timezone(user: User, zone: str | None) -> None:
-    """Choose the zone in which a person reads times, or None for the browser's; AccessError for others."""
+    """Set the time zone, None for the browser's; raise AccessError if unknown."""
     if zone is not None and zone not in available_timezones():
         raise AccessError(f"{zone!r} is not a time zone; write one like Europe/London or UTC.")
     user.timezone = zone
 
 
 def delete_user(user: User) -> None:
-    """Remove a person with their tokens; what they did stays. Raise AccessError for the last admin."""
-    _keep_an_admin(user)
+    """Delete a user and their tokens; raise AccessError for the last admin."""
+    _require_another_admin(user)
     db.session.delete(user)
     db.session.flush()
 
 
 def tokens(user: User) -> Sequence[ApiToken]:
-    """Return the person's tokens, by name."""
+    """Return the user's tokens, by name."""
     return db.session.scalars(
         select(ApiToken).where(ApiToken.user_id == user.id).order_by(ApiToken.name)
     ).all()
 
 
 def revoke_token(user: User, token_id: int) -> str | None:
-    """Make one of the person's tokens worthless; return its name, or None when there is no such token."""
+    """Delete a token of the user; return its name if found."""
     token = db.session.get(ApiToken, token_id)
     if token is None or token.user_id != user.id:
         return None
@@ -97,11 +97,11 @@ def revoke_token(user: User, token_id: int) -> str | None:
 
 
 def create_token(name: str, user: User, now: datetime) -> str:
-    """Return a new token that acts as `user`; only its hash is kept, so it cannot be shown again."""
+    """Create a token that acts as `user`; store only its hash."""
     if not name.strip() or not name.isprintable() or len(name) > NAME_LENGTH:
-        raise AccessError(f"Give the token a name of at most {NAME_LENGTH} characters.")
+        raise AccessError(f"A token's name has 1 to {NAME_LENGTH} printable characters.")
     if db.session.scalar(select(ApiToken.id).where(ApiToken.name == name)) is not None:
-        raise AccessError(f"There is a token named {name!r} already.")
+        raise AccessError(f"There is already a token named {name!r}.")
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
     db.session.add(ApiToken(name=name, token_hash=_hash(token), user=user, created_at=now))
     db.session.flush()
@@ -109,7 +109,7 @@ def create_token(name: str, user: User, now: datetime) -> str:
 
 
 def user_of_token(token: str) -> User | None:
-    """Return the person whom a token stands for, or None."""
+    """Return the user whom a token acts for, or None."""
     return db.session.scalars(select(User).join(ApiToken).where(ApiToken.token_hash == _hash(token))).first()
 
 
@@ -118,11 +118,11 @@ def _check_password(password: str) -> None:
         raise AccessError(f"A password has at least {MINIMUM_PASSWORD_LENGTH} characters.")
 
 
-def _keep_an_admin(user: User) -> None:
-    # Locked, so that two admins who demote each other at once do not both succeed.
+def _require_another_admin(user: User) -> None:
+    # The lock keeps two admins from demoting each other at the same time.
     admins = db.session.scalars(select(User.id).where(User.role == Role.ADMIN).with_for_update()).all()
     if set(admins) <= {user.id}:
-        raise AccessError(f"{user.name} is the only admin. Make somebody else one first.")
+        raise AccessError(f"{user.name} is the only admin. Make another user an admin first.")
 
 
 def _hash(token: str) -> str:

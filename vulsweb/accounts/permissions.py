@@ -1,4 +1,4 @@
-"""Which role a request needs: one rule for every page and call, so that none can forget to ask."""
+"""The role that each request needs, for pages and API alike."""
 
 from flask import abort, request
 from flask_login import current_user
@@ -6,14 +6,14 @@ from flask_login import current_user
 from vulsweb.models import Role
 
 READ_METHODS = ("GET", "HEAD", "OPTIONS")
-# What gives access to machines or to Vuls Web itself is for admins, reading included.
+# Only admins may see or change what gives access to machines or to Vuls Web itself.
 ADMIN_BLUEPRINTS = {"people", "ssh_config", "keys", "api_ssh_config", "api_keys"}
-# What a person does to their own account.
+# What users do with their own account.
 ACCOUNT_BLUEPRINTS = {"auth", "account"}
 
 
 def required_role(blueprint: str | None, method: str) -> Role:
-    """Return the role that a request of `blueprint` with `method` needs, of those who are signed in."""
+    """Return the role that a signed-in user needs for a request."""
     if blueprint in ADMIN_BLUEPRINTS:
         return Role.ADMIN
     if method in READ_METHODS or blueprint in ACCOUNT_BLUEPRINTS:
@@ -22,10 +22,10 @@ def required_role(blueprint: str | None, method: str) -> Role:
 
 
 def check() -> None:
-    """End the request with a 403 where the person's role does not reach.
+    """Answer 403 if the user's role is not sufficient.
 
-    Strangers pass: whether they may come in at all is asked by the pages and calls themselves. Files and
-    the sign of life, which belong to no blueprint, are for everybody and must not ask the database who asks.
+    Requests without a user pass: pages and API calls ask for a sign-in themselves. Static files and the
+    health endpoint belong to no blueprint; they are public and must not query the database for the user.
     """
     if request.blueprint is None or not current_user.is_authenticated:
         return

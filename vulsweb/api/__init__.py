@@ -1,4 +1,4 @@
-"""The REST API, one file a noun; its OpenAPI document comes from this code."""
+"""The REST API; the OpenAPI document is generated from this code."""
 
 from importlib.metadata import version
 
@@ -36,13 +36,13 @@ BLUEPRINTS = (
 
 
 class OrderedJson(DefaultJSONProvider):
-    """JSON with fields as the schemas have them, and severities worst first."""
+    """JSON with the fields in the order of the schemas."""
 
     sort_keys = False
 
 
 class ProblemApi(Api):
-    """flask-smorest, leaving errors to the application's one handler."""
+    """flask-smorest without its error handlers: the application has one for all errors."""
 
     def _register_error_handlers(self) -> None:
         pass
@@ -62,25 +62,25 @@ def register(app: Flask) -> None:
             "security": [{"token": []}, {"session": []}],
         },
     )
-    api = ProblemApi(app, spec_kwargs={"extra_plugins": [document.Completion()]})
+    api = ProblemApi(app, spec_kwargs={"extra_plugins": [document.SharedParts()]})
     document.describe(api)
     app.register_blueprint(docs.bp)
     for bp in BLUEPRINTS:
         api.register_blueprint(bp)
 
 
-def admit() -> None:
-    """Let in whoever is signed in or has a token; writes of a session need its CSRF token."""
+def require_user() -> None:
+    """Require a token or a session, and its CSRF token for writes."""
     if not current_user.is_authenticated:
         raise Unauthorized("Sign in, or send a token: `Authorization: Bearer TOKEN`.")
-    # A browser sends its session cookie whoever made the page ask; a token is sent only on purpose.
+    # Any site can make a browser send its session cookie; a token is only sent on purpose.
     if "Authorization" not in request.headers and request.method not in ("GET", "HEAD", "OPTIONS"):
         csrf.protect()
 
 
-# Once, here: a second application may use the same blueprints.
+# At import, so only once: tests create several applications with the same blueprints.
 for bp in BLUEPRINTS:
     csrf.exempt(bp)
-    bp.before_request(admit)
+    bp.before_request(require_user)
     bp.before_request(idempotency.begin)
     bp.after_request(idempotency.finish)

@@ -1,4 +1,4 @@
-"""`/api/databases`: what Vuls looks into, how old it is, and what keeps it fresh."""
+"""`/api/databases`: the vulnerability databases, their age, and the tasks that update them."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -8,14 +8,14 @@ from marshmallow import Schema, fields, pre_dump
 from werkzeug.exceptions import UnprocessableEntity
 
 from vulsweb import databases
-from vulsweb.api.schemas import PartOut, Strict
-from vulsweb.databases import Databases, Line
+from vulsweb.api.schemas import CheckOut, Strict
+from vulsweb.databases import DatabaseRow, Databases
 from vulsweb.executors import settings as executor_settings
 from vulsweb.executors.settings import MAIN
 from vulsweb.vuls.catalogue import DatabaseType, Profile
 
 bp = Blueprint("api_databases", __name__, url_prefix="/api/databases", description=__doc__)
-NOT_TOLD = "Null while the executor does not answer."
+UNKNOWN = "Null while the executor does not answer."
 
 
 class UpdatingTaskOut(Schema):
@@ -28,7 +28,7 @@ class UpdatingTaskOut(Schema):
 
 
 class FetchOut(Schema):
-    """What the latest update of a database came to."""
+    """The result of the latest update of a database."""
 
     run_id = fields.Integer(required=True)
     status = fields.String(required=True)
@@ -45,44 +45,48 @@ class KnownDatabaseOut(Schema):
     tool = fields.String(required=True)
     file = fields.String(required=True)
     families = fields.List(
-        fields.String(), required=True, metadata={"description": "Whom it serves; empty: every system."}
+        fields.String(),
+        required=True,
+        metadata={"description": "The systems that it serves; empty means every system."},
     )
     detects = fields.Boolean(
         required=True,
-        metadata={"description": "Whether nothing is found without it, on hosts that it serves."},
+        metadata={"description": "Whether scans of the hosts that it serves find nothing without it."},
     )
     read = fields.Boolean(
         required=True,
         allow_none=True,
-        metadata={"description": "Whether the Vuls that runs reads it; null: its version is not known."},
+        metadata={
+            "description": "Whether the installed Vuls reads it; null if the version of Vuls is not known."
+        },
     )
     why = fields.String(required=True)
     profile = fields.Enum(
         Profile,
         by_value=True,
         required=True,
-        metadata={"description": "Of which Vuls reads it."},
+        metadata={"description": "The executor profile whose Vuls reads it."},
     )
-    rows = fields.Integer(required=True, allow_none=True, metadata={"description": NOT_TOLD})
+    rows = fields.Integer(required=True, allow_none=True, metadata={"description": UNKNOWN})
     fetched_at = fields.AwareDateTime(required=True, allow_none=True)
-    size_bytes = fields.Integer(required=True, allow_none=True, metadata={"description": NOT_TOLD})
-    old = fields.Boolean(required=True, allow_none=True, metadata={"description": NOT_TOLD})
+    size_bytes = fields.Integer(required=True, allow_none=True, metadata={"description": UNKNOWN})
+    old = fields.Boolean(required=True, allow_none=True, metadata={"description": UNKNOWN})
     hosts = fields.Dict(
         keys=fields.String(),
         values=fields.Integer(),
         required=True,
-        metadata={"description": "Hosts in service that it serves, by family."},
+        metadata={"description": "Active hosts that it serves, by family."},
     )
     needed = fields.Boolean(
-        required=True, metadata={"description": "Whether nothing would be found on some host without it."}
+        required=True, metadata={"description": "Whether scans of some host find nothing without it."}
     )
     tasks = fields.List(fields.Nested(UpdatingTaskOut), required=True)
     last_fetch = fields.Nested(FetchOut, required=True, allow_none=True)
 
     @pre_dump
-    def from_line(self, line: Line, **_: Any) -> dict[str, Any]:
-        """Lay a database out as the API shows it."""
-        entry, held = line.entry, line.held
+    def from_row(self, row: DatabaseRow, **_: Any) -> dict[str, Any]:
+        """Return the database in the format of the API."""
+        entry, database = row.entry, row.database
         return {
             "name": entry.name,
             "label": entry.name.label,
@@ -91,48 +95,49 @@ class KnownDatabaseOut(Schema):
             "file": entry.file,
             "families": entry.families,
             "detects": entry.detects,
-            "read": line.reading.read,
-            "why": line.reading.why,
+            "read": row.reading.read,
+            "why": row.reading.why,
             "profile": entry.profile,
-            "rows": held.rows if held else None,
-            "fetched_at": held.fetched_at if held else None,
-            "size_bytes": held.size_bytes if held else None,
-            "old": held.old if held else None,
-            "hosts": line.hosts,
-            "needed": line.is_needed,
-            "tasks": line.tasks,
-            "last_fetch": line.fetch,
+            "rows": database.rows if database else None,
+            "fetched_at": database.fetched_at if database else None,
+            "size_bytes": database.size_bytes if database else None,
+            "old": database.old if database else None,
+            "hosts": row.hosts,
+            "needed": row.is_needed,
+            "tasks": row.tasks,
+            "last_fetch": row.fetch,
         }
 
 
 class DatabasesOut(Schema):
-    """All databases, and whose word that is."""
+    """All databases of one executor, and whether it answers."""
 
-    executor = fields.Nested(PartOut, required=True)
+    executor = fields.Nested(CheckOut, required=True)
     vuls_version = fields.String(
         required=True, allow_none=True, attribute="vuls", metadata={"description": "Such as `Vuls v0.26.0`."}
     )
     profile = fields.Enum(
-        Profile, by_value=True, required=True, allow_none=True, metadata={"description": NOT_TOLD}
+        Profile, by_value=True, required=True, allow_none=True, metadata={"description": UNKNOWN}
     )
     misfit = fields.String(
         required=True,
-        metadata={"description": "What is wrong where Vuls does not go with the profile; else empty."},
+        attribute="mismatch",
+        metadata={"description": "Why Vuls does not fit the profile; else empty."},
     )
-    items = fields.List(fields.Nested(KnownDatabaseOut), required=True, attribute="lines")
+    items = fields.List(fields.Nested(KnownDatabaseOut), required=True, attribute="rows")
     uncovered = fields.Dict(
         keys=fields.String(),
         values=fields.Integer(),
         required=True,
-        metadata={"description": "Hosts in service that no database here covers, by family."},
+        metadata={"description": "Active hosts that no database serves, by family."},
     )
 
 
 class DatabasesQuery(Strict):
-    """Whose databases."""
+    """Which executor's databases."""
 
     executor = fields.String(
-        load_default=MAIN, metadata={"description": "The name of an executor; else it is the main one."}
+        load_default=MAIN, metadata={"description": "The name of an executor; by default the main one."}
     )
 
 
@@ -140,9 +145,10 @@ class DatabasesQuery(Strict):
 @bp.arguments(DatabasesQuery, location="query")
 @bp.response(200, DatabasesOut)
 def show(query: dict[str, Any]) -> Databases:
-    """Tell of each database what is in it, whether Vuls reads it, who needs it and what updates it.
+    """List the vulnerability databases.
 
-    It answers within some two seconds, whether the executor does or not.
+    For each database: its age and size, whether Vuls reads it, which hosts need it and which tasks update it.
+    Answers within about two seconds, even if the executor does not answer.
     """
     executor = next((each for each in executor_settings.configured() if each.name == query["executor"]), None)
     if executor is None:

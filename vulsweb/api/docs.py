@@ -1,4 +1,4 @@
-"""`/api/docs`: the API's document as a page to browse and try."""
+"""`/api/docs`: the API documentation, to read and try out."""
 
 from flask import Blueprint, render_template
 from flask_login import login_required
@@ -9,5 +9,5 @@ bp = Blueprint("docs", __name__)
 @bp.get("/api/docs")
 @login_required
 def show() -> str:
-    """Show the OpenAPI document, without asking any other host."""
+    """Show the OpenAPI document; loads nothing from other hosts."""
     return render_template("api/docs.html")

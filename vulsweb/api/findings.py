@@ -1,11 +1,11 @@
-"""`/api/findings`: what scans have found, over all hosts in service and over time."""
+"""`/api/findings`: the findings on all active hosts, open and fixed."""
 
 from typing import Any
 
 from flask_smorest import Blueprint
 from werkzeug.exceptions import UnprocessableEntity
 
-from vulsweb.api.paging import address
+from vulsweb.api.paging import page_url
 from vulsweb.api.schemas import FindingQuery, FindingStream
 from vulsweb.findings import lists as finding_lists
 from vulsweb.findings.lists import Filter, NoSuchFinding
@@ -17,8 +17,8 @@ bp = Blueprint("api_findings", __name__, url_prefix="/api/findings", description
 @bp.arguments(FindingQuery, location="query")
 @bp.response(200, FindingStream)
 def index(query: dict[str, Any]) -> dict[str, Any]:
-    """List the findings, the worst first unless `sort` says otherwise."""
-    wanted = Filter(
+    """List the findings, worst first unless `sort` is set."""
+    filters = Filter(
         fixed=query["status"] == "fixed",
         severities=query.get("severity", ()),
         host_id=query["host_id"],
@@ -28,9 +28,9 @@ def index(query: dict[str, Any]) -> dict[str, Any]:
     )
     try:
         found = finding_lists.page(
-            wanted, query["sort"], limit=query["per_page"], after=query.get("after_id")
+            filters, query["sort"], limit=query["per_page"], after=query.get("after_id")
         )
     except NoSuchFinding as error:
-        raise UnprocessableEntity("`after_id` is the id of a finding.") from error
-    following = address(after_id=found.findings[-1].id) if found.later else None
-    return {"items": found.findings, "per_page": query["per_page"], "links": {"next": following}}
+        raise UnprocessableEntity("`after_id` must be the id of a finding.") from error
+    next_url = page_url(after_id=found.findings[-1].id) if found.later else None
+    return {"items": found.findings, "per_page": query["per_page"], "links": {"next": next_url}}

@@ -1,4 +1,4 @@
-"""The shapes of what the API says of hosts."""
+"""API schemas of hosts."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from vulsweb.vuls import configtest
 from vulsweb.vuls.connections import HostConnection
 from vulsweb.vuls.results import Outcome, Severity, worst_first
 
-_AS_THEY_ARE = (
+_SAME_FIELDS = (
     "id",
     "name",
     "hostname",
@@ -32,7 +32,7 @@ _AS_THEY_ARE = (
 
 @dataclass(frozen=True)
 class Counted:
-    """A host and its open findings by severity."""
+    """A host, with its open findings counted by severity."""
 
     host: Host
     open_findings: dict[str, int]
@@ -44,7 +44,7 @@ SeverityCounts = Schema.from_dict(
 
 
 class HostOut(Schema):
-    """A machine that is scanned, or a container that a scan found on one."""
+    """A machine from config.toml, or a container found on one."""
 
     id = fields.Integer(required=True)
     name = fields.String(required=True)
@@ -63,9 +63,9 @@ class HostOut(Schema):
 
     @pre_dump
     def from_host(self, counted: Counted, **_: Any) -> dict[str, Any]:
-        """Lay a host out as the API shows it."""
+        """Return the host in the format of the API."""
         host = counted.host
-        named = {name: getattr(host, name) for name in _AS_THEY_ARE}
+        named = {name: getattr(host, name) for name in _SAME_FIELDS}
         return named | {"last_status": host.last_outcome, "open_findings": counted.open_findings}
 
 
@@ -76,7 +76,7 @@ class HostPage(Page):
 
 
 class HostQuery(PageQuery):
-    """Which hosts, and which page of them; all, also the retired ones, unless something is asked for."""
+    """Filters and page; by default all hosts, including retired ones."""
 
     # PostgreSQL's text cannot hold NUL.
     search = fields.String(load_default="", validate=ContainsNoneOf("\x00"))
@@ -86,14 +86,14 @@ class HostQuery(PageQuery):
 
 
 class HostIn(Strict):
-    """What people say of a host; all else comes from config.toml."""
+    """What users can change; everything else comes from config.toml."""
 
     tags = fields.List(fields.String(), validate=Length(max=MOST_TAGS))
     notes = fields.String(validate=Length(max=NOTES_LENGTH))
 
 
 class ExplanationOut(Schema):
-    """What a connection test found of one server, and what to do about it."""
+    """The result of a connection test of one server, with advice."""
 
     server = fields.String(required=True)
     outcome = fields.Enum(configtest.Outcome, by_value=True, required=True)
@@ -104,7 +104,7 @@ class ExplanationOut(Schema):
 
 
 class ConnectionTestOut(Schema):
-    """A test of whether Vuls can scan a host; `success` means that it can."""
+    """A connection test; `success` means that Vuls can scan the host."""
 
     id = fields.Integer(required=True)
     host_id = fields.Integer(required=True)
@@ -116,7 +116,7 @@ class ConnectionTestOut(Schema):
 
     @pre_dump
     def from_test(self, test: ConnectionTest, **_: Any) -> dict[str, Any]:
-        """Lay a test out as the API shows it."""
+        """Return the test in the format of the API."""
         named = {
             name: getattr(test, name) for name in ("id", "host_id", "status", "created_at", "completed_at")
         }
@@ -124,7 +124,7 @@ class ConnectionTestOut(Schema):
 
 
 class SyncOut(Schema):
-    """The names of the hosts that a sync touched, and a sentence for each entry that cannot be used."""
+    """Host names by result of the sync, and errors of invalid entries."""
 
     created = fields.List(fields.String(), required=True)
     updated = fields.List(fields.String(), required=True)
@@ -141,7 +141,7 @@ class WorstFirst(fields.Dict):
 
 
 class RunHostOut(Schema):
-    """What a run came to on one host; `outcome` is null while it goes on."""
+    """The result of a run on one host; null `outcome`: none yet."""
 
     host_id = fields.Integer(required=True, allow_none=True)
     name = fields.String(required=True)

@@ -1,4 +1,4 @@
-"""`/api/hosts`: the machines that can be scanned, and what people say of them."""
+"""`/api/hosts`: the hosts, their tags, notes and connection tests."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -28,7 +28,10 @@ EXAMPLE = {"tags": ["web", "production"], "notes": "Rack 7; ask operations befor
 @bp.arguments(HostQuery, location="query")
 @bp.response(200, HostPage)
 def index(query: dict[str, Any]) -> dict[str, Any]:
-    """List the hosts, by name; a host that vanished from config.toml has `retired_at` set."""
+    """List the hosts, by name.
+
+    Hosts that are no longer in config.toml have `retired_at` set.
+    """
     show = {True: Show.RETIRED, False: Show.ALL, None: None}[query["retired"]]
     wanted = Filter(show, query["search"], query["tag"], query["connection"])
     page = page_of(inventory.query(wanted), query["page"], query["per_page"])
@@ -38,7 +41,10 @@ def index(query: dict[str, Any]) -> dict[str, Any]:
 @bp.post("/sync-from-vuls-config")
 @bp.response(200, SyncOut)
 def sync() -> config_sync.SyncOutcome:
-    """Bring the hosts in step with config.toml now; a file that does not parse changes nothing."""
+    """Sync the hosts with config.toml now.
+
+    A file that does not parse changes nothing.
+    """
     outcome = config_sync.sync_file(current_app.config["VULS_CONFIG"], datetime.now(UTC))
     db.session.commit()
     return outcome
@@ -55,7 +61,7 @@ def show(host_id: int) -> Counted:
 @bp.arguments(HostIn, example=EXAMPLE)
 @bp.response(200, HostOut)
 def describe(body: dict[str, Any], host_id: int) -> Counted:
-    """Change a host's tags or notes; nothing else of it is changed here."""
+    """Change a host's tags or notes."""
     host = _host_or_404(host_id)
     inventory.update_details(host, body)
     db.session.commit()
@@ -65,7 +71,10 @@ def describe(body: dict[str, Any], host_id: int) -> Counted:
 @bp.post("/<int:host_id>/connection-test")
 @bp.response(202, ConnectionTestOut)
 def test_connection(host_id: int) -> ConnectionTest:
-    """Ask Vuls whether it can scan the host; while a test of it goes on, that one is the answer."""
+    """Test whether Vuls can scan the host.
+
+    If a test is already in progress, it is returned.
+    """
     host = _host_or_404(host_id)
     if host.retired_at is not None:
         raise Conflict(f"{host.name} is no longer in config.toml.")
@@ -78,7 +87,7 @@ def test_connection(host_id: int) -> ConnectionTest:
 @bp.get("/<int:host_id>/connection-test")
 @bp.response(200, ConnectionTestOut)
 def show_connection_test(host_id: int) -> ConnectionTest:
-    """Get the host's newest connection test: what it found, and what to do."""
+    """Get the latest connection test of a host."""
     test = connection_tests.latest(_host_or_404(host_id).id)
     if test is None:
         raise NotFound(f"The connection to host {host_id} has not been tested yet.")
@@ -87,7 +96,7 @@ def show_connection_test(host_id: int) -> ConnectionTest:
 
 @bp.errorhandler(inventory.InvalidHost)
 def invalid(error: inventory.InvalidHost) -> Response:
-    """Answer for fields that cannot be kept as asked."""
+    """Answer 422 for invalid fields."""
     db.session.rollback()
     errors = {field: [sentence] for field, sentence in error.errors.items()}
     return problem(422, "Unprocessable Entity", "Some fields are wrong.", errors)
@@ -95,7 +104,7 @@ def invalid(error: inventory.InvalidHost) -> Response:
 
 @bp.errorhandler(ConfigTomlError)
 def unreadable(error: ConfigTomlError) -> Response:
-    """Answer for a config.toml that cannot be read."""
+    """Answer 422 for a config.toml that cannot be read."""
     db.session.rollback()
     return problem(422, "Unprocessable Entity", str(error))
 
@@ -107,7 +116,7 @@ def _host_or_404(host_id: int) -> Host:
     return host
 
 
-def _counted(found: Sequence[Host]) -> list[Counted]:
-    """Return each host with its open findings, all counted at once."""
-    counts = inventory.open_counts([host.id for host in found])
-    return [Counted(host, {each.value: counts[host.id].get(each, 0) for each in Severity}) for host in found]
+def _counted(hosts: Sequence[Host]) -> list[Counted]:
+    """Count the open findings of all hosts with one query."""
+    counts = inventory.open_counts([host.id for host in hosts])
+    return [Counted(host, {each.value: counts[host.id].get(each, 0) for each in Severity}) for host in hosts]

@@ -17,38 +17,46 @@ LONGEST = 255
 
 
 def begin() -> Response | None:
-    """Answer a request whose key has been answered; otherwise take the key for this one."""
+    """Repeat the response stored for the key, or claim the key."""
     if request.method != "POST" or HEADER not in request.headers:
         return None
-    wanted = Claim(current_user.id, _key(), _fingerprint(), datetime.now(UTC))
-    kept = idempotency.claim(wanted)
-    if kept is None:
-        g.idempotency_claim = wanted
+    # The draft defines the key as a quoted string; most clients send it without quotes.
+    key = request.headers[HEADER].strip().removeprefix('"').removesuffix('"')
+    if not (0 < len(key) <= LONGEST and key.isascii() and key.isprintable()):
+        raise BadRequest(f"{HEADER} must be 1 to {LONGEST} printable ASCII characters.")
+    content = f"{request.method} {request.full_path}\n".encode() + request.get_data()
+    claim = Claim(current_user.id, key, hashlib.sha256(content).hexdigest(), datetime.now(UTC))
+    earlier = idempotency.claim(claim)
+    if earlier is None:
+        g.idempotency_claim = claim
         return None
-    if kept.fingerprint != wanted.fingerprint:
+    if earlier.fingerprint != claim.fingerprint:
         raise UnprocessableEntity(f"This {HEADER} was used for another request.")
-    if kept.status is None:
+    if earlier.status is None:
         raise Conflict(
-            f"The first request with this {HEADER} has not been answered yet. Try again in a moment;"
-            " should this stay so, look at what it did and use another key."
+            f"The first request with this {HEADER} is still in progress. Try again in a moment."
+            " If this does not change, check what the request did and use another key."
         )
-    answer = Response(kept.body, kept.status, content_type=kept.content_type)
-    if kept.location:
-        answer.headers["Location"] = kept.location
+    answer = Response(earlier.body, earlier.status, content_type=earlier.content_type)
+    if earlier.location:
+        answer.headers["Location"] = earlier.location
     answer.headers[REPLAYED] = "true"
     return answer
 
 
 def finish(response: Response) -> Response:
-    """Keep the answer under the request's key; a failure of ours is kept nowhere, so that one may retry."""
-    claimed: Claim | None = g.pop("idempotency_claim", None)
-    if claimed is None:
+    """Store the response under the key.
+
+    Server errors are not stored, so that clients can retry.
+    """
+    claim: Claim | None = g.pop("idempotency_claim", None)
+    if claim is None:
         return response
     if response.status_code >= 400:
         db.session.rollback()
     if response.status_code < 500:
-        idempotency.keep(
-            claimed,
+        idempotency.store_response(
+            claim,
             {
                 "status": response.status_code,
                 "body": response.get_data(as_text=True),
@@ -58,16 +66,3 @@ def finish(response: Response) -> Response:
         )
         db.session.commit()
     return response
-
-
-def _key() -> str:
-    # The draft writes the key as a quoted string; most programs send it bare.
-    key = request.headers[HEADER].strip().removeprefix('"').removesuffix('"')
-    if not (0 < len(key) <= LONGEST and key.isascii() and key.isprintable()):
-        raise BadRequest(f"{HEADER} is 1 to {LONGEST} printable ASCII characters.")
-    return key
-
-
-def _fingerprint() -> str:
-    asked = f"{request.method} {request.full_path}\n".encode() + request.get_data()
-    return hashlib.sha256(asked).hexdigest()

@@ -1,4 +1,4 @@
-"""`/api/keys` and `/api/known-hosts`: what Vuls signs in with, and the hosts that it trusts."""
+"""`/api/keys` and `/api/known-hosts`: SSH keys, and the host keys that Vuls trusts."""
 
 import logging
 from datetime import UTC, datetime
@@ -42,7 +42,7 @@ bp = Blueprint("api_keys", __name__, url_prefix="/api", description=__doc__)
 @bp.arguments(PageQuery, location="query")
 @bp.response(200, KeyPage)
 def index(query: dict[str, Any]) -> dict[str, Any]:
-    """List the keys, by name: public parts alone."""
+    """List the keys, by name. Only public parts are returned."""
     return page_of_list(keys.all_keys(_folder()), query["page"], query["per_page"])
 
 
@@ -50,7 +50,7 @@ def index(query: dict[str, Any]) -> dict[str, Any]:
 @bp.arguments(KeyIn)
 @bp.response(201, KeyOut)
 def upload(body: dict[str, Any]) -> SshKey:
-    """Upload a private key without a passphrase; it is kept, and never told again."""
+    """Upload a private key without a passphrase. It is never returned."""
     return _added(keys.upload(_folder(), body["name"], body["private_key"]))
 
 
@@ -58,7 +58,7 @@ def upload(body: dict[str, Any]) -> SshKey:
 @bp.arguments(NewKeyIn, example={"name": "scanner"})
 @bp.response(201, KeyOut)
 def generate(body: dict[str, Any]) -> SshKey:
-    """Generate an Ed25519 key; put its public part on the hosts that it shall open."""
+    """Generate an Ed25519 key. Add its public key to your hosts."""
     return _added(keys.generate(_folder(), body["name"]))
 
 
@@ -67,13 +67,15 @@ def generate(body: dict[str, Any]) -> SshKey:
 @bp.response(204)
 @bp.alt_response(409, schema=Problem, content_type="application/problem+json", description="Hosts use it.")
 def delete(query: dict[str, Any], name: str) -> Response | None:
-    """Delete a key; one that hosts sign in with only with `force=true`."""
+    """Delete a key. A key that hosts use needs `force=true`."""
     key = keys.get(_folder(), name)
     if key is None:
-        raise NotFound("There is no key by this name.")
+        raise NotFound("There is no key with this name.")
     using = versions.hosts_using(key.name)
     if using and not query["force"]:
-        return problem(409, "Conflict", f"Hosts sign in with it: {', '.join(using[:20])}. Send force=true.")
+        return problem(
+            409, "Conflict", f"Hosts use this key: {', '.join(using[:20])}. Send force=true to delete it."
+        )
     keys.delete(_folder(), key)
     log.info("key %s: deleted by %s", key.name, current_user.name)
     return None
@@ -83,7 +85,7 @@ def delete(query: dict[str, Any], name: str) -> Response | None:
 @bp.arguments(PageQuery, location="query")
 @bp.response(200, KnownHostPage)
 def known(query: dict[str, Any]) -> dict[str, Any]:
-    """List the host keys that a person accepted, by host."""
+    """List the trusted host keys, by host."""
     return page_of_list(known_hosts.accepted(), query["page"], query["per_page"])
 
 
@@ -91,9 +93,9 @@ def known(query: dict[str, Any]) -> dict[str, Any]:
 @bp.arguments(OfferIn, example={"hostname": "web-1.example.com", "port": 22})
 @bp.response(202, OfferOut)
 def offer(body: dict[str, Any]) -> tuple[HostKeyOffer, dict[str, str]]:
-    """Have a host asked for its keys; or, with `lines`, give keys that you have of it.
+    """Fetch the keys of a host, or enter them in `lines`.
 
-    Ask for the offer until its status is no longer `pending`, compare the fingerprints, then accept it.
+    Poll the offer until its status is no longer `pending`, compare the fingerprints, then accept it.
     """
     hostname, port, now = body["hostname"], body["port"], datetime.now(UTC)
     if body["lines"] is None:
@@ -109,7 +111,7 @@ def offer(body: dict[str, Any]) -> tuple[HostKeyOffer, dict[str, str]]:
 @bp.get("/known-hosts/offers/<int:offer_id>")
 @bp.response(200, OfferOut)
 def show_offer(offer_id: int) -> HostKeyOffer:
-    """Get the keys of a host, once it has told them, each beside the one that is accepted."""
+    """Get the fetched keys of a host, compared with the trusted ones."""
     found = _offer_or_404(offer_id)
     known_hosts.give_up(found, datetime.now(UTC))
     db.session.commit()
@@ -120,7 +122,7 @@ def show_offer(offer_id: int) -> HostKeyOffer:
 @bp.arguments(AcceptIn, example={"accept_changed": False})
 @bp.response(200, KnownHostOut(many=True))
 def accept(body: dict[str, Any], offer_id: int) -> list[KnownHost]:
-    """Trust the host with these keys alone; where one has changed, only with `accept_changed`."""
+    """Trust exactly these keys of the host. Changed keys need `accept_changed`."""
     found, changed_too = _offer_or_404(offer_id), body["accept_changed"]
     kept = known_hosts.accept(
         found, _folder(), changed_too=changed_too, now=datetime.now(UTC), accepted_by=current_user
@@ -133,7 +135,7 @@ def accept(body: dict[str, Any], offer_id: int) -> list[KnownHost]:
 @bp.delete("/known-hosts/<int:known_host_id>")
 @bp.response(204)
 def remove(known_host_id: int) -> None:
-    """Trust the host of this key no more: all its keys are removed."""
+    """Stop trusting the host of this key: removes all its keys."""
     found = known_hosts.get(known_host_id)
     if found is None:
         raise NotFound(f"There is no accepted host key {known_host_id}.")
@@ -145,14 +147,14 @@ def remove(known_host_id: int) -> None:
 
 @bp.errorhandler(KeyRefused)
 def key_refused(error: KeyRefused) -> Response:
-    """Answer for a key that cannot be used; the sentence holds nothing of it."""
+    """Answer 422 for an invalid key, without quoting the key."""
     db.session.rollback()
     return problem(422, "Unprocessable Entity", str(error))
 
 
 @bp.errorhandler(HostRefused)
 def host_refused(error: HostRefused) -> Response:
-    """Answer for what is no host."""
+    """Answer 422 for an invalid host."""
     db.session.rollback()
     return problem(422, "Unprocessable Entity", "Some fields are wrong.", {"hostname": [str(error)]})
 
@@ -160,7 +162,7 @@ def host_refused(error: HostRefused) -> Response:
 @bp.errorhandler(KeyNameTaken)
 @bp.errorhandler(OfferClosed)
 def conflict(error: Exception) -> Response:
-    """Answer for what cannot be done as things stand."""
+    """Answer 409 for a name in use or a closed offer."""
     db.session.rollback()
     return problem(409, "Conflict", str(error))
 

@@ -1,4 +1,4 @@
-"""Pages of lists, with links to their neighbours."""
+"""Pages of lists, with links to the next and previous page."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -27,18 +27,18 @@ def page_of_list(rows: Sequence[Row], page: int, per_page: int) -> dict[str, Any
 
 
 def stream(query: Mapping[str, Any], task_id: int | None) -> dict[str, Any]:
-    """Return the runs, of one task or of all, that `query` (a HistoryQuery) asks for."""
-    wanted = history.Filter(
+    """Return the runs of one task or all for a HistoryQuery."""
+    filters = history.Filter(
         task_id=task_id,
         statuses=query.get("status", ()),
         trigger=query["trigger"],
         since=query.get("created_after"),
         until=query.get("created_before"),
     )
-    place = {"limit": query["per_page"], "before": query.get("before_id")}
-    found = history.page(wanted, **place, options=[selectinload(Run.jobs)])
-    following = address(before_id=found.runs[-1].id) if found.older else None
-    return {"items": found.runs, "per_page": query["per_page"], "links": {"next": following}}
+    cursor = {"limit": query["per_page"], "before": query.get("before_id")}
+    found = history.page(filters, **cursor, options=[selectinload(Run.jobs)])
+    next_url = page_url(before_id=found.runs[-1].id) if found.older else None
+    return {"items": found.runs, "per_page": query["per_page"], "links": {"next": next_url}}
 
 
 def _page(items: Sequence[Any], total: int, page: int, per_page: int) -> dict[str, Any]:
@@ -48,14 +48,14 @@ def _page(items: Sequence[Any], total: int, page: int, per_page: int) -> dict[st
         "per_page": per_page,
         "total": total,
         "links": {
-            "next": address(page=page + 1) if page * per_page < total else None,
-            "prev": address(page=page - 1) if page > 1 else None,
+            "next": page_url(page=page + 1) if page * per_page < total else None,
+            "prev": page_url(page=page - 1) if page > 1 else None,
         },
     }
 
 
-def address(**changed: int) -> str:
-    """Return the address that was asked, with some arguments changed."""
-    assert request.endpoint is not None  # noqa: S101 - a page is asked for by an endpoint
-    asked: dict[str, Any] = request.args.to_dict(flat=False)
-    return url_for(request.endpoint, **(asked | (request.view_args or {}) | changed))
+def page_url(**changed: int) -> str:
+    """Return the URL of the request with some arguments changed."""
+    assert request.endpoint is not None  # noqa: S101 - pages are served by endpoints
+    arguments: dict[str, Any] = request.args.to_dict(flat=False)
+    return url_for(request.endpoint, **(arguments | (request.view_args or {}) | changed))

@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException
 def problem(
     status: int, title: str, detail: str, errors: Mapping[str, Any] | Sequence[Any] | None = None
 ) -> Response:
-    """Return a problem document; `errors` has sentences for each wrong field, or an entry for each line."""
+    """Return a problem document; `errors` is by field or by line."""
     body: dict[str, Any] = {"type": "about:blank", "status": status, "title": title, "detail": detail}
     if errors:
         body["errors"] = errors
@@ -21,9 +21,12 @@ def problem(
 
 
 def of_exception(error: HTTPException) -> Response:
-    """Return the problem that an HTTP error stands for, with what webargs found wrong in the request."""
+    """Return the problem document of an HTTP error or invalid fields."""
     data: Mapping[str, Any] = getattr(error, "data", None) or {}
-    errors = _by_field(data.get("messages") or data.get("errors") or {})
+    errors: dict[str, list[str]] = {}
+    # {"json": {"config": {"scan_type": [...]}}} becomes {"config.scan_type": [...]}.
+    for messages in (data.get("messages") or data.get("errors") or {}).values():
+        _flatten("", messages, errors)
     detail = "Some fields are wrong." if errors else str(error.description or error.name)
     answer = problem(error.code or 500, error.name, detail, errors)
     answer.headers.update(
@@ -32,18 +35,10 @@ def of_exception(error: HTTPException) -> Response:
     return answer
 
 
-def _by_field(messages: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Flatten {"json": {"config": {"scan_type": [...]}}} to {"config.scan_type": [...]}."""
-    flat: dict[str, list[str]] = {}
-    for place in messages.values():
-        _flatten("", place, flat)
-    return flat
-
-
-def _flatten(prefix: str, found: object, flat: dict[str, list[str]]) -> None:
-    if isinstance(found, Mapping):
-        for name, inner in found.items():
+def _flatten(prefix: str, messages: object, flat: dict[str, list[str]]) -> None:
+    if isinstance(messages, Mapping):
+        for name, inner in messages.items():
             whole = name == "_schema"  # marshmallow's name for the object itself
             _flatten(prefix if whole else f"{prefix}.{name}".lstrip("."), inner, flat)
-    elif isinstance(found, list):
-        flat[prefix or "body"] = [str(sentence) for sentence in found]
+    elif isinstance(messages, list):
+        flat[prefix or "body"] = [str(sentence) for sentence in messages]

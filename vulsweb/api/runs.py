@@ -1,4 +1,4 @@
-"""`/api/runs`: what was done, what it found, and how to stop it."""
+"""`/api/runs`: runs, their findings, hosts and logs."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -37,7 +37,7 @@ def show(run_id: int) -> Run:
 @bp.arguments(PageQuery, location="query")
 @bp.response(200, FindingPage)
 def found(query: dict[str, Any], run_id: int) -> dict[str, Any]:
-    """Get what the run found, worst first."""
+    """List the findings of a run, worst first."""
     run = _run_or_404(run_id)
     rows = [
         {
@@ -59,7 +59,7 @@ def found(query: dict[str, Any], run_id: int) -> dict[str, Any]:
 @bp.arguments(PageQuery, location="query")
 @bp.response(200, RunHostPage)
 def hosts(query: dict[str, Any], run_id: int) -> dict[str, Any]:
-    """Get what the run came to on each of its hosts, the worst first."""
+    """List the results of a run per host, worst first."""
     run = _run_or_404(run_id)
     return page_of(scans.host_results(run.id), query["page"], query["per_page"])
 
@@ -67,10 +67,10 @@ def hosts(query: dict[str, Any], run_id: int) -> dict[str, Any]:
 @bp.post("/<int:run_id>/cancel")
 @bp.response(202, RunOut)
 def cancel(run_id: int) -> Run:
-    """Stop a run that is not over; one that the executor works on ends within seconds."""
+    """Cancel an active run. It may take some seconds to stop."""
     run = _run_or_404(run_id)
     if not lifecycle.cancel(run, datetime.now(UTC)):
-        raise Conflict(f"Run {run.id} is over already: {run.status.value}.")
+        raise Conflict(f"Run {run.id} has already ended: {run.status.value}.")
     db.session.commit()
     return run
 
@@ -79,7 +79,10 @@ def cancel(run_id: int) -> Run:
 @bp.arguments(LogQuery, location="query")
 @bp.response(200, LogOut)
 def logs(query: dict[str, Any], run_id: int) -> dict[str, Any]:
-    """Read the run's log from an offset on: 0, or a `next_offset` of an earlier answer."""
+    """Read the log of a run from an offset.
+
+    Start at 0 and continue with the last `next_offset`.
+    """
     run = _run_or_404(run_id)
     ended = not run.status.is_active
     try:

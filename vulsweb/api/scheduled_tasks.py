@@ -1,4 +1,4 @@
-"""`/api/scheduled-tasks/`: define tasks, run them, read their history."""
+"""`/api/scheduled-tasks/`: scheduled tasks, their runs and history."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ EXAMPLE = {
     "is_active": True,
 }
 
-# Where the API nests a field, the name under which it answers for it.
+# The API's names of the fields that it nests.
 _NESTED = {"scan_type": "config.scan_type", "database_type": "config.database_type"}
 
 
@@ -40,10 +40,10 @@ _NESTED = {"scan_type": "config.scan_type", "database_type": "config.database_ty
 @bp.response(200, TaskPage)
 def index(query: dict[str, Any]) -> dict[str, Any]:
     """List all scheduled tasks."""
-    wanted = task_queries.Filter(
+    filters = task_queries.Filter(
         task_type=query["task_type"], active=query["is_active"], text=query["search"]
     )
-    return page_of(task_queries.query(wanted), query["page"], query["per_page"])
+    return page_of(task_queries.query(filters), query["page"], query["per_page"])
 
 
 @bp.post("/")
@@ -51,7 +51,7 @@ def index(query: dict[str, Any]) -> dict[str, Any]:
 @bp.response(201, TaskOut)
 def create(body: dict[str, Any]) -> tuple[ScheduledTask, dict[str, str]]:
     """Create a new task."""
-    databases.check_pair(current_app.config, _values(body), datetime.now(UTC))
+    databases.reject_unused_database(current_app.config, _values(body), datetime.now(UTC))
     task = task_editing.create(_values(body), datetime.now(UTC))
     db.session.commit()
     return task, {"Location": url_for("api_scheduled_tasks.show", task_id=task.id)}
@@ -68,9 +68,9 @@ def show(task_id: int) -> ScheduledTask:
 @bp.arguments(TaskIn, example=EXAMPLE)
 @bp.response(200, TaskOut)
 def update(body: dict[str, Any], task_id: int) -> ScheduledTask:
-    """Update a scheduled task; its history stays."""
+    """Update a scheduled task. Its history is kept."""
     task = _task_or_404(task_id)
-    databases.check_pair(current_app.config, _values(body), datetime.now(UTC), task)
+    databases.reject_unused_database(current_app.config, _values(body), datetime.now(UTC), task)
     task_editing.change(task, _values(body), datetime.now(UTC))
     db.session.commit()
     return task
@@ -80,9 +80,9 @@ def update(body: dict[str, Any], task_id: int) -> ScheduledTask:
 @bp.response(204)
 def delete(task_id: int) -> None:
     """Delete a scheduled task and its history."""
-    going = task_editing.delete(_task_or_404(task_id))
+    active = task_editing.delete(_task_or_404(task_id))
     db.session.commit()
-    messages.send_stop(going)
+    messages.send_stop(active)
 
 
 @bp.post("/<int:task_id>/run")
@@ -106,7 +106,7 @@ def history(query: dict[str, Any], task_id: int) -> dict[str, Any]:
 
 @bp.errorhandler(task_editing.InvalidTask)
 def invalid(error: task_editing.InvalidTask) -> Response:
-    """Answer for fields that cannot be kept as asked."""
+    """Answer 422 for invalid fields, 409 for a name in use."""
     db.session.rollback()
     errors = {_NESTED.get(field, field): [sentence] for field, sentence in error.errors.items()}
     if isinstance(error, task_editing.NameTaken):
@@ -116,7 +116,7 @@ def invalid(error: task_editing.InvalidTask) -> Response:
 
 @bp.errorhandler(starting.AlreadyActive)
 def already_active(error: starting.AlreadyActive) -> Response:
-    """Answer for a task whose run is not over yet."""
+    """Answer 409 for a task that already has an active run."""
     detail = f"{error} See {url_for('api_runs.show', run_id=error.run.id)}."
     db.session.rollback()
     return problem(409, "Conflict", detail)
@@ -124,7 +124,7 @@ def already_active(error: starting.AlreadyActive) -> Response:
 
 @bp.errorhandler(starting.TaskPaused)
 def paused(error: starting.TaskPaused) -> Response:
-    """Answer for a task that waits for its host to come back."""
+    """Answer 409 for a task that is paused."""
     db.session.rollback()
     return problem(409, "Conflict", str(error))
 

@@ -1,4 +1,4 @@
-"""The shapes of the API's bodies."""
+"""API schemas of tasks, runs, findings and the system."""
 
 from datetime import UTC
 from typing import Any
@@ -14,34 +14,34 @@ from vulsweb.vuls.results import ScanType, Severity, worst_first
 
 LARGEST_ID = 2**31 - 1
 OVERLAP_RULES = (
-    "While an earlier run of the task is not over, a new one is skipped (`skip`), waits for it (`wait`; one"
-    " waits at most), or has it stopped and starts then (`replace`)."
+    "While a previous run of the task is active, a new run is skipped (`skip`), waits for it to end (`wait`;"
+    " at most one run waits), or stops it and then starts (`replace`)."
 )
 
 ABSENCE_RULES = (
-    "While the executor that is to run it does not answer, a run waits (`wait`), or fails (`fail`): at once,"
-    " or after five minutes of silence where it had begun."
+    "While its executor does not answer, a run waits (`wait`) or fails (`fail`): at once if it has not"
+    " started, otherwise after five minutes without an answer."
 )
 
 
 class Strict(Schema):
-    """A schema that refuses fields it does not know."""
+    """A schema that rejects unknown fields."""
 
     class Meta:
-        """Refuse what we do not know, so that a misspelt field is not lost in silence."""
+        """Reject unknown fields, so that a misspelled field is not silently ignored."""
 
         unknown = RAISE
 
 
 class TaskConfig(Strict):
-    """What a task does: a scan type, or a database type."""
+    """A scan type or a database type, depending on the task type."""
 
     scan_type = fields.Enum(ScanType, by_value=True)
     database_type = fields.Enum(DatabaseType, by_value=True)
 
 
 class TaskIn(Strict):
-    """A task as a person defines it."""
+    """The settings of a task."""
 
     name = fields.String(required=True)
     description = fields.String(load_default="")
@@ -87,7 +87,7 @@ class TaskOut(Schema):
 
     @pre_dump
     def from_task(self, task: ScheduledTask, **_: Any) -> dict[str, Any]:
-        """Lay a task out as the API shows it."""
+        """Return the task in the format of the API."""
         last = task.last_run
         kind = "scan_type" if task.task_type is TaskType.SCAN else "database_type"
         return {
@@ -133,7 +133,10 @@ class RunOut(Schema):
 
     @pre_dump
     def from_run(self, run: Run, **_: Any) -> dict[str, Any]:
-        """Lay a run out as the API shows it."""
+        """Return the run in the format of the API."""
+        result = run.result_data
+        if result and "severity_counts" in result:
+            result = result | {"severity_counts": worst_first(result["severity_counts"])}
         return {
             "id": run.id,
             "scheduled_task_id": run.task_id,
@@ -144,17 +147,10 @@ class RunOut(Schema):
             "completed_at": run.completed_at,
             "duration_seconds": run.duration.total_seconds() if run.duration else None,
             "steps": run.steps,
-            "result_data": _ordered(run.result_data),
+            "result_data": result,
             "error_message": run.reason,
             "created_at": run.created_at,
         }
-
-
-def _ordered(result_data: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return what a run came to with its severities worst first."""
-    if not result_data or "severity_counts" not in result_data:
-        return result_data
-    return result_data | {"severity_counts": worst_first(result_data["severity_counts"])}
 
 
 class PackageOut(Schema):
@@ -167,7 +163,7 @@ class PackageOut(Schema):
 
 
 class FindingOut(Schema):
-    """One CVE on one host, as a run saw it."""
+    """One CVE on one host, as found by a run."""
 
     cve_id = fields.String(required=True)
     host_id = fields.Integer(required=True)
@@ -195,13 +191,13 @@ class KnownFindingOut(Schema):
     fixed_at = fields.AwareDateTime(required=True, allow_none=True)
 
 
-class PartOut(Schema):
-    """One part of the system."""
+class CheckOut(Schema):
+    """The health check of one component."""
 
     name = fields.String(required=True)
     label = fields.String(required=True)
     state = fields.Enum(State, by_value=True, required=True)
-    says = fields.String(required=True)
+    says = fields.String(required=True, attribute="message")
     advice = fields.List(fields.String(), required=True)
     detail = fields.String(required=True)
     at = fields.AwareDateTime(required=True, allow_none=True)
@@ -225,8 +221,8 @@ class DatabaseOut(Schema):
     old = fields.Boolean(required=True)
 
 
-class SiteOut(Schema):
-    """One executor: its state, and what it has to work with."""
+class ExecutorOut(Schema):
+    """One executor with its tools and databases."""
 
     name = fields.String(required=True)
     tags = fields.List(fields.String(), required=True)
@@ -236,11 +232,11 @@ class SiteOut(Schema):
 
 
 class SystemOut(Schema):
-    """All parts, and the state of the worst; `tools` and `databases` are the main executor's."""
+    """All health checks; `tools` and `databases` are the main executor's."""
 
     state = fields.Enum(State, by_value=True, required=True)
-    parts = fields.List(fields.Nested(PartOut), required=True)
-    executors = fields.List(fields.Nested(SiteOut), required=True, attribute="sites")
+    parts = fields.List(fields.Nested(CheckOut), required=True, attribute="checks")
+    executors = fields.List(fields.Nested(ExecutorOut), required=True)
     tools = fields.List(fields.Nested(ToolOut), required=True)
     databases = fields.List(fields.Nested(DatabaseOut), required=True)
 
@@ -253,7 +249,7 @@ class PageQuery(Schema):
 
 
 class TaskQuery(PageQuery):
-    """Which tasks, and which page of them."""
+    """Filters and page."""
 
     task_type = fields.Enum(TaskType, by_value=True, load_default=None)
     is_active = fields.Boolean(load_default=None)
@@ -262,7 +258,7 @@ class TaskQuery(PageQuery):
 
 
 class Moment(fields.AwareDateTime):
-    """A time as PostgreSQL takes it: in UTC, for it refuses offsets that ISO 8601 allows."""
+    """A time in UTC: PostgreSQL rejects some valid ISO 8601 offsets."""
 
     def _deserialize(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -272,7 +268,7 @@ class Moment(fields.AwareDateTime):
 
 
 class HistoryQuery(Schema):
-    """Which runs of a task, from the newest on or from before the run `before_id`."""
+    """Filters of the runs of a task; `before_id` continues after that run."""
 
     status = fields.List(fields.Enum(RunStatus, by_value=True))
     trigger = fields.Enum(Trigger, by_value=True, load_default=None)
@@ -283,7 +279,7 @@ class HistoryQuery(Schema):
 
 
 class FindingQuery(Schema):
-    """Which findings, in which order: the first of them, or those next to the finding `after_id`."""
+    """Filters and order of findings; `after_id` continues after that finding."""
 
     status = fields.String(load_default="open", validate=OneOf(["open", "fixed"]))
     severity = fields.List(fields.Enum(Severity, by_value=True))
@@ -297,26 +293,26 @@ class FindingQuery(Schema):
 
 
 class RunQuery(HistoryQuery):
-    """Which runs, from the newest on or from before the run `before_id`."""
+    """Filters of runs; `before_id` continues after that run."""
 
     scheduled_task_id = fields.Integer(validate=Range(1, LARGEST_ID))
 
 
 class LogQuery(Schema):
-    """From where on to read a log."""
+    """Where to start reading a log."""
 
     offset = fields.Integer(load_default=0, validate=Range(0, LARGEST_ID))
 
 
 class Links(Schema):
-    """Addresses of the neighbouring pages."""
+    """URLs of the next and the previous page."""
 
     next = fields.String(required=True, allow_none=True)
     prev = fields.String(required=True, allow_none=True)
 
 
 class Page(Schema):
-    """What every page of a list says of itself."""
+    """What all pages of a list have in common."""
 
     page = fields.Integer(required=True)
     per_page = fields.Integer(required=True)
@@ -337,13 +333,13 @@ class FindingPage(Page):
 
 
 class NextLink(Schema):
-    """The address of the next page."""
+    """The URL of the next page."""
 
     next = fields.String(required=True, allow_none=True)
 
 
 class RunStream(Schema):
-    """Some runs, newest first. There is no `total`: counting a million runs would cost more than the page."""
+    """Runs, newest first, without a `total`, which is slow to count."""
 
     items = fields.List(fields.Nested(RunOut), required=True)
     per_page = fields.Integer(required=True)
@@ -351,7 +347,7 @@ class RunStream(Schema):
 
 
 class FindingStream(Schema):
-    """Some findings in their order; without a `total`, as of runs."""
+    """Findings in the requested order, without a `total`."""
 
     items = fields.List(fields.Nested(KnownFindingOut), required=True)
     per_page = fields.Integer(required=True)
@@ -359,7 +355,7 @@ class FindingStream(Schema):
 
 
 class LogOut(Schema):
-    """A part of a run's log: ask again from `next_offset` on, until `ended`."""
+    """A piece of a log. Continue with `next_offset` until `ended`."""
 
     offset = fields.Integer(required=True)
     next_offset = fields.Integer(required=True)
@@ -368,7 +364,7 @@ class LogOut(Schema):
 
 
 class Problem(Schema):
-    """Why a request was not done (RFC 9457)."""
+    """Why a request failed (RFC 9457)."""
 
     type = fields.String(required=True)
     status = fields.Integer(required=True)

@@ -1,4 +1,4 @@
-"""`/api/ssh-config`: how the hosts are reached, with the checks and the effects of the page."""
+"""`/api/ssh-config`: the SSH configuration, checked as on the page."""
 
 import logging
 from datetime import UTC, datetime
@@ -30,7 +30,10 @@ bp = Blueprint("api_ssh_config", __name__, url_prefix="/api/ssh-config", descrip
 @bp.get("")
 @bp.response(200, SshConfigOut)
 def show() -> dict[str, Any]:
-    """Get the configuration in force and the hosts that it names; `version` is 0 before the first save."""
+    """Get the SSH configuration and its hosts.
+
+    `version` is 0 before the first save.
+    """
     version = versions.latest()
     return {
         "content": version.content if version else "",
@@ -46,13 +49,13 @@ def show() -> dict[str, Any]:
 @bp.arguments(SshConfigIn, example=EXAMPLE)
 @bp.response(200, SshPlan)
 def update(query: dict[str, Any], body: dict[str, Any]) -> Any:
-    """Replace the configuration, write config.toml and have the hosts synchronized.
+    """Replace the SSH configuration, update config.toml and sync the hosts.
 
-    With `dry_run=true` nothing is changed. With `version`, the number that was read, a save by somebody else
-    in between is a conflict.
+    With `dry_run=true` nothing is changed. Send the `version` that you read to get a conflict if somebody
+    else has saved in the meantime.
     """
     if query["dry_run"]:
-        return _told(versions.plan(body["content"], _places()), versions.latest())
+        return _plan_json(versions.plan(body["content"], _places()), versions.latest())
     saved = versions.save(
         body["content"],
         _places(),
@@ -62,7 +65,7 @@ def update(query: dict[str, Any], body: dict[str, Any]) -> Any:
         saved_by=current_user,
         trigger=Trigger.API,
     )
-    answer, sync_id = _told(saved.plan, saved.version), saved.sync.id
+    answer, sync_id = _plan_json(saved.plan, saved.version), saved.sync.id
     db.session.commit()
     log.info("ssh config: version %d saved by %s", answer["version"], current_user.name)
     messages.send_sync(sync_id)
@@ -71,38 +74,38 @@ def update(query: dict[str, Any], body: dict[str, Any]) -> Any:
 
 @bp.errorhandler(SshConfigError)
 def refused(error: SshConfigError) -> Response:
-    """Answer for lines that cannot stay."""
+    """Answer 422 for lines that are not allowed."""
     db.session.rollback()
     errors = [
         {"line": refusal.line, "text": refusal.text, "reason": refusal.reason} for refusal in error.refusals
     ]
-    return problem(422, "Unprocessable Entity", "Some lines cannot stay.", errors)
+    return problem(422, "Unprocessable Entity", "Some lines are not allowed.", errors)
 
 
 @bp.errorhandler(ConfigTomlError)
 def unreadable(error: ConfigTomlError) -> Response:
-    """Answer for a config.toml that cannot be read or added to."""
+    """Answer 422 for a config.toml that cannot be read or extended."""
     db.session.rollback()
     return problem(422, "Unprocessable Entity", str(error))
 
 
 @bp.errorhandler(Outdated)
 def outdated(error: Outdated) -> Response:
-    """Answer for somebody who did not see the latest version."""
+    """Answer 409 if somebody else has saved in the meantime."""
     number = error.latest.number if error.latest else 0
     db.session.rollback()
-    return problem(409, "Conflict", f"{error} The version in force is {number}.")
+    return problem(409, "Conflict", f"{error} The current version is {number}.")
 
 
 @bp.errorhandler(NotWritten)
 def not_written(error: NotWritten) -> Response:
-    """Answer for files that could not be written."""
+    """Answer 503 if the files could not be written."""
     db.session.rollback()
     log.error("ssh config: %s", error)
     return problem(503, "Service Unavailable", str(error))
 
 
-def _told(plan: Plan, version: SshConfigVersion | None) -> dict[str, Any]:
+def _plan_json(plan: Plan, version: SshConfigVersion | None) -> dict[str, Any]:
     return {
         "added": plan.added,
         "changed": plan.changed,

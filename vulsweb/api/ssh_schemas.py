@@ -1,4 +1,4 @@
-"""The shapes of the API's bodies about SSH."""
+"""API schemas of the SSH configuration, keys and known hosts."""
 
 from typing import Any
 
@@ -14,19 +14,19 @@ from vulsweb.vuls.ssh.config import Connection, SshHost
 
 
 class DryRun(Schema):
-    """Whether to preview alone."""
+    """Whether to only preview."""
 
     dry_run = fields.Boolean(load_default=False)
 
 
 class Force(Schema):
-    """Whether to do what others will miss."""
+    """Whether to delete something that is in use."""
 
     force = fields.Boolean(load_default=False)
 
 
 class SshConfigIn(Strict):
-    """The SSH configuration as a person writes it."""
+    """A new version of the SSH configuration."""
 
     content = fields.String(required=True)
     version = fields.Integer(strict=True, load_default=None, allow_none=True, validate=Range(0, LARGEST_ID))
@@ -47,7 +47,7 @@ class SshHostOut(Schema):
 
     @pre_dump
     def from_host(self, host: SshHost, **_: Any) -> dict[str, Any]:
-        """Lay a host out as the API shows it."""
+        """Return the host in the format of the API."""
         return {
             "alias": host.alias,
             "hostname": host.hostname,
@@ -61,7 +61,7 @@ class SshHostOut(Schema):
 
 
 class SshConfigOut(Schema):
-    """The SSH configuration in force."""
+    """The current SSH configuration."""
 
     content = fields.String(required=True)
     version = fields.Integer(required=True)
@@ -71,7 +71,7 @@ class SshConfigOut(Schema):
 
 
 class SshPlan(Schema):
-    """What saving does, or would do: names of servers in config.toml, and its difference."""
+    """What saving changes: servers in config.toml, and the file's diff."""
 
     added = fields.List(fields.String(), required=True)
     changed = fields.List(fields.String(), required=True)
@@ -82,7 +82,7 @@ class SshPlan(Schema):
 
 
 class RefusalOut(Schema):
-    """A line that cannot stay."""
+    """A line that is not allowed."""
 
     line = fields.Integer(required=True)
     text = fields.String(required=True)
@@ -90,7 +90,7 @@ class RefusalOut(Schema):
 
 
 class SshConfigProblem(Problem):
-    """Why a configuration was not saved: `errors` has the lines that cannot stay, or the wrong fields."""
+    """Why a configuration was not saved: `errors` lists lines or fields."""
 
     errors = fields.Raw(  # type: ignore[assignment]  # either shape
         metadata={
@@ -109,7 +109,7 @@ class NewKeyIn(Strict):
 
 
 class KeyIn(NewKeyIn):
-    """A private key; what is sent here is in no answer."""
+    """A private key; it is never returned."""
 
     private_key = fields.String(required=True, metadata={"writeOnly": True})
 
@@ -126,7 +126,7 @@ class KeyOut(Schema):
 
     @pre_dump
     def from_key(self, key: SshKey, **_: Any) -> dict[str, Any]:
-        """Lay a key out as the API shows it."""
+        """Return the key in the format of the API."""
         return {
             "name": key.name,
             "type": key.public.type,
@@ -144,7 +144,7 @@ class KeyPage(Page):
 
 
 class KnownHostOut(Schema):
-    """A host key that a person accepted."""
+    """A trusted host key."""
 
     id = fields.Integer(required=True)
     hostname = fields.String(required=True)
@@ -157,7 +157,7 @@ class KnownHostOut(Schema):
 
     @pre_dump
     def from_known_host(self, known: KnownHost, **_: Any) -> dict[str, Any]:
-        """Lay an accepted key out as the API shows it."""
+        """Return the host key in the format of the API."""
         return {
             "id": known.id,
             "hostname": known.hostname,
@@ -171,13 +171,13 @@ class KnownHostOut(Schema):
 
 
 class KnownHostPage(Page):
-    """A page of accepted host keys."""
+    """A page of trusted host keys."""
 
     items = fields.List(fields.Nested(KnownHostOut), required=True)
 
 
 class OfferIn(Strict):
-    """A host whose keys shall be fetched; `lines`, as in known_hosts or a .pub file, are taken instead."""
+    """A host; its keys are fetched unless `lines` has them."""
 
     hostname = fields.String(required=True)
     port = fields.Integer(strict=True, load_default=22)
@@ -185,13 +185,13 @@ class OfferIn(Strict):
 
 
 class AcceptIn(Strict):
-    """Whether keys that differ from the accepted ones are right."""
+    """Whether to accept keys that differ from the trusted ones."""
 
     accept_changed = fields.Boolean(load_default=False, truthy={True}, falsy={False})
 
 
 class OfferedKeyOut(Schema):
-    """A key that a host is said to have: `new`, `known`, or `changed` from the fingerprint in `replaces`."""
+    """A key of a host; `replaces` is the trusted fingerprint if `changed`."""
 
     type = fields.String(required=True)
     fingerprint = fields.String(required=True)
@@ -200,7 +200,7 @@ class OfferedKeyOut(Schema):
 
 
 class OfferOut(Schema):
-    """The keys of a host, to compare and accept; `pending` while the host is asked."""
+    """The keys of a host to compare; `pending` while they are fetched."""
 
     id = fields.Integer(required=True)
     hostname = fields.String(required=True)
@@ -211,7 +211,7 @@ class OfferOut(Schema):
 
     @pre_dump
     def from_offer(self, offer: HostKeyOffer, **_: Any) -> dict[str, Any]:
-        """Lay an offer out as the API shows it."""
+        """Return the offer in the format of the API."""
         return {
             "id": offer.id,
             "hostname": offer.hostname,

@@ -1,4 +1,4 @@
-"""`/api/system`: how the parts of the system are."""
+"""`/api/system`: health checks of every component."""
 
 from datetime import UTC, datetime
 
@@ -15,5 +15,8 @@ bp = Blueprint("api_system", __name__, url_prefix="/api/system", description=__d
 @bp.get("")
 @bp.response(200, SystemOut)
 def show() -> System:
-    """Tell which parts answer, and what to do about those that do not; `state` is the worst of them."""
+    """Check every component.
+
+    `state` is the worst state; `advice` says how to fix what fails.
+    """
     return health.read(current_app.config, datetime.now(UTC))

@@ -1,4 +1,4 @@
-"""The single-machine stack: PostgreSQL and a Redis from wheels, and our four programs."""
+"""The local stack: PostgreSQL, Valkey and the programs of Vuls Web."""
 
 from vulsweb.local.single import postgres, redis
 from vulsweb.local.stack import run

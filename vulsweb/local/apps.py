@@ -1,4 +1,4 @@
-"""Our own programs: the executor, the web, the worker and beat."""
+"""The programs of Vuls Web: executor, web, worker and beat."""
 
 import errno
 import http
@@ -26,7 +26,7 @@ JOB_ENDING_SECONDS = 10
 
 @dataclass(frozen=True)
 class Apps:
-    """Where our programs find each other, the servers and their secrets."""
+    """The programs' settings, servers, sockets and secrets."""
 
     settings: Settings
     folder: DataFolder
@@ -40,7 +40,7 @@ class Apps:
         return {**self.settings.shared, **self.addresses()}
 
     def addresses(self) -> Mapping[str, str]:
-        """Return the part of that which the stack itself has decided."""
+        """Return the variables that the stack itself sets."""
         return {
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis_url,
@@ -51,7 +51,7 @@ class Apps:
         }
 
     def executor(self) -> Child:
-        """Return the executor, the only one to be given the proxy and the mirror's certificate."""
+        """Return the executor, the only program that gets the EXECUTOR_ settings."""
         return Child(
             name="executor",
             command=_gunicorn("executor:create_app()", self.executor_socket, workers=1, threads=8),
@@ -81,17 +81,24 @@ class Apps:
 
     def worker(self) -> Child:
         """Return the Celery worker."""
-        # Named by its port: other stacks may share an external Redis.
+        # The port makes the name unique: other stacks may share an external Redis.
         name = f"local-{self.settings.port}@{socket.gethostname()}"
         client = Celery(broker=self.redis_url, set_as_current=False)
         client.conf.broker_transport_options = {"max_retries": 1, "interval_start": 0}
-        words = ["--concurrency", "2", "--hostname", name, "--without-mingle", "--without-gossip"]
+        options = ["--concurrency", "2", "--hostname", name, "--without-mingle", "--without-gossip"]
+
+        def answers() -> bool:
+            try:
+                return bool(client.control.ping(destination=[name], timeout=0.2))
+            except OperationalError:
+                return False
+
         return Child(
             name="worker",
-            command=_celery("worker", *words),
+            command=_celery("worker", *options),
             environ=self.environ(),
             folder=HOME,
-            ready=lambda: _worker_answers(client, name),
+            ready=answers,
         )
 
     def beat(self) -> Child:
@@ -105,11 +112,11 @@ class Apps:
         )
 
     def prepare(self, password: Mapping[str, str]) -> Child:
-        """Return the command that brings the database up to date; `password` is the admin's, if new."""
+        """Return `vulsweb prepare`; `password` is the variable with a new admin password."""
         return Child(
             name="prepare",
             command=[sys.executable, "-m", "vulsweb", "prepare"],
-            # A single machine with nothing configured scans itself first.
+            # Without any configuration, the first host to scan is this machine.
             environ={"VULSWEB_SEED_LOCALHOST": "yes", **self.environ(), **password},
             folder=HOME,
         )
@@ -119,23 +126,28 @@ class Apps:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind the socket of a web server, which inherits it: the port stays ours between restarts."""
+    """Bind a socket to inherit; it reserves the port during restarts."""
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         return socket.create_server(address[:2], family=family)
     except PermissionError as error:
-        raise StackError(f"Port {port} is for root alone; set VULSWEB_PORT to 1024 or above.") from error
+        raise StackError(f"Only root may use port {port}; set VULSWEB_PORT to 1024 or higher.") from error
     except OSError as error:
         if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-            raise StackError(f"{host!r} is not an address of this machine; correct VULSWEB_HOST.") from error
+            raise StackError(f"{host!r} is not an address of this machine; change VULSWEB_HOST.") from error
         raise StackError(f"Port {port} on {host} is in use; set VULSWEB_PORT to another.") from error
 
 
 def end_jobs(executor_data: Path) -> None:
-    """End the jobs that outlive the executor, as they are meant to where it alone is restarted."""
-    runners = [process for process in psutil.process_iter() if _runs_jobs_of(process, executor_data)]
+    """End running jobs, which otherwise survive a restart of the executor."""
+    runners = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            data_dir = process.environ().get("EXECUTOR_DATA_DIR")
+            if data_dir == str(executor_data) and "executor.runner" in process.cmdline():
+                runners.append(process)
     for runner in runners:
         with suppress(psutil.NoSuchProcess):
             runner.terminate()
@@ -145,34 +157,20 @@ def end_jobs(executor_data: Path) -> None:
             runner.kill()
 
 
-def _runs_jobs_of(process: psutil.Process, executor_data: Path) -> bool:
-    with suppress(psutil.Error):
-        ours = process.environ().get("EXECUTOR_DATA_DIR") == str(executor_data)
-        return ours and "executor.runner" in process.cmdline()
-    return False
-
-
 def _gunicorn(app: str, listener: socket.socket, *, workers: int, threads: int) -> list[str]:
-    words = ["--bind", f"fd://{listener.fileno()}", "--workers", str(workers), "--threads", str(threads)]
-    # Longer than the pages' polling: a connection that ends just as it is used again is an error.
-    words += ["--graceful-timeout", "10", "--keep-alive", "30", "--no-control-socket"]
-    return [sys.executable, "-m", "gunicorn", app, *words]
+    options = ["--bind", f"fd://{listener.fileno()}", "--workers", str(workers), "--threads", str(threads)]
+    # Keep-alive is longer than the polling of pages: closing a connection that is just being reused fails.
+    options += ["--graceful-timeout", "10", "--keep-alive", "30", "--no-control-socket"]
+    return [sys.executable, "-m", "gunicorn", app, *options]
 
 
-def _celery(command: str, *words: str) -> list[str]:
-    return [sys.executable, "-m", "celery", "-A", "wsgi:celery", command, "--loglevel", "INFO", *words]
-
-
-def _worker_answers(client: Celery, name: str) -> bool:
-    try:
-        return bool(client.control.ping(destination=[name], timeout=0.2))
-    except OperationalError:
-        return False
+def _celery(command: str, *options: str) -> list[str]:
+    return [sys.executable, "-m", "celery", "-A", "wsgi:celery", command, "--loglevel", "INFO", *options]
 
 
 def _answers(listener: socket.socket, path: str) -> bool:
     host, port = listener.getsockname()[:2]
-    # A server that listens everywhere is asked at home.
+    # A server that listens on all addresses is asked on the loopback address.
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
     connection = http.client.HTTPConnection(host, port, timeout=0.5)
     try:

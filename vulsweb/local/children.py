@@ -1,4 +1,4 @@
-"""A child process of the stack: what it is, and the one that runs."""
+"""Child processes of the stack."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ class Owner:
 
 @dataclass(frozen=True)
 class Child:
-    """One program of the stack: how to start it, how to see that it answers, how to stop it."""
+    """A program of the stack: how to start, check and stop it."""
 
     name: str
     command: Sequence[str]
@@ -32,34 +32,34 @@ class Child:
     folder: Path = field(default_factory=Path.cwd)
     ready: Callable[[], bool] = lambda: True
     stop_signal: signal.Signals = signal.SIGTERM
-    owner: Owner | None = None  # None: whoever runs the stack
+    owner: Owner | None = None  # None: the user who runs the stack
     listener: socket.socket | None = None  # a bound socket that the program inherits
     stop_seconds: float = 20
 
 
 def as_owner(owner: Owner | None) -> list[str]:
-    """Return the words that, put before a command, run it as `owner`."""
+    """Return the command prefix that runs a program as `owner`."""
     if owner is None:
         return ["setpriv"]
     return ["setpriv", f"--reuid={owner.uid}", f"--regid={owner.gid}", "--clear-groups", "--no-new-privs"]
 
 
 def open_log(path: Path) -> BinaryIO:
-    """Open a log to append to; one that has grown large moves aside first."""
+    """Open a log for appending; first rename it if it is large."""
     if path.exists() and path.stat().st_size > LARGEST_LOG_BYTES:
         path.replace(f"{path}.1")
     return path.open("ab")
 
 
 class Process:
-    """A child that has been started."""
+    """A running child."""
 
     def __init__(self, child: Child, log: Path, inherited: Sequence[int] = ()) -> None:
         self.child = child
         self.log = log
         files = [*inherited, *([child.listener.fileno()] if child.listener else [])]
-        # setpriv ties the child's life to ours, so that even `kill -9` leaves no orphans. It does
-        # so after fork and exec: Python code between the two (preexec_fn) can deadlock.
+        # setpriv makes the child end with its parent, so that even `kill -9` leaves no orphans. preexec_fn
+        # could do so too, but Python code between fork and exec can deadlock.
         command = [*as_owner(child.owner), f"--pdeathsig={child.stop_signal.name[3:]}", *child.command]
         with open_log(log) as output:
             self._popen = subprocess.Popen(  # noqa: S603 - a fixed command, no shell
@@ -70,7 +70,7 @@ class Process:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 pass_fds=files,
-                # A session of its own: the terminal's Ctrl-C reaches the supervisor alone.
+                # A separate session: Ctrl-C in the terminal only reaches the supervisor.
                 start_new_session=True,
             )
 
@@ -80,33 +80,33 @@ class Process:
         return self._popen.pid
 
     def exit_code(self) -> int | None:
-        """Return the exit code, negative for a signal, or None while the process lives."""
+        """Return the exit code (negative for a signal), or None while running."""
         return self._popen.poll()
 
     def how_it_ended(self) -> str:
-        """Return the words for the end of a process that is over."""
+        """Describe the exit code or signal of an ended process."""
         code = self._popen.returncode
         return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
     def stop(self) -> bool:
-        """Ask the process to end, wait, and end by force what remains; False if force was needed."""
+        """Stop the process; return False if it had to be killed."""
         if self.exit_code() is None:
             self._popen.send_signal(self.child.stop_signal)
         with suppress(subprocess.TimeoutExpired):
             self._popen.wait(self.child.stop_seconds)
-        willing = self.exit_code() is not None
-        self.sweep()
-        return willing
+        ended = self.exit_code() is not None
+        self.kill_group()
+        return ended
 
-    def sweep(self) -> None:
-        """Kill what is left of the process and of its group."""
+    def kill_group(self) -> None:
+        """Kill whatever is left of the process and its group."""
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._popen.wait()
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
-    """Poll `condition`; return whether it came true in time."""
+    """Poll `condition`; return whether it became true in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

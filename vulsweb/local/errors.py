@@ -1,9 +1,9 @@
-"""What keeps the stack from running, in words for the person at the terminal."""
+"""Errors of the local stack."""
 
 
 class StackError(Exception):
-    """The stack cannot run on; the message is one plain sentence."""
+    """The stack must stop; the message is one sentence for the terminal."""
 
 
 class StopRequested(Exception):
-    """Somebody asked the stack to stop while it was still starting."""
+    """A stop was requested while the stack was starting."""

@@ -1,4 +1,4 @@
-"""One real server alone, for tests and experiments."""
+"""A single real server, for tests and experiments."""
 
 import secrets
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from vulsweb.local.valkey import Valkey, free_port
 
 @contextmanager
 def postgres(data_dir: Path, *, durable: bool = True) -> Iterator[str]:
-    """Run PostgreSQL with its data in `data_dir` and yield the URL of its `vulsweb` database.
+    """Run PostgreSQL on `data_dir` and yield the URL of its `vulsweb` database.
 
-    The log lies beside `data_dir`. As root, every user must be able to enter the folders above it
-    (pytest's own temporary folders are closed to others). Enter from the main thread.
+    The log is written beside `data_dir`. As root, every user must be able to enter the folders above it,
+    which is not the case for pytest's temporary folders. Call it from the main thread.
     """
     data = data_dir.resolve()
     data.parent.mkdir(parents=True, exist_ok=True)
@@ -30,7 +30,7 @@ def postgres(data_dir: Path, *, durable: bool = True) -> Iterator[str]:
 
 @contextmanager
 def redis(data_dir: Path, *, durable: bool = True) -> Iterator[str]:
-    """Run Valkey with its data in `data_dir` and yield its URL; the log lies beside the folder."""
+    """Run Valkey on `data_dir` and yield its URL; log beside it."""
     data = data_dir.resolve()
     data.parent.mkdir(parents=True, exist_ok=True)
     valkey = Valkey(data, free_port(), secrets.token_urlsafe(32), durable)

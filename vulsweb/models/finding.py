@@ -32,7 +32,7 @@ def _in_order(state: str, where: TextClause) -> list[Index]:
 
 
 class Finding(Base):
-    """One CVE on one host: when it was first seen, last seen and fixed."""
+    """One CVE on one host, with its history."""
 
     __tablename__ = "findings"
 
@@ -40,16 +40,16 @@ class Finding(Base):
     host_id: Mapped[int] = mapped_column(ForeignKey("hosts.id"))
     cve_id: Mapped[str] = mapped_column(index=True)
     severity: Mapped[Severity]
-    score: Mapped[float | None]  # CVSS, 0.0 to 10.0; None where a source gave words alone
+    score: Mapped[float | None]  # CVSS, 0.0 to 10.0; None if the source gives no number
     title: Mapped[str]
     packages: Mapped[list[dict[str, Any]]]
     first_seen_at: Mapped[datetime]
     first_run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id", ondelete="SET NULL"), index=True)
     last_seen_at: Mapped[datetime]
     fixed_at: Mapped[datetime | None]
-    # The worst first: by severity, then by score. Not lower than 0, nor below the next severity.
+    # Sort key, worst first: by severity, then by score. Severities are 100 apart, so scores never mix them.
     severity_order: Mapped[float] = mapped_column(Double, Computed(_ORDER, persisted=True), deferred=True)
-    # What a search looks through, in small letters.
+    # The text that a search looks in, in lower case.
     words: Mapped[str] = mapped_column(Computed(_WORDS, persisted=True), deferred=True)
 
     host: Mapped[Host] = relationship()
@@ -58,10 +58,10 @@ class Finding(Base):
         UniqueConstraint("host_id", "cve_id"),
         # For the counts of open findings by severity.
         Index("ix_findings_open", "severity", "host_id", postgresql_where=_OPEN),
-        # For finding_lists.stretch, in each of its orders; most findings are fixed some day.
+        # For findings.lists.page, in each sort order. Partial: in the end most findings are fixed.
         *_in_order("open", _OPEN),
         *_in_order("fixed", text("fixed_at IS NOT NULL")),
-        # For its search; not there where PostgreSQL lacks pg_trgm.
+        # For the search in findings.lists. Missing if PostgreSQL lacks pg_trgm.
         Index(
             "ix_findings_words",
             "words",

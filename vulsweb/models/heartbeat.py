@@ -11,7 +11,7 @@ TICK = "tick"  # written by each tick: proves that beat and a worker are alive
 
 
 class Heartbeat(Base):
-    """The last run of one periodic job, by its name."""
+    """When one periodic job last ran."""
 
     __tablename__ = "heartbeats"
 

@@ -13,14 +13,14 @@ from vulsweb.vuls.results import Outcome
 
 
 class Host(Base):
-    """A machine that is scanned, as config.toml describes it, or a container that a scan found on one."""
+    """A machine from config.toml, or a container found on one."""
 
     __tablename__ = "hosts"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    # Where Vuls files its result: an entry of [servers], `entry(address)` or `container@host`.
+    # The name in Vuls' results: an entry of [servers], `entry(address)` or `container@host`.
     name: Mapped[str] = mapped_column(String(253), unique=True)
-    # The name of its [servers] section, which is what a scan asks for.
+    # The name of its [servers] section, by which a scan selects it.
     entry: Mapped[str] = mapped_column(String(200), index=True)
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("hosts.id"), index=True)  # of a container
     hostname: Mapped[str] = mapped_column(String(253))
@@ -31,11 +31,11 @@ class Host(Base):
     notes: Mapped[str] = mapped_column(default="")
     created_at: Mapped[datetime]
     synced_at: Mapped[datetime]
-    # Set while the host is absent from config.toml; its history stays.
+    # Set while the host is missing from config.toml; its history is kept.
     retired_at: Mapped[datetime | None]
-    # Why its section cannot be used; until that is mended the host stays as it was.
+    # Why its section is invalid; until it is fixed the host keeps its last valid settings.
     problem: Mapped[str | None]
-    # What the latest scan came to, kept here so that a list of all hosts reads no history.
+    # The latest scan, copied here so that a list of all hosts reads no history.
     last_run_id: Mapped[int | None] = mapped_column(
         ForeignKey("runs.id", ondelete="SET NULL", use_alter=True), index=True
     )
@@ -45,9 +45,9 @@ class Host(Base):
     parent: Mapped[Optional["Host"]] = relationship(remote_side="Host.id")
 
     __table_args__ = (
-        # For hosts of a tag, when a run begins and in the list.
+        # For the hosts with a tag: when a run starts, and in the list.
         Index("ix_hosts_tags", "tags", postgresql_using="gin"),
-        # For the list, in either order.
+        # For the two sort orders of the list.
         Index("ix_hosts_lower_name", func.lower(name)),
         Index("ix_hosts_last_scan_at", "last_scan_at"),
     )

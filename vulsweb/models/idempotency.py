@@ -1,4 +1,4 @@
-"""Keys by which a program may send a request twice and have it done once."""
+"""Idempotency keys: a repeated request is carried out once."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from vulsweb.extensions import Base
 
 
 class IdempotencyKey(Base):
-    """One key of one person, the request that it stands for and, once known, its answer."""
+    """One key of one user, with its request and response."""
 
     __tablename__ = "idempotency_keys"
 
@@ -17,7 +17,7 @@ class IdempotencyKey(Base):
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     fingerprint: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(index=True)
-    status: Mapped[int | None]  # None until the request has been answered
+    status: Mapped[int | None]  # None until there is a response
     body: Mapped[str | None]
     content_type: Mapped[str | None]
     location: Mapped[str | None]

@@ -1,4 +1,4 @@
-"""Host keys: those that were offered to a person, and those that a person accepted."""
+"""Host keys, before and after a user accepts them."""
 
 import enum
 from datetime import datetime
@@ -12,14 +12,14 @@ from vulsweb.models.user import User
 
 
 class KeySource(enum.StrEnum):
-    """How the keys of a host came to us."""
+    """Where the keys of a host come from."""
 
-    FETCHED = "fetched"  # ssh-keyscan asked the host
-    PASTED = "pasted"  # a person had them
+    FETCHED = "fetched"  # by ssh-keyscan, from the host
+    PASTED = "pasted"  # by a user
 
 
 class HostKeyOffer(Base):
-    """The keys of one host, laid before a person; what is shown is what is accepted."""
+    """The keys of one host, as shown to the user who accepts them."""
 
     __tablename__ = "host_key_offers"
 
@@ -29,7 +29,7 @@ class HostKeyOffer(Base):
     source: Mapped[KeySource]
     requested_at: Mapped[datetime] = mapped_column(index=True)
     requested_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
-    finished_at: Mapped[datetime | None]  # None while the host is being asked
+    finished_at: Mapped[datetime | None]  # None while ssh-keyscan is running
     keys: Mapped[list[dict[str, Any]]]
     error: Mapped[str | None]
     accepted_at: Mapped[datetime | None]
@@ -38,12 +38,12 @@ class HostKeyOffer(Base):
 
 
 class KnownHost(Base):
-    """A key that a person accepted for a host; one that was removed or replaced stays, for the record."""
+    """A host key that a user accepted; never deleted, only marked removed."""
 
     __tablename__ = "known_hosts"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    place: Mapped[str] = mapped_column(String(262))  # as known_hosts names it: host, or [host]:port
+    place: Mapped[str] = mapped_column(String(262))  # as written in known_hosts: host, or [host]:port
     hostname: Mapped[str] = mapped_column(String(253))
     port: Mapped[int]
     key_type: Mapped[str] = mapped_column(String(40))
@@ -57,7 +57,7 @@ class KnownHost(Base):
     accepted_by: Mapped[User | None] = relationship(foreign_keys=[accepted_by_id])
 
     __table_args__ = (
-        # One key of a type for a host: Vuls compares with the first that it finds.
+        # At most one key per host and type: Vuls compares with the first one only.
         Index(
             "uq_known_hosts_place",
             "place",

@@ -1,4 +1,4 @@
-"""Results: what a scan left behind for one host."""
+"""Scan results: one document per run and host."""
 
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from vulsweb.models.host import Host
 
 
 class Result(Base):
-    """The document that one scan left for one host, and its figures."""
+    """The JSON document of one scan of one host, and its counts."""
 
     __tablename__ = "results"
 
@@ -23,7 +23,7 @@ class Result(Base):
     release: Mapped[str]
     package_count: Mapped[int]
     severity_counts: Mapped[dict[str, Any]]
-    # gzip of the JSON as received, without its config block: that one holds key paths and users.
+    # gzip of the JSON as received, without its config block, which has key paths and user names.
     document: Mapped[bytes] = mapped_column(deferred=True)
 
     host: Mapped[Host] = relationship()

@@ -14,30 +14,30 @@ from vulsweb.models.user import User
 
 
 class RunStatus(enum.StrEnum):
-    """Where a run stands; a terminal state never changes."""
+    """The status of a run; a final status never changes."""
 
     QUEUED = "queued"  # waiting for a worker
     STARTING = "starting"  # a worker is asking the executor
     RUNNING = "running"  # the executor has accepted the job
-    SUCCESS = "success"  # everything asked for was done and stored
-    PARTIAL = "partial"  # some of it; run.reason says what is missing
+    SUCCESS = "success"  # everything requested was done and stored
+    PARTIAL = "partial"  # only some of it; run.reason says what is missing
     FAILED = "failed"  # run.reason says why
     TIMEOUT = "timeout"  # past its deadline
-    CANCELLED = "cancelled"  # a person stopped it, or a later run that replaces it
+    CANCELLED = "cancelled"  # by a user, or by a later run that replaces it
     SKIPPED = "skipped"  # never started; run.reason says why
 
     @property
     def is_active(self) -> bool:
-        """Say whether somebody still moves the run."""
+        """Return whether the run has not ended yet."""
         return self in ACTIVE
 
     @property
     def label(self) -> str:
-        """Return the word that people read."""
+        """Return the label for pages."""
         return "Timed out" if self is RunStatus.TIMEOUT else self.value.capitalize()
 
 
-# A slot is seen within a minute while beat and a worker live.
+# While beat and a worker are running, a due slot is noticed within a minute.
 LATE = timedelta(minutes=3)
 IN_PROGRESS = (RunStatus.STARTING, RunStatus.RUNNING)
 ACTIVE = (RunStatus.QUEUED, *IN_PROGRESS)
@@ -49,7 +49,7 @@ _ACTIVE_SQL = text("status IN ('queued', 'starting', 'running')")
 
 
 class Trigger(enum.StrEnum):
-    """Who asked for a run."""
+    """What started a run."""
 
     SCHEDULE = "schedule"
     PERSON = "person"
@@ -57,12 +57,12 @@ class Trigger(enum.StrEnum):
 
     @property
     def label(self) -> str:
-        """Return the word that people read."""
+        """Return the label for pages."""
         return "API" if self is Trigger.API else self.value.capitalize()
 
 
 class Run(Base):
-    """One execution of a task, from queued to its end."""
+    """One execution of a task."""
 
     __tablename__ = "runs"
 
@@ -75,12 +75,12 @@ class Run(Base):
     created_at: Mapped[datetime] = mapped_column(index=True)
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
-    heartbeat_at: Mapped[datetime | None]  # when a worker last took it up
+    heartbeat_at: Mapped[datetime | None]  # when a worker last processed it
     cancel_requested_at: Mapped[datetime | None]
-    cancel_reason: Mapped[str | None]  # what `reason` is to say once the run has been stopped
-    # What is asked for, as it stood when the run was made; later edits of its task leave it alone.
+    cancel_reason: Mapped[str | None]  # becomes `reason` once the run has stopped
+    # The task's settings when the run was created; later edits of the task do not change them.
     request: Mapped[dict[str, Any]]
-    # Random, out of the form that asked for the run: the form sent twice finds the run that it made.
+    # Random, from the form that started the run: the same form sent twice returns the same run.
     request_key: Mapped[str | None] = mapped_column(String(64))
     log_offset: Mapped[int] = mapped_column(default=0)  # the length of its log, in bytes
     reason: Mapped[str | None]
@@ -91,13 +91,13 @@ class Run(Base):
     jobs: Mapped[list[RunJob]] = relationship(order_by=RunJob.number, passive_deletes=True)
 
     __table_args__ = (
-        # One run a slot, whoever ticks.
+        # One run per slot, even if two workers handle the same tick.
         UniqueConstraint("task_id", "scheduled_for"),
-        # Whatever a task's overlap rule, one run of it is queued and one is with the executor, at most:
-        # so a second click or tick makes no second run, and no two runs of a task ever go at once.
+        # Whatever its overlap rule, a task has at most one queued run and one run in progress. So a second
+        # click or tick creates no second run, and two runs of a task are never in progress at once.
         Index("uq_runs_queued_task", "task_id", unique=True, postgresql_where=_QUEUED_SQL),
         Index("uq_runs_going_task", "task_id", unique=True, postgresql_where=_IN_PROGRESS_SQL),
-        # One run a form, however often it is sent.
+        # One run per form, however often it is sent.
         Index(
             "uq_runs_request_key",
             "task_id",
@@ -107,43 +107,43 @@ class Run(Base):
         ),
         # For a task's history, newest first.
         Index("ix_runs_history", "task_id", "id"),
-        # For history.usual_duration, which must not read through a year of failures.
+        # For history.usual_duration, which must not read a year of failed runs.
         Index("ix_runs_usual", "task_id", "id", postgresql_where=_DONE_SQL),
-        # For history.stretch: the few runs of a state or trigger among very many, newest first.
+        # For history.page: the few runs with a status or trigger among very many, newest first.
         Index("ix_runs_status_id", "status", "id"),
         Index("ix_runs_trigger_id", "trigger", "id"),
-        # For the runs that are not over: of some tasks (overlap.standings), and of all.
+        # For the active runs: of some tasks (the overlap rule), and of all.
         Index("ix_runs_active", "task_id", postgresql_where=_ACTIVE_SQL),
     )
 
     @property
     def late(self) -> timedelta | None:
-        """Return how long after its slot the run was made, if nobody can have been there to make it."""
+        """Return the delay after the slot if the scheduler was down."""
         late = self.created_at - self.scheduled_for if self.scheduled_for else timedelta()
         return late if late > LATE and self.status is not RunStatus.SKIPPED else None
 
     @property
     def steps(self) -> list[dict[str, Any]]:
-        """Return the steps of all its jobs, each with the name of the executor."""
+        """Return the steps of all jobs with their executors' names."""
         return [{**step, "executor": job.executor} for job in self.jobs for step in job.steps]
 
     @property
     def duration(self) -> timedelta | None:
-        """Return how long the run took, or None while it has not both started and ended."""
+        """Return how long the run took; None if it has not ended."""
         if self.started_at is None or self.completed_at is None:
             return None
         return self.completed_at - self.started_at
 
 
 class LogChunk(Base):
-    """A piece of a run's log, in the order of `start` (a byte offset)."""
+    """A piece of a run's log; `start` is its byte offset."""
 
     __tablename__ = "log_chunks"
 
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
     start: Mapped[int] = mapped_column(primary_key=True)
     text: Mapped[str]
-    # So that a line of a long log is found without reading the log.
+    # Finds a line of a long log without reading the whole log.
     newlines: Mapped[int] = mapped_column(
         Computed("length(text) - length(replace(text, E'\\n', ''))", persisted=True)
     )

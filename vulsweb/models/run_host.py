@@ -1,4 +1,4 @@
-"""What runs came to, host by host."""
+"""Run results per host."""
 
 from typing import Any
 
@@ -12,13 +12,18 @@ from vulsweb.vuls.results import Outcome
 
 
 class RunHost(Base):
-    """What one run came to on one host; no outcome while it goes on, or when it ended before it could say."""
+    """The result of one run on one host.
+
+    `outcome` is None while the run is in progress, and if the run ended without a result for the host.
+    """
 
     __tablename__ = "run_hosts"
 
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
     name: Mapped[str] = mapped_column(String(253), primary_key=True)
-    host_id: Mapped[int | None] = mapped_column(ForeignKey("hosts.id"))  # None where a result names nobody
+    host_id: Mapped[int | None] = mapped_column(
+        ForeignKey("hosts.id")
+    )  # None if the result is of an unknown host
     outcome: Mapped[Outcome | None]
     message: Mapped[str | None]
     severity_counts: Mapped[dict[str, Any]] = mapped_column(default=dict)

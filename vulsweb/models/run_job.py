@@ -1,4 +1,4 @@
-"""The jobs of runs: what the executors do of them."""
+"""Run jobs: the part of a run that one executor does."""
 
 import enum
 from datetime import datetime
@@ -11,9 +11,9 @@ from vulsweb.extensions import Base
 
 
 class JobStatus(enum.StrEnum):
-    """Where a job stands: in the executor's words, but for the first."""
+    """The status of a job: the executor's own values, except the first."""
 
-    WAITING = "waiting"  # its executor does not have it yet
+    WAITING = "waiting"  # not accepted by its executor yet
     QUEUED = "queued"
     RUNNING = "running"
     COMPLETED = "completed"
@@ -23,12 +23,12 @@ class JobStatus(enum.StrEnum):
 
     @property
     def is_with_executor(self) -> bool:
-        """Say whether its executor has it and is not done with it."""
+        """Return whether its executor has accepted the job and not finished it."""
         return self in WITH_EXECUTOR
 
     @property
     def has_ended(self) -> bool:
-        """Say whether it will not change any more."""
+        """Return whether the status is final."""
         return self is not JobStatus.WAITING and not self.is_with_executor
 
 
@@ -36,24 +36,27 @@ WITH_EXECUTOR = (JobStatus.QUEUED, JobStatus.RUNNING)
 
 
 class RunJob(Base):
-    """What one executor does of a run; a job that has ended here is stored with all that it left."""
+    """One executor's part of a run.
+
+    The results are stored in the same transaction as the final status.
+    """
 
     __tablename__ = "run_jobs"
 
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)  # the key under which the executor knows it
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)  # the executor's id of the job too
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
     number: Mapped[int]  # among the run's jobs, from 1
     executor: Mapped[str] = mapped_column(String(32))
     status: Mapped[JobStatus]
-    request: Mapped[dict[str, Any]]  # what the executor is asked for
+    request: Mapped[dict[str, Any]]  # the body of the request to the executor
     steps: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
-    log_offset: Mapped[int] = mapped_column(default=0)  # bytes of its log that are stored
-    heartbeat_at: Mapped[datetime | None]  # when the executor last spoke of it
-    reason: Mapped[str | None]  # why it waits, or why it did not come to its end
+    log_offset: Mapped[int] = mapped_column(default=0)  # bytes of its log that have been stored
+    heartbeat_at: Mapped[datetime | None]  # when the executor last reported on it
+    reason: Mapped[str | None]  # why it waits, or why it did not complete
 
     __table_args__ = (
         Index("ix_run_jobs_run_id", "run_id", "number", unique=True),
-        # For the jobs that are followed: those that run, then those that were asked about longest ago.
+        # For polling: the running jobs, then those polled longest ago.
         Index(
             "ix_run_jobs_open",
             "executor",

@@ -1,4 +1,4 @@
-"""The SSH configuration, version by version, and what became of the hosts after each save."""
+"""Versions of the SSH configuration, and the host sync after each save."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from vulsweb.models.user import User
 
 
 class SshConfigVersion(Base):
-    """The SSH configuration as somebody saved it; the one with the largest number is in force."""
+    """A version of the SSH configuration; the highest number is in force."""
 
     __tablename__ = "ssh_config_versions"
 
@@ -26,7 +26,7 @@ class SshConfigVersion(Base):
 
 
 class HostSync(Base):
-    """One synchronization of the hosts with config.toml: asked for, and what it came to."""
+    """One sync of the hosts with config.toml: the request and its result."""
 
     __tablename__ = "host_syncs"
 
@@ -34,14 +34,14 @@ class HostSync(Base):
     trigger: Mapped[Trigger]
     requested_at: Mapped[datetime]
     requested_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
-    version_number: Mapped[int | None]  # of the SSH configuration that was saved
+    version_number: Mapped[int | None]  # of the SSH configuration, if a save started the sync
     finished_at: Mapped[datetime | None]
-    outcome: Mapped[dict[str, Any] | None]  # names of hosts by what became of them
+    outcome: Mapped[dict[str, Any] | None]  # host names by what the sync did with them
     error: Mapped[str | None]
 
     requested_by: Mapped[User | None] = relationship()
 
     __table_args__ = (
-        # For host_syncs.waiting: those that no worker has done yet.
+        # For the syncs that no worker has done yet.
         Index("ix_host_syncs_waiting", "requested_at", postgresql_where=text("finished_at IS NULL")),
     )

@@ -1,4 +1,4 @@
-"""Scheduled tasks: what a person asked to have done, and when."""
+"""Scheduled tasks: what runs, and when."""
 
 import enum
 from datetime import datetime
@@ -26,56 +26,58 @@ class TaskType(enum.StrEnum):
 
     @property
     def label(self) -> str:
-        """Return the words that people read."""
+        """Return the label for pages."""
         return {"scan": "Vulnerability Scan", "db_update": "Database Update"}[self.value]
 
 
 class Overlap(enum.StrEnum):
-    """What happens when a task is to run while an earlier run of it is not over."""
+    """What to do if the previous run is still active."""
 
-    SKIP = "skip"  # the new run is left out
-    WAIT = "wait"  # the new run waits for the earlier one to end; one waits at most
-    REPLACE = "replace"  # the earlier run is stopped, and the new one starts when it has stopped
+    SKIP = "skip"  # the new run is skipped
+    WAIT = "wait"  # the new run waits for the previous one to end; at most one run waits
+    REPLACE = "replace"  # the previous run is stopped, then the new one starts
 
     @property
     def label(self) -> str:
-        """Return the words that people read."""
-        return {"skip": "Skip the new run", "wait": "Let it wait", "replace": "Stop the earlier run"}[
-            self.value
-        ]
+        """Return the label for pages."""
+        return {
+            "skip": "Skip the new run",
+            "wait": "Wait for it to end",
+            "replace": "Stop the previous run",
+        }[self.value]
 
     @property
     def meaning(self) -> str:
-        """Return the sentence that explains it."""
+        """Return the explanation for pages."""
         return {
-            "skip": "The earlier run goes on, and the history says that this one was left out.",
-            "wait": "The new run starts when the earlier one is over. One waits; any more are skipped.",
-            "replace": "The earlier run is cancelled. The new one starts when it has really stopped.",
+            "skip": "The previous run continues. The new run is recorded as skipped.",
+            "wait": "The new run starts when the previous one ends. One run waits; others are skipped.",
+            "replace": "The previous run is cancelled. The new run starts once it has stopped.",
         }[self.value]
 
 
 class Absence(enum.StrEnum):
-    """What becomes of a run whose executor does not answer."""
+    """What to do with a run whose executor does not answer."""
 
-    WAIT = "wait"  # it goes on when the executor is back
-    FAIL = "fail"  # what that executor was to do fails
+    WAIT = "wait"  # the run continues when the executor is back
+    FAIL = "fail"  # that executor's part of the run fails
 
     @property
     def label(self) -> str:
-        """Return the words that people read."""
+        """Return the label for pages."""
         return {"wait": "Wait for it", "fail": "Fail"}[self.value]
 
     @property
     def meaning(self) -> str:
-        """Return the sentence that explains it."""
+        """Return the explanation for pages."""
         return {
-            "wait": "The run goes on when the executor is back, within the time that a run may take.",
-            "fail": "The run fails at once if it has not begun, else after five minutes without a word.",
+            "wait": "The run continues when the executor is back, unless it times out first.",
+            "fail": "The run fails: at once if it has not started, else after five minutes without answer.",
         }[self.value]
 
 
 class ScheduledTask(Base):
-    """A scan of one host or of all with a tag, or a database update: by a cron line, and on demand."""
+    """A scheduled scan of a host or tag, or database update."""
 
     __tablename__ = "scheduled_tasks"
 
@@ -86,17 +88,19 @@ class ScheduledTask(Base):
     scan_type: Mapped[ScanType | None]
     database_type: Mapped[DatabaseType | None]
     host_id: Mapped[int | None] = mapped_column(ForeignKey("hosts.id"), index=True)
-    host_tag: Mapped[str | None] = mapped_column(String(32), index=True)  # which hosts: seen at each start
+    host_tag: Mapped[str | None] = mapped_column(
+        String(32), index=True
+    )  # each run resolves it to hosts when it starts
     cron_expression: Mapped[str] = mapped_column(String(120))
     timezone: Mapped[str] = mapped_column(String(64), default="UTC")
     active: Mapped[bool] = mapped_column(default=True)
     overlap: Mapped[Overlap] = mapped_column(default=Overlap.SKIP, server_default=Overlap.SKIP.value)
     absence: Mapped[Absence] = mapped_column(default=Absence.WAIT, server_default=Absence.WAIT.value)
     next_run_at: Mapped[datetime | None]  # None while the task is inactive or paused
-    # Set while its host is retired; `active` is what a person wants and stays as it was.
+    # Set while its host is retired; `active` is the user's choice and does not change.
     paused_at: Mapped[datetime | None]
     paused_reason: Mapped[str | None]
-    # The newest run that was not skipped and does not merely wait: what "last status" is about.
+    # The newest run that was neither skipped nor is waiting for another: the source of "last status".
     last_run_id: Mapped[int | None] = mapped_column(
         ForeignKey("runs.id", ondelete="SET NULL", use_alter=True), index=True
     )
@@ -107,9 +111,9 @@ class ScheduledTask(Base):
     last_run: Mapped["Run | None"] = relationship(foreign_keys=[last_run_id], post_update=True)
 
     __table_args__ = (
-        # Two names that differ only in case would be one name to a reader.
+        # Names that differ only in case would confuse readers.
         Index("uq_scheduled_tasks_lower_name", func.lower(name), unique=True),
-        # For schedules.start_due_tasks: looks only at active tasks, oldest slot first.
+        # For finding due tasks: active ones only, oldest slot first.
         Index("ix_scheduled_tasks_due", "next_run_at", postgresql_where=text("active")),
         CheckConstraint(
             "(task_type = 'scan' AND (host_id IS NULL) <> (host_tag IS NULL) AND scan_type IS NOT NULL"
@@ -123,7 +127,7 @@ class ScheduledTask(Base):
 
     @property
     def target(self) -> str:
-        """Return what the task is about, in words."""
+        """Return the target for pages: a host, a tag or a database."""
         if self.task_type is TaskType.SCAN:
             return self.host.name if self.host else f"tag: {self.host_tag}"
         return self.database_type.label if self.database_type else ""

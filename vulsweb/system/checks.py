@@ -1,10 +1,11 @@
-"""One part of the system: what is said of it, and how it is asked."""
+"""Health checks: what they report, and how components are asked."""
 
 import enum
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import redis
 from kombu.exceptions import OperationalError
@@ -12,50 +13,50 @@ from sqlalchemy.exc import DBAPIError
 
 from vulsweb.executors.client import ExecutorError, JobRejected
 
-# One part may take this long to answer.
-ANSWER_SECONDS = 1
+ANSWER_SECONDS = 1  # for one component
+TIMEOUT_SECONDS = 2  # for all components together
 
 T = TypeVar("T")
 
 
 class State(enum.StrEnum):
-    """How a part is; the system is as its worst part."""
+    """The state of a component, from best to worst."""
 
     OK = "ok"
-    WARNING = "warning"  # works, but somebody should look
+    WARNING = "warning"  # works, but needs attention
     FAILED = "failed"  # does not work
 
     @property
     def label(self) -> str:
-        """Return the word that people read."""
+        """Return the label for pages."""
         return {"ok": "OK", "warning": "Warning", "failed": "Failed"}[self.value]
 
 
 @dataclass(frozen=True)
 class Check:
-    """One part: what is the case, what to do about it, and since when."""
+    """The result of a health check, with advice if it fails."""
 
     name: str
     label: str
     state: State
-    says: str
+    message: str
     advice: tuple[str, ...] = ()
-    detail: str = ""  # technical, in the words of whoever said it
-    at: datetime | None = None
+    detail: str = ""  # the original error message
+    at: datetime | None = None  # of the last tick, for beat
 
 
 @dataclass(frozen=True)
 class NoAnswer:
-    """No answer, and why, in technical words."""
+    """Why a component gave no answer."""
 
-    why: str
-    refused: bool = False  # it is there, but does not want us
+    reason: str  # the original error message
+    refused: bool = False  # it answered, but rejected the API key
 
 
-def ask(question: Callable[..., T], *given: object) -> T | NoAnswer:
-    """Ask a part, and return its answer or why there is none."""
+def ask(question: Callable[[], T]) -> T | NoAnswer:
+    """Call `question`; return its result, or why there is none."""
     try:
-        return question(*given)
+        return question()
     except DBAPIError as error:
         return NoAnswer(str(error.orig).strip())
     except ExecutorError as error:
@@ -63,4 +64,15 @@ def ask(question: Callable[..., T], *given: object) -> T | NoAnswer:
     except (redis.RedisError, OperationalError, OSError) as error:
         return NoAnswer(str(error))
     except (KeyError, TypeError, ValueError) as error:
-        return NoAnswer(f"The answer cannot be read: {error!r}")
+        return NoAnswer(f"The answer is not valid: {error!r}")
+
+
+def ask_all(*questions: Callable[[], Any]) -> list[Any]:
+    """Ask all questions at once, for TIMEOUT_SECONDS at most."""
+    pool = ThreadPoolExecutor(max_workers=len(questions))
+    answers = [pool.submit(ask, question) for question in questions]
+    wait(answers, timeout=TIMEOUT_SECONDS)
+    # Do not wait for threads that still hang, in a name lookup for example. They end later.
+    pool.shutdown(wait=False, cancel_futures=True)
+    timed_out = NoAnswer(f"No answer within {TIMEOUT_SECONDS} seconds.")
+    return [answer.result() if answer.done() else timed_out for answer in answers]

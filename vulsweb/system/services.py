@@ -1,6 +1,7 @@
-"""How PostgreSQL, Redis, worker and beat are.
+"""The health of PostgreSQL, Redis, worker and beat.
 
-Uses no session of the application's, so that a database that is away costs seconds here and not minutes.
+Uses its own database connection: with the application's session, an unreachable database would block for
+minutes instead of seconds.
 """
 
 from dataclasses import dataclass
@@ -23,111 +24,109 @@ MISSING_AFTER = timedelta(minutes=2)
 
 
 @dataclass(frozen=True)
-class Stored:
-    """What PostgreSQL tells."""
+class PostgresqlInfo:
+    """What PostgreSQL reports."""
 
     version: str
-    ticked_at: datetime | None
+    ticked_at: datetime | None  # the last tick of beat
 
 
 @dataclass(frozen=True)
-class Messages:
-    """What Redis tells, and who answers by way of it."""
+class RedisInfo:
+    """What Redis reports, and the workers that answer through it."""
 
     version: str
     workers: tuple[str, ...] | NoAnswer
 
 
-def ask_postgresql(url: str) -> Stored:
-    """Ask PostgreSQL for its version, and when beat last ticked."""
+def ask_postgresql(url: str) -> PostgresqlInfo:
+    """Ask PostgreSQL for its version and for the last tick of beat."""
     settings = {"connect_timeout": ANSWER_SECONDS, "options": "-c timezone=utc -c statement_timeout=1000"}
     engine = create_engine(url, poolclass=NullPool, connect_args=settings)
     with engine.connect() as connection:
         version = str(connection.scalar(text("SHOW server_version")))
         ticked = connection.scalar(select(Heartbeat.at).where(Heartbeat.name == heartbeat.TICK))
-    return Stored(version.split()[0], ticked)
+    return PostgresqlInfo(version.split()[0], ticked)
 
 
-def ask_redis(url: str) -> Messages:
-    """Ask Redis for its version, and through it for a worker."""
+def ask_redis(url: str) -> RedisInfo:
+    """Ask Redis for its version, and a worker for an answer."""
     seconds: dict[str, Any] = {"socket_connect_timeout": ANSWER_SECONDS, "socket_timeout": ANSWER_SECONDS}
     with redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **seconds) as client:
-        told: dict[str, Any] = client.info("server")
-    name = "Valkey" if "valkey_version" in told else "Redis"
-    version = f"{name} {told.get('valkey_version') or told.get('redis_version')}"
-    return Messages(version, ask(_ask_workers))
+        info: dict[str, Any] = client.info("server")
+    name = "Valkey" if "valkey_version" in info else "Redis"
+    version = f"{name} {info.get('valkey_version') or info.get('redis_version')}"
+
+    def ping_workers() -> tuple[str, ...]:
+        # One worker is enough: with `limit`, the first answer ends the wait.
+        answers = celery.control.ping(timeout=ANSWER_SECONDS, limit=1)
+        return tuple(name for answer in answers or () for name in answer)
+
+    return RedisInfo(version, ask(ping_workers))
 
 
-def _ask_workers() -> tuple[str, ...]:
-    # One is enough: with `limit` the first answer ends the waiting.
-    answers = celery.control.ping(timeout=ANSWER_SECONDS, limit=1)
-    return tuple(name for answer in answers or () for name in answer)
-
-
-def worker_check(messages: Messages | NoAnswer) -> Check:
-    """Say how the workers are."""
-    silent = messages if isinstance(messages, NoAnswer) else messages.workers
-    if isinstance(messages, NoAnswer):
-        says = "Cannot be asked while Redis does not answer; no task runs."
-    elif not isinstance(silent, NoAnswer) and silent:
-        return Check("worker", "Worker", State.OK, f"{silent[0]} answers.")
+def worker_check(info: RedisInfo | NoAnswer) -> Check:
+    """Check whether a worker answers."""
+    workers = info if isinstance(info, NoAnswer) else info.workers
+    if isinstance(info, NoAnswer):
+        message = "Unknown while Redis does not answer. No task can run."
+    elif not isinstance(workers, NoAnswer) and workers:
+        return Check("worker", "Worker", State.OK, f"{workers[0]} answers.")
     else:
-        says = "No Celery worker answers, so no task runs."
+        message = "No Celery worker answers, so no task runs."
     advice = (
         "Verify that the Celery worker and Redis services are running.",
-        "Review the Celery worker's log: it says why the worker ended or what it waits for.",
+        "Review the Celery worker log for why the worker stopped or what it is waiting for.",
     )
-    why = silent.why if isinstance(silent, NoAnswer) else ""
-    return Check("worker", "Worker", State.FAILED, says, advice, why)
+    reason = workers.reason if isinstance(workers, NoAnswer) else ""
+    return Check("worker", "Worker", State.FAILED, message, advice, reason)
 
 
-def beat_check(stored: Stored | NoAnswer, now: datetime, *, worker_answers: bool) -> Check:
-    """Say how beat is, by its last tick."""
+def beat_check(info: PostgresqlInfo | NoAnswer, now: datetime, *, worker_answers: bool) -> Check:
+    """Check when beat last ticked."""
     advice = (
         "Ensure that the Celery worker and scheduler (beat) services are running.",
-        "Review the log of beat: a task that is due waits for the next tick.",
+        "Review the beat log. Due tasks start at the next tick.",
     )
-    if isinstance(stored, NoAnswer):
-        says = "The last tick is not known while PostgreSQL cannot be used."
-        return Check("beat", "Beat", State.WARNING, says, ("See what to do about PostgreSQL.",))
-    if stored.ticked_at is None:
-        says = "No tick yet. The first one comes within a minute of the start."
-        return Check("beat", "Beat", State.WARNING, says, advice)
-    late = now - stored.ticked_at - TICK_EVERY
+    if isinstance(info, NoAnswer):
+        message = "Unknown while PostgreSQL is not available."
+        return Check("beat", "Beat", State.WARNING, message, ("Fix PostgreSQL first.",))
+    if info.ticked_at is None:
+        message = "No tick yet. The first one comes within a minute of the start."
+        return Check("beat", "Beat", State.WARNING, message, advice)
+    late = now - info.ticked_at - TICK_EVERY
     if late <= LATE_AFTER:
-        return Check("beat", "Beat", State.OK, "Ticks each minute.", at=stored.ticked_at)
-    says = f"The last tick is {_minutes(late)} late, so tasks that are due do not start."
+        return Check("beat", "Beat", State.OK, "Ticks every minute.", at=info.ticked_at)
+    seconds = int(late.total_seconds())
+    delay = f"{seconds // 3600} h" if seconds >= 7200 else f"{seconds // 60} min"
+    delay = delay if seconds >= 60 else f"{seconds} s"
+    message = f"The last tick is {delay} late, so due tasks do not start."
     if not worker_answers:
-        says = f"The last tick is {_minutes(late)} late; while no worker answers, none can arrive."
+        message = f"The last tick is {delay} late, because no worker answers to run it."
     state = State.FAILED if late > MISSING_AFTER and worker_answers else State.WARNING
-    return Check("beat", "Beat", state, says, advice, at=stored.ticked_at)
+    return Check("beat", "Beat", state, message, advice, at=info.ticked_at)
 
 
-def _minutes(late: timedelta) -> str:
-    minutes = int(late.total_seconds()) // 60
-    if minutes >= 120:
-        return f"{minutes // 60} h"
-    return f"{minutes} min" if minutes else f"{int(late.total_seconds())} s"
-
-
-def redis_check(messages: Messages | NoAnswer) -> Check:
-    """Say how Redis is."""
-    if not isinstance(messages, NoAnswer):
-        return Check("redis", "Redis", State.OK, f"{messages.version} answers.")
+def redis_check(info: RedisInfo | NoAnswer) -> Check:
+    """Check whether Redis answers."""
+    if not isinstance(info, NoAnswer):
+        return Check("redis", "Redis", State.OK, f"{info.version} answers.")
     advice = (
-        "Verify that the Redis service is running and that REDIS_URL is right.",
-        "Nothing is lost meanwhile: what waits is in PostgreSQL and goes on by itself.",
+        "Verify that the Redis service is running and that REDIS_URL is correct.",
+        "Nothing is lost: waiting runs are stored in PostgreSQL and start once Redis is back.",
     )
-    return Check("redis", "Redis", State.FAILED, "Redis does not answer.", advice, messages.why)
+    return Check("redis", "Redis", State.FAILED, "Redis does not answer.", advice, info.reason)
 
 
-def postgresql_check(stored: Stored | NoAnswer) -> Check:
-    """Say how PostgreSQL is."""
-    if not isinstance(stored, NoAnswer):
-        return Check("postgresql", "PostgreSQL", State.OK, f"PostgreSQL {stored.version} answers.")
+def postgresql_check(info: PostgresqlInfo | NoAnswer) -> Check:
+    """Check whether PostgreSQL answers."""
+    if not isinstance(info, NoAnswer):
+        return Check("postgresql", "PostgreSQL", State.OK, f"PostgreSQL {info.version} answers.")
     advice = (
-        "Verify that the PostgreSQL service is running and that DATABASE_URL is right.",
-        "Check system resources: with a full disk it stops.",
+        "Verify that the PostgreSQL service is running and that DATABASE_URL is correct.",
+        "Check system resources: PostgreSQL stops when the disk is full.",
         "If tables are missing, run: vulsweb prepare",
     )
-    return Check("postgresql", "PostgreSQL", State.FAILED, "PostgreSQL cannot be used.", advice, stored.why)
+    return Check(
+        "postgresql", "PostgreSQL", State.FAILED, "PostgreSQL is not available.", advice, info.reason
+    )

@@ -60,10 +60,12 @@ def _shown() -> dict[str, Any]:
 def _key(found: Databases) -> str:
     tasks = [
         [(task.id, task.name, task.active, task.next_run_at, task.last_run_id) for task in line.tasks]
-        for line in found.lines
+        for line in found.rows
     ]
-    facts = [(line.held, line.reading, line.hosts, line.fetch) for line in found.lines]
-    return live.key(found.executor, found.uncovered, found.moved, found.profile, found.misfit, facts, tasks)
+    facts = [(line.database, line.reading, line.hosts, line.fetch) for line in found.rows]
+    return live.key(
+        found.executor, found.uncovered, found.outside_profile, found.profile, found.mismatch, facts, tasks
+    )
 
 
 def _now() -> datetime:

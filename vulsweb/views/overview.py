@@ -14,7 +14,7 @@ from vulsweb.executors import settings as executor_settings
 from vulsweb.findings import storage
 from vulsweb.models import RunStatus
 from vulsweb.models.run import ACTIVE
-from vulsweb.system import health as system_health
+from vulsweb.system import executors as system_executors
 from vulsweb.tasks import queries as task_queries
 from vulsweb.views import forms, live, words
 
@@ -53,7 +53,7 @@ def live_part() -> ResponseReturnValue:
 @login_required
 def databases() -> str:
     """Say how old the vulnerability databases are, as far as the executors answer."""
-    stock = vulnerability_databases.stock(executor_settings.configured(), datetime.now(UTC))
+    stock = vulnerability_databases.summary(executor_settings.configured(), datetime.now(UTC))
     return render_template(
         "overview/_databases.html", stock=stock, several=len(executor_settings.configured()) > 1
     )
@@ -63,13 +63,13 @@ def databases() -> str:
 @login_required
 def system_notice() -> str:
     """Say the one thing to do when an executor cannot work; nothing when they can."""
-    found = system_health.ask_executors(executor_settings.configured(), datetime.now(UTC))
-    executor, health = min(found, key=lambda each: system_health.readiness(each[1]))
+    found = system_executors.ask_executors(executor_settings.configured(), datetime.now(UTC))
+    executor, health = min(found, key=lambda each: system_executors.readiness(each[1]))
     return render_template(
         "overview/_notice.html",
         executor=executor if len(found) > 1 else None,
-        part=system_health.executor_check(health, executor),
-        health=health if isinstance(health, system_health.Health) else None,
+        part=system_executors.executor_check(health, executor),
+        health=health if isinstance(health, system_executors.Health) else None,
         update=overview.database_update(),
     )
 

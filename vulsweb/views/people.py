@@ -82,7 +82,7 @@ def _role() -> Role:
 
 
 def _page(values: dict[str, Any], wrong: str | None) -> str:
-    people = access.people()
+    people = access.users()
     return render_template("people/index.html", people=people, values=values, wrong=wrong, roles=Role)
 
 

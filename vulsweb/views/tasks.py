@@ -52,7 +52,7 @@ def create() -> ResponseReturnValue:
     """Keep a new task."""
     values = forms.posted(request.form)
     try:
-        databases.check_pair(current_app.config, values, datetime.now(UTC))
+        databases.reject_unused_database(current_app.config, values, datetime.now(UTC))
         task = task_editing.create(values, datetime.now(UTC))
     except task_editing.InvalidTask as error:
         db.session.rollback()
@@ -119,7 +119,7 @@ def change(task_id: int) -> ResponseReturnValue:
     task = task_or_404(task_id)
     values = forms.posted(request.form)
     try:
-        databases.check_pair(current_app.config, values, datetime.now(UTC), task)
+        databases.reject_unused_database(current_app.config, values, datetime.now(UTC), task)
         task_editing.change(task, values, datetime.now(UTC))
     except task_editing.InvalidTask as error:
         db.session.rollback()

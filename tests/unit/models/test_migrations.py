@@ -1,4 +1,4 @@
-"""The migrations make the tables that the models describe."""
+"""The migrations create the tables that the models describe."""
 
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -9,14 +9,14 @@ from sqlalchemy import inspect
 from vulsweb.extensions import db
 
 
-def test_the_migrations_make_what_the_models_describe(app: Flask) -> None:
+def test_the_migrations_create_what_the_models_describe(app: Flask) -> None:
     with db.engine.connect() as connection:
         differences = compare_metadata(MigrationContext.configure(connection), db.metadata)
 
     assert differences == []
 
 
-def test_the_migrations_can_be_taken_back_and_done_again(app: Flask) -> None:
+def test_the_migrations_can_be_undone_and_run_again(app: Flask) -> None:
     downgrade(revision="base")
     left = set(inspect(db.engine).get_table_names())
     upgrade()

@@ -5,7 +5,7 @@ from flask import Flask
 from vulsweb.hosts import inventory
 
 
-def test_hosts_are_synced_and_errors_are_shown(app: Flask) -> None:
+def test_hosts_are_synced_and_invalid_entries_are_named(app: Flask) -> None:
     app.config["VULS_CONFIG"].write_text('[servers.a]\nhost = "192.0.2.1"\n[servers.bad]\nhost = 7\n')
 
     done = app.test_cli_runner().invoke(args=["hosts", "sync"])

@@ -1,4 +1,4 @@
-"""How the parts are, when they answer and when they do not."""
+"""Health checks of all components: up, down, slow and late."""
 
 import socket
 import time
@@ -16,35 +16,35 @@ from vulsweb import worker
 from vulsweb.extensions import celery, db
 from vulsweb.local import redis
 from vulsweb.runs import starting
-from vulsweb.system import health as system_health
-from vulsweb.system import services
-from vulsweb.system.checks import Check, State
+from vulsweb.system import health, services
+from vulsweb.system.checks import TIMEOUT_SECONDS, Check, State
+from vulsweb.system.executors import Health, disk_check
 from vulsweb.system.health import System
 
 
 @pytest.fixture(scope="module")
 def redis_url(open_folder: Path) -> Iterator[str]:
-    """A real Redis-compatible server that no worker listens to."""
+    """A real Redis-compatible server without a worker."""
     with redis(open_folder / "redis", durable=False) as url:
         yield url
 
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """A port at which a connection succeeds and nobody ever says anything."""
+    """A port that accepts connections and never sends anything."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
 
-def parts(found: System) -> dict[str, Check]:
-    return {part.name: part for part in found.parts}
+def checks(found: System) -> dict[str, Check]:
+    return {check.name: check for check in found.checks}
 
 
 def read(app: Flask, now: datetime = NOW, **settings: Any) -> dict[str, Check]:
-    return parts(system_health.read({**app.config, **settings}, now))
+    return checks(health.read({**app.config, **settings}, now))
 
 
-def test_parts_that_are_down_are_red_and_say_what_to_do(app: Flask) -> None:
+def test_components_that_are_down_are_red_and_say_what_to_do(app: Flask) -> None:
     found = read(app, SQLALCHEMY_DATABASE_URI="postgresql+psycopg2://nobody@127.0.0.1:1/none")
 
     for name in ("worker", "redis", "postgresql", "executor"):
@@ -56,7 +56,7 @@ def test_parts_that_are_down_are_red_and_say_what_to_do(app: Flask) -> None:
     assert "EXECUTOR_API_KEY" in " ".join(found["executor"].advice)
 
 
-def test_what_cannot_be_seen_is_amber_and_says_where_to_look(app: Flask) -> None:
+def test_what_is_unknown_is_amber_and_says_what_to_fix_first(app: Flask) -> None:
     found = read(app, SQLALCHEMY_DATABASE_URI="postgresql+psycopg2://nobody@127.0.0.1:1/none")
 
     for name in ("beat", "tools", "databases", "disk"):
@@ -64,7 +64,7 @@ def test_what_cannot_be_seen_is_amber_and_says_where_to_look(app: Flask) -> None
         assert found[name].advice
 
 
-def test_parts_that_hang_cost_two_seconds_and_not_their_sum(app: Flask, silent_port: int) -> None:
+def test_components_that_hang_take_two_seconds_together(app: Flask, silent_port: int) -> None:
     address = f"127.0.0.1:{silent_port}"
     began = time.monotonic()
 
@@ -75,12 +75,12 @@ def test_parts_that_hang_cost_two_seconds_and_not_their_sum(app: Flask, silent_p
         EXECUTORS=executors_at(f"http://{address}"),
     )
 
-    assert time.monotonic() - began < 2 * system_health.TIMEOUT_SECONDS
+    assert time.monotonic() - began < 2 * TIMEOUT_SECONDS
     assert [found[name].state for name in ("redis", "postgresql", "executor")] == [State.FAILED] * 3
 
 
-def test_no_secret_is_in_what_a_broken_part_says(app: Flask) -> None:
-    found = system_health.read(
+def test_error_messages_of_checks_hold_no_secrets(app: Flask) -> None:
+    found = health.read(
         {
             **app.config,
             "SQLALCHEMY_DATABASE_URI": f"postgresql+psycopg2://nobody:{PASSWORD}@127.0.0.1:1/none",
@@ -94,20 +94,20 @@ def test_no_secret_is_in_what_a_broken_part_says(app: Flask) -> None:
     assert EXECUTOR_KEY not in repr(found)
 
 
-def test_the_system_is_as_its_worst_part() -> None:
-    ok, amber, red = (Check("part", "Part", state, "") for state in State)
+def test_the_system_has_the_state_of_its_worst_check() -> None:
+    ok, amber, red = (Check("disk", "Disk", state, "") for state in State)
 
     assert System((ok, ok), ()).state is State.OK
     assert System((ok, amber), ()).state is State.WARNING
     assert System((red, amber, ok), ()).state is State.FAILED
 
 
-def test_postgresql_tells_its_version(app: Flask) -> None:
+def test_postgresql_reports_its_version(app: Flask) -> None:
     version = str(db.session.scalar(text("SHOW server_version"))).split()[0]
 
-    part = read(app)["postgresql"]
+    check = read(app)["postgresql"]
 
-    assert (part.state, part.says) == (State.OK, f"PostgreSQL {version} answers.")
+    assert (check.state, check.message) == (State.OK, f"PostgreSQL {version} answers.")
 
 
 def test_redis_answers_where_no_worker_does(
@@ -120,10 +120,10 @@ def test_redis_answers_where_no_worker_does(
 
     assert found["redis"].state is State.OK
     assert found["worker"].state is State.FAILED
-    assert found["worker"].says == "No Celery worker answers, so no task runs."
+    assert found["worker"].message == "No Celery worker answers, so no task runs."
 
 
-def test_a_tick_leaves_its_time(app: Flask) -> None:
+def test_a_tick_records_its_time(app: Flask) -> None:
     before = datetime.now(UTC)
 
     worker.tick.run()
@@ -142,59 +142,59 @@ def test_a_tick_leaves_its_time(app: Flask) -> None:
         (timedelta(seconds=95), State.WARNING),
     ],
 )
-def test_beat_is_late_when_its_tick_is(app: Flask, age: timedelta, state: State) -> None:
+def test_beat_is_late_if_its_last_tick_is_old(app: Flask, age: timedelta, state: State) -> None:
     starting.record_tick(NOW - age)
     db.session.commit()
 
-    part = read(app)["beat"]
+    check = read(app)["beat"]
 
-    assert (part.state, part.at) == (state, NOW - age)
+    assert (check.state, check.at) == (state, NOW - age)
 
 
 def test_before_the_first_tick_beat_is_amber(app: Flask) -> None:
     assert read(app)["beat"].state is State.WARNING
 
 
-def test_without_a_worker_a_late_tick_is_not_beats_fault(app: Flask) -> None:
+def test_without_a_worker_a_late_tick_is_not_a_failure_of_beat(app: Flask) -> None:
     starting.record_tick(NOW - timedelta(hours=5))
     db.session.commit()
 
-    part = read(app)["beat"]
+    check = read(app)["beat"]
 
-    assert part.state is State.WARNING
-    assert "4 h late; while no worker answers, none can arrive" in part.says
+    assert check.state is State.WARNING
+    assert "4 h late, because no worker answers" in check.message
 
 
 def test_with_a_worker_a_missing_tick_is_red(app: Flask) -> None:
-    stored = services.Stored("18", NOW - timedelta(minutes=9))
+    info = services.PostgresqlInfo("18", NOW - timedelta(minutes=9))
 
-    part = services.beat_check(stored, NOW, worker_answers=True)
+    check = services.beat_check(info, NOW, worker_answers=True)
 
-    assert part.state is State.FAILED
-    assert "8 min late" in part.says
+    assert check.state is State.FAILED
+    assert "8 min late" in check.message
 
 
-def test_a_refused_key_is_told_from_silence(app: Flask, installation: Installation) -> None:
+def test_a_rejected_key_is_told_apart_from_no_answer(app: Flask, installation: Installation) -> None:
     url = app.config["EXECUTORS"][0].url
 
-    part = read(app, EXECUTORS=executors_at(url, "some other key, just as long as ours"))["executor"]
+    check = read(app, EXECUTORS=executors_at(url, "some other key, just as long as ours"))["executor"]
 
-    assert part.state is State.FAILED
-    assert part.says == "The executor refuses our key, so nothing runs."
+    assert check.state is State.FAILED
+    assert check.message == "The executor rejected the API key, so nothing runs."
 
 
-def test_an_executor_tells_its_engine_tools_databases_and_disk(
+def test_an_executor_reports_its_engine_tools_databases_and_disk(
     app: Flask, installation: Installation
 ) -> None:
     installation.add_tools(*TOOLS)
     installation.add_database()
 
-    found = system_health.read(app.config, NOW)
+    found = health.read(app.config, NOW)
 
-    assert parts(found)["executor"].says == "Answers; its engine is local."
-    assert parts(found)["tools"].state is State.OK
-    assert parts(found)["databases"].says == "1 of 9 are here and current."
-    assert "GB free of" in parts(found)["disk"].says
+    assert checks(found)["executor"].message == "Running with the local engine."
+    assert checks(found)["tools"].state is State.OK
+    assert checks(found)["databases"].message == "1 of 9 fetched, all up to date."
+    assert "GB free of" in checks(found)["disk"].message
     assert [tool.name for tool in found.tools] == sorted(TOOLS)
     debian = next(database for database in found.databases if database.name == "gost_debian")
     assert (debian.rows, debian.old) == (1, False)
@@ -205,33 +205,33 @@ def test_an_executor_tells_its_engine_tools_databases_and_disk(
 def test_a_missing_tool_is_named(app: Flask, installation: Installation) -> None:
     installation.add_tools("vuls", "gost")
 
-    part = read(app)["tools"]
+    check = read(app)["tools"]
 
-    assert part.state is State.FAILED
-    assert part.says == "Not installed where the executor runs: go-cve-dictionary, goval-dictionary."
+    assert check.state is State.FAILED
+    assert check.message == "Not installed where the executor runs: go-cve-dictionary, goval-dictionary."
 
 
 def test_without_a_database_it_says_to_fetch_one(app: Flask, installation: Installation) -> None:
-    part = read(app)["databases"]
+    check = read(app)["databases"]
 
-    assert part.state is State.WARNING
-    assert part.advice == ("Run a Database Update from the Scheduler.",)
+    assert check.state is State.WARNING
+    assert check.advice == ("Run a Database Update from the Scheduler.",)
 
 
-def test_a_database_that_missed_its_month_is_old(app: Flask, installation: Installation) -> None:
+def test_a_database_older_than_a_month_is_old(app: Flask, installation: Installation) -> None:
     installation.add_database("2025-11-01T00:00:00Z")
 
-    part = read(app)["databases"]
+    check = read(app)["databases"]
 
-    assert part.state is State.WARNING
-    assert part.says == "Older than a month: GOST Debian."
-    assert "Keep vulnerability databases updated monthly" in part.advice[0]
+    assert check.state is State.WARNING
+    assert check.message == "Older than a month: GOST Debian."
+    assert "Keep vulnerability databases updated monthly" in check.advice[0]
 
 
 @pytest.mark.parametrize(
     ("free", "state"), [(50 * 10**9, State.OK), (3 * 10**9, State.WARNING), (10**8, State.FAILED)]
 )
-def test_little_room_on_the_disk_is_said_in_time(free: int, state: State) -> None:
-    health = system_health.Health("local", (), (), {"free_bytes": free, "total_bytes": 10**11})
+def test_a_disk_that_fills_up_is_reported_in_time(free: int, state: State) -> None:
+    answer = Health("local", (), (), {"free_bytes": free, "total_bytes": 10**11})
 
-    assert system_health._disk(health).state is state
+    assert disk_check(answer).state is state

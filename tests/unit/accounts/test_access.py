@@ -1,4 +1,4 @@
-"""Who may come in."""
+"""Users and API tokens."""
 
 import pytest
 from flask import Flask
@@ -9,13 +9,13 @@ from vulsweb.extensions import db
 from vulsweb.models import ApiToken, Role, User
 
 
-def test_a_person_comes_in_with_the_right_password_alone(admin: User) -> None:
+def test_a_user_signs_in_with_the_right_password_only(admin: User) -> None:
     assert access.authenticate("admin", PASSWORD) == admin
     assert access.authenticate("admin", PASSWORD + "!") is None
     assert access.authenticate("nobody", PASSWORD) is None
 
 
-def test_a_password_is_kept_as_an_argon2id_hash(admin: User) -> None:
+def test_a_password_is_stored_as_an_argon2id_hash(admin: User) -> None:
     assert admin.password_hash.startswith("$argon2id$")
 
 
@@ -26,7 +26,7 @@ def test_short_passwords_and_taken_names_are_refused(admin: User) -> None:
         access.create_user("admin", PASSWORD, Role.ADMIN, NOW)
 
 
-def test_a_token_stands_for_its_person_and_only_its_hash_is_kept(app: Flask, admin: User) -> None:
+def test_a_token_acts_for_its_user_and_only_its_hash_is_stored(app: Flask, admin: User) -> None:
     token = access.create_token("ci", admin, NOW)
 
     assert access.user_of_token(token) == admin
@@ -34,7 +34,7 @@ def test_a_token_stands_for_its_person_and_only_its_hash_is_kept(app: Flask, adm
     assert token not in str(db.session.get_one(ApiToken, 1).__dict__)
 
 
-def test_a_token_needs_a_name_of_its_own(admin: User) -> None:
+def test_a_token_needs_a_unique_name(admin: User) -> None:
     access.create_token("ci", admin, NOW)
 
     with pytest.raises(access.AccessError, match="already"):
@@ -43,14 +43,14 @@ def test_a_token_needs_a_name_of_its_own(admin: User) -> None:
         access.create_token(" ", admin, NOW)
 
 
-def test_the_last_admin_stays_one(admin: User) -> None:
+def test_the_last_admin_cannot_be_demoted_or_deleted(admin: User) -> None:
     with pytest.raises(access.AccessError, match="only admin"):
         access.change_role(admin, Role.OPERATOR)
     with pytest.raises(access.AccessError, match="only admin"):
         access.delete_user(admin)
 
 
-def test_an_admin_among_others_may_go(admin: User) -> None:
+def test_one_of_several_admins_can_be_demoted(admin: User) -> None:
     other = access.create_user("other", PASSWORD, Role.ADMIN, NOW)
 
     access.change_role(admin, Role.VIEWER)
@@ -58,18 +58,18 @@ def test_an_admin_among_others_may_go(admin: User) -> None:
     assert (admin.role, other.role) == (Role.VIEWER, Role.ADMIN)
 
 
-def test_a_session_ends_with_the_password_that_it_began_with(admin: User) -> None:
-    remembered = admin.get_id()
-    assert access.user_of_session(remembered) is admin
+def test_a_new_password_ends_all_sessions(admin: User) -> None:
+    session_id = admin.get_id()
+    assert access.user_of_session(session_id) is admin
 
     access.change_password(admin, PASSWORD + "!")
 
-    assert access.user_of_session(remembered) is None
+    assert access.user_of_session(session_id) is None
     assert access.user_of_session(f"{admin.id}") is None
     assert access.user_of_session("x.y") is None
 
 
-def test_a_person_takes_their_tokens_along(admin: User) -> None:
+def test_deleting_a_user_deletes_their_tokens(admin: User) -> None:
     other = access.create_user("other", PASSWORD, Role.VIEWER, NOW)
     token = access.create_token("theirs", other, NOW)
 
@@ -78,7 +78,7 @@ def test_a_person_takes_their_tokens_along(admin: User) -> None:
     assert access.user_of_token(token) is None
 
 
-def test_only_a_time_zone_is_taken_for_one(admin: User) -> None:
+def test_an_unknown_time_zone_is_refused(admin: User) -> None:
     access.change_timezone(admin, "Europe/London")
 
     with pytest.raises(access.AccessError, match="not a time zone"):

@@ -1,4 +1,4 @@
-"""deploy/add-executor: what it makes, and what it refuses."""
+"""deploy/add-executor: what it creates, and what it refuses."""
 
 import os
 import shutil
@@ -14,13 +14,13 @@ import pytest
 from tests.needs import lacking
 from vulsweb.executors import settings as executor_settings
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 Add = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
 def add(tmp_path: Path) -> Add:
-    """Run the script on secrets of its own."""
+    """Run the script with a folder of secrets of its own."""
     if shutil.which("openssl") is None:
         lacking("openssl is missing: apt-get install openssl.")
 
@@ -43,7 +43,7 @@ def unpacked(tmp_path: Path, name: str) -> dict[str, str]:
     return {path.name: path.read_text() for path in (tmp_path / "unpacked").iterdir()}
 
 
-def test_the_first_start_makes_a_file_that_names_none(tmp_path: Path, file: Path) -> None:
+def test_the_first_start_creates_a_file_without_executors(tmp_path: Path, file: Path) -> None:
     subprocess.run([ROOT / "deploy" / "make-secrets", tmp_path / "secrets"], check=True)
 
     assert executor_settings.read(file) == ()
@@ -51,7 +51,7 @@ def test_the_first_start_makes_a_file_that_names_none(tmp_path: Path, file: Path
     assert stat.S_IMODE(file.stat().st_mode) == 0o644
 
 
-def test_what_it_writes_is_what_the_programs_read(add: Add, tmp_path: Path, file: Path) -> None:
+def test_the_programs_read_what_it_writes(add: Add, tmp_path: Path, file: Path) -> None:
     said = add("dmz", "192.0.2.7", "dmz", "lab")
     add("annex", "annex.example:9443", "annex")
     dmz, annex = executor_settings.read(file)
@@ -64,7 +64,7 @@ def test_what_it_writes_is_what_the_programs_read(add: Add, tmp_path: Path, file
     assert ssl.create_default_context(cafile=dmz.ca_bundle).cert_store_stats()["x509"] == 1
 
 
-def test_the_other_machine_is_given_key_and_certificate(add: Add, tmp_path: Path, file: Path) -> None:
+def test_the_other_machine_gets_the_key_and_the_certificate(add: Add, tmp_path: Path, file: Path) -> None:
     add("dmz", "192.0.2.7:9000", "dmz")
     (dmz,) = executor_settings.read(file)
     given = unpacked(tmp_path, "dmz")
@@ -77,7 +77,7 @@ def test_the_other_machine_is_given_key_and_certificate(add: Add, tmp_path: Path
     ssl.create_default_context().load_cert_chain(dmz.ca_bundle, private_key)  # they belong together
 
 
-def test_the_private_key_is_nowhere_else(add: Add, tmp_path: Path) -> None:
+def test_no_other_file_has_the_private_key(add: Add, tmp_path: Path) -> None:
     add("dmz", "192.0.2.7", "dmz")
     files = [path for path in (tmp_path / "secrets").rglob("*") if path.is_file()]
 
@@ -88,7 +88,7 @@ def test_the_private_key_is_nowhere_else(add: Add, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "complaint"),
+    ("words", "error"),
     [
         ((), "Which executor"),
         (("lab", "192.0.2.8"), "Which executor"),
@@ -111,8 +111,8 @@ def test_the_private_key_is_nowhere_else(add: Add, tmp_path: Path) -> None:
         (("lab", "192.0.2.8", "lab", "dmz"), "Another executor already has the tag dmz"),
     ],
 )
-def test_what_is_wrong_changes_nothing_and_is_said(
-    add: Add, tmp_path: Path, words: tuple[str, ...], complaint: str
+def test_a_wrong_argument_changes_nothing_and_is_reported(
+    add: Add, tmp_path: Path, words: tuple[str, ...], error: str
 ) -> None:
     add("dmz", "192.0.2.7", "dmz")
     secrets = tmp_path / "secrets"
@@ -121,5 +121,5 @@ def test_what_is_wrong_changes_nothing_and_is_said(
     refused = add(*words)
 
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert complaint in refused.stderr
+    assert error in refused.stderr
     assert {path: path.read_bytes() for path in secrets.rglob("*") if path.is_file()} == before

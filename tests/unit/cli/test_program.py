@@ -14,7 +14,7 @@ from vulsweb.__main__ import group
 from vulsweb.extensions import db
 from vulsweb.models import Role, User
 
-SETUP = Path(__file__).parents[2] / "setup.cfg"
+SETUP = Path(__file__).parents[3] / "setup.cfg"
 
 
 def released() -> str:

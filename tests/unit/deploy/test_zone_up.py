@@ -1,4 +1,4 @@
-"""deploy/zone-up: what it refuses before it starts anything."""
+"""deploy/zone-up: its checks before it starts anything."""
 
 import os
 import shutil
@@ -9,11 +9,11 @@ import pytest
 
 from tests.needs import lacking
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def zone_up(secrets: Path, *words: str) -> str:
-    """Run the script, which has to fail, and return its complaint."""
+    """Run the script, which must fail, and return its error."""
     environ = {"PATH": os.environ["PATH"], "VULSWEB_SECRETS": str(secrets)}
     command = [str(ROOT / "deploy" / "zone-up"), *words]
     ended = subprocess.run(command, env=environ, capture_output=True, text=True)
@@ -23,7 +23,7 @@ def zone_up(secrets: Path, *words: str) -> str:
 
 @pytest.fixture
 def packed(tmp_path: Path) -> Path:
-    """What deploy/add-executor leaves for a machine that has a name."""
+    """The file that deploy/add-executor writes for a machine with a host name."""
     if shutil.which("openssl") is None:
         lacking("openssl is missing: apt-get install openssl.")
     environ = {"PATH": os.environ["PATH"], "VULSWEB_SECRETS": str(tmp_path / "main")}
@@ -44,7 +44,7 @@ def test_a_main_stack_is_left_alone(packed: Path) -> None:
     assert {path: path.read_bytes() for path in main.rglob("*") if path.is_file()} == before
 
 
-def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other.tar").write_text("no archive")
 
     zone_up(tmp_path / "secrets", str(tmp_path / "other.tar"))
@@ -52,7 +52,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     assert not list((tmp_path / "secrets").iterdir())
 
 
-def test_where_the_machine_has_a_name_a_person_says_on_which_address_it_listens(
+def test_for_a_machine_with_a_host_name_the_listening_address_must_be_set(
     tmp_path: Path, packed: Path
 ) -> None:
     secrets = tmp_path / "secrets"

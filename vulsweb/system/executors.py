@@ -1,0 +1,206 @@
+"""The health of executors: their tools, databases and disks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Self
+
+from vulsweb.executors.client import ExecutorClient
+from vulsweb.executors.settings import MAIN, Executor
+from vulsweb.system.checks import ANSWER_SECONDS, Check, NoAnswer, State, ask_all
+from vulsweb.vuls import catalogue
+from vulsweb.vuls.catalogue import DatabaseType, Profile
+
+# "Keep vulnerability databases updated monthly", and a few days for a failed update.
+OLD_AFTER = timedelta(days=35)
+# An update writes a copy beside the live file, and the largest databases have several gigabytes.
+LOW_DISK_BYTES = 5 * 10**9
+FULL_DISK_BYTES = 10**9
+_TOOLS, _DATABASES, _DISK = "Scanner tools", "Vulnerability databases", "Disk"  # labels
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One of the scanner's tools."""
+
+    name: str
+    found: bool
+    version: str | None
+
+
+@dataclass(frozen=True)
+class Database:
+    """A vulnerability database; without rows it has never been fetched."""
+
+    name: DatabaseType
+    rows: int = 0
+    fetched_at: datetime | None = None
+    size_bytes: int = 0
+    old: bool = False
+
+    @classmethod
+    def from_reply(cls, name: DatabaseType, reply: Mapping[str, Any] | None, now: datetime) -> Self:
+        """Read an executor's entry for the database; None means never fetched."""
+        if not reply:
+            return cls(name)
+        fetched_at = datetime.fromisoformat(reply["fetched_at"]) if reply["fetched_at"] else None
+        old = fetched_at is None or now - fetched_at > OLD_AFTER
+        return cls(name, reply["rows"], fetched_at, reply["size_bytes"], old)
+
+
+@dataclass(frozen=True)
+class Health:
+    """An executor's answer; its version may be older or newer than ours."""
+
+    engine: str
+    tools: tuple[Tool, ...]
+    databases: tuple[Database, ...]
+    disk: Mapping[str, int] = field(default_factory=dict)
+    profile: Profile = Profile.CLASSIC  # older executors send none and know no other
+    mismatch: str = ""  # why its Vuls does not fit its profile, in its own words
+
+    @property
+    def profile_databases(self) -> tuple[Database, ...]:
+        """Return the databases that belong to its profile."""
+        names = {entry.name for entry in catalogue.of_profile(self.profile)}
+        return tuple(database for database in self.databases if database.name in names)
+
+    @property
+    def present(self) -> tuple[Database, ...]:
+        """Return the databases of its profile that have been fetched."""
+        return tuple(database for database in self.profile_databases if database.rows)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Return the names of the tools that are not installed."""
+        return tuple(tool.name for tool in self.tools if not tool.found)
+
+    @property
+    def vuls(self) -> str | None:
+        """Return the reported version of Vuls; None if unknown."""
+        return next((tool.version for tool in self.tools if tool.name == "vuls"), None)
+
+
+def ask_executors(executors: Sequence[Executor], now: datetime) -> list[tuple[Executor, Health | NoAnswer]]:
+    """Ask all executors at once; takes about two seconds at most."""
+    answers = ask_all(*(partial(ask_executor, executor, now) for executor in executors))
+    return list(zip(executors, answers, strict=True))
+
+
+def ask_executor(executor: Executor, now: datetime) -> Health:
+    """Ask one executor for its health."""
+    with ExecutorClient(executor, ANSWER_SECONDS) as client:
+        reply = client.health()
+    tools, databases = reply.get("tools") or {}, reply.get("databases") or {}
+    return Health(
+        str(reply.get("engine")),
+        tuple(Tool(name, bool(tool), (tool or {}).get("version")) for name, tool in sorted(tools.items())),
+        tuple(
+            Database.from_reply(name, databases.get(name), now)
+            for name in DatabaseType
+            if name is not DatabaseType.ALL
+        ),
+        reply.get("disk") or {},
+        Profile(reply.get("profile") or Profile.CLASSIC),
+        str(reply.get("misfit") or ""),
+    )
+
+
+def readiness(health: Health | NoAnswer) -> int:
+    """Rate an executor from 0 (no answer) to 3 (ready to scan)."""
+    if isinstance(health, NoAnswer):
+        return 0
+    if health.missing or health.mismatch:
+        return 1
+    return 3 if health.present else 2
+
+
+def executor_checks(health: Health | NoAnswer, executor: Executor) -> list[Check]:
+    """Return all checks of one executor.
+
+    Their names end in the executor's, except for the main one.
+    """
+    checks = [executor_check(health, executor)]
+    if isinstance(health, Health):
+        checks += [tools_check(health), databases_check(health), disk_check(health)]
+    elif executor.name == MAIN:
+        unknown, advice = "Unknown while the executor does not answer.", ("Fix the executor first.",)
+        checks += [
+            Check(name, label, State.WARNING, unknown, advice)
+            for name, label in (("tools", _TOOLS), ("databases", _DATABASES), ("disk", _DISK))
+        ]
+    if executor.name == MAIN:
+        return checks
+    return [
+        replace(check, name=f"{check.name}-{executor.name}", label=f"{check.label}, {executor.name}")
+        for check in checks
+    ]
+
+
+def executor_check(health: Health | NoAnswer, executor: Executor) -> Check:
+    """Check whether an executor answers."""
+    hosts = f" It scans hosts tagged {' or '.join(executor.tags)}." if executor.tags else ""
+    if not isinstance(health, NoAnswer):
+        return Check("executor", "Executor", State.OK, f"Running with the {health.engine} engine.{hosts}")
+    setting = "the content of its api_key_file" if executor.tags else "EXECUTOR_API_KEY"
+    key = f"Verify that the API key matches between the services: {setting} must be the same on both sides."
+    consequence = f"nothing runs there.{hosts}" if hosts else "nothing runs."
+    if health.refused:
+        message = f"The executor rejected the API key, so {consequence}"
+        return Check("executor", "Executor", State.FAILED, message, (key,), health.reason)
+    advice = (
+        "Check that the executor is running and accessible. With Docker, it is the vuls-executor container.",
+        key,
+        "With Docker, ensure that socket permissions are correct: the executor's user must be in its group.",
+    )
+    message = f"The executor does not answer, so {consequence}"
+    return Check("executor", "Executor", State.FAILED, message, advice, health.reason)
+
+
+def tools_check(health: Health) -> Check:
+    """Check whether the scanner's tools are installed and fit the profile."""
+    if not health.missing and health.mismatch:
+        return Check("tools", _TOOLS, State.FAILED, health.mismatch, (catalogue.PROFILE_VERSIONS,))
+    if not health.missing:
+        return Check("tools", _TOOLS, State.OK, "All tools are installed.")
+    message = f"Not installed where the executor runs: {', '.join(health.missing)}."
+    advice = ("Install Go and run make tools, or install Docker, then restart Vuls Web.",)
+    return Check("tools", _TOOLS, State.FAILED, message, advice)
+
+
+def databases_check(health: Health) -> Check:
+    """Check whether the databases have been fetched, and how old they are."""
+    old = [database.name.label for database in health.present if database.old]
+    if not health.present:
+        message = "None fetched yet. Without a database, scans cannot find anything."
+        advice: tuple[str, ...] = ("Run a Database Update from the Scheduler.",)
+    elif old:
+        message = f"Older than a month: {', '.join(old)}."
+        advice = (
+            "Keep vulnerability databases updated monthly: press Run Now on a Database Update.",
+            "If updates fail, check internet connectivity for downloading vulnerability data.",
+            "Verify sufficient disk space for database storage.",
+            "Review the error messages in the task history.",
+        )
+    else:
+        message = f"{len(health.present)} of {len(health.profile_databases)} fetched, all up to date."
+        return Check("databases", _DATABASES, State.OK, message)
+    return Check("databases", _DATABASES, State.WARNING, message, advice)
+
+
+def disk_check(health: Health) -> Check:
+    """Check whether the executor's disk has room for updates."""
+    if not {"free_bytes", "total_bytes"} <= health.disk.keys():
+        message = "The executor does not report its disk space."
+        advice: tuple[str, ...] = ("Update the executor to the version of Vuls Web.",)
+        return Check("disk", _DISK, State.WARNING, message, advice)
+    free = health.disk["free_bytes"]
+    message = f"{free / 1e9:,.1f} GB free of {health.disk['total_bytes'] / 1e9:,.0f} GB."
+    if free >= LOW_DISK_BYTES:
+        return Check("disk", _DISK, State.OK, message)
+    advice = (
+        "Verify sufficient disk space for database storage: an update needs room for a second copy.",
+        "Free some space, or set VULSWEB_DATA_DIR to a folder on a larger disk.",
+    )
+    return Check("disk", _DISK, State.FAILED if free < FULL_DISK_BYTES else State.WARNING, message, advice)
