@@ -17,7 +17,7 @@ from vulsweb.system.checks import Check, State
 from vulsweb.system.health import Database, Health
 from vulsweb.tasks.editing import InvalidTask
 from vulsweb.vuls import catalogue
-from vulsweb.vuls.catalogue import DatabaseType, Entry, Profile, Reading
+from vulsweb.vuls.catalogue import DatabaseType, Entry, Profile, Support
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Line:
 
     entry: Entry
     held: Database | None  # None: the executor does not say
-    reading: Reading
+    reading: Support
     hosts: Mapping[str, int]  # hosts in service that it serves, by family
     tasks: Sequence[ScheduledTask]
     fetch: Fetch | None
@@ -45,7 +45,7 @@ class Line:
     @property
     def is_needed(self) -> bool:
         """Say whether nothing would be found on some host without it."""
-        return bool(self.hosts) and self.entry.detects and self.reading.read is not False
+        return bool(self.hosts) and self.entry.detects and self.reading.supported is not False
 
     @property
     def lacks_task(self) -> bool:
@@ -89,18 +89,21 @@ def read(executor: Executor, now: datetime) -> Databases:
         Line(
             entry,
             held.get(entry.name),
-            catalogue.reading(entry, vuls, profile),
-            {family: count for family, count in families.items() if entry.serves(family)},
+            catalogue.support(entry, vuls, profile),
+            {family: count for family, count in families.items() if entry.covers(family)},
             updates[entry.name],
             _fetch(entry.name, executor, updates[entry.name]),
         )
         for entry in catalogue.CATALOGUE
     ]
-    needs = {family: catalogue.needed(family, version or catalogue.usual(profile)) for family in families}
+    needs = {
+        family: catalogue.required_databases(family, version or catalogue.default_version(profile))
+        for family in families
+    }
     return Databases(
         system_health.executor_check(told, executor),
-        catalogue.named(version) if version else None,
-        tuple(sorted(lines, key=lambda line: (not line.is_needed, line.reading.read is False))),
+        catalogue.version_label(version) if version else None,
+        tuple(sorted(lines, key=lambda line: (not line.is_needed, line.reading.supported is False))),
         {family: count for family, count in families.items() if not needs[family]},
         {
             family: count
@@ -141,7 +144,7 @@ def stock(executors: Sequence[Executor], now: datetime) -> Stock:
     )
 
 
-def reading(config: Mapping[str, Any], name: DatabaseType, now: datetime) -> Reading | None:
+def reading(config: Mapping[str, Any], name: DatabaseType, now: datetime) -> Support | None:
     """Say whether a Vuls that runs reads the database; None when that is not to be learnt now.
 
     Of several executors it is enough that one does.
@@ -149,8 +152,8 @@ def reading(config: Mapping[str, Any], name: DatabaseType, now: datetime) -> Rea
     entry = next((each for each in catalogue.CATALOGUE if each.name == name), None)
     if entry is None:
         return None
-    readings = [catalogue.reading(entry, each.vuls, each.profile) for each in _answering(config, now)]
-    return min(readings, key=lambda each: (True, None, False).index(each.read), default=None)
+    readings = [catalogue.support(entry, each.vuls, each.profile) for each in _answering(config, now)]
+    return min(readings, key=lambda each: (True, None, False).index(each.supported), default=None)
 
 
 def check_pair(
@@ -164,7 +167,9 @@ def check_pair(
     kept = task is not None and task.database_type == chosen
     if values.get("task_type") != TaskType.DB_UPDATE or kept or chosen not in set(DatabaseType):
         return
-    found = [catalogue.unused_reason(DatabaseType(chosen), each.profile) for each in _answering(config, now)]
+    found = [
+        catalogue.profile_mismatch(DatabaseType(chosen), each.profile) for each in _answering(config, now)
+    ]
     if found and all(found):
         raise InvalidTask({"database_type": str(found[0])})
 

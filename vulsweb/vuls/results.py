@@ -168,8 +168,8 @@ def _judge_databases(result: ScanResult, databases: Collection[str]) -> tuple[Ou
     family, vuls = _one_line(result.family), catalogue.version(result.reported_by)
     if vuls is None and DatabaseType.VULS2.value in databases:
         # One that tells no version, and was given its own database: it is of that profile.
-        vuls = catalogue.CURRENT
-    needed = catalogue.needed(result.family, vuls)
+        vuls = catalogue.CURRENT_VERSION
+    needed = catalogue.required_databases(result.family, vuls)
     if not needed:
         return Outcome.PARTIAL, f"No database that we know of covers {family}."
     missing = [name.label for name in needed if name.value not in databases]

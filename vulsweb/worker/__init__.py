@@ -174,9 +174,9 @@ def fetch_host_keys(offer_id: int) -> None:
     hostname, port = offer.hostname, offer.port
     db.session.commit()  # nothing is held while the host thinks
     try:
-        known_hosts.fill(offer, host_keys.scan(hostname, port), datetime.now(UTC))
+        known_hosts.record_keys(offer, host_keys.scan(hostname, port), datetime.now(UTC))
     except (host_keys.ScanFailed, host_keys.HostRefused) as error:
-        known_hosts.fail(offer, str(error), datetime.now(UTC))
+        known_hosts.record_error(offer, str(error), datetime.now(UTC))
     db.session.commit()
 
 

@@ -11,7 +11,7 @@ def test_a_host_that_can_be_scanned_is_said_with_its_system() -> None:
     found = explain({"server": "web-1", "outcome": "ok", "family": "debian", "release": "12"})
 
     assert found.passed
-    assert found.says == "It can be scanned: debian 12."
+    assert found.message == "It can be scanned: debian 12."
 
 
 @pytest.mark.parametrize("outcome", [each for each in Outcome if each is not Outcome.OK])
@@ -19,7 +19,7 @@ def test_every_other_outcome_says_what_is_wrong_and_what_to_do(outcome: Outcome)
     found = explain({"server": "web-1", "outcome": outcome, "line": "what Vuls said"})
 
     assert not found.passed
-    assert found.says.endswith(".")
+    assert found.message.endswith(".")
     assert found.advice.endswith(".")
     assert found.detail == "what Vuls said"
 
@@ -56,4 +56,4 @@ def test_missing_packages_come_with_the_command_that_installs_them(family: str, 
     )
 
     assert found.lines == (line,)
-    assert found.says.startswith("debian-goodies, lsof are not installed")
+    assert found.message.startswith("debian-goodies, lsof are not installed")

@@ -180,7 +180,7 @@ def test_a_name_is_one_plain_word(folder: SshFolder, name: str) -> None:
 def test_a_name_in_use_is_kept_by_its_key(folder: SshFolder) -> None:
     first = keys.generate(folder, "web")
 
-    with pytest.raises(KeyNameTaken, match="web already"):
+    with pytest.raises(KeyNameTaken, match="web exists already"):
         keys.generate(folder, "web")
 
     assert keys.get(folder, "web") == first

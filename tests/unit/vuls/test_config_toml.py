@@ -186,7 +186,7 @@ def test_a_server_that_people_wrote_into_our_part_is_not_ours() -> None:
         (f"{END}\n", "the two marker lines"),
         (f"{END}\n{BEGIN}\n", "the two marker lines"),
         (f"{BEGIN}\n{BEGIN}\n{END}\n", "the two marker lines"),
-        (f'{BEGIN}\n[servers.a]\nhost = "a"\n{END}\nuser = "x"', "'user = \"x\"' behind the lines"),
+        (f'{BEGIN}\n[servers.a]\nhost = "a"\n{END}\nuser = "x"', "'user = \"x\"' follows the managed hosts"),
         (f"{BEGIN}\n[cveDict]\n{END}\n", "move [cveDict] out"),
         ('servers = {a = {host = "a"}}', "write each server as a section"),
     ],

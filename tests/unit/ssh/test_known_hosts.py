@@ -32,8 +32,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def fetched(server: Server) -> HostKeyOffer:
-    offer = known_hosts.ask(server.address, server.port, now=NOW, requested_by=None)
-    known_hosts.fill(offer, host_keys.scan(server.address, server.port), NOW)
+    offer = known_hosts.request_fetch(server.address, server.port, now=NOW, requested_by=None)
+    known_hosts.record_keys(offer, host_keys.scan(server.address, server.port), NOW)
     return offer
 
 
@@ -95,7 +95,7 @@ def test_a_changed_key_is_accepted_only_by_somebody_who_says_so(
     server.change_host_key()
 
     offer = fetched(server)
-    (seen,) = known_hosts.offered(offer)
+    (seen,) = known_hosts.offered_keys(offer)
     with pytest.raises(OfferClosed, match="has changed"):
         accept(offer, folder, admin)
     refused = signs_in(server, folder, tmp_path / "key")
@@ -117,7 +117,7 @@ def test_a_key_that_is_known_stays_as_it_was_accepted(
     offer = fetched(server)
     again = accept(offer, folder, admin)
 
-    assert [each.state for each in known_hosts.offered(offer)] == ["known"]
+    assert [each.state for each in known_hosts.offered_keys(offer)] == ["known"]
     assert [row.id for row in again] == [row.id for row in first]
 
 
@@ -128,7 +128,10 @@ def test_a_pasted_key_takes_the_place_of_all_keys_of_the_host(
         make_key(tmp_path / kind, "-t", kind)
         lines = (tmp_path / kind).with_suffix(".pub").read_text()
         accept(
-            known_hosts.paste("DB-1", 22, lines, now=NOW, requested_by=admin), folder, admin, changed_too=True
+            known_hosts.offer_pasted("DB-1", 22, lines, now=NOW, requested_by=admin),
+            folder,
+            admin,
+            changed_too=True,
         )
 
     assert [row.key_type for row in known_hosts.accepted()] == ["ssh-ed25519"]
@@ -142,12 +145,12 @@ def test_a_key_of_another_type_is_a_change_as_well(
         kind: make_key(tmp_path / kind, "-t", kind).with_suffix(".pub").read_text()
         for kind in ("ecdsa", "rsa")
     }
-    first = known_hosts.paste("db-1", 22, lines["ecdsa"], now=NOW, requested_by=admin)
+    first = known_hosts.offer_pasted("db-1", 22, lines["ecdsa"], now=NOW, requested_by=admin)
     accept(first, folder, admin)
 
-    offer = known_hosts.paste("db-1", 22, lines["rsa"], now=NOW, requested_by=admin)
+    offer = known_hosts.offer_pasted("db-1", 22, lines["rsa"], now=NOW, requested_by=admin)
 
-    (seen,), (old,) = known_hosts.offered(offer), known_hosts.dropped(offer)
+    (seen,), (old,) = known_hosts.offered_keys(offer), known_hosts.keys_to_drop(offer)
     assert (seen.state, seen.before) == ("changed", old)
     assert old.type == "ecdsa-sha2-nistp256"
 
@@ -199,19 +202,19 @@ def test_the_file_is_brought_back_to_what_the_table_says(
 
 
 def test_an_offer_that_no_worker_takes_up_ends_with_the_reason(app: Flask) -> None:
-    offer = known_hosts.ask("web-1", 22, now=NOW, requested_by=None)
+    offer = known_hosts.request_fetch("web-1", 22, now=NOW, requested_by=None)
 
-    known_hosts.give_up(offer, NOW + timedelta(seconds=59))
+    known_hosts.expire(offer, NOW + timedelta(seconds=59))
     early = offer.error
-    known_hosts.give_up(offer, NOW + timedelta(seconds=61))
+    known_hosts.expire(offer, NOW + timedelta(seconds=61))
 
     assert early is None
-    assert offer.error == known_hosts.NOBODY_ASKED
+    assert offer.error == known_hosts.NO_WORKER
 
 
 def test_offers_of_yesterday_are_forgotten(app: Flask) -> None:
-    known_hosts.ask("web-1", 22, now=NOW, requested_by=None)
+    known_hosts.request_fetch("web-1", 22, now=NOW, requested_by=None)
 
-    kept = known_hosts.ask("web-2", 22, now=NOW + timedelta(days=1, seconds=1), requested_by=None)
+    kept = known_hosts.request_fetch("web-2", 22, now=NOW + timedelta(days=1, seconds=1), requested_by=None)
 
     assert db.session.query(HostKeyOffer).all() == [kept]

@@ -40,12 +40,12 @@ def test_the_executor_fetches_the_same_with_the_same_tools_into_the_same_files_f
 def test_each_is_read_up_to_one_version_of_vuls(name: str, last: str, next_one: str) -> None:
     entry = ENTRIES[DatabaseType(name)]
 
-    assert catalogue.reading(entry, last).read is True
-    assert catalogue.reading(entry, next_one).read is False
+    assert catalogue.support(entry, last).supported is True
+    assert catalogue.support(entry, next_one).supported is False
 
 
 def test_the_vuls_that_is_built_here_reads_all_but_two() -> None:
-    read = {entry.name for entry in catalogue.read_by(catalogue.CLASSIC)}
+    read = {entry.name for entry in catalogue.supported_by(catalogue.CLASSIC_VERSION)}
     classic = {entry.name for entry in catalogue.of_profile(Profile.CLASSIC)}
 
     assert classic - read == {DatabaseType.UBUNTU, DatabaseType.DEBIAN}
@@ -53,7 +53,7 @@ def test_the_vuls_that_is_built_here_reads_all_but_two() -> None:
 
 
 def test_vuls_0_40_reads_its_own_alone() -> None:
-    assert catalogue.read_by((0, 40, 1)) == catalogue.of_profile(Profile.CURRENT)
+    assert catalogue.supported_by((0, 40, 1)) == catalogue.of_profile(Profile.CURRENT)
 
 
 @pytest.mark.parametrize("name", [name for name in DatabaseType if name is not DatabaseType.ALL])
@@ -64,9 +64,11 @@ def test_each_is_in_vain_under_the_other_profile_and_the_executor_says_the_same(
         else (Profile.CLASSIC, Profile.CURRENT)
     )
 
-    assert catalogue.unused_reason(name, own) is None is executors.in_vain(name, own)
+    assert catalogue.profile_mismatch(name, own) is None is executors.in_vain(name, own)
     assert executors.in_vain(name, other)
-    assert catalogue.reading(ENTRIES[name], "v0.26.0", other).why == catalogue.unused_reason(name, other)
+    assert catalogue.support(ENTRIES[name], "v0.26.0", other).reason == catalogue.profile_mismatch(
+        name, other
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,17 +95,17 @@ def test_a_vuls_that_does_not_go_with_the_profile_is_said_so(
 
 @pytest.mark.parametrize(("vuls", "instead"), [("v0.26.0", "GOST Ubuntu"), ("v0.37.0", "Vuls2 Database")])
 def test_what_is_not_read_is_said_with_what_is_read_instead(vuls: str, instead: str) -> None:
-    assert catalogue.reading(ENTRIES[DatabaseType.UBUNTU], vuls).why == (
-        f"Vuls {vuls} does not read it; fetching it would be in vain. It looks into {instead} instead."
+    assert catalogue.support(ENTRIES[DatabaseType.UBUNTU], vuls).reason == (
+        f"Vuls {vuls} does not read it, so fetching it has no effect. It reads {instead} instead."
     )
 
 
 @pytest.mark.parametrize("text", [None, "", "latest", "`make build` or `make install` will show the version"])
 def test_without_a_version_nothing_is_claimed(text: str | None) -> None:
-    reading = catalogue.reading(ENTRIES[DatabaseType.UBUNTU], text)
+    support = catalogue.support(ENTRIES[DatabaseType.UBUNTU], text)
 
-    assert reading.read is None
-    assert "is not known" in reading.why
+    assert support.supported is None
+    assert "is unknown" in support.reason
 
 
 @pytest.mark.parametrize(
@@ -144,4 +146,4 @@ def test_versions_are_read_in_the_ways_in_which_they_are_written(
 def test_a_family_needs_what_its_vuls_looks_into(
     family: str, vuls: tuple[int, int, int] | None, names: list[str]
 ) -> None:
-    assert list(catalogue.needed(family, vuls)) == names
+    assert list(catalogue.required_databases(family, vuls)) == names

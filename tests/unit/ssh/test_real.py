@@ -16,14 +16,14 @@ from tests.sshd import Server, hanging, jump_host, sshd
 from vulsweb.extensions import db
 from vulsweb.models import Trigger, User
 from vulsweb.ssh import keys, known_hosts, versions
-from vulsweb.ssh.versions import Places
+from vulsweb.ssh.versions import Paths
 
 
 @dataclass
 class Network:
     """Servers of every kind, and a configuration saved for them."""
 
-    places: Places
+    places: Paths
     servers: dict[str, Server]
     admin: User
 
@@ -36,7 +36,7 @@ class Network:
     def accept(self, *names: str) -> None:
         for name in names:
             server = self.servers[name]
-            offer = known_hosts.paste(
+            offer = known_hosts.offer_pasted(
                 server.address, server.port, server.host_key, now=NOW, requested_by=self.admin
             )
             known_hosts.accept(offer, self.places.folder, changed_too=True, now=NOW, accepted_by=self.admin)
@@ -46,7 +46,7 @@ class Network:
 @pytest.fixture
 def network(app: Flask, admin: User, tmp_path: Path) -> Iterator[Network]:
     # No connection outlives a command, so that each one shows whether ssh gets in.
-    places = replace(versions.places_of(app.config), share_connections=False)
+    places = replace(versions.paths_from(app.config), share_connections=False)
     key = keys.generate(places.folder, "scanner").line
     with ExitStack() as running:
         start = running.enter_context

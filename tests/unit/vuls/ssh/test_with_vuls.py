@@ -119,7 +119,7 @@ def test_vuls_reaches_each_host_by_its_way_and_none_with_a_changed_key(
     known = {host.known_as: keys[host.host_key_alias or host.hostname] for host in hosts}
     (folder / "known_hosts").write_text("".join(f"{name} {key}\n" for name, key in known.items()))
     path = folder / "ssh_config"
-    path.write_text(ssh_config.generated(content, keys=["scan-key"], folder=folder, sockets=sockets))
+    path.write_text(ssh_config.render(content, keys=["scan-key"], folder=folder, sockets=sockets))
     config = tmp_path / "config.toml"
     config.write_text(plan("", hosts, ssh_config_path=str(path)).new)
 

@@ -72,10 +72,10 @@ def test_a_network_is_its_addresses_without_those_ignored(
         ("192.0.2.0/", [], "is not a network"),
         ("192.0.2.0/-1", [], "is not a network"),
         ("10.0.0.0/8", [], "16,777,216 addresses"),
-        ("2001:db8::/64", [], "addresses; an entry may have 65,536"),
+        ("2001:db8::/64", [], "addresses; the limit is 65,536"),
         ("192.0.2.0/30", ["web-1"], "neither an address nor a network"),
         ("192.0.2.0/30", ["192.0.2.0/99"], "is not a network"),
-        ("192.0.2.1/32", ["192.0.2.1"], "leaves nothing"),
+        ("192.0.2.1/32", ["192.0.2.1"], "excludes every address"),
     ],
 )
 def test_what_vuls_would_refuse_is_refused_with_the_reason(host: str, ignored: list[str], said: str) -> None:

@@ -17,7 +17,7 @@ from vulsweb.hosts import sync_requests
 from vulsweb.models import Host, HostSync, Trigger, User
 from vulsweb.ssh import keys, versions
 from vulsweb.ssh.folder import SshFolder
-from vulsweb.ssh.versions import NotWritten, Outdated, Places, Saved
+from vulsweb.ssh.versions import NotWritten, Outdated, Paths, Saved
 from vulsweb.vuls.config_toml import ConfigTomlError
 from vulsweb.vuls.ssh.config import SshConfigError
 
@@ -29,12 +29,12 @@ Save = Callable[..., Saved]
 
 
 @pytest.fixture
-def places(app: Flask) -> Places:
-    return versions.places_of(app.config)
+def places(app: Flask) -> Paths:
+    return versions.paths_from(app.config)
 
 
 @pytest.fixture
-def save(places: Places, admin: User) -> Save:
+def save(places: Paths, admin: User) -> Save:
     def saved(content: str, expected: int | None = None, note: str = "") -> Saved:
         done = versions.save(
             content,
@@ -57,11 +57,11 @@ def follow(saved: Saved) -> None:
     db.session.expire_all()
 
 
-def servers(places: Places) -> set[str]:
+def servers(places: Paths) -> set[str]:
     return set(tomllib.loads(places.vuls_config.read_text()).get("servers", {}))
 
 
-def test_a_first_save_makes_version_one_and_both_files(save: Save, places: Places, admin: User) -> None:
+def test_a_first_save_makes_version_one_and_both_files(save: Save, places: Paths, admin: User) -> None:
     saved = save(ONE, expected=0, note="The first\n host\x00.")
 
     version = saved.version
@@ -73,7 +73,7 @@ def test_a_first_save_makes_version_one_and_both_files(save: Save, places: Place
     assert str(places.folder.config) in places.vuls_config.read_text()
 
 
-def test_what_others_wrote_into_config_toml_stays(save: Save, places: Places) -> None:
+def test_what_others_wrote_into_config_toml_stays(save: Save, places: Paths) -> None:
     places.vuls_config.write_text(OURS)
     places.vuls_config.chmod(0o640)
 
@@ -87,7 +87,7 @@ def test_the_text_of_a_browser_is_kept_as_files_have_it(save: Save) -> None:
     assert save(ONE.replace("\n", "\r\n") + "\r\n\r\n").version.content == ONE
 
 
-def test_the_same_text_again_makes_no_version_but_writes_the_files_anew(save: Save, places: Places) -> None:
+def test_the_same_text_again_makes_no_version_but_writes_the_files_anew(save: Save, places: Paths) -> None:
     save(ONE)
     places.folder.config.write_text("Host *\n    ProxyCommand evil\n")
 
@@ -97,7 +97,7 @@ def test_the_same_text_again_makes_no_version_but_writes_the_files_anew(save: Sa
     assert "evil" not in places.folder.config.read_text()
 
 
-def test_two_people_do_not_overwrite_each_other(save: Save, places: Places) -> None:
+def test_two_people_do_not_overwrite_each_other(save: Save, places: Paths) -> None:
     save(ONE, expected=0)
 
     with pytest.raises(Outdated) as refusal:
@@ -108,7 +108,7 @@ def test_two_people_do_not_overwrite_each_other(save: Save, places: Places) -> N
     assert servers(places) == {"web-1"}
 
 
-def test_what_is_refused_changes_nothing(save: Save, places: Places) -> None:
+def test_what_is_refused_changes_nothing(save: Save, places: Paths) -> None:
     save(ONE)
 
     with pytest.raises(SshConfigError) as refusal:
@@ -136,7 +136,7 @@ def test_text_that_cannot_be_stored_is_refused(save: Save, content: str) -> None
         save(content)
 
 
-def test_a_config_toml_that_does_not_parse_is_left_alone(save: Save, places: Places) -> None:
+def test_a_config_toml_that_does_not_parse_is_left_alone(save: Save, places: Paths) -> None:
     places.vuls_config.write_text("[servers.a\n")
 
     with pytest.raises(ConfigTomlError, match="line 1"):
@@ -146,7 +146,7 @@ def test_a_config_toml_that_does_not_parse_is_left_alone(save: Save, places: Pla
     assert not places.folder.config.exists()
 
 
-def test_when_one_file_cannot_be_written_neither_is(save: Save, places: Places, tmp_path: Path) -> None:
+def test_when_one_file_cannot_be_written_neither_is(save: Save, places: Paths, tmp_path: Path) -> None:
     save(ONE)
     before = places.folder.config.read_text()
     (tmp_path / "file").write_text("")
@@ -161,7 +161,7 @@ def test_when_one_file_cannot_be_written_neither_is(save: Save, places: Places, 
 
 
 def test_a_closed_folder_is_a_sentence_and_saves_nothing(
-    places: Places, save: Save, monkeypatch: pytest.MonkeyPatch
+    places: Paths, save: Save, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -176,31 +176,31 @@ def test_a_closed_folder_is_a_sentence_and_saves_nothing(
     assert list(places.folder.path.glob(".*")) == []
 
 
-def test_a_process_that_dies_before_the_commit_is_noticed(save: Save, places: Places) -> None:
+def test_a_process_that_dies_before_the_commit_is_noticed(save: Save, places: Paths) -> None:
     version = save(ONE).version
     versions.save(TWO, places, expected=None, now=NOW, saved_by=None, trigger=Trigger.PERSON)
     db.session.rollback()
 
-    noticed = versions.differs(version, places)
+    noticed = versions.file_differs(version, places)
     save(ONE)
 
     assert noticed
-    assert not versions.differs(version, places)
+    assert not versions.file_differs(version, places)
 
 
-def test_the_hosts_that_sign_in_with_a_key_are_known_also_when_it_is_gone(save: Save, places: Places) -> None:
+def test_the_hosts_that_sign_in_with_a_key_are_known_also_when_it_is_gone(save: Save, places: Paths) -> None:
     key = keys.generate(places.folder, "scanner")
     save(TWO + "    IdentityFile scanner\n")
 
-    using = versions.hosts_using("scanner")
+    using = versions.hosts_using_key("scanner")
     keys.delete(places.folder, key)
 
     assert using == ["web-2"]
-    assert versions.hosts_using("scanner") == ["web-2"]
+    assert versions.hosts_using_key("scanner") == ["web-2"]
     assert [each.line for each in versions.check(TWO + "    IdentityFile scanner\n", places.folder)] == [6]
 
 
-def test_connections_are_shared_only_where_that_is_wanted(save: Save, places: Places) -> None:
+def test_connections_are_shared_only_where_that_is_wanted(save: Save, places: Paths) -> None:
     save(ONE)
     shared = places.folder.config.read_text()
     versions.save(
@@ -243,7 +243,7 @@ def test_a_sync_is_done_once_however_often_it_is_sent(save: Save) -> None:
     assert db.session.get_one(HostSync, saved.sync.id).finished_at == finished
 
 
-def test_a_sync_of_a_broken_file_says_where_it_is_broken(save: Save, places: Places) -> None:
+def test_a_sync_of_a_broken_file_says_where_it_is_broken(save: Save, places: Paths) -> None:
     saved = save(ONE)
     places.vuls_config.write_text("[servers.a\n")
 
@@ -263,7 +263,7 @@ def test_a_sync_whose_message_was_lost_is_sent_again_for_a_while(save: Save) -> 
     assert sync_requests.abandoned(sync, NOW + timedelta(minutes=11))
 
 
-def test_a_folder_that_is_not_ours_is_made(save: Save, places: Places) -> None:
+def test_a_folder_that_is_not_ours_is_made(save: Save, places: Paths) -> None:
     assert not places.folder.path.exists()
 
     save(ONE)

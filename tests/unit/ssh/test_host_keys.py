@@ -88,7 +88,7 @@ def test_a_port_is_one_of_tcp(port: int) -> None:
     [("web", 22, "web"), ("web", 2222, "[web]:2222"), ("::1", 22, "::1"), ("2001:db8::1", 22, "2001:db8::1")],
 )
 def test_a_host_is_named_as_ssh_looks_for_it(hostname: str, port: int, place: str) -> None:
-    assert host_keys.place_of(*host_keys.check_host(hostname.upper(), port)) == place
+    assert host_keys.known_hosts_name(*host_keys.check_host(hostname.upper(), port)) == place
 
 
 def test_lines_are_read_as_known_hosts_and_pub_files_have_them(tmp_path: Path) -> None:
@@ -110,8 +110,8 @@ def test_lines_are_read_as_known_hosts_and_pub_files_have_them(tmp_path: Path) -
         ("|1|abc=|def= {key}", "hashed"),
         ("@cert-authority web-1 {key}", "Certificate authorities"),
         ("ssh-ed25519", "not a host key"),
-        ("ssh-ed25519 AAAA", "not a whole public key"),
-        ("ssh-rsa {base64}", "not a whole public key"),
+        ("ssh-ed25519 AAAA", "incomplete or damaged"),
+        ("ssh-rsa {base64}", "incomplete or damaged"),
         ("ssh-dss {base64}", "not accepted"),
         ("-----BEGIN OPENSSH PRIVATE KEY-----", "Line 1:"),
     ],

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests import needs
 from vulsweb.vuls.ssh import config
-from vulsweb.vuls.ssh.options import SPELLED
+from vulsweb.vuls.ssh.options import SPELLING
 
 EXAMPLES = int(os.environ.get("VULSWEB_EXAMPLES", "300"))
 MANY = settings(
@@ -122,7 +122,7 @@ def test_options_are_found_as_openssh_finds_them(folder: Path, content: str, ali
     assert all("through itself" in reason or "put the ProxyCommand above" in reason for reason in reasons)
 
     theirs = _ssh(folder / "theirs", content, alias)
-    ours = _expected(config.effective(content, alias))
+    ours = _expected(config.effective_options(content, alias))
 
     compared = {name.lower() for name in VALUES} - ({"identityfile"} - ours.keys())
     assert {name: ours.get(name) for name in compared} == {name: theirs.get(name) for name in compared}
@@ -133,7 +133,7 @@ def test_options_are_found_as_openssh_finds_them(folder: Path, content: str, ali
 def test_the_generated_file_means_what_the_written_one_means(folder: Path, content: str) -> None:
     assume(not config.check(content, keys=KEYS))
 
-    text = config.generated(content, keys=KEYS, folder=folder)
+    text = config.render(content, keys=KEYS, folder=folder)
 
     for host in config.read(content, keys=KEYS):
         theirs = _ssh(folder / "ssh_config", text, host.alias)
@@ -223,7 +223,7 @@ DANGEROUS = [
 WORDS = st.lists(st.one_of(st.sampled_from(NASTY), st.text(max_size=6)), min_size=1, max_size=3)
 NASTY_LINE = st.builds(
     lambda keyword, between, words: f"{keyword}{between}{' '.join(words)}",
-    st.one_of(st.sampled_from(sorted(SPELLED.values())), st.sampled_from(DANGEROUS), st.text(max_size=8)),
+    st.one_of(st.sampled_from(sorted(SPELLING.values())), st.sampled_from(DANGEROUS), st.text(max_size=8)),
     st.sampled_from([" ", "=", "\t", "", " = ", "=="]),
     WORDS,
 )
@@ -239,7 +239,7 @@ def test_whatever_is_accepted_can_do_no_harm(folder: Path, content: str) -> None
     if config.check(content, keys=KEYS):
         return
 
-    text = config.generated(content, keys=KEYS, folder=folder, sockets=Path("/s"))
+    text = config.render(content, keys=KEYS, folder=folder, sockets=Path("/s"))
 
     for alias in [host.alias for host in config.read(content, keys=KEYS)] or ["elsewhere"]:
         harmless(_ssh(folder / "ssh_config", text, alias), folder)

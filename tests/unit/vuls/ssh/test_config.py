@@ -5,7 +5,8 @@ from pathlib import PurePosixPath
 import pytest
 
 from vulsweb.vuls.ssh import config
-from vulsweb.vuls.ssh.config import Connection, SshConfigError, SshHost, check, effective, generated, read
+from vulsweb.vuls.ssh.config import SshConfigError, SshHost, check, effective_options, read, render
+from vulsweb.vuls.ssh.proxy import SshConnection
 
 FOLDER = PurePosixPath("/var/lib/vulsweb/ssh")
 SSM = "aws ssm start-session --target %h --document-name AWS-StartSSHSession --parameters portNumber=%p"
@@ -23,7 +24,7 @@ def hosts(content: str, *keys: str) -> dict[str, SshHost]:
 
 def written(content: str, *keys: str, sockets: str = "") -> str:
     folder = PurePosixPath(sockets) if sockets else None
-    return generated(content, keys=keys, folder=FOLDER, sockets=folder)
+    return render(content, keys=keys, folder=FOLDER, sockets=folder)
 
 
 @pytest.mark.parametrize(("label", "text"), config.TEMPLATES)
@@ -35,14 +36,14 @@ def test_each_template_can_be_saved_and_says_what_it_is(label: str, text: str) -
 @pytest.mark.parametrize(
     ("connection", "modes"),
     [
-        (Connection.AWS_SSM, ("fast",)),
-        (Connection.GCP_IAP, ("fast",)),
-        (Connection.CLOUDFLARE, ("offline",)),
-        (Connection.JUMP, ("fast", "offline")),
-        (Connection.DIRECT, ("fast", "offline")),
+        (SshConnection.AWS_SSM, ("fast",)),
+        (SshConnection.GCP_IAP, ("fast",)),
+        (SshConnection.CLOUDFLARE, ("offline",)),
+        (SshConnection.JUMP, ("fast", "offline")),
+        (SshConnection.DIRECT, ("fast", "offline")),
     ],
 )
-def test_the_connection_chooses_the_scan_modes(connection: Connection, modes: tuple[str, ...]) -> None:
+def test_the_connection_chooses_the_scan_modes(connection: SshConnection, modes: tuple[str, ...]) -> None:
     assert connection.scan_modes == modes
 
 
@@ -78,7 +79,7 @@ def test_the_hostname_is_the_alias_unless_something_else_is_said() -> None:
 
 
 def test_what_openssh_would_use_is_told_by_keyword() -> None:
-    used = effective('Host a\n\tport = "2222" # said\n  ServerAliveInterval 5', "a")
+    used = effective_options('Host a\n\tport = "2222" # said\n  ServerAliveInterval 5', "a")
 
     assert used == {"port": ["2222"], "serveraliveinterval": ["5"], "hostname": ["a"]}
 
@@ -98,30 +99,32 @@ def test_a_host_says_by_which_name_its_key_is_known(options: str, known_as: str)
 @pytest.mark.parametrize(
     ("command", "connection", "made"),
     [
-        (SSM, Connection.AWS_SSM, SSM),
-        (DOCUMENTED, Connection.AWS_SSM, SSM),
-        (f"/usr/local/bin/{SSM} --region=eu-west-1 --profile p", Connection.AWS_SSM, None),
-        (f"aws --region eu-west-1 {SSM[4:]}", Connection.AWS_SSM, None),
+        (SSM, SshConnection.AWS_SSM, SSM),
+        (DOCUMENTED, SshConnection.AWS_SSM, SSM),
+        (f"/usr/local/bin/{SSM} --region=eu-west-1 --profile p", SshConnection.AWS_SSM, None),
+        (f"aws --region eu-west-1 {SSM[4:]}", SshConnection.AWS_SSM, None),
         (
             "aws ec2-instance-connect open-tunnel --instance-id %h --remote-port %p",
-            Connection.AWS_SSM,
+            SshConnection.AWS_SSM,
             "aws ec2-instance-connect open-tunnel --instance-id %h --remote-port %p",
         ),
-        ("gcloud compute start-iap-tunnel %h %p --listen-on-stdin --zone=a-b", Connection.GCP_IAP, None),
+        ("gcloud compute start-iap-tunnel %h %p --listen-on-stdin --zone=a-b", SshConnection.GCP_IAP, None),
         (
             "gcloud compute ssh %r@web-1 --tunnel-through-iap --zone a-b --project p -- -W localhost:22",
-            Connection.GCP_IAP,
+            SshConnection.GCP_IAP,
             "gcloud compute ssh %r@web-1 --tunnel-through-iap --zone a-b --project p -- -W localhost:22",
         ),
-        ("/usr/local/bin/cloudflared access ssh --hostname %h", Connection.CLOUDFLARE, None),
+        ("/usr/local/bin/cloudflared access ssh --hostname %h", SshConnection.CLOUDFLARE, None),
         (
             "cloudflared access ssh --hostname %h --service-token-id a.access --service-token-secret 0f",
-            Connection.CLOUDFLARE,
+            SshConnection.CLOUDFLARE,
             None,
         ),
     ],
 )
-def test_each_way_through_a_program_is_known(command: str, connection: Connection, made: str | None) -> None:
+def test_each_way_through_a_program_is_known(
+    command: str, connection: SshConnection, made: str | None
+) -> None:
     host = hosts(f"Host a\nProxyCommand {command}")["a"]
 
     assert host.connection == connection
@@ -143,7 +146,7 @@ def test_each_way_through_a_program_is_known(command: str, connection: Connectio
 def test_a_jump_host_is_known_in_each_way_of_writing(option: str, jump: str) -> None:
     host = hosts(f"Host a\n{option}")["a"]
 
-    assert (host.connection, host.proxy_jump, host.proxy_command) == (Connection.JUMP, jump, "")
+    assert (host.connection, host.proxy_jump, host.proxy_command) == (SshConnection.JUMP, jump, "")
 
 
 def test_ssh_as_a_proxy_becomes_a_jump_host_that_keeps_to_this_file() -> None:
@@ -159,7 +162,7 @@ def test_of_proxyjump_and_proxycommand_the_first_stands() -> None:
         f"Host a\nProxyCommand none\nHost b\nProxyJump x\nHost a b\nProxyCommand {SSM}\nProxyJump y"
     )
 
-    assert [host.connection for host in found.values()] == [Connection.DIRECT, Connection.JUMP]
+    assert [host.connection for host in found.values()] == [SshConnection.DIRECT, SshConnection.JUMP]
 
 
 def test_where_versions_of_ssh_differ_the_file_must_be_clear() -> None:
@@ -216,7 +219,7 @@ def _socket(text: str) -> str:
 @pytest.mark.parametrize("folder", ["/with space", "/semi;colon", "relative", "/per%cent", "/~x", "/$HOME"])
 def test_a_folder_that_a_shell_would_change_is_refused(folder: str) -> None:
     with pytest.raises(SshConfigError, match="choose another"):
-        generated("Host a", keys=(), folder=PurePosixPath(folder))
+        render("Host a", keys=(), folder=PurePosixPath(folder))
 
 
 @pytest.mark.parametrize("use", [lambda text: read(text, keys=()), lambda text: written(text)])
@@ -245,7 +248,7 @@ def test_a_jump_host_that_is_reached_through_itself_is_refused(text: str) -> Non
 def test_a_jump_host_of_everyone_needs_only_its_own_block() -> None:
     text = "Host bastion\nProxyJump none\nHost web\nHost *\nProxyJump bastion"
 
-    assert [host.connection for host in read(text, keys=())] == [Connection.DIRECT, Connection.JUMP]
+    assert [host.connection for host in read(text, keys=())] == [SshConnection.DIRECT, SshConnection.JUMP]
 
 
 def test_windows_line_ends_are_line_ends() -> None:

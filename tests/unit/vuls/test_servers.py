@@ -10,9 +10,9 @@ from vulsweb.vuls.ssh import config
 
 
 def only(text: str) -> servers.Server:
-    reading = servers.read(text)
-    assert reading.errors == []
-    (server,) = reading.servers
+    parsed = servers.read(text)
+    assert parsed.errors == []
+    (server,) = parsed.servers
     return server
 
 
@@ -60,7 +60,7 @@ def test_the_connection_is_read_from_the_section(section: str, connection: str) 
 
 def test_the_connection_and_address_of_a_managed_host_come_from_the_ssh_config_that_we_wrote() -> None:
     content = "\n".join(text for _, text in config.TEMPLATES)
-    written = config.generated(content, keys=[], folder=PurePath("/managed"))
+    written = config.render(content, keys=[], folder=PurePath("/managed"))
     aliases = [host.alias for host in config.read(content, keys=[])]
     text = "".join(
         f'[servers.{each}]\nhost = "{each}"\nsshConfigPath = "/managed/config"\n' for each in aliases
@@ -81,31 +81,31 @@ def test_the_connection_and_address_of_a_managed_host_come_from_the_ssh_config_t
 @pytest.mark.parametrize(
     ("section", "said"),
     [
-        ('user = "x"', "[servers.bad]: host is missing."),
+        ('user = "x"', "[servers.bad]: host is missing"),
         ('host = "x"\nport = 22', 'port must be text, in quotes, such as port = "22".'),
         ("host = 7", "host must be text"),
         ('host = "x"\nscanMode = "fast"', "scanMode must be a list of texts"),
         ('host = "x"\nscanMode = ["quick"]', "not 'quick'"),
         ('host = "x"\nscanMode = ["fast", "deep"]', "one of fast, fast-root and deep"),
-        ('host = "x"\nscanMode = ["deep", "offline"]', "exclude each other"),
-        ('host = "x"\nport = "local"', 'goes with host = "localhost"'),
+        ('host = "x"\nscanMode = ["deep", "offline"]', "cannot have both deep and offline"),
+        ('host = "x"\nport = "local"', 'needs host = "localhost"'),
         ('host = "10.0.0.0/8"', "16,777,216 addresses"),
-        ('host = "a\\u0000b"', "control characters"),
+        ('host = "a\\u0000b"', "all of them printable"),
         (f'host = "{"x" * 254}"', "at most 253 characters"),
     ],
 )
 def test_a_wrong_entry_is_named_and_the_others_are_read(section: str, said: str) -> None:
-    reading = servers.read(f'[servers.bad]\n{section}\n[servers.good]\nhost = "192.0.2.1"')
+    parsed = servers.read(f'[servers.bad]\n{section}\n[servers.good]\nhost = "192.0.2.1"')
 
-    assert [server.name for server in reading.servers] == ["good"]
-    assert [(error.entry, said in error.message) for error in reading.errors] == [("bad", True)]
+    assert [server.name for server in parsed.servers] == ["good"]
+    assert [(error.entry, said in error.message) for error in parsed.errors] == [("bad", True)]
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "", "x" * 201, "a\\u0000", "a\\nb"])
 def test_a_name_that_cannot_be_a_files_is_refused(name: str) -> None:
     (error,) = servers.read(f'[servers."{name}"]\nhost = "192.0.2.1"').errors
 
-    assert "a name has 1 to 200 characters" in error.message
+    assert "the name must have 1 to 200 characters" in error.message
     assert "\n" not in error.message
 
 
@@ -114,7 +114,7 @@ def test_an_entry_that_is_named_like_another_ones_address_is_refused() -> None:
 
     (error,) = servers.read(text).errors
 
-    assert "another entry already stands for 'net(192.0.2.1)'" in error.message
+    assert "another entry already defines 'net(192.0.2.1)'" in error.message
 
 
 def test_tokens_are_not_kept_and_dates_are_text() -> None:
