@@ -105,7 +105,7 @@ def test_a_scan_without_a_database_for_the_family_is_partial_and_says_which(docu
     outcome, sentence = results.judge(parse(document), {"gost_ubuntu", "nvd"})
 
     assert outcome is Outcome.PARTIAL
-    assert "no vulnerability database for debian to look into" in str(sentence)
+    assert "no vulnerability database for debian, so nothing" in str(sentence)
     assert "GOST Debian" in str(sentence)
 
 
@@ -113,11 +113,11 @@ def test_a_scan_without_a_database_for_the_family_is_partial_and_says_which(docu
     ("change", "outcome", "said"),
     [
         ({"errors": ["Failed to\x1b[0m connect"]}, Outcome.FAILED, "Failed to [0m connect"),
-        ({"family": "unknown"}, Outcome.FAILED, "could not tell which system"),
-        ({"family": ""}, Outcome.FAILED, "could not tell which system"),
+        ({"family": "unknown"}, Outcome.FAILED, "could not identify the operating system"),
+        ({"family": ""}, Outcome.FAILED, "could not identify the operating system"),
         ({"packages": {}}, Outcome.FAILED, "no installed packages"),
         ({"reportedVersion": ""}, Outcome.PARTIAL, "the report that finds CVEs did not run"),
-        ({"family": "plan9"}, Outcome.PARTIAL, "No database that we know of covers plan9"),
+        ({"family": "plan9"}, Outcome.PARTIAL, "No known database covers plan9"),
     ],
 )
 def test_a_result_is_judged_by_what_it_holds(
@@ -158,7 +158,7 @@ def test_a_result_is_judged_by_the_vuls_that_looked_for_cves(
         ({"packages": []}, None),
         ({"packages": [1]}, "packages is not an object"),
         ({"scannedCves": {"CVE-1": 5}}, "scannedCves.CVE-1 is not an object"),
-        ({"scannedCves": {"CVE-1": {"affectedPackages": ["tar"]}}}, "CVE-1.affectedPackages holds"),
+        ({"scannedCves": {"CVE-1": {"affectedPackages": ["tar"]}}}, "CVE-1.affectedPackages has an entry"),
         ({"scannedCves": {"CVE-1": {"affectedPackages": [{}]}}}, "name is missing"),
         ({"errors": "bad"}, "errors is not a list"),
         ({"scannedAt": "yesterday"}, "scannedAt is 'yesterday'"),
