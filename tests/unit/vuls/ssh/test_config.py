@@ -1,4 +1,4 @@
-"""The managed ssh_config: its hosts, and the file that ssh is given."""
+"""The managed ssh_config: its hosts, and the file generated for ssh."""
 
 from pathlib import PurePosixPath
 
@@ -28,7 +28,7 @@ def written(content: str, *keys: str, sockets: str = "") -> str:
 
 
 @pytest.mark.parametrize(("label", "text"), config.TEMPLATES)
-def test_each_template_can_be_saved_and_says_what_it_is(label: str, text: str) -> None:
+def test_each_template_is_accepted_and_has_its_connection(label: str, text: str) -> None:
     assert check(text, keys=()) == []
     assert read(text, keys=())[-1].connection.label == label
 
@@ -43,7 +43,7 @@ def test_each_template_can_be_saved_and_says_what_it_is(label: str, text: str) -
         (SshConnection.DIRECT, ("fast", "offline")),
     ],
 )
-def test_the_connection_chooses_the_scan_modes(connection: SshConnection, modes: tuple[str, ...]) -> None:
+def test_the_connection_determines_the_scan_modes(connection: SshConnection, modes: tuple[str, ...]) -> None:
     assert connection.scan_modes == modes
 
 
@@ -57,7 +57,7 @@ def test_each_name_without_wildcards_is_a_host_in_the_order_of_the_file() -> Non
     ]
 
 
-def test_a_name_that_its_own_line_negates_is_no_host() -> None:
+def test_a_name_negated_on_its_own_line_is_not_a_host() -> None:
     assert list(hosts("Host a b !a")) == ["b"]
 
 
@@ -68,17 +68,17 @@ def test_the_first_value_wins_and_key_files_are_collected() -> None:
     assert (host.user, host.port, host.identity_files) == ("first", 2222, ("k1", "k2"))
 
 
-def test_defaults_that_come_first_win_as_well() -> None:
+def test_defaults_that_come_first_also_win() -> None:
     assert hosts("User everyone\nHost a\nUser own")["a"].user == "everyone"
 
 
-def test_the_hostname_is_the_alias_unless_something_else_is_said() -> None:
+def test_the_hostname_defaults_to_the_alias() -> None:
     found = hosts("Host a\nHost b\nHostName %h.Example.com\nHost c\nHostName 192.0.2.1")
 
     assert [host.hostname for host in found.values()] == ["a", "b.example.com", "192.0.2.1"]
 
 
-def test_what_openssh_would_use_is_told_by_keyword() -> None:
+def test_effective_options_are_returned_by_keyword() -> None:
     used = effective_options('Host a\n\tport = "2222" # said\n  ServerAliveInterval 5', "a")
 
     assert used == {"port": ["2222"], "serveraliveinterval": ["5"], "hostname": ["a"]}
@@ -92,7 +92,7 @@ def test_what_openssh_would_use_is_told_by_keyword() -> None:
         ("HostName 192.0.2.1\nPort 2222\nHostKeyAlias web", "web"),
     ],
 )
-def test_a_host_says_by_which_name_its_key_is_known(options: str, known_as: str) -> None:
+def test_a_hosts_key_is_looked_up_by_the_right_name(options: str, known_as: str) -> None:
     assert hosts(f"Host a\n{options}")["a"].known_as == known_as
 
 
@@ -122,7 +122,7 @@ def test_a_host_says_by_which_name_its_key_is_known(options: str, known_as: str)
         ),
     ],
 )
-def test_each_way_through_a_program_is_known(
+def test_each_allowed_proxy_command_is_recognised(
     command: str, connection: SshConnection, made: str | None
 ) -> None:
     host = hosts(f"Host a\nProxyCommand {command}")["a"]
@@ -143,13 +143,13 @@ def test_each_way_through_a_program_is_known(
         ("ProxyCommand ssh me@bastion -W %h:%p", "me@bastion"),
     ],
 )
-def test_a_jump_host_is_known_in_each_way_of_writing(option: str, jump: str) -> None:
+def test_a_jump_host_is_recognised_in_every_notation(option: str, jump: str) -> None:
     host = hosts(f"Host a\n{option}")["a"]
 
     assert (host.connection, host.proxy_jump, host.proxy_command) == (SshConnection.JUMP, jump, "")
 
 
-def test_ssh_as_a_proxy_becomes_a_jump_host_that_keeps_to_this_file() -> None:
+def test_ssh_as_a_proxy_becomes_a_jump_host_of_this_file() -> None:
     # The ssh that ProxyCommand starts would read the configuration of whoever scans.
     text = written("Host a\nProxyCommand ssh -W %h:%p me@bastion")
 
@@ -157,7 +157,7 @@ def test_ssh_as_a_proxy_becomes_a_jump_host_that_keeps_to_this_file() -> None:
     assert "ProxyCommand" not in text
 
 
-def test_of_proxyjump_and_proxycommand_the_first_stands() -> None:
+def test_the_first_of_proxyjump_and_proxycommand_wins() -> None:
     found = hosts(
         f"Host a\nProxyCommand none\nHost b\nProxyJump x\nHost a b\nProxyCommand {SSM}\nProxyJump y"
     )
@@ -165,13 +165,13 @@ def test_of_proxyjump_and_proxycommand_the_first_stands() -> None:
     assert [host.connection for host in found.values()] == [SshConnection.DIRECT, SshConnection.JUMP]
 
 
-def test_where_versions_of_ssh_differ_the_file_must_be_clear() -> None:
+def test_a_proxy_that_ssh_versions_read_differently_is_refused() -> None:
     (refusal,) = check(f"Host b\nHost a\nProxyJump none\nProxyCommand {SSM}", keys=())
 
     assert (refusal.line, refusal.reason.split(";")[0]) == (2, "a has both ProxyJump none and a ProxyCommand")
 
 
-def test_our_rules_stand_above_the_file_and_our_defaults_below() -> None:
+def test_enforced_options_come_first_and_defaults_last() -> None:
     text = written("User u\nHost a\nConnectTimeout 60")
 
     places = [text.index(part) for part in ("StrictHostKeyChecking yes", "User u", "60", "ConnectTimeout 15")]
@@ -179,7 +179,7 @@ def test_our_rules_stand_above_the_file_and_our_defaults_below() -> None:
     assert f"UserKnownHostsFile {FOLDER}/known_hosts" in text
 
 
-def test_what_is_true_anyway_is_accepted_and_not_told_to_ssh() -> None:
+def test_redundant_options_are_accepted_but_not_generated() -> None:
     text = written("Host a\nStrictHostKeyChecking YES\nCheckHostIP yes\nGSSAPIAuthentication no\nUser u")
 
     assert "YES" not in text
@@ -191,14 +191,14 @@ def test_keys_are_files_of_the_managed_folder() -> None:
     assert f"IdentityFile {FOLDER}/keys/web-key\n" in written("Host a\nIdentityFile web-key", "web-key")
 
 
-def test_the_file_for_ssh_holds_none_of_the_text_that_was_not_understood() -> None:
+def test_the_generated_file_has_only_parsed_text() -> None:
     text = written("# Hello ${HOME}\nHost a # there\n\tUSER\t=\t'u'".replace("'", '"'))
 
     assert "Host a\n    User u\n" in text
     assert "Hello" not in text
 
 
-def test_a_connection_is_kept_for_the_next_command_where_sockets_may_be() -> None:
+def test_connections_are_shared_if_there_is_a_folder_for_sockets() -> None:
     first = written("Host a\nHost b\nProxyJump a", sockets="/s")
     other = written("Host a\nHost b\nProxyJump a\nPort 2222", sockets="/s")
 
@@ -208,7 +208,7 @@ def test_a_connection_is_kept_for_the_next_command_where_sockets_may_be() -> Non
     assert _socket(first) != _socket(other)
 
 
-def test_a_path_that_is_too_long_for_a_socket_keeps_no_connection() -> None:
+def test_connections_are_not_shared_if_the_socket_path_is_too_long() -> None:
     assert "ControlMaster auto" not in written("Host a", sockets="/" + "s" * 70)
 
 
@@ -217,13 +217,13 @@ def _socket(text: str) -> str:
 
 
 @pytest.mark.parametrize("folder", ["/with space", "/semi;colon", "relative", "/per%cent", "/~x", "/$HOME"])
-def test_a_folder_that_a_shell_would_change_is_refused(folder: str) -> None:
+def test_a_folder_with_characters_special_to_a_shell_is_refused(folder: str) -> None:
     with pytest.raises(SshConfigError, match="choose another"):
         render("Host a", keys=(), folder=PurePosixPath(folder))
 
 
 @pytest.mark.parametrize("use", [lambda text: read(text, keys=()), lambda text: written(text)])
-def test_nothing_is_made_of_a_file_that_is_wrong(use: object) -> None:
+def test_a_wrong_file_is_neither_read_nor_generated(use: object) -> None:
     assert callable(use)
     with pytest.raises(SshConfigError) as refused:
         use("Host a\nMatch all\nLocalCommand id")
@@ -245,17 +245,17 @@ def test_a_jump_host_that_is_reached_through_itself_is_refused(text: str) -> Non
     assert "through itself" in check(text, keys=())[0].reason
 
 
-def test_a_jump_host_of_everyone_needs_only_its_own_block() -> None:
+def test_a_jump_host_for_all_hosts_needs_a_block_of_its_own() -> None:
     text = "Host bastion\nProxyJump none\nHost web\nHost *\nProxyJump bastion"
 
     assert [host.connection for host in read(text, keys=())] == [SshConnection.DIRECT, SshConnection.JUMP]
 
 
-def test_windows_line_ends_are_line_ends() -> None:
+def test_windows_line_ends_are_accepted() -> None:
     assert hosts("Host a\r\n  User u\r\n")["a"].user == "u"
 
 
-def test_many_hosts_are_read_in_no_time() -> None:
+def test_many_hosts_are_read_quickly() -> None:
     text = (
         "\n".join(f"Host web-{number}\n  HostName 192.0.2.1" for number in range(5000)) + "\nHost *\nUser u"
     )

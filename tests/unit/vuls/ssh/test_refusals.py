@@ -1,4 +1,4 @@
-"""What can never stand in the managed ssh_config, with the line and the sentence that says why."""
+"""What is never allowed in the managed ssh_config, with line and reason."""
 
 import pytest
 
@@ -17,7 +17,7 @@ KEY = "There is no key"
 
 
 @pytest.mark.parametrize(
-    ("option", "said"),
+    ("option", "expected"),
     [
         # Programs.
         ('Match exec "id"', "Match can run programs"),
@@ -226,11 +226,11 @@ KEY = "There is no key"
         ("# " + "x" * LONGEST_LINE, "longer than"),
     ],
 )
-def test_it_is_refused_with_its_line_and_the_reason(option: str, said: str) -> None:
+def test_the_refusal_has_the_line_and_the_reason(option: str, expected: str) -> None:
     (refusal,) = check(f"Host a\n{option}\nUser u", keys=("web-key",))
 
     assert refusal.line == 2
-    assert said in refusal.reason
+    assert expected in refusal.reason
 
 
 @pytest.mark.parametrize(
@@ -250,34 +250,34 @@ def test_it_is_refused_with_its_line_and_the_reason(option: str, said: str) -> N
         "**a*b*c*d*",
     ],
 )
-def test_a_name_that_cannot_be_a_hosts_is_refused(pattern: str) -> None:
+def test_a_wrong_host_name_is_refused(pattern: str) -> None:
     (refusal,) = check(f"Host ok\nHost {pattern}", keys=())
 
     assert refusal.line == 2
 
 
-def test_everything_wrong_is_told_in_the_order_of_the_file() -> None:
+def test_refusals_are_in_the_order_of_the_file() -> None:
     text = "LocalCommand a\nHost a\n\u2028\nPort x\nHost -b"
 
     assert [refusal.line for refusal in check(text, keys=())] == [1, 3, 4, 5]
 
 
-def test_what_cannot_be_seen_is_not_shown_again() -> None:
+def test_invisible_characters_are_not_repeated() -> None:
     (refusal,) = check("User \x1b[2Ju", keys=())
 
     assert refusal.text == "User  [2Ju"
 
 
-def test_a_binary_file_is_refused_in_few_words() -> None:
+def test_a_binary_file_gets_a_limited_number_of_refusals() -> None:
     assert len(check("\x00\n" * 10000, keys=())) == MOST_REFUSALS
     assert "KiB" in check("x" * (LONGEST_FILE + 1), keys=())[0].reason
 
 
-def test_a_key_whose_name_is_no_file_name_cannot_be_used() -> None:
+def test_a_key_name_that_is_a_path_is_refused() -> None:
     assert check("IdentityFile ../x", keys=("../x",))
 
 
-def test_more_patterns_than_anybody_needs_are_refused() -> None:
+def test_too_many_patterns_are_refused() -> None:
     text = "Host *a*b*c*d*\n" * 201 + "\n".join(f"Host abc{number}" for number in range(5000))
 
     (refusal,) = check(text.replace("d*", "d"), keys=())

@@ -1,4 +1,4 @@
-"""The real Vuls reaches real OpenSSH servers through the files that we generate."""
+"""The real Vuls connects to real OpenSSH servers with the generated files."""
 
 import getpass
 import os
@@ -108,7 +108,7 @@ Host *
 """
 
 
-def test_vuls_reaches_each_host_by_its_way_and_none_with_a_changed_key(
+def test_vuls_reaches_each_host_unless_its_key_changed(
     tmp_path: Path, sockets: Path, servers: tuple[Server, Server]
 ) -> None:
     vuls = needs.tool("vuls")
