@@ -83,7 +83,7 @@ def test_a_database_of_another_profile_is_refused_with_a_sentence(
 
     (sentence,) = refused.get_json()["errors"]["config.database_type"]
     assert refused.status_code == 422
-    assert "The executor's profile is current, whose Vuls does not read NVD Database" in sentence
+    assert "The executor's profile is current. Its Vuls does not read NVD Database" in sentence
     assert (taken.status_code, taken.get_json()["config"]["database_type"]) == (201, "vuls2")
 
 

@@ -70,5 +70,5 @@ def test_a_scan_finds_what_the_one_database_holds_and_the_nine_are_refused(
     page.set_viewport_size({"width": 1440, "height": 900})
     page.screenshot(path=pictures / "system-current.png", full_page=True)
     page.goto(f"{started.url}/tasks/new?type=db_update&database=nvd")
-    expect(page.locator("#database_type-hint")).to_contain_text("whose Vuls does not read NVD")
+    expect(page.locator("#database_type-hint")).to_contain_text("Its Vuls does not read NVD")
     page.screenshot(path=pictures / "form-current.png", full_page=True)

@@ -220,7 +220,7 @@ def test_under_the_current_profile_one_database_serves_all(
 
     assert "Reads it Finds nothing without it." in row(signed_in, "vuls2")
     assert "All 2 scanned hosts" in row(signed_in, "vuls2")
-    assert "profile is current, whose Vuls does not read NVD" in row(signed_in, "nvd")
+    assert "profile is current. Its Vuls does not read NVD" in row(signed_in, "nvd")
     assert "cannot be looked up" not in page
     assert page.count("Reads it") == 1
     assert ("Monthly" in row(signed_in, "vuls2"), "Monthly" in row(signed_in, "nvd")) == (True, False)

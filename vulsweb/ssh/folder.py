@@ -1,4 +1,4 @@
-"""The managed SSH folder, with everything that Vuls' ssh may read, and atomic writes to it.
+"""The managed SSH folder, which Vuls' ssh reads, and atomic writes.
 
 keys/NAME        a private key, 0600, and its public part NAME.pub
 known_hosts      the host keys that people accepted
@@ -44,7 +44,7 @@ class SshFolder:
         return self.path / "sockets"
 
     def make(self) -> None:
-        """Create missing folders, and close all to other users, as ssh requires of keys."""
+        """Create missing folders; close all to other users, as ssh requires."""
         for folder in (self.path, self.keys, self.sockets):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)
@@ -73,7 +73,7 @@ def write(*files: NewFile) -> None:
 
 
 def create(file: NewFile) -> None:
-    """Write a new file; raise FileExistsError if it exists, even since a moment ago."""
+    """Write a new file atomically; raise FileExistsError if it exists."""
     with _temporary(file) as temporary:
         file.path.hardlink_to(temporary)
     _sync([file.path.parent])
@@ -88,7 +88,7 @@ def remove(*paths: Path) -> None:
 
 @contextlib.contextmanager
 def _temporary(file: NewFile) -> Iterator[Path]:
-    """Write the file under a temporary name beside its own, and remove that name afterwards."""
+    """Write the file under a temporary name, removed afterwards."""
     target = file.path.resolve()  # a symbolic link stays one
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     # Private from the start, so that the content is never readable under other permissions.

@@ -19,7 +19,7 @@ SCAN_SECONDS = 20
 
 
 class HostRefused(ValueError):
-    """A host name, address or port that is not allowed; the message says what is."""
+    """A wrong host name, address or port; the message says why."""
 
 
 class ScanFailed(Exception):
@@ -27,7 +27,7 @@ class ScanFailed(Exception):
 
 
 def check_host(hostname: str, port: int) -> tuple[str, int]:
-    """Return a host and port that are safe for ssh-keyscan; raise HostRefused otherwise."""
+    """Return host and port, safe for ssh-keyscan; raise HostRefused otherwise."""
     if not 1 <= port <= 65535:
         raise HostRefused("A port is a number from 1 to 65535.")
     try:
@@ -41,12 +41,12 @@ def check_host(hostname: str, port: int) -> tuple[str, int]:
 
 
 def known_hosts_name(hostname: str, port: int) -> str:
-    """Return the name of a host in known_hosts: with its port, unless that is 22."""
+    """Return a host's name in known_hosts: with its port unless 22."""
     return hostname if port == SSH_PORT else f"[{hostname}]:{port}"
 
 
 def scan(hostname: str, port: int) -> list[PublicKey]:
-    """Fetch a host's keys; raise ScanFailed if it has none that are accepted."""
+    """Fetch a host's keys; raise ScanFailed if none is accepted."""
     hostname, port = check_host(hostname, port)
     command = ["ssh-keyscan", "-T", str(CONNECT_SECONDS), "-p", str(port), "-t", "ed25519,ecdsa,rsa"]
     try:
@@ -74,7 +74,7 @@ def scan(hostname: str, port: int) -> list[PublicKey]:
 
 
 def read_lines(text: str, hostname: str, port: int) -> list[PublicKey]:
-    """Return the keys in lines of known_hosts or a .pub file; raise KeyRefused otherwise.
+    """Return the keys in lines of known_hosts or a .pub file.
 
     A line that names a host must name this one. The error names the line by number and repeats none of its
     text, which could be a private key pasted by mistake.

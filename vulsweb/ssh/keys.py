@@ -1,4 +1,4 @@
-"""The SSH keys that Vuls signs in with; private keys can be stored but never read back."""
+"""The SSH keys of Vuls; private keys are stored, never shown."""
 
 import contextlib
 import re
@@ -66,12 +66,12 @@ def get(folder: SshFolder, name: str) -> SshKey | None:
 
 
 def generate(folder: SshFolder, name: str) -> SshKey:
-    """Generate an Ed25519 key; raise KeyRefused for a wrong name, KeyNameTaken for a used one."""
+    """Generate an Ed25519 key; raise KeyRefused or KeyNameTaken for the name."""
     return _store(folder, check_name(name), Ed25519PrivateKey.generate())
 
 
 def upload(folder: SshFolder, name: str, text: str) -> SshKey:
-    """Store a private key; raise KeyRefused if it is none or too weak, KeyNameTaken as above."""
+    """Store a private key; raise KeyRefused or KeyNameTaken."""
     check_name(name)
     if len(text) > LONGEST:
         raise KeyRefused("This is too long for a private key.")
@@ -109,7 +109,7 @@ def is_name(name: str) -> bool:
 
 
 def check_name(name: str) -> str:
-    """Return the name; raise KeyRefused, without repeating it, if it is not allowed."""
+    """Return an allowed name; raise KeyRefused, without repeating it, otherwise."""
     if not is_name(name):
         raise KeyRefused(NAME_RULE)
     return name

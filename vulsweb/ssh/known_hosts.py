@@ -1,4 +1,4 @@
-"""Known hosts: the accepted host keys. ssh connects to no other host, and checking is never off.
+"""Known hosts: the accepted host keys. ssh connects to no other host.
 
 The table is the source of truth; each change writes the whole known_hosts file from it. The file is written
 before the transaction commits: if that fails, nothing is accepted. If the process dies in between, the next
@@ -32,7 +32,7 @@ class OfferClosed(ValueError):
 
 @dataclass(frozen=True)
 class OfferedKey:
-    """A key offered for a host, and the one that is accepted now."""
+    """A key offered for a host, and the one accepted now."""
 
     key: PublicKey
     before: PublicKey | None
@@ -73,7 +73,7 @@ def public_key(known: KnownHost) -> PublicKey:
 
 
 def request_fetch(hostname: str, port: int, *, now: datetime, requested_by: User | None) -> HostKeyOffer:
-    """Add an offer whose keys a worker fetches; raise HostRefused for a wrong host."""
+    """Add an offer for a worker to fetch; raise HostRefused."""
     hostname, port = host_keys.check_host(hostname, port)
     return _add_offer(hostname, port, KeySource.FETCHED, now, requested_by)
 
@@ -81,7 +81,7 @@ def request_fetch(hostname: str, port: int, *, now: datetime, requested_by: User
 def offer_pasted(
     hostname: str, port: int, lines: str, *, now: datetime, requested_by: User | None
 ) -> HostKeyOffer:
-    """Add an offer with pasted keys; raise HostRefused or KeyRefused for wrong input."""
+    """Add an offer with pasted keys; raise HostRefused or KeyRefused."""
     hostname, port = host_keys.check_host(hostname, port)
     keys = host_keys.read_lines(lines, hostname, port)
     offer = _add_offer(hostname, port, KeySource.PASTED, now, requested_by)
@@ -116,14 +116,17 @@ def status(offer: HostKeyOffer) -> str:
 
 
 def offered_keys(offer: HostKeyOffer) -> list[OfferedKey]:
-    """Return the offered keys, each with the accepted one of its type, or of another type."""
+    """Return the offered keys, each with the accepted key it replaces.
+
+    The accepted key is the one of the same type, or else of another type.
+    """
     before = {row.key_type: public_key(row) for row in _accepted_for(_place(offer)).values()}
     other = next(iter(before.values()), None)
     return [OfferedKey(key, before.get(key.type, other)) for key in _keys(offer)]
 
 
 def keys_to_drop(offer: HostKeyOffer) -> list[PublicKey]:
-    """Return the accepted keys of types that are not offered; accepting the offer drops them."""
+    """Return the accepted keys that accepting the offer drops: types not offered."""
     types = {key.type for key in _keys(offer)}
     return [public_key(row) for kind, row in _accepted_for(_place(offer)).items() if kind not in types]
 
@@ -131,7 +134,7 @@ def keys_to_drop(offer: HostKeyOffer) -> list[PublicKey]:
 def accept(
     offer: HostKeyOffer, folder: SshFolder, *, changed_too: bool, now: datetime, accepted_by: User
 ) -> list[KnownHost]:
-    """Accept the offered keys, and drop all other accepted keys of the host.
+    """Accept the offered keys; drop all other keys of the host.
 
     Raise OfferClosed when there is nothing to accept, or when a key has changed and `changed_too`, the
     confirmation that the person has seen that, is false.
@@ -167,7 +170,7 @@ def accept(
 
 
 def remove(known: KnownHost, folder: SshFolder, *, now: datetime, removed_by: User) -> list[KnownHost]:
-    """Remove all accepted keys of the host of `known`; its scans fail until one is accepted."""
+    """Remove all accepted keys of a host; its scans fail afterwards."""
     _lock()
     rows = list(_accepted_for(known.place).values())
     _remove(rows, now, removed_by)
@@ -218,7 +221,7 @@ def _remove(rows: Sequence[KnownHost], now: datetime, removed_by: User) -> None:
 
 
 def _lock() -> None:
-    """Allow one change at a time, each of which sees the one before committed."""
+    """Allow one change at a time; each sees the previous committed."""
     db.session.execute(text("SELECT pg_advisory_xact_lock(hashtext('vulsweb.known_hosts'))"))
 
 

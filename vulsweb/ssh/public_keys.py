@@ -25,12 +25,12 @@ TYPES = (
 
 
 class KeyRefused(ValueError):
-    """A key that is not accepted; the message says why, and has no part of the key."""
+    """A key that is not accepted; the message never contains it."""
 
 
 @dataclass(frozen=True)
 class PublicKey:
-    """A public key as in SSH files: its type and its base64 text."""
+    """A public key as in SSH files: type and base64 text."""
 
     type: str
     base64: str
@@ -52,7 +52,7 @@ class PublicKey:
 
 
 def parse(kind: str, text: str) -> PublicKey:
-    """Return the key with this type and base64 text; raise KeyRefused if it is not accepted."""
+    """Return the key of a type and base64 text, or raise KeyRefused."""
     if kind not in TYPES:
         raise KeyRefused(NOT_ACCEPTED)
     try:
@@ -65,7 +65,7 @@ def parse(kind: str, text: str) -> PublicKey:
 
 
 def check_strength(key: object) -> None:
-    """Raise KeyRefused for a key that is too weak or of a type that is not accepted."""
+    """Raise KeyRefused for a weak key or an unaccepted type."""
     if isinstance(key, RSAPublicKey):
         if not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
             raise KeyRefused(

@@ -1,4 +1,4 @@
-"""Versions of the SSH configuration, and the two files written from the latest one.
+"""Versions of the SSH configuration, and the files written from them.
 
 Saving: check, add the version, write both files, COMMIT (by the caller), then send a message to the worker.
 
@@ -38,7 +38,7 @@ _NO_PRIVATE_KEYS = "This is a private key, and every version is stored and shown
 
 
 class Outdated(Exception):
-    """A save based on a version that is no longer the latest; nothing was saved."""
+    """A save based on an older version; nothing was saved."""
 
     def __init__(self, latest: SshConfigVersion | None) -> None:
         super().__init__("Somebody else saved the SSH configuration in the meantime. Nothing was saved.")
@@ -46,7 +46,7 @@ class Outdated(Exception):
 
 
 class NotWritten(Exception):
-    """Files that could not be written, so nothing was saved; the message says why."""
+    """Files that could not be written; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Paths:
 
 @dataclass(frozen=True)
 class Saved:
-    """The result of saving: the latest version, the change of config.toml, and the sync."""
+    """The result of saving: version, changes of config.toml, and sync."""
 
     version: SshConfigVersion
     plan: Plan
@@ -127,7 +127,7 @@ def plan(content: str, paths: Paths) -> Plan:
 
 
 def hosts_of(version: SshConfigVersion | None) -> list[SshHost]:
-    """Return the hosts of a version; none if it breaks the rules of today."""
+    """Return the hosts of a version; none if it breaks today's rules."""
     try:
         return config.read(version.content, keys=_AnyName()) if version else []
     except SshConfigError:
@@ -135,12 +135,12 @@ def hosts_of(version: SshConfigVersion | None) -> list[SshHost]:
 
 
 def hosts_using_key(key_name: str) -> list[str]:
-    """Return the aliases of the hosts that use this key in the latest version."""
+    """Return the hosts that use this key in the latest version."""
     return [host.alias for host in hosts_of(latest()) if key_name in host.identity_files]
 
 
 def file_differs(version: SshConfigVersion | None, paths: Paths) -> bool:
-    """Return whether ssh's file is not the one generated from the latest version."""
+    """Return whether ssh's file differs from the one generated from `version`."""
     if version is None:
         return False
     try:
@@ -159,7 +159,7 @@ def save(
     saved_by: User | None,
     trigger: Trigger,
 ) -> Saved:
-    """Add `content` as a version and write both files; the caller commits, then sends the sync.
+    """Add a version and write both files; the caller commits.
 
     `expected` is the number of the version that the person edited, 0 for none; None overwrites any version.
     Raises Outdated, SshConfigError, ConfigTomlError or NotWritten, and changes nothing then.
@@ -200,7 +200,7 @@ def _write_files(content: str, planned: Plan, paths: Paths) -> None:
 
 
 def normalize(content: str) -> str:
-    """Return the content with \\n as line ends, and one at the end; browsers send \\r\\n."""
+    """Return the content with line ends as in files; browsers send CRLF."""
     lines = content.replace("\r\n", "\n").rstrip("\n ")
     return f"{lines}\n" if lines else ""
 

@@ -1,4 +1,4 @@
-"""The catalogue of vulnerability databases: what each holds and which versions of Vuls read it.
+"""The catalogue of vulnerability databases, and which versions of Vuls read them.
 
 This is the only place for facts about Vuls' detector. They come from its source code, read tag by tag.
 """
@@ -11,7 +11,7 @@ Version = tuple[int, int, int]
 
 
 class Profile(enum.StrEnum):
-    """A generation of Vuls and the databases it reads; set for each executor."""
+    """A generation of Vuls and its databases; set for each executor."""
 
     CLASSIC = "classic"
     CURRENT = "current"
@@ -249,7 +249,7 @@ def profile_mismatch(name: DatabaseType, profile: Profile) -> str | None:
 
 
 def support(entry: Entry, vuls: str | None, profile: Profile | None = None) -> Support:
-    """Return whether Vuls reads the database, and why; `vuls` is its reported version.
+    """Return whether Vuls, by its reported version, reads the database.
 
     Under another profile than the database's own, Vuls is not given the database's path.
     """

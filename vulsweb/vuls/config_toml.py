@@ -1,4 +1,4 @@
-"""The shared config.toml: its servers, its first version, and the sections that Vuls Web manages.
+"""The shared config.toml: its servers, and the sections Vuls Web manages.
 
 The managed sections are between two marker lines. Text outside the markers belongs to people and is never
 changed. Inside, a section with `sshConfigPath` is managed: it is removed with its host, and until then keeps
@@ -47,7 +47,7 @@ class ServerSection:
 
 
 def parse_servers(text: str) -> list[ServerSection]:
-    """Return the sections of `text`; raise ConfigTomlError, which names the line or the field."""
+    """Return the sections of `text`; raise ConfigTomlError with line or field."""
     document = _parse_toml(text).unwrap()
     default = document.get("default", {})
     servers = document.get("servers", {})
@@ -98,7 +98,7 @@ class Plan:
 
 
 def plan(existing: str, hosts: Sequence[SshHost], *, ssh_config_path: str) -> Plan:
-    """Return how config.toml will change; raise ConfigTomlError when it cannot be read or changed."""
+    """Return how config.toml will change; raise ConfigTomlError if it cannot."""
     parse_servers(existing)
     before, managed, after = _split(existing)
     document = _parse_toml(managed)
@@ -155,7 +155,7 @@ def _split(text: str) -> tuple[str, str, str]:
 def _update_sections(
     old: Mapping[str, Table], hosts: Sequence[SshHost], taken: Collection[str], ssh_config_path: str
 ) -> dict[str, Table]:
-    """Return a section for each host: its old one, updated, or a new one under a free key."""
+    """Return each host's section: its old one, updated, or a new one."""
     aliases = {host.alias for host in hosts}
     keys = {str(section["host"]): key for key, section in old.items() if section.get("host") in aliases}
     # A section whose host somebody edited still belongs to the alias of its name.

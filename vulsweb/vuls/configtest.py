@@ -1,4 +1,4 @@
-"""Explanations of connection tests: what is wrong with a host, and how to fix it.
+"""Explanations of connection tests: what is wrong, and how to fix it.
 
 executor/README.md defines the outcomes and their fields. Text in them comes from the scanned host: treat it
 as untrusted.
@@ -35,7 +35,7 @@ _INSTALL = {
 
 
 class Outcome(enum.StrEnum):
-    """Why a server can be scanned or not, as the executor names it."""
+    """The outcome of a server's test, as the executor names it."""
 
     OK = "ok"
     UNKNOWN_HOST_KEY = "unknown_host_key"
@@ -101,7 +101,7 @@ _MESSAGES = {
 
 
 def explain(test: Mapping[str, Any]) -> Explanation:
-    """Return the explanation of one entry of a job's `tests`; an unknown outcome counts as `other`."""
+    """Explain an entry of a job's `tests`; unknown outcomes count as `other`."""
     word = str(test.get("outcome"))
     outcome = Outcome(word) if word in set(Outcome) else Outcome.OTHER
     server, detail = str(test.get("server") or ""), str(test.get("line") or "")

@@ -1,4 +1,4 @@
-"""How Vuls connects to a server of config.toml, from its section and the managed ssh_config."""
+"""How Vuls connects to the servers of config.toml."""
 
 import enum
 from collections.abc import Callable, Mapping
@@ -60,7 +60,7 @@ class RouteFinder:
         self._blocks: dict[str, Blocks | None] = {}
 
     def find(self, section: Mapping[str, Any], default: Mapping[str, Any]) -> Route:
-        """Return the route of a server; the keys of both mappings are in lower case."""
+        """Return a server's route; the keys of both mappings are lower case."""
         host = str(section.get("host", ""))
         if section.get("type") == "pseudo":
             return Route(HostConnection.PSEUDO, host)

@@ -18,7 +18,8 @@ class NetworkError(ValueError):
 
 
 def is_network(host: str) -> bool:
-    """Return whether Vuls reads `host` as a network: an address, a slash, anything."""
+    """Return whether Vuls reads `host` as a network."""
+    # An address, a slash and anything; `addresses` rejects what is not a mask.
     address, slash, _ = host.partition("/")
     return bool(slash) and _is_address(address)
 

@@ -43,7 +43,7 @@ class Severity(enum.StrEnum):
 
     @classmethod
     def from_score(cls, score: float) -> "Severity":
-        """Return the severity of a CVSS score, by the bands of Vuls' own summary."""
+        """Return the severity of a CVSS score, by Vuls' own bands."""
         if score >= 9:
             return cls.CRITICAL
         if score >= 7:
@@ -52,7 +52,7 @@ class Severity(enum.StrEnum):
 
 
 def worst_first(counts: Mapping[str, int]) -> dict[str, int]:
-    """Return counts by severity, worst first; JSON in the database loses that order."""
+    """Return counts by severity, worst first, as stored JSON loses order."""
     return {severity.value: counts[severity] for severity in Severity if severity in counts}
 
 
@@ -70,7 +70,7 @@ class Outcome(enum.StrEnum):
 
 
 class ResultsError(Exception):
-    """A document that is not a result; the message names the first wrong field."""
+    """A malformed result; the message names the first wrong field."""
 
 
 _SEVERITY_WORDS = {
@@ -224,7 +224,7 @@ def without_config(document: bytes) -> bytes:
 
 
 def judge(result: ScanResult, databases: Collection[str]) -> tuple[Outcome, str | None]:
-    """Return the outcome of a scan, and the reason if it is not a success.
+    """Return the outcome of a scan, and the reason unless successful.
 
     The result is judged by its content, not by exit codes: Vuls writes a file for a host that it could not
     reach, and reports "0 CVEs" without a database. `databases` names those that the report could read.
@@ -254,7 +254,7 @@ def judge(result: ScanResult, databases: Collection[str]) -> tuple[Outcome, str 
 
 
 def _severity(contents: Sequence[Mapping[str, Any]]) -> tuple[Severity, float | None]:
-    """Return the severity and its CVSS score, or the worst severity in words without one."""
+    """Return severity and CVSS score, or the worst severity in words."""
     # Like Vuls: the highest score of the newest CVSS version that has any.
     for version in ("cvss40Score", "cvss3Score", "cvss2Score"):
         values = [content.get(version) for content in contents]

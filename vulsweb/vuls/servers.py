@@ -1,4 +1,4 @@
-"""The servers of config.toml as Vuls v0.26.0 reads them: each is one host or several addresses."""
+"""The servers of config.toml, as Vuls v0.26.0 reads them."""
 
 import math
 import re
@@ -40,7 +40,7 @@ _END = re.compile(r"\(at end of document\)")
 
 @dataclass(frozen=True)
 class Server:
-    """One host: a server of config.toml, or one address of a network in it."""
+    """A host: a server of config.toml, or an address of one."""
 
     name: str  # under which Vuls stores its result
     entry: str  # the name of its [servers] section, by which scans request it
@@ -71,7 +71,7 @@ class _SectionError(ValueError):
 
 
 def read(text: str, read_ssh_config: ReadSshConfig = lambda _: None) -> ParsedServers:
-    """Return the servers of `text`, and an error for each entry that Vuls would reject.
+    """Return the servers of `text`, and errors for entries Vuls would reject.
 
     `read_ssh_config` returns the text of a managed ssh_config, by path. Raises ConfigTomlError, with line and
     column, for a file that is not TOML.
@@ -176,7 +176,7 @@ def _scan_modes(section: Mapping[str, Any], default: Mapping[str, Any]) -> tuple
 
 
 def _without_secrets(name: str, value: Any) -> Any:
-    """Return a value of the section in values of JSON, with secrets hidden."""
+    """Return a value of the section for JSON, with secrets hidden."""
     if _SECRET.search(name) and not isinstance(value, dict):
         return HIDDEN
     if isinstance(value, dict):

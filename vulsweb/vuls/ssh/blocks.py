@@ -1,4 +1,4 @@
-"""The options of an ssh_config that apply to a name: Host blocks, patterns, first value wins."""
+"""Host blocks of an ssh_config, and which options apply to a name."""
 
 import re
 from dataclasses import dataclass, field
@@ -17,14 +17,14 @@ _PROXIES = ("proxycommand", "proxyjump")
 
 @dataclass
 class Block:
-    """The options after a Host line; those before the first one apply to every name."""
+    """A Host line's options; those before the first apply to all."""
 
     patterns: tuple[str, ...]
     line: Line | None = None
     options: list[Line] = field(default_factory=list)
 
     def applies_to(self, alias: str) -> bool:
-        """Return whether ssh uses this block: a pattern matches, and no negated one does."""
+        """Return whether a pattern matches, and no negated one does."""
         if any(_matches(alias, pattern[1:]) for pattern in self.patterns if pattern.startswith("!")):
             return False
         return any(_matches(alias, pattern) for pattern in self.patterns if not pattern.startswith("!"))
@@ -52,7 +52,7 @@ class Blocks:
                     self._by_name.setdefault(pattern, []).append(index)
 
     def aliases(self) -> dict[str, Line]:
-        """Return the names without wildcards, each with its line, in the file's order."""
+        """Return names without wildcards, with their lines, in the file's order."""
         found: dict[str, Line] = {}
         for block in self.all:
             for pattern in block.patterns if block.line else ():
@@ -61,7 +61,7 @@ class Blocks:
         return found
 
     def effective(self, alias: str) -> dict[str, list[str]]:
-        """Return the options that ssh uses for `alias`: lower-case keywords with their values."""
+        """Return the options that ssh uses, by keyword in lower case."""
         if alias in self._effective:
             return self._effective[alias]
         used: dict[str, list[str]] = {}

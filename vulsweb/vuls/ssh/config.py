@@ -1,4 +1,4 @@
-"""The managed ssh_config: its errors, its hosts, and the file generated from it for ssh.
+"""The managed ssh_config: errors, hosts, and the file generated for ssh.
 
 The rule: nothing in it may run a program or use a file outside the managed folder. ssh never reads the text
 that a person wrote, but a file generated from what was parsed, so ssh and the checks cannot disagree.
@@ -136,7 +136,7 @@ class SshConfigError(Exception):
 
 @dataclass(frozen=True)
 class SshHost:
-    """One host of the file: a name after Host, without wildcards, and its options."""
+    """A name after Host, without wildcards, and its options."""
 
     alias: str
     hostname: str
@@ -151,14 +151,14 @@ class SshHost:
 
     @property
     def known_as(self) -> str:
-        """Return the name by which ssh looks up the host's key in known_hosts."""
+        """Return the name of the host in ssh's known_hosts lookup."""
         if self.host_key_alias:
             return self.host_key_alias
         return self.hostname if self.port == 22 else f"[{self.hostname}]:{self.port}"
 
 
 def check(content: str, *, keys: Collection[str]) -> list[Refusal]:
-    """Return everything wrong with `content`, by line; `keys` are the managed keys' names."""
+    """Return what is wrong, by line; `keys` are the managed keys."""
     lines, refusals = parse(content)
     for line in lines:
         if line.keyword == "host":
@@ -187,7 +187,7 @@ def _host_name_reason(word: str) -> str | None:
 
 
 def _check_jumps(blocks: Blocks) -> list[Refusal]:
-    """Refuse hosts with an ambiguous proxy, and hosts that jump in a circle: ssh would never stop."""
+    """Refuse ambiguous proxies, and jumps in a circle, which never end."""
     refusals = []
     for alias, line in blocks.aliases().items():
         path, reason = [alias], ""
@@ -208,7 +208,7 @@ def _check_jumps(blocks: Blocks) -> list[Refusal]:
 
 
 def read(content: str, *, keys: Collection[str]) -> list[SshHost]:
-    """Return the hosts of `content`, in order; raise SshConfigError if anything is wrong."""
+    """Return the hosts in order; raise SshConfigError if anything is wrong."""
     blocks = _checked_blocks(content, keys)
     hosts = []
     for alias, line in blocks.aliases().items():
@@ -239,7 +239,7 @@ def effective_options(content: str, alias: str) -> dict[str, list[str]]:
 
 
 def render(content: str, *, keys: Collection[str], folder: PurePath, sockets: PurePath | None = None) -> str:
-    """Return the file for ssh; `folder` is the managed folder as ssh sees it.
+    """Return the file for ssh, with `folder` as ssh sees it.
 
     `sockets` is an existing folder that ssh may write to. There it keeps the connection to each host for the
     commands that follow. Without it, or when its path is too long for a socket, each command of Vuls connects
@@ -264,7 +264,10 @@ def render(content: str, *, keys: Collection[str], folder: PurePath, sockets: Pu
 
 
 def _render_shared_connections(blocks: Blocks, sockets: PurePath) -> list[str]:
-    """Return a block for each host but jump hosts, which are also reached in other ways."""
+    """Return a block for each host that is not a jump host.
+
+    Jump hosts can be reached in more than one way, so their connections are not shared.
+    """
     aliases = list(blocks.aliases())
     jumps = {
         hop.rsplit("@", 1)[-1].split(":")[0]

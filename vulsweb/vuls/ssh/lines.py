@@ -1,4 +1,4 @@
-"""The lines of an ssh_config, read as OpenSSH reads them; ambiguous lines are rejected.
+"""The lines of an ssh_config, read like OpenSSH; ambiguous ones are rejected.
 
 OpenSSH versions differ in how they read backslashes, quotes and comments after values. So only plain words
 and words in double quotes are accepted, which are enough to write any option.
@@ -35,7 +35,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Line:
-    """One option: `keyword` in lower case, its `words`, and `value`, the unparsed rest."""
+    """An option; `keyword` is in lower case, `value` the unparsed rest."""
 
     number: int
     text: str
@@ -49,7 +49,7 @@ class Line:
 
 
 def parse(content: str) -> tuple[list[Line], list[Refusal]]:
-    """Return the options of `content`, and refusals of the lines that are not options."""
+    """Return the options of `content`, and refusals of all other lines."""
     if len(content) > LONGEST_FILE:
         return [], [Refusal(1, "", f"The file is longer than {LONGEST_FILE // 1024} KiB; make it shorter.")]
     lines: list[Line] = []
@@ -66,7 +66,7 @@ def parse(content: str) -> tuple[list[Line], list[Refusal]]:
 
 
 def _parse_line(number: int, text: str) -> Line | str | None:
-    """Return the option in a line, the reason why it is not allowed, or None for no option."""
+    """Return the option, the reason against it, or None without option."""
     if len(text) > LONGEST_LINE:
         return f"The line is longer than {LONGEST_LINE} characters; make it shorter."
     if hidden := next((c for c in text if c != "\t" and unicodedata.category(c) in _INVISIBLE), None):

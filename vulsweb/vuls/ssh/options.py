@@ -1,4 +1,4 @@
-"""The options that are allowed in the managed ssh_config, with their allowed values.
+"""The options allowed in the managed ssh_config, with their values.
 
 This is an allowlist: nothing in it can make ssh run a program or use a file outside the managed folder. An
 option that a later ssh adds is rejected until somebody has reviewed it.
@@ -181,7 +181,7 @@ _VALUE_REASONS = {
 
 
 def rejection_reason(line: Line, keys: Collection[str]) -> str | None:
-    """Return why `line` is not allowed, or None; `keys` are the names of the managed keys."""
+    """Return why `line` is not allowed; `keys` are the managed keys."""
     if line.keyword in ("proxycommand", "proxyjump"):
         read = read_proxy_command if line.keyword == "proxycommand" else read_proxy_jump
         proxy = None if line.value.lower() == "none" else read(line.value)

@@ -49,7 +49,7 @@ _SCAN_MODES = {
 
 @dataclass(frozen=True)
 class Proxy:
-    """An allowed proxy: the words of a ProxyCommand, or the jump hosts in `jump`."""
+    """An allowed proxy: a ProxyCommand's words, or `jump` hosts."""
 
     connection: SshConnection
     words: tuple[str, ...] = ()
@@ -68,7 +68,7 @@ class _Form:
     passed_on: str = ""  # the pattern of what follows "--"
 
     def mismatch(self, words: list[str]) -> tuple[int, str] | None:
-        """Return the reason why `words` are not this command, after how far they match, or None."""
+        """Return how far `words` match and why they differ, or None."""
         passed_on = " ".join(words[words.index("--") + 1 :]) if "--" in words else ""
         expected, given = list(self.words), set()
         rest = iter(words[: words.index("--")] if "--" in words else words)
@@ -189,7 +189,7 @@ _FOLDERS = re.compile(r"\A/(?:usr/|usr/local/|snap/|opt/homebrew/)?bin/")
 
 
 def read_proxy_command(value: str) -> Proxy | str:
-    """Return what a ProxyCommand does, or the reason why it is not allowed."""
+    """Return what a ProxyCommand does, or why it is not allowed."""
     if not _SAFE.fullmatch(value):
         bad = next(c for c in value if not _SAFE.fullmatch(c))
         return f"A ProxyCommand is run by a shell, so {bad!r} is not allowed in it; use plain words."
@@ -240,7 +240,7 @@ def _read_ssh_command(words: list[str]) -> Proxy | str:
 
 
 def read_proxy_jump(value: str) -> Proxy | str:
-    """Return the jump hosts in normal form, or the reason why they are not allowed."""
+    """Return the normalized jump hosts, or why they are not allowed."""
     if value.lower() == "none":
         return Proxy(SshConnection.DIRECT)
     hops = []
@@ -257,6 +257,6 @@ def read_proxy_jump(value: str) -> Proxy | str:
 
 
 def first_jump_host(jump: str) -> str:
-    """Return the name or address of the first jump host, or an empty text."""
+    """Return the first jump host, or an empty text for none."""
     match = _HOP.match(jump)
     return match["host"].strip("[]") if match else ""
