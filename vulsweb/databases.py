@@ -17,7 +17,7 @@ from vulsweb.system.checks import Check, State
 from vulsweb.system.executors import Database, Health
 from vulsweb.tasks.editing import InvalidTask
 from vulsweb.vuls import catalogue
-from vulsweb.vuls.catalogue import DatabaseType, Entry, Profile, Reading
+from vulsweb.vuls.catalogue import DatabaseType, Entry, Profile, Support
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class DatabaseRow:
 
     entry: Entry
     database: Database | None  # None if the executor does not answer
-    reading: Reading
+    support: Support
     hosts: Mapping[str, int]  # active hosts that it serves, by family
     tasks: Sequence[ScheduledTask]  # that update it
     fetch: Fetch | None
@@ -60,7 +60,7 @@ class DatabaseRow:
     @property
     def is_needed(self) -> bool:
         """Return whether scans of some host find nothing without it."""
-        return bool(self.hosts) and self.entry.detects and self.reading.read is not False
+        return bool(self.hosts) and self.entry.detects and self.support.supported is not False
 
     @property
     def lacks_task(self) -> bool:
@@ -103,19 +103,22 @@ def read(executor: Executor, now: datetime) -> Databases:
         DatabaseRow(
             entry,
             databases.get(entry.name),
-            catalogue.reading(entry, vuls, profile),
-            {family: count for family, count in families.items() if entry.serves(family)},
+            catalogue.support(entry, vuls, profile),
+            {family: count for family, count in families.items() if entry.covers(family)},
             tasks[entry.name],
             Fetch.latest(entry.name, executor, tasks[entry.name]),
         )
         for entry in catalogue.CATALOGUE
     ]
     in_profile = {entry.name for entry in catalogue.of_profile(profile or Profile.CLASSIC)}
-    needed = {family: {*catalogue.needed(family, version or catalogue.usual(profile))} for family in families}
+    needed = {
+        family: {*catalogue.required_databases(family, version or catalogue.default_version(profile))}
+        for family in families
+    }
     return Databases(
         system_executors.executor_check(answer, executor),
-        catalogue.named(version) if version else None,
-        tuple(sorted(rows, key=lambda row: (not row.is_needed, row.reading.read is False))),
+        catalogue.version_label(version) if version else None,
+        tuple(sorted(rows, key=lambda row: (not row.is_needed, row.support.supported is False))),
         {family: count for family, count in families.items() if not needed[family]},
         {
             family: count
@@ -176,13 +179,13 @@ def summary(executors: Sequence[Executor], now: datetime) -> Summary:
     )
 
 
-def reading(config: Mapping[str, Any], name: DatabaseType, now: datetime) -> Reading | None:
+def support(config: Mapping[str, Any], name: DatabaseType, now: datetime) -> Support | None:
     """Return whether any executor's Vuls reads a database; None if unknown."""
     entry = next((each for each in catalogue.CATALOGUE if each.name == name), None)
     if entry is None:
         return None
-    readings = [catalogue.reading(entry, each.vuls, each.profile) for each in _answering(config, now)]
-    return min(readings, key=lambda each: (True, None, False).index(each.read), default=None)
+    readings = [catalogue.support(entry, each.vuls, each.profile) for each in _answering(config, now)]
+    return min(readings, key=lambda each: (True, None, False).index(each.supported), default=None)
 
 
 def reject_unused_database(
@@ -198,7 +201,7 @@ def reject_unused_database(
     if values.get("task_type") != TaskType.DB_UPDATE or unchanged or chosen not in set(DatabaseType):
         return
     database = DatabaseType(chosen)
-    reasons = [catalogue.unused_reason(database, each.profile) for each in _answering(config, now)]
+    reasons = [catalogue.why_unused(database, each.profile) for each in _answering(config, now)]
     if reasons and all(reasons):
         raise InvalidTask({"database_type": str(reasons[0])})
 

@@ -26,13 +26,13 @@ def test_it_returns_the_content_of_each_database_and_whether_vuls_reads_it(
     assert items["gost_debian"] | {"size_bytes": 0, "tasks": []} == {
         "name": "gost_debian",
         "label": "GOST Debian",
-        "about": "Debian's security tracker, flaws without a fix included.",
+        "about": "Debian's security tracker, including vulnerabilities without a fix.",
         "tool": "gost",
         "file": "gost.sqlite3",
         "families": ["debian", "raspbian"],
         "detects": True,
         "read": True,
-        "why": "Vuls v0.26.0 reads it, and finds nothing on such hosts without it.",
+        "why": "Vuls v0.26.0 reads it and finds nothing on such hosts without it.",
         "profile": "classic",
         "rows": 1,
         "fetched_at": "2026-01-01T00:00:00+00:00",
@@ -83,7 +83,7 @@ def test_a_database_of_another_profile_is_refused_with_a_reason(
 
     (sentence,) = refused.get_json()["errors"]["config.database_type"]
     assert refused.status_code == 422
-    assert "The executor's profile is current, whose Vuls does not read NVD Database" in sentence
+    assert "The executor's profile is current. Its Vuls does not read NVD Database" in sentence
     assert (taken.status_code, taken.get_json()["config"]["database_type"]) == (201, "vuls2")
 
 

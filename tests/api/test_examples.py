@@ -76,7 +76,7 @@ def trust(app: Flask, admin: User) -> None:
     folder = SshFolder(app.config["SSH_FOLDER"])
     line = keys.generate(folder, "mine").line
     for hostname in ("open", "trusted"):
-        offer = known_hosts.paste(hostname, 22, line, now=NOW, requested_by=None)
+        offer = known_hosts.offer_pasted(hostname, 22, line, now=NOW, requested_by=None)
     known_hosts.accept(offer, folder, changed_too=False, now=NOW, accepted_by=admin)
 
 

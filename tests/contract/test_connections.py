@@ -66,7 +66,7 @@ def test_this_machine_can_be_scanned(both: dict[str, Host]) -> None:
 
     (found,) = connection_tests.explanations(test)
     assert test.status is RunStatus.SUCCESS
-    assert found.says.startswith("It can be scanned: debian")
+    assert found.message.startswith("It can be scanned: debian")
     assert "configtest" in test.log
 
 
@@ -78,6 +78,6 @@ def test_a_host_that_does_not_answer_is_reported_as_unreachable(
     (found,) = connection_tests.explanations(test)
     answer = signed_in.get(f"/api/hosts/{test.host_id}/connection-test").get_json()
     assert test.status is RunStatus.FAILED
-    assert found.says == "The host cannot be reached."
+    assert found.message == "The host cannot be reached."
     assert answer["status"] == "failed"
     assert answer["servers"][0]["outcome"] == "unreachable"

@@ -100,7 +100,7 @@ def test_a_scan_without_a_database_is_partial_and_says_so(
     follow(run)
 
     assert run.status is RunStatus.PARTIAL
-    assert "no vulnerability database for debian to look into" in str(run.reason)
+    assert "no vulnerability database for debian, so nothing" in str(run.reason)
 
 
 @pytest.mark.parametrize(

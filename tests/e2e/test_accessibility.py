@@ -60,17 +60,19 @@ def finished(
 @pytest.fixture
 def ssh_pages(app: Flask, admin: User, tmp_path: Path) -> list[str]:
     """The pages of SSH, with every kind of thing on them, and a key that has changed."""
-    places = versions.places_of(app.config)
+    places = versions.paths_from(app.config)
     keys.generate(places.folder, "scanner")
     content = "".join(text for _, text in TEMPLATES) + "Host *\n    IdentityFile scanner\n"
     for each in ("# The first.\n", content):
         versions.save(each, places, expected=None, now=NOW, saved_by=admin, trigger=Trigger.PERSON)
     for name in ("first", "second"):
         line = make_key(tmp_path / name).with_suffix(".pub").read_text()
-        offer = known_hosts.paste("192.0.2.10", 22, line, now=NOW, requested_by=admin)
+        offer = known_hosts.offer_pasted("192.0.2.10", 22, line, now=NOW, requested_by=admin)
         if name == "first":
             known_hosts.accept(offer, places.folder, changed_too=False, now=NOW, accepted_by=admin)
-    known_hosts.fail(known_hosts.ask("web-1", 22, now=NOW, requested_by=admin), "No answer.", NOW)
+    known_hosts.record_error(
+        known_hosts.request_fetch("web-1", 22, now=NOW, requested_by=admin), "No answer.", NOW
+    )
     db.session.commit()
     return [
         "/ssh-config/",

@@ -125,7 +125,7 @@ def each_connection_test_says_what_is_wrong(
         answer = program.get(f"/api/hosts/{hosts[name]}/connection-test")
         assert [each["outcome"] for each in answer["servers"]] == [outcome], (name, answer)
     page.goto(f"{started.url}/hosts/{hosts['refusing']}/test")
-    expect(page.get_by_role("main")).to_contain_text("The host does not let our key in.")
+    expect(page.get_by_role("main")).to_contain_text("The host rejected the key.")
     page.screenshot(path=pictures / "connection-test.png", full_page=True)
 
 

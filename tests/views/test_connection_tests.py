@@ -50,7 +50,7 @@ def test_the_page_says_what_is_wrong_and_what_to_do(signed_in: FlaskClient, make
 
     page = signed_in.get(f"/hosts/{host.id}/test").text
 
-    assert "scan may not run as root, without a password" in page
+    assert "scan may not use sudo without a password" in page
     assert "scan ALL=(root) NOPASSWD: /usr/sbin/checkrestart" in page
     assert HOSTILE not in page
     assert "hx-get" not in page.split('id="connection-test"')[1].split(">")[0]

@@ -73,7 +73,7 @@ def test_it_shows_each_database_with_whether_vuls_reads_it(
 
     assert page.count('<tr id="database-') == 10
     assert page.count("Reads it</span>") == 7
-    assert "Vuls v0.26.0 does not read it; fetching it would be in vain." in row(signed_in, "ubuntu")
+    assert "Vuls v0.26.0 does not read it, so fetching it has no effect." in row(signed_in, "ubuntu")
 
 
 def test_it_shows_the_content_and_warns_if_it_is_old(signed_in: FlaskClient, vuls: Installation) -> None:
@@ -218,7 +218,7 @@ def test_under_the_current_profile_one_database_serves_all(
 
     assert "Reads it Finds nothing without it." in row(signed_in, "vuls2")
     assert "All 2 scanned hosts" in row(signed_in, "vuls2")
-    assert "profile is current, whose Vuls does not read NVD" in row(signed_in, "nvd")
+    assert "profile is current. Its Vuls does not read NVD" in row(signed_in, "nvd")
     assert "cannot be looked up" not in page
     assert page.count("Reads it") == 1
     assert ("Monthly" in row(signed_in, "vuls2"), "Monthly" in row(signed_in, "nvd")) == (True, False)
@@ -232,9 +232,9 @@ def test_a_task_for_a_database_of_another_profile_is_refused(
     refused = signed_in.post("/tasks/", data=form)
 
     assert refused.status_code == 422
-    assert "whose Vuls does not read NVD Database; fetching it would be in vain." in flat(
-        refused.text
-    ).replace("&#39;", "'")
+    assert "Its Vuls does not read NVD Database, so fetching it has no effect." in flat(refused.text).replace(
+        "&#39;", "'"
+    )
     assert signed_in.post("/tasks/", data=form | {"database_type": "all"}).status_code == 303
 
 
@@ -247,7 +247,7 @@ def test_a_task_from_before_the_profile_says_that_it_is_unused_and_can_be_change
     page = signed_in.get(f"/tasks/{task.id}").text
 
     assert 'hx-get="/databases/hint?database_type=nvd"' in page
-    assert "would be in vain" in signed_in.get("/databases/hint?database_type=nvd").text
+    assert "has no effect" in signed_in.get("/databases/hint?database_type=nvd").text
     assert signed_in.post(f"/tasks/{task.id}", data=form).status_code == 303
 
 
@@ -304,7 +304,7 @@ def test_a_viewer_sees_all_and_no_button(
 @pytest.mark.parametrize(
     ("chosen", "said"),
     [
-        ("ubuntu", "Vuls v0.26.0 does not read it; fetching it would be in vain."),
+        ("ubuntu", "Vuls v0.26.0 does not read it, so fetching it has no effect."),
         ("gost_ubuntu", "Vuls v0.26.0 reads it"),
         ("all", "says what each is"),
         ("nonsense", "says what each is"),

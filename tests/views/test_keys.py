@@ -105,7 +105,7 @@ def test_a_key_is_deleted_only_after_a_question_that_names_its_hosts(
 ) -> None:
     keys.generate(folder, "scanner")
     content = "Host web-1\n    HostName 192.0.2.1\n    IdentityFile scanner\n"
-    places = versions.places_of(app.config)
+    places = versions.paths_from(app.config)
     versions.save(content, places, expected=0, now=NOW, saved_by=None, trigger=Trigger.PERSON)
     db.session.commit()
 
@@ -231,7 +231,7 @@ def test_hosts_behind_a_proxy_are_to_be_pasted_and_the_others_fetched(
     signed_in: FlaskClient, app: Flask
 ) -> None:
     content = "Host a\n    HostName 192.0.2.1\nHost b\n    HostName 192.0.2.2\n    ProxyJump a\n"
-    places = versions.places_of(app.config)
+    places = versions.paths_from(app.config)
     versions.save(content, places, expected=0, now=NOW, saved_by=None, trigger=Trigger.PERSON)
     db.session.commit()
 

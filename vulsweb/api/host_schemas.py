@@ -97,7 +97,7 @@ class ExplanationOut(Schema):
 
     server = fields.String(required=True)
     outcome = fields.Enum(configtest.Outcome, by_value=True, required=True)
-    says = fields.String(required=True)
+    says = fields.String(required=True, attribute="message")
     advice = fields.String(required=True)
     lines = fields.List(fields.String(), required=True)
     detail = fields.String(required=True)

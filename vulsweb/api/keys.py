@@ -71,7 +71,7 @@ def delete(query: dict[str, Any], name: str) -> Response | None:
     key = keys.get(_folder(), name)
     if key is None:
         raise NotFound("There is no key with this name.")
-    using = versions.hosts_using(key.name)
+    using = versions.hosts_using_key(key.name)
     if using and not query["force"]:
         return problem(
             409, "Conflict", f"Hosts use this key: {', '.join(using[:20])}. Send force=true to delete it."
@@ -99,9 +99,9 @@ def offer(body: dict[str, Any]) -> tuple[HostKeyOffer, dict[str, str]]:
     """
     hostname, port, now = body["hostname"], body["port"], datetime.now(UTC)
     if body["lines"] is None:
-        made = known_hosts.ask(hostname, port, now=now, requested_by=current_user)
+        made = known_hosts.request_fetch(hostname, port, now=now, requested_by=current_user)
     else:
-        made = known_hosts.paste(hostname, port, body["lines"], now=now, requested_by=current_user)
+        made = known_hosts.offer_pasted(hostname, port, body["lines"], now=now, requested_by=current_user)
     db.session.commit()
     if made.finished_at is None:
         messages.send_key_fetch(made.id)
@@ -113,7 +113,7 @@ def offer(body: dict[str, Any]) -> tuple[HostKeyOffer, dict[str, str]]:
 def show_offer(offer_id: int) -> HostKeyOffer:
     """Get the fetched keys of a host, compared with the trusted ones."""
     found = _offer_or_404(offer_id)
-    known_hosts.give_up(found, datetime.now(UTC))
+    known_hosts.expire(found, datetime.now(UTC))
     db.session.commit()
     return found
 

@@ -14,7 +14,7 @@ from vulsweb.api.ssh_schemas import DryRun, SshConfigIn, SshConfigOut, SshPlan
 from vulsweb.extensions import db
 from vulsweb.models import SshConfigVersion, Trigger
 from vulsweb.ssh import versions
-from vulsweb.ssh.versions import NotWritten, Outdated, Places
+from vulsweb.ssh.versions import NotWritten, Outdated, Paths
 from vulsweb.vuls.config_toml import ConfigTomlError, Plan
 from vulsweb.vuls.ssh.config import SshConfigError
 
@@ -116,5 +116,5 @@ def _plan_json(plan: Plan, version: SshConfigVersion | None) -> dict[str, Any]:
     }
 
 
-def _places() -> Places:
-    return versions.places_of(current_app.config)
+def _places() -> Paths:
+    return versions.paths_from(current_app.config)

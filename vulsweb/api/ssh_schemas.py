@@ -10,7 +10,8 @@ from vulsweb.models import HostKeyOffer, KeySource, KnownHost
 from vulsweb.ssh import keys as ssh_keys
 from vulsweb.ssh import known_hosts, versions
 from vulsweb.ssh.keys import SshKey
-from vulsweb.vuls.ssh.config import Connection, SshHost
+from vulsweb.vuls.ssh.config import SshHost
+from vulsweb.vuls.ssh.proxy import SshConnection
 
 
 class DryRun(Schema):
@@ -40,7 +41,7 @@ class SshHostOut(Schema):
     hostname = fields.String(required=True)
     port = fields.Integer(required=True)
     user = fields.String(required=True)
-    connection = fields.Enum(Connection, by_value=True, required=True)
+    connection = fields.Enum(SshConnection, by_value=True, required=True)
     scan_modes = fields.List(fields.String(), required=True)
     keys = fields.List(fields.String(), required=True)
     known_as = fields.String(required=True)
@@ -133,7 +134,7 @@ class KeyOut(Schema):
             "fingerprint": key.public.fingerprint,
             "public_key": key.line,
             "added_at": key.added_at,
-            "used_by": versions.hosts_using(key.name),
+            "used_by": versions.hosts_using_key(key.name),
         }
 
 
@@ -225,6 +226,6 @@ class OfferOut(Schema):
                     "state": each.state,
                     "replaces": each.before.fingerprint if each.before and each.state == "changed" else None,
                 }
-                for each in known_hosts.offered(offer)
+                for each in known_hosts.offered_keys(offer)
             ],
         }

@@ -1,8 +1,9 @@
-"""The managed SSH folder: all that Vuls' ssh may read, written so that it is never seen half done.
+"""The managed SSH folder, which Vuls' ssh reads, and atomic writes.
 
 keys/NAME        a private key, 0600, and its public part NAME.pub
-known_hosts      the host keys that a person accepted
-config           the configuration that is generated from what the SSH page keeps
+known_hosts      the host keys that people accepted
+config           the configuration generated from the SSH configuration page
+sockets/         the sockets of shared connections
 """
 
 import contextlib
@@ -18,7 +19,7 @@ PUBLIC = 0o644
 
 @dataclass(frozen=True)
 class SshFolder:
-    """Where the parts of the managed folder are; all paths are absolute."""
+    """The paths in the managed folder, all absolute."""
 
     path: Path
 
@@ -43,7 +44,7 @@ class SshFolder:
         return self.path / "sockets"
 
     def make(self) -> None:
-        """Make what is missing of the folders, closed to others; ssh refuses keys that others can read."""
+        """Create missing folders; close all to other users, as ssh requires."""
         for folder in (self.path, self.keys, self.sockets):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)
@@ -51,7 +52,7 @@ class SshFolder:
 
 @dataclass(frozen=True)
 class NewFile:
-    """A file as it shall be; one that exists keeps its owner and permission."""
+    """A file to write; an existing one keeps its owner and permissions."""
 
     path: Path
     content: str
@@ -59,59 +60,55 @@ class NewFile:
 
 
 def write(*files: NewFile) -> None:
-    """Put the files in place, each whole or not at all.
+    """Write the files, each atomically.
 
-    All are written and synced beside their places before the first is moved, so that a full disk or a
-    folder that cannot be written leaves every one as it was.
+    All are written and synced under temporary names before the first is moved. So if the disk is full or a
+    folder cannot be written, no file changes.
     """
-    with contextlib.ExitStack() as waiting:
-        ready = [(waiting.enter_context(_written(file)), file.path.resolve()) for file in files]
+    with contextlib.ExitStack() as temporaries:
+        ready = [(temporaries.enter_context(_temporary(file)), file.path.resolve()) for file in files]
         for temporary, target in ready:
             temporary.replace(target)
     _sync({target.parent for _, target in ready})
 
 
 def create(file: NewFile) -> None:
-    """Put a new file in place; raise FileExistsError when there is one by this name, whoever was quicker."""
-    with _written(file) as temporary:
+    """Write a new file atomically; raise FileExistsError if it exists."""
+    with _temporary(file) as temporary:
         file.path.hardlink_to(temporary)
     _sync([file.path.parent])
 
 
 def remove(*paths: Path) -> None:
-    """Remove the files that are there."""
+    """Remove the files that exist."""
     for path in paths:
         path.unlink(missing_ok=True)
     _sync({path.parent for path in paths})
 
 
 @contextlib.contextmanager
-def _written(file: NewFile) -> Iterator[Path]:
-    target = file.path.resolve()  # a link stays one
+def _temporary(file: NewFile) -> Iterator[Path]:
+    """Write the file under a temporary name, removed afterwards."""
+    target = file.path.resolve()  # a symbolic link stays one
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
-    # Opened as private, so that no other mode is ever in force while there is content.
+    # Private from the start, so that the content is never readable under other permissions.
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as handle:
-            _take_after(target, file.mode, handle.fileno())
+            mode = file.mode
+            with contextlib.suppress(FileNotFoundError):
+                existing = target.stat()
+                mode = existing.st_mode & 0o777
+                if (existing.st_uid, existing.st_gid) != (os.geteuid(), os.getegid()):
+                    with contextlib.suppress(PermissionError):
+                        os.fchown(handle.fileno(), existing.st_uid, existing.st_gid)
+            os.fchmod(handle.fileno(), mode)
             handle.write(file.content)
             handle.flush()
             os.fsync(handle.fileno())
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _take_after(target: Path, mode: int, descriptor: int) -> None:
-    try:
-        before = target.stat()
-    except FileNotFoundError:
-        os.fchmod(descriptor, mode)
-        return
-    if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
-        with contextlib.suppress(PermissionError):
-            os.fchown(descriptor, before.st_uid, before.st_gid)
-    os.fchmod(descriptor, before.st_mode & 0o777)
 
 
 def _sync(folders: Iterable[Path]) -> None:

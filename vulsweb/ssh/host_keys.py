@@ -1,5 +1,6 @@
-"""The keys by which hosts prove who they are: fetched from a host, or read from lines that a person has."""
+"""Host keys: fetched with ssh-keyscan, or read from pasted lines."""
 
+import contextlib
 import ipaddress
 import re
 import subprocess
@@ -12,83 +13,81 @@ _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOSTNAME = re.compile(rf"{_LABEL}(\.{_LABEL})*", re.ASCII)
 SSH_PORT = 22
 LONGEST_PASTE = 32 * 1024
-# For each connection; ssh-keyscan opens one for each type of key, all at once.
+# For each connection; ssh-keyscan opens one for each type of key, in parallel.
 CONNECT_SECONDS = 5
 SCAN_SECONDS = 20
 
 
 class HostRefused(ValueError):
-    """A host cannot have this name, address or port; the message says what one looks like."""
+    """A wrong host name, address or port; the message says why."""
 
 
 class ScanFailed(Exception):
-    """The host's keys could not be fetched; the message says why."""
+    """A host whose keys could not be fetched; the message says why."""
 
 
 def check_host(hostname: str, port: int) -> tuple[str, int]:
-    """Return a host and port as ssh-keyscan may be given them; raise HostRefused otherwise."""
+    """Return host and port, safe for ssh-keyscan; raise HostRefused otherwise."""
     if not 1 <= port <= 65535:
         raise HostRefused("A port is a number from 1 to 65535.")
-    if len(hostname) > 253 or not (_HOSTNAME.fullmatch(hostname) or _is_address(hostname)):
+    try:
+        valid = not getattr(ipaddress.ip_address(hostname), "scope_id", None)
+    except ValueError:
+        valid = _HOSTNAME.fullmatch(hostname) is not None
+    if len(hostname) > 253 or not valid:
         raise HostRefused("Write a host name such as web-1.example.com, or an IP address.")
-    # As ssh looks for it: names are the same whatever their case.
+    # ssh looks names up in lower case.
     return hostname.lower(), port
 
 
-def place_of(hostname: str, port: int) -> str:
-    """Return how known_hosts names a host: with its port when that is not 22."""
+def known_hosts_name(hostname: str, port: int) -> str:
+    """Return a host's name in known_hosts: with its port unless 22."""
     return hostname if port == SSH_PORT else f"[{hostname}]:{port}"
 
 
 def scan(hostname: str, port: int) -> list[PublicKey]:
-    """Ask a host for its keys; raise ScanFailed when it does not tell any that can be used."""
+    """Fetch a host's keys; raise ScanFailed if none is accepted."""
     hostname, port = check_host(hostname, port)
     command = ["ssh-keyscan", "-T", str(CONNECT_SECONDS), "-p", str(port), "-t", "ed25519,ecdsa,rsa"]
     try:
-        done = subprocess.run(  # noqa: S603 - a list, no shell, and what is in it was checked
+        done = subprocess.run(  # noqa: S603 - a list, no shell, and its values are checked
             [*command, "--", hostname], capture_output=True, text=True, timeout=SCAN_SECONDS, check=False
         )
     except FileNotFoundError as error:
         raise ScanFailed("ssh-keyscan is not installed where the worker runs.") from error
     except subprocess.TimeoutExpired as error:
-        raise ScanFailed(f"The host did not tell its keys within {SCAN_SECONDS} seconds.") from error
-    return _told(done.stdout, done.stderr)
-
-
-def _told(output: str, complaints: str) -> list[PublicKey]:
-    keys = []
-    for line in output.splitlines():
+        raise ScanFailed(f"The host did not send its keys within {SCAN_SECONDS} seconds.") from error
+    keys = set()
+    for line in done.stdout.splitlines():
         words = line.split()
-        if len(words) != 3 or line.startswith("#"):
-            continue
-        try:
-            keys.append(public_keys.parse(words[1], words[2]))
-        except KeyRefused:
-            continue  # a weak key beside good ones: we do not offer it
+        if len(words) == 3 and not line.startswith("#"):
+            # A host can have weak keys beside good ones; those are skipped.
+            with contextlib.suppress(KeyRefused):
+                keys.add(public_keys.parse(words[1], words[2]))
     if keys:
-        return sorted(set(keys), key=lambda key: public_keys.TYPES.index(key.type))
-    if output.strip():
-        raise ScanFailed("The host has only keys that are too weak or of types that are not accepted.")
-    said = [line.strip() for line in complaints.splitlines() if not line.startswith("#")]
-    reason = f" ssh-keyscan says: {said[-1][:200]}" if said and said[-1] else ""
+        return sorted(keys, key=lambda key: public_keys.TYPES.index(key.type))
+    if done.stdout.strip():
+        raise ScanFailed("All keys of the host are too weak or of types that are not accepted.")
+    errors = [line.strip() for line in done.stderr.splitlines() if not line.startswith("#")]
+    reason = f" ssh-keyscan says: {errors[-1][:200]}" if errors and errors[-1] else ""
     raise ScanFailed(f"No SSH server answered there.{reason}")
 
 
 def read_lines(text: str, hostname: str, port: int) -> list[PublicKey]:
-    """Return the keys of lines as known_hosts or a .pub file has them; raise KeyRefused naming a wrong line.
+    """Return the keys in lines of known_hosts or a .pub file.
 
-    A line that names a host must name this one. The message repeats nothing of a line: it could be from a
-    private key that was pasted by mistake.
+    A line that names a host must name this one. The error names the line by number and repeats none of its
+    text, which could be a private key pasted by mistake.
     """
     if len(text) > LONGEST_PASTE:
-        raise KeyRefused("These are too many lines; a host has a handful of keys.")
+        raise KeyRefused("The text is too long; paste only the keys of this host.")
     keys = []
     for number, line in enumerate(text.splitlines(), start=1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
         try:
-            keys.append(_read_words(words, place_of(hostname, port)))
+            keys.append(_parse_words(words, known_hosts_name(hostname, port)))
         except KeyRefused as error:
             raise KeyRefused(f"Line {number}: {error}") from error
     if not keys:
@@ -96,28 +95,17 @@ def read_lines(text: str, hostname: str, port: int) -> list[PublicKey]:
     return list(dict.fromkeys(keys))
 
 
-def _read_words(words: Sequence[str], place: str) -> PublicKey:
+def _parse_words(words: Sequence[str], name: str) -> PublicKey:
     if words[0].startswith("@"):
-        raise KeyRefused("Certificate authorities and revoked keys are not accepted, only keys of one host.")
+        raise KeyRefused("Certificate authorities and revoked keys are not accepted; paste keys of one host.")
     if words[0] not in public_keys.TYPES and len(words) > 2:
-        names = words[0]
-        if names.startswith("|"):
+        if words[0].startswith("|"):
+            raise KeyRefused("The host's name is hashed, so it cannot be compared. Leave the name out.")
+        if name not in words[0].lower().split(","):
             raise KeyRefused(
-                "The host's name is hashed, so nobody can tell whose key it is. Leave the name out."
-            )
-        if place not in names.lower().split(","):
-            raise KeyRefused(
-                f"The line names another host than {place}. Correct the host, or leave its name out."
+                f"The line names another host than {name}. Correct the host, or leave its name out."
             )
         words = words[1:]
     if len(words) < 2:
         raise KeyRefused("This is not a host key; write its type and the key, such as: ssh-ed25519 AAAA...")
     return public_keys.parse(words[0], words[1])
-
-
-def _is_address(text: str) -> bool:
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return not getattr(address, "scope_id", None)

@@ -1,4 +1,4 @@
-"""Public keys of SSH: which kinds are good enough, and the fingerprint that a person compares."""
+"""Public SSH keys: which types and lengths are accepted, and their fingerprints."""
 
 import base64
 import binascii
@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
-LEAST_RSA_BITS = 2048
-# Beyond what ssh itself reads; a larger number would only cost time.
-MOST_RSA_BITS = 16384
+MIN_RSA_BITS = 2048
+# More than ssh itself accepts; checking larger keys would only cost time.
+MAX_RSA_BITS = 16384
 NOT_ACCEPTED = "This type of key is not accepted; use Ed25519, ECDSA or RSA."
 TYPES = (
     "ssh-ed25519",
@@ -25,12 +25,12 @@ TYPES = (
 
 
 class KeyRefused(ValueError):
-    """A key cannot be used; the message says why, and holds nothing of the key."""
+    """A key that is not accepted; the message never contains it."""
 
 
 @dataclass(frozen=True)
 class PublicKey:
-    """A public key as files of SSH write it: its type and its base64."""
+    """A public key as in SSH files: type and base64 text."""
 
     type: str
     base64: str
@@ -43,37 +43,33 @@ class PublicKey:
 
     @property
     def label(self) -> str:
-        """Return the kind of key as people call it."""
+        """Return the type of the key, to display."""
         if self.type == "ssh-rsa":
-            return f"RSA {_bits(self)}"
+            key = load_ssh_public_key(f"{self.type} {self.base64}".encode())
+            assert isinstance(key, RSAPublicKey)  # noqa: S101 - its type says so
+            return f"RSA {key.key_size}"
         return "Ed25519" if self.type == "ssh-ed25519" else f"ECDSA P-{self.type[-3:]}"
 
 
 def parse(kind: str, text: str) -> PublicKey:
-    """Return the key that a line gives as type and base64; raise KeyRefused when it cannot be used."""
+    """Return the key of a type and base64 text, or raise KeyRefused."""
     if kind not in TYPES:
         raise KeyRefused(NOT_ACCEPTED)
     try:
         canonical = base64.b64encode(base64.b64decode(text, validate=True)).decode()
         loaded = load_ssh_public_key(f"{kind} {canonical}".encode())
     except (binascii.Error, ValueError, UnsupportedAlgorithm) as error:
-        raise KeyRefused("This is not a whole public key.") from error
+        raise KeyRefused("This public key is incomplete or damaged.") from error
     check_strength(loaded)
     return PublicKey(kind, canonical)
 
 
 def check_strength(key: object) -> None:
-    """Raise KeyRefused for a key that is too weak or of a kind that is not accepted."""
+    """Raise KeyRefused for a weak key or an unaccepted type."""
     if isinstance(key, RSAPublicKey):
-        if not LEAST_RSA_BITS <= key.key_size <= MOST_RSA_BITS:
+        if not MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
             raise KeyRefused(
-                f"An RSA key has {LEAST_RSA_BITS} to {MOST_RSA_BITS} bits; this one has {key.key_size}."
+                f"An RSA key has {MIN_RSA_BITS} to {MAX_RSA_BITS} bits; this one has {key.key_size}."
             )
     elif not isinstance(key, Ed25519PublicKey | EllipticCurvePublicKey):
         raise KeyRefused(NOT_ACCEPTED)
-
-
-def _bits(key: PublicKey) -> int:
-    loaded = load_ssh_public_key(f"{key.type} {key.base64}".encode())
-    assert isinstance(loaded, RSAPublicKey)  # noqa: S101 - its type says so
-    return loaded.key_size

@@ -1,11 +1,13 @@
-"""The SSH configuration that people keep: versions of it, and the two files that are written from it.
+"""Versions of the SSH configuration, and the files written from them.
 
-Saving goes: check, version row, both files, COMMIT (by the edge), message to the worker. The files come
-before the commit, because in that order a failure harms least: when a disk is full or a folder closed,
-nothing was saved and the person reads why; should the process die between files and commit, the files are
-whole and safe (they were checked), `differs` tells the page that they are not those of the version in force,
-and saving again mends that. The message goes last: a worker must never be handed a sync that it cannot see,
-and one that is lost with Redis is sent again by the sweep.
+Saving: check, add the version, write both files, COMMIT (by the caller), then send a message to the worker.
+
+- Files come before the commit. If a disk is full or a folder is not writable, nothing is saved and the
+  person reads why.
+- If the process dies between files and commit, the files are complete and safe, since they were checked.
+  `file_differs` then tells the page, and saving again repairs it.
+- The message comes last, because a worker must not get a sync that it cannot see yet. The sweep sends a lost
+  message again.
 """
 
 import difflib
@@ -27,28 +29,29 @@ from vulsweb.ssh.folder import NewFile, SshFolder
 from vulsweb.vuls import config_toml
 from vulsweb.vuls.config_toml import Plan
 from vulsweb.vuls.ssh import config
-from vulsweb.vuls.ssh.config import Refusal, SshConfigError, SshHost
+from vulsweb.vuls.ssh.config import SshConfigError, SshHost
+from vulsweb.vuls.ssh.lines import Refusal
 
 LONGEST_NOTE = 200
 _PRIVATE = "PRIVATE KEY-----"
-_NO_PRIVATE_KEYS = "This is a private key, and the configuration is shown and kept. Add it on the page Keys."
+_NO_PRIVATE_KEYS = "This is a private key, and every version is stored and shown. Add it under Keys instead."
 
 
 class Outdated(Exception):
-    """Somebody else saved meanwhile; nothing was kept."""
+    """A save based on an older version; nothing was saved."""
 
     def __init__(self, latest: SshConfigVersion | None) -> None:
-        super().__init__("Somebody else saved the SSH configuration meanwhile; nothing was kept.")
+        super().__init__("Somebody else saved the SSH configuration in the meantime. Nothing was saved.")
         self.latest = latest
 
 
 class NotWritten(Exception):
-    """The files could not be written, so nothing was saved; the message says why."""
+    """Files that could not be written; the message says why."""
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where the files are."""
+class Paths:
+    """The paths of the files."""
 
     vuls_config: Path
     folder: SshFolder
@@ -56,13 +59,13 @@ class Places:
 
     @property
     def sockets(self) -> Path | None:
-        """Return the folder where ssh keeps the connections that Vuls' next commands share."""
+        """Return the folder for the sockets of shared connections, or None."""
         return self.folder.sockets if self.share_connections else None
 
 
 @dataclass(frozen=True)
 class Saved:
-    """What saving did: the version in force, what became of config.toml, and the sync that follows."""
+    """The result of saving: version, changes of config.toml, and sync."""
 
     version: SshConfigVersion
     plan: Plan
@@ -70,7 +73,7 @@ class Saved:
 
 
 class _AnyName(Collection[str]):
-    """The keys' names as if every key were there: for reading a version whose keys have gone since."""
+    """Contains every key name, to read versions whose keys were deleted."""
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str)
@@ -83,7 +86,7 @@ class _AnyName(Collection[str]):
 
 
 def latest() -> SshConfigVersion | None:
-    """Return the version in force, or None before the first was saved."""
+    """Return the latest version, or None before the first."""
     newest = select(SshConfigVersion).order_by(SshConfigVersion.number.desc()).limit(1)
     return db.session.scalars(newest).first()
 
@@ -100,49 +103,55 @@ def history(limit: int) -> Sequence[SshConfigVersion]:
 
 
 def check(content: str, folder: SshFolder) -> list[Refusal]:
-    """Return all that is wrong with `content`, by line."""
+    """Return everything wrong with `content`, by line."""
     hidden = [
         Refusal(number, "(not shown)", _NO_PRIVATE_KEYS)
         for number, line in enumerate(content.split("\n"), start=1)
         if _PRIVATE in line
     ]
-    return hidden or config.check(content, keys=_names(folder))
+    return hidden or config.check(content, keys=_key_names(folder))
 
 
-def plan(content: str, places: Places) -> Plan:
-    """Return what saving `content` will do; raise SshConfigError or ConfigTomlError as saving would."""
-    if refusals := check(content, places.folder):
+def plan(content: str, paths: Paths) -> Plan:
+    """Return how saving `content` would change config.toml; raise the errors of `save`."""
+    if refusals := check(content, paths.folder):
         raise SshConfigError(refusals)
-    found = config.read(content, keys=_names(places.folder))
-    return config_toml.plan(_existing(places), found, ssh_config_path=str(places.folder.config))
+    hosts = config.read(content, keys=_key_names(paths.folder))
+    try:
+        existing = paths.vuls_config.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        existing = ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise config_toml.ConfigTomlError(f"config.toml cannot be read: {error}.") from error
+    return config_toml.plan(existing, hosts, ssh_config_path=str(paths.folder.config))
 
 
 def hosts_of(version: SshConfigVersion | None) -> list[SshHost]:
-    """Return the hosts that a version names; one that our rules of today refuse names none."""
+    """Return the hosts of a version; none if it breaks today's rules."""
     try:
         return config.read(version.content, keys=_AnyName()) if version else []
     except SshConfigError:
         return []
 
 
-def hosts_using(key_name: str) -> list[str]:
-    """Return the aliases of the hosts that sign in with this key, by the version in force."""
+def hosts_using_key(key_name: str) -> list[str]:
+    """Return the hosts that use this key in the latest version."""
     return [host.alias for host in hosts_of(latest()) if key_name in host.identity_files]
 
 
-def differs(version: SshConfigVersion | None, places: Places) -> bool:
-    """Say whether ssh reads another file than the version in force makes."""
+def file_differs(version: SshConfigVersion | None, paths: Paths) -> bool:
+    """Return whether ssh's file differs from the one generated from `version`."""
     if version is None:
         return False
     try:
-        return places.folder.config.read_text(encoding="utf-8") != _generated(version.content, places)
+        return paths.folder.config.read_text(encoding="utf-8") != _render(version.content, paths)
     except (OSError, UnicodeDecodeError, SshConfigError):
         return True
 
 
 def save(
     content: str,
-    places: Places,
+    paths: Paths,
     *,
     expected: int | None,
     note: str = "",
@@ -150,37 +159,53 @@ def save(
     saved_by: User | None,
     trigger: Trigger,
 ) -> Saved:
-    """Make `content` the version in force and write both files; the caller commits, then sends the sync.
+    """Add a version and write both files; the caller commits.
 
-    `expected` is the number of the version that the person saw, 0 for none; None saves whatever came between.
-    Raise Outdated, SshConfigError, ConfigTomlError or NotWritten, and nothing has changed.
+    `expected` is the number of the version that the person edited, 0 for none; None overwrites any version.
+    Raises Outdated, SshConfigError, ConfigTomlError or NotWritten, and changes nothing then.
     """
-    content = tidy(content)
-    # One save at a time, files included; the next one sees what this one committed.
+    content = normalize(content)
+    # One save at a time, including the files; the next one sees this one committed.
     db.session.execute(text("SELECT pg_advisory_xact_lock(hashtext('vulsweb.ssh_configs.save'))"))
     before = latest()
     number = before.number if before else 0
     if expected is not None and expected != number:
         raise Outdated(before)
-    planned = plan(content, places)
+    planned = plan(content, paths)
     version = before
     if version is None or version.content != content:
+        # Some unprintable characters cannot be stored.
+        note = "".join(c for c in " ".join(note.split()) if c.isprintable())[:LONGEST_NOTE]
         version = SshConfigVersion(
-            number=number + 1, content=content, note=_note(note), created_at=now, created_by=saved_by
+            number=number + 1, content=content, note=note, created_at=now, created_by=saved_by
         )
         db.session.add(version)
     sync = sync_requests.request(trigger, now=now, requested_by=saved_by, version_number=version.number)
-    _write(content, planned, places)
+    _write_files(content, planned, paths)
     return Saved(version, planned, sync)
 
 
-def tidy(content: str) -> str:
-    """Return the content with line ends as files have them; browsers send others."""
+def _write_files(content: str, planned: Plan, paths: Paths) -> None:
+    try:
+        generated = _render(content, paths)
+        paths.folder.make()
+        paths.vuls_config.parent.mkdir(parents=True, exist_ok=True)
+        ssh_folder.write(
+            # In this order, so that config.toml never names hosts that ssh does not know yet.
+            NewFile(paths.folder.config, generated, ssh_folder.PUBLIC),
+            NewFile(paths.vuls_config, planned.new, ssh_folder.PUBLIC),
+        )
+    except OSError as error:
+        raise NotWritten(f"Nothing was saved, because a file could not be written: {error}.") from error
+
+
+def normalize(content: str) -> str:
+    """Return the content with line ends as in files; browsers send CRLF."""
     lines = content.replace("\r\n", "\n").rstrip("\n ")
     return f"{lines}\n" if lines else ""
 
 
-def difference(before: SshConfigVersion | None, after: str, name: str) -> str:
+def diff(before: SshConfigVersion | None, after: str, name: str) -> str:
     """Return the unified diff from a version to a content."""
     lines = difflib.unified_diff(
         (before.content if before else "").splitlines(),
@@ -192,45 +217,17 @@ def difference(before: SshConfigVersion | None, after: str, name: str) -> str:
     return "\n".join(lines)
 
 
-def _note(text: str) -> str:
-    # What cannot be printed can partly not be stored either.
-    return "".join(c for c in " ".join(text.split()) if c.isprintable())[:LONGEST_NOTE]
+def paths_from(settings: Any) -> Paths:
+    """Return the paths in the application's settings."""
+    folder = SshFolder(settings["SSH_FOLDER"])
+    return Paths(settings["VULS_CONFIG"], folder, settings["SSH_SHARE_CONNECTIONS"])
 
 
-def _write(content: str, planned: Plan, places: Places) -> None:
-    try:
-        generated = _generated(content, places)
-        places.folder.make()
-        places.vuls_config.parent.mkdir(parents=True, exist_ok=True)
-        ssh_folder.write(
-            # In this order: config.toml must not point to hosts that ssh does not know yet.
-            NewFile(places.folder.config, generated, ssh_folder.PUBLIC),
-            NewFile(places.vuls_config, planned.new, ssh_folder.PUBLIC),
-        )
-    except OSError as error:
-        raise NotWritten(f"Nothing was saved, because a file could not be written: {error}.") from error
-
-
-def _generated(content: str, places: Places) -> str:
-    return config.generated(
-        content, keys=_names(places.folder), folder=places.folder.path, sockets=places.sockets
+def _render(content: str, paths: Paths) -> str:
+    return config.render(
+        content, keys=_key_names(paths.folder), folder=paths.folder.path, sockets=paths.sockets
     )
 
 
-def _existing(places: Places) -> str:
-    try:
-        return places.vuls_config.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise config_toml.ConfigTomlError(f"config.toml cannot be read: {error}.") from error
-
-
-def _names(folder: SshFolder) -> list[str]:
+def _key_names(folder: SshFolder) -> list[str]:
     return [key.name for key in keys.all_keys(folder)]
-
-
-def places_of(settings: Any) -> Places:
-    """Return the places that the application's settings name."""
-    folder = SshFolder(settings["SSH_FOLDER"])
-    return Places(settings["VULS_CONFIG"], folder, settings["SSH_SHARE_CONNECTIONS"])

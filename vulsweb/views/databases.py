@@ -39,7 +39,7 @@ def hint() -> str:
     """Say beside the form's field whether the Vuls that runs reads the database that is chosen there."""
     name = request.args.get("database_type", "")
     known = name in set(DatabaseType) and name != DatabaseType.ALL
-    reading = databases.reading(current_app.config, DatabaseType(name), _now()) if known else None
+    reading = databases.support(current_app.config, DatabaseType(name), _now()) if known else None
     return render_template("databases/_hint.html", reading=reading)
 
 
@@ -62,7 +62,7 @@ def _key(found: Databases) -> str:
         [(task.id, task.name, task.active, task.next_run_at, task.last_run_id) for task in line.tasks]
         for line in found.rows
     ]
-    facts = [(line.database, line.reading, line.hosts, line.fetch) for line in found.rows]
+    facts = [(line.database, line.support, line.hosts, line.fetch) for line in found.rows]
     return live.key(
         found.executor, found.uncovered, found.outside_profile, found.profile, found.mismatch, facts, tasks
     )

@@ -62,7 +62,7 @@ def upload() -> ResponseReturnValue:
 def confirm_delete(name: str) -> str:
     """Ask before deleting a key, and say which hosts sign in with it."""
     key = _key_or_404(name)
-    return render_template("keys/delete.html", key=key, hosts=versions.hosts_using(key.name))
+    return render_template("keys/delete.html", key=key, hosts=versions.hosts_using_key(key.name))
 
 
 @bp.post("/keys/<name>/delete")
@@ -89,7 +89,7 @@ def fetch() -> ResponseReturnValue:
     """Have a host asked for its keys, and go to see them."""
     now = datetime.now(UTC)
     try:
-        offer = known_hosts.ask(_hostname(), _port(), now=now, requested_by=current_user)
+        offer = known_hosts.request_fetch(_hostname(), _port(), now=now, requested_by=current_user)
     except HostRefused as error:
         return _known_page({"fetch": str(error)}, request.form), 422
     db.session.commit()
@@ -103,7 +103,7 @@ def paste() -> ResponseReturnValue:
     """Take keys that a person has of a host, and show them for comparison."""
     now, lines = datetime.now(UTC), request.form.get("lines", "")
     try:
-        offer = known_hosts.paste(_hostname(), _port(), lines, now=now, requested_by=current_user)
+        offer = known_hosts.offer_pasted(_hostname(), _port(), lines, now=now, requested_by=current_user)
     except (HostRefused, KeyRefused) as error:
         return _known_page({"paste": str(error)}, request.form), 422
     db.session.commit()
@@ -205,13 +205,13 @@ def _known_page(errors: dict[str, str], values: Mapping[str, str]) -> str:
 
 
 def _offered(found: HostKeyOffer) -> dict[str, Any]:
-    known_hosts.give_up(found, datetime.now(UTC))
+    known_hosts.expire(found, datetime.now(UTC))
     db.session.commit()
-    keys = known_hosts.offered(found)
+    keys = known_hosts.offered_keys(found)
     return {
         "offer": found,
         "keys": keys,
-        "dropped": known_hosts.dropped(found) if keys else [],
+        "dropped": known_hosts.keys_to_drop(found) if keys else [],
         "changed": any(each.state == "changed" for each in keys),
         "seen": live.key(found.finished_at, found.accepted_at),
     }

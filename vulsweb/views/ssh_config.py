@@ -13,10 +13,11 @@ from vulsweb.extensions import db
 from vulsweb.hosts import sync_requests
 from vulsweb.models import HostSync, SshConfigVersion, Trigger
 from vulsweb.ssh import known_hosts, versions
-from vulsweb.ssh.versions import NotWritten, Outdated, Places
+from vulsweb.ssh.versions import NotWritten, Outdated, Paths
 from vulsweb.views import live
 from vulsweb.vuls.config_toml import ConfigTomlError, Plan
-from vulsweb.vuls.ssh.config import TEMPLATES, Refusal, SshConfigError
+from vulsweb.vuls.ssh.config import TEMPLATES, SshConfigError
+from vulsweb.vuls.ssh.lines import Refusal
 
 HISTORY_SHOWN = 20
 NO_REDIS = "The hosts follow within two minutes, as soon as Redis answers again."
@@ -73,7 +74,7 @@ def sync() -> ResponseReturnValue:
 def version(number: int) -> ResponseReturnValue:
     """Show a version, and how it differs from the one in force."""
     shown, current = _version_or_404(number), versions.latest()
-    difference = versions.difference(current, shown.content, f"version {number}")
+    difference = versions.diff(current, shown.content, f"version {number}")
     return render_template("ssh_config/version.html", version=shown, current=current, difference=difference)
 
 
@@ -85,9 +86,9 @@ def restore(number: int) -> ResponseReturnValue:
     return _save(old.content, f"Restored from version {number}.", _number(request.form.get("version", "")))
 
 
-def places() -> Places:
+def places() -> Paths:
     """Return where the files are."""
-    return versions.places_of(current_app.config)
+    return versions.paths_from(current_app.config)
 
 
 def _save(content: str, note: str, expected: int) -> ResponseReturnValue:
@@ -157,8 +158,8 @@ def _page(
         error=error,
         refused=refused,
         outdated=outdated,
-        theirs=versions.difference(version, versions.tidy(content), "yours") if outdated else "",
-        differs=not refused and versions.differs(version, places()),
+        theirs=versions.diff(version, versions.normalize(content), "yours") if outdated else "",
+        differs=not refused and versions.file_differs(version, places()),
         templates=TEMPLATES,
         hosts=versions.hosts_of(version),
         trusted={known.place for known in known_hosts.accepted()},

@@ -1,1 +1,1 @@
-"""What Vuls itself says and reads; pure, without a database or Flask."""
+"""Vuls' own files and documents, read and written without a database or Flask."""

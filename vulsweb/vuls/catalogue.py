@@ -1,6 +1,6 @@
-"""The catalogue of vulnerability databases: what each holds, whom it serves, and which Vuls reads it.
+"""The catalogue of vulnerability databases, and which versions of Vuls read them.
 
-All that is known of Vuls' detector stands here, and only here; it was read from its sources tag by tag.
+This is the only place for facts about Vuls' detector. They come from its source code, read tag by tag.
 """
 
 import enum
@@ -11,14 +11,14 @@ Version = tuple[int, int, int]
 
 
 class Profile(enum.StrEnum):
-    """A generation of Vuls, with the databases that it reads; the executor's setting chooses one."""
+    """A generation of Vuls and its databases; set for each executor."""
 
     CLASSIC = "classic"
     CURRENT = "current"
 
 
 class DatabaseType(enum.StrEnum):
-    """A database that can be updated, or all of them."""
+    """A database that can be updated, or all databases."""
 
     ALL = "all"
     NVD = "nvd"
@@ -34,7 +34,7 @@ class DatabaseType(enum.StrEnum):
 
     @property
     def label(self) -> str:
-        """Return the name that people read."""
+        """Return the name to display."""
         return _LABELS[self]
 
 
@@ -55,33 +55,33 @@ _LABELS = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One database of the catalogue."""
+    """One database in the catalogue."""
 
     name: DatabaseType
     about: str
-    tool: str  # fetches it
-    file: str  # holds it, perhaps with others
-    families: tuple[str, ...]  # as results name them; none: every one
-    detects: bool  # without it nothing is found there; else it adds to what others find
-    unread_from: Version | None = None  # the first Vuls that does not look into it any more
-    read_from: Version = (0, 0, 0)  # the first that does
+    tool: str  # the tool that fetches it
+    file: str  # several databases can share a file
+    families: tuple[str, ...]  # as named in results; empty: all families
+    detects: bool  # True: nothing is found without it. False: it adds to what others find
+    removed_in: Version | None = None  # the first Vuls that no longer reads it
+    added_in: Version = (0, 0, 0)  # the first Vuls that reads it
     profile: Profile = Profile.CLASSIC
 
     def is_read_by(self, vuls: Version) -> bool:
-        """Say whether this Vuls looks into it at all."""
-        return self.read_from <= vuls and (self.unread_from is None or vuls < self.unread_from)
+        """Return whether this version of Vuls reads the database."""
+        return self.added_in <= vuls and (self.removed_in is None or vuls < self.removed_in)
 
-    def serves(self, family: str) -> bool:
-        """Say whether it holds anything about hosts of the family."""
+    def covers(self, family: str) -> bool:
+        """Return whether the database has data for hosts of the family."""
         return not self.families or family in self.families
 
 
 @dataclass(frozen=True)
-class Reading:
-    """Whether a Vuls reads a database, and the sentence that says why; None: that is not known."""
+class Support:
+    """Whether a version of Vuls reads a database, and why."""
 
-    read: bool | None
-    why: str
+    supported: bool | None  # None: unknown
+    reason: str
 
 
 _OVAL = ("goval-dictionary", "oval.sqlite3")
@@ -96,23 +96,23 @@ CATALOGUE = (
         "cve.sqlite3",
         (),
         detects=False,
-        unread_from=(0, 40, 0),
+        removed_in=(0, 40, 0),
     ),
     Entry(
         DatabaseType.UBUNTU,
         "Canonical's definitions of which package versions are affected.",
         *_OVAL,
         ("ubuntu",),
-        detects=False,  # beside GOST, in the versions that read it
-        unread_from=(0, 23, 1),
+        detects=False,  # GOST does, in the versions of Vuls that read this
+        removed_in=(0, 23, 1),
     ),
     Entry(
         DatabaseType.DEBIAN,
         "Debian's definitions of which package versions are affected.",
         *_OVAL,
         _DEBIANS,
-        detects=False,  # beside GOST, in the versions that read it
-        unread_from=(0, 23, 1),
+        detects=False,  # GOST does, in the versions of Vuls that read this
+        removed_in=(0, 23, 1),
     ),
     Entry(
         DatabaseType.REDHAT,
@@ -120,61 +120,61 @@ CATALOGUE = (
         *_OVAL,
         _REDHATS,
         detects=True,
-        unread_from=(0, 29, 0),
+        removed_in=(0, 29, 0),
     ),
     Entry(
         DatabaseType.AMAZON,
-        "Amazon's security advisories for its Linux 2 and 2023.",
+        "Amazon's security advisories for Amazon Linux 2 and 2023.",
         *_OVAL,
         ("amazon",),
         detects=True,
-        unread_from=(0, 38, 6),
+        removed_in=(0, 38, 6),
     ),
     Entry(
         DatabaseType.ALPINE,
-        "Alpine's list of the versions in which a flaw was fixed.",
+        "Alpine's list of the versions that fix each vulnerability.",
         *_OVAL,
         ("alpine",),
         detects=True,
-        unread_from=(0, 33, 0),
+        removed_in=(0, 33, 0),
     ),
     Entry(
         DatabaseType.GOST_UBUNTU,
-        "Ubuntu's security tracker, flaws without a fix included.",
+        "Ubuntu's security tracker, including vulnerabilities without a fix.",
         *_GOST,
         ("ubuntu",),
         detects=True,
-        unread_from=(0, 33, 3),
+        removed_in=(0, 33, 3),
     ),
     Entry(
         DatabaseType.GOST_DEBIAN,
-        "Debian's security tracker, flaws without a fix included.",
+        "Debian's security tracker, including vulnerabilities without a fix.",
         *_GOST,
         _DEBIANS,
         detects=True,
-        unread_from=(0, 39, 0),
+        removed_in=(0, 39, 0),
     ),
     Entry(
         DatabaseType.GOST_REDHAT,
-        "What Red Hat says of a CVE, on whichever host: its own score, state and advice.",
+        "Red Hat's own score, state and advice for each CVE, shown for every host.",
         *_GOST,
         (),
         detects=False,
-        unread_from=(0, 39, 0),
+        removed_in=(0, 39, 0),
     ),
     Entry(
         DatabaseType.VULS2,
-        "All that Vuls knows since v0.40, in a file of its own: packages of every system, scores, exploits.",
+        "Everything that Vuls v0.40 and later uses: packages of all systems, scores and exploits.",
         "vuls",
         "vuls2.db",
         (),
         detects=True,
-        read_from=(0, 29, 0),
+        added_in=(0, 29, 0),
         profile=Profile.CURRENT,
     ),
 )
-# The first Vuls that finds a family's flaws in vuls2; all others came with the last.
-_MOVED: dict[str, Version] = {
+# The first Vuls that reads a family's vulnerabilities from vuls2.
+_MOVED_TO_VULS2: dict[str, Version] = {
     **dict.fromkeys(_REDHATS, (0, 29, 0)),
     **dict.fromkeys(("oracle", "alpine"), (0, 33, 0)),
     "ubuntu": (0, 33, 3),
@@ -183,52 +183,33 @@ _MOVED: dict[str, Version] = {
     **dict.fromkeys(_DEBIANS, (0, 39, 0)),
     "windows": (0, 39, 3),
 }
-_ALL_MOVED: Version = (0, 40, 0)
-# Taken where a Vuls does not say its version, as one built from source: these are what we build.
-CLASSIC: Version = (0, 26, 0)
-CURRENT: Version = (0, 40, 1)
-# What to do where an executor's Vuls and its profile are no pair.
+# The same for all other families.
+_ALL_MOVED_TO_VULS2: Version = (0, 40, 0)
+# Assumed when Vuls does not report its version, as when built from source: the versions that we build.
+CLASSIC_VERSION: Version = (0, 26, 0)
+CURRENT_VERSION: Version = (0, 40, 1)
+# The advice when an executor's Vuls does not fit its profile.
 PROFILE_VERSIONS = (
     "Set EXECUTOR_PROFILE=classic with a Vuls up to v0.28, or EXECUTOR_PROFILE=current with v0.40 or later,"
-    " and start the executor again; then run a Database Update."
+    " and restart the executor; then run a database update."
 )
 _VERSION = re.compile(r"v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})(?![\d.])")
 
 
 def version(text: str | None) -> Version | None:
-    """Return the version that `text` begins with, such as v0.26.0; None when it is not one."""
+    """Return the version that `text` begins with, such as v0.26.0, or None."""
     found = _VERSION.match(text or "")
     return (int(found[1]), int(found[2]), int(found[3])) if found else None
 
 
-def named(vuls: Version) -> str:
-    """Return a version as people read it, such as "Vuls v0.26.0"."""
+def version_label(vuls: Version) -> str:
+    """Return a version as displayed, such as "Vuls v0.26.0"."""
     return "Vuls v{}.{}.{}".format(*vuls)
 
 
-def read_by(vuls: Version) -> tuple[Entry, ...]:
-    """Return the databases that this Vuls looks into."""
-    return tuple(entry for entry in CATALOGUE if entry.is_read_by(vuls))
-
-
-def usual(profile: Profile | None) -> Version:
-    """Return the Vuls that is taken to run where it does not tell its version."""
-    return CURRENT if profile is Profile.CURRENT else CLASSIC
-
-
-def needed(family: str, vuls: Version | None) -> tuple[DatabaseType, ...]:
-    """Return the databases without which this Vuls finds nothing on hosts of `family`, if it reads any.
-
-    Without a version they are those that a classic Vuls needs.
-    """
-    number = vuls or CLASSIC
-    if number >= _MOVED.get(family, _ALL_MOVED):
-        return (DatabaseType.VULS2,)
-    return tuple(
-        entry.name
-        for entry in read_by(number)
-        if entry.detects and entry.serves(family) and entry.name is not DatabaseType.VULS2
-    )
+def default_version(profile: Profile | None) -> Version:
+    """Return the version to assume when Vuls does not report its own."""
+    return CURRENT_VERSION if profile is Profile.CURRENT else CLASSIC_VERSION
 
 
 def of_profile(profile: Profile) -> tuple[Entry, ...]:
@@ -236,39 +217,55 @@ def of_profile(profile: Profile) -> tuple[Entry, ...]:
     return tuple(entry for entry in CATALOGUE if entry.profile is profile)
 
 
-def unused_reason(name: DatabaseType, profile: Profile) -> str | None:
-    """Say why a database is of no use under a profile, or None where it is of its own."""
+def supported_by(vuls: Version) -> tuple[Entry, ...]:
+    """Return the databases that this version of Vuls reads."""
+    return tuple(entry for entry in CATALOGUE if entry.is_read_by(vuls))
+
+
+def required_databases(family: str, vuls: Version | None) -> tuple[DatabaseType, ...]:
+    """Return the databases without which Vuls finds nothing on hosts of `family`.
+
+    Empty when this version reads no database for the family. Without a version, the classic one is assumed.
+    """
+    number = vuls or CLASSIC_VERSION
+    if number >= _MOVED_TO_VULS2.get(family, _ALL_MOVED_TO_VULS2):
+        return (DatabaseType.VULS2,)
+    return tuple(
+        entry.name
+        for entry in supported_by(number)
+        if entry.detects and entry.covers(family) and entry.name is not DatabaseType.VULS2
+    )
+
+
+def why_unused(name: DatabaseType, profile: Profile) -> str | None:
+    """Return why Vuls does not read the database under `profile`, or None."""
     entry = next((each for each in CATALOGUE if each.name is name), None)
     if entry is None or entry.profile is profile:
         return None
     return (
-        f"The executor's profile is {profile}, whose Vuls does not read {name.label}; fetching it would be in"
-        f" vain. It belongs to the profile {entry.profile}."
+        f"The executor's profile is {profile}. Its Vuls does not read {name.label}, so fetching it has no"
+        f" effect. This database belongs to the profile {entry.profile}."
     )
 
 
-def reading(entry: Entry, vuls: str | None, profile: Profile | None = None) -> Reading:
-    """Say whether the Vuls of this version, in its own words, reads the database, and why.
+def support(entry: Entry, vuls: str | None, profile: Profile | None = None) -> Support:
+    """Return whether Vuls, by its reported version, reads the database.
 
-    Under another profile than the database's it is not even told where that is.
+    Under another profile than the database's own, Vuls is not given the database's path.
     """
-    if profile is not None and (why := unused_reason(entry.name, profile)):
-        return Reading(read=False, why=why)
+    if profile is not None and (mismatch := why_unused(entry.name, profile)):
+        return Support(supported=False, reason=mismatch)
     number = version(vuls)
     if number is None:
-        return Reading(None, "Which databases this Vuls reads is not known, since its version is not.")
-    if number < entry.read_from:
-        return Reading(read=False, why=f"{named(number)} does not know it; fetching it would be in vain.")
+        return Support(None, "The version of Vuls is unknown, and so is whether it reads this database.")
+    label = version_label(number)
+    if number < entry.added_in:
+        return Support(supported=False, reason=f"{label} does not know it, so fetching it has no effect.")
     if not entry.is_read_by(number):
-        vain = "does not read it; fetching it would be in vain."
-        return Reading(read=False, why=f"{named(number)} {vain} {_instead(entry, number)}")
-    use = (
-        "finds nothing on such hosts without it" if entry.detects else "adds what it says to what others find"
-    )
-    return Reading(read=True, why=f"{named(number)} reads it, and {use}.")
-
-
-def _instead(entry: Entry, vuls: Version) -> str:
-    others = dict.fromkeys(name for family in entry.families for name in needed(family, vuls))
-    # Since v0.29 Vuls moved, family by family, to a database of its own.
-    return f"It looks into {' and '.join(each.label for each in others) or 'its vuls2 database'} instead."
+        names = (name for family in entry.families for name in required_databases(family, number))
+        # For databases of no single family. Since v0.29 Vuls has moved to vuls2, family by family.
+        others = " and ".join(dict.fromkeys(name.label for name in names)) or "its vuls2 database"
+        reason = f"{label} does not read it, so fetching it has no effect. It reads {others} instead."
+        return Support(supported=False, reason=reason)
+    use = "finds nothing on such hosts without it" if entry.detects else "adds its data to other findings"
+    return Support(supported=True, reason=f"{label} reads it and {use}.")

@@ -1,4 +1,4 @@
-"""How Vuls gets to a server of config.toml, read from its section and from the ssh_config that we write."""
+"""How Vuls connects to the servers of config.toml."""
 
 import enum
 from collections.abc import Callable, Mapping
@@ -7,28 +7,28 @@ from typing import Any
 
 from vulsweb.vuls.ssh.blocks import Blocks
 from vulsweb.vuls.ssh.lines import parse
-from vulsweb.vuls.ssh.proxy import Proxy, read_proxy_command
+from vulsweb.vuls.ssh.proxy import read_proxy_command
 
-# Given a path, the text of our ssh_config there, or None where there is none of ours.
+# Returns the text of the managed ssh_config at a path, or None when that file is not ours.
 ReadSshConfig = Callable[[str], str | None]
 LOCAL_HOSTS = ("127.0.0.1", "localhost")
 
 
 class HostConnection(enum.StrEnum):
-    """How Vuls gets to a host."""
+    """How Vuls connects to a host."""
 
     AWS_SSM = "aws_ssm"
     GCP_IAP = "gcp_iap"
     CLOUDFLARE = "cloudflare_access"
     JUMP = "jump_host"
     DIRECT = "direct"
-    LOCAL = "local"  # the machine that runs Vuls, without SSH
-    PSEUDO = "pseudo"  # nothing is connected to: CPE names alone
-    CUSTOM = "custom"  # by an SSH configuration that is not ours
+    LOCAL = "local"  # the machine that runs Vuls; no SSH
+    PSEUDO = "pseudo"  # no connection: the host is a list of CPE names
+    CUSTOM = "custom"  # an SSH configuration that Vuls Web did not write
 
     @property
     def label(self) -> str:
-        """Return the words that people read."""
+        """Return the name to display."""
         return _LABELS[self]
 
 
@@ -45,49 +45,45 @@ _LABELS = {
 
 
 @dataclass(frozen=True)
-class Way:
-    """How a server is reached, and at which address."""
+class Route:
+    """How Vuls connects to a server, and at which address."""
 
     connection: HostConnection
     address: str
 
 
-class Connections:
-    """Finds the ways of many servers; reads each ssh_config once."""
+class RouteFinder:
+    """Finds the routes of many servers; reads each ssh_config once."""
 
     def __init__(self, read_ssh_config: ReadSshConfig) -> None:
-        self._read = read_ssh_config
-        self._known: dict[str, Blocks | None] = {}
+        self._read_ssh_config = read_ssh_config
+        self._blocks: dict[str, Blocks | None] = {}
 
-    def way(self, section: Mapping[str, Any], default: Mapping[str, Any]) -> Way:
-        """Return the way of a server; both mappings have their keys in lower case."""
+    def find(self, section: Mapping[str, Any], default: Mapping[str, Any]) -> Route:
+        """Return a server's route; the keys of both mappings are lower case."""
         host = str(section.get("host", ""))
         if section.get("type") == "pseudo":
-            return Way(HostConnection.PSEUDO, host)
+            return Route(HostConnection.PSEUDO, host)
         if (section.get("port") or default.get("port")) == "local" and host in LOCAL_HOSTS:
-            return Way(HostConnection.LOCAL, host)
-        if path := section.get("sshconfigpath") or default.get("sshconfigpath"):
-            return self._by_ssh_config(str(path), host)
-        if section.get("jumpserver") or default.get("jumpserver"):
-            return Way(HostConnection.JUMP, host)
-        return Way(HostConnection.DIRECT, host)
-
-    def _by_ssh_config(self, path: str, host: str) -> Way:
-        if path not in self._known:
-            text = self._read(path)
-            self._known[path] = None if text is None else Blocks(parse(text)[0])
-        blocks = self._known[path]
+            return Route(HostConnection.LOCAL, host)
+        path = str(section.get("sshconfigpath") or default.get("sshconfigpath") or "")
+        if not path:
+            jumps = section.get("jumpserver") or default.get("jumpserver")
+            return Route(HostConnection.JUMP if jumps else HostConnection.DIRECT, host)
+        if path not in self._blocks:
+            text = self._read_ssh_config(path)
+            self._blocks[path] = None if text is None else Blocks(parse(text)[0])
+        blocks = self._blocks[path]
         if blocks is None:
-            return Way(HostConnection.CUSTOM, host)
-        used = blocks.effective(host)
-        return Way(_connection(used), used["hostname"][0] or host)
-
-
-def _connection(used: Mapping[str, list[str]]) -> HostConnection:
-    if used.get("proxyjump", ["none"])[0].lower() != "none":
-        return HostConnection.JUMP
-    command = used.get("proxycommand", ["none"])[0]
-    if command.lower() == "none":
-        return HostConnection.DIRECT
-    proxy = read_proxy_command(command)
-    return HostConnection(proxy.connection.value) if isinstance(proxy, Proxy) else HostConnection.CUSTOM
+            return Route(HostConnection.CUSTOM, host)
+        options = blocks.effective(host)
+        address = options["hostname"][0] or host
+        if options.get("proxyjump", ["none"])[0].lower() != "none":
+            return Route(HostConnection.JUMP, address)
+        command = options.get("proxycommand", ["none"])[0]
+        if command.lower() == "none":
+            return Route(HostConnection.DIRECT, address)
+        proxy = read_proxy_command(command)
+        if isinstance(proxy, str):  # the reason why the command is not allowed
+            return Route(HostConnection.CUSTOM, address)
+        return Route(HostConnection(proxy.connection.value), address)

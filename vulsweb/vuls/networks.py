@@ -1,48 +1,57 @@
-"""Networks in config.toml: the addresses that Vuls makes of `host = "192.0.2.0/30"`.
+"""Networks in config.toml: the addresses that Vuls scans for `host = "192.0.2.0/30"`.
 
-As Vuls v0.26.0 does it (config/tomlloader.go and iplib): of an IPv4 network of more than two addresses the
-first and the last are left out, of an IPv6 network none.
+These are the rules of Vuls v0.26.0 (config/tomlloader.go and iplib). In an IPv4 network of more than two
+addresses, the first and the last are skipped. An IPv6 network is scanned whole.
 """
 
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
-# Vuls itself has no limit; a mistyped mask must not fill the table of hosts.
+# Vuls has no limit, but a mistyped mask must not fill the hosts table.
 LARGEST = 65_536
 
 Network = IPv4Network | IPv6Network
 
 
 class NetworkError(ValueError):
-    """An address or network cannot be used; the message says why."""
+    """An address or network that cannot be used; the message says why."""
 
 
 def is_network(host: str) -> bool:
-    """Say whether Vuls takes `host` for a network: an address, a slash and whatever follows."""
+    """Return whether Vuls reads `host` as a network."""
+    # An address, a slash and anything; `addresses` rejects what is not a mask.
     address, slash, _ = host.partition("/")
     return bool(slash) and _is_address(address)
 
 
 def addresses(host: str, ignored: Sequence[str]) -> list[str]:
-    """Return the addresses of the network `host` without those that are `ignored`, in order."""
+    """Return the addresses of the network `host`, except the `ignored` ones."""
     network = _network(host)
     if network.num_addresses > LARGEST:
-        raise NetworkError(f"{host} has {network.num_addresses:,} addresses; an entry may have {LARGEST:,}.")
+        raise NetworkError(f"{host} has {network.num_addresses:,} addresses; the limit is {LARGEST:,}.")
     for each in ignored:
         if not is_network(each) and not _is_address(each):
-            raise NetworkError(f"ignoreIPAddresses holds {each!r}: neither an address nor a network.")
+            raise NetworkError(f"{each!r} in ignoreIPAddresses is neither an address nor a network.")
     networks = [_network(each) for each in ignored if is_network(each)]
-    # Vuls compares what is written: 2001:db8:0::1 does not ignore 2001:db8::1.
+    # The ends of an IPv4 network are not part of it, even when it is ignored.
+    ends = [
+        (each[0], each[-1]) if isinstance(each, IPv4Network) and each.num_addresses > 2 else ()
+        for each in networks
+    ]
+    # Vuls compares text: 2001:db8:0::1 does not ignore 2001:db8::1.
     single = set(ignored)
-    # Not hosts() for IPv6: of those networks it leaves out an address that Vuls keeps.
+    # Not hosts() for IPv6: it skips an address that Vuls scans.
     every = network.hosts() if isinstance(network, IPv4Network) else network
     found = [
-        str(each)
-        for each in every
-        if str(each) not in single and not any(_names(skip, each) for skip in networks)
+        str(address)
+        for address in every
+        if str(address) not in single
+        and not any(
+            address in each and address not in skip for each, skip in zip(networks, ends, strict=True)
+        )
     ]
     if not found:
-        raise NetworkError(f"ignoreIPAddresses leaves nothing of {host}.")
+        raise NetworkError(f"ignoreIPAddresses excludes every address of {host}.")
     return found
 
 
@@ -61,16 +70,9 @@ def _network(text: str) -> Network:
         raise NetworkError(f"{text!r} is not a network: {error}.") from error
 
 
-def _names(skip: Network, address: IPv4Address | IPv6Address) -> bool:
-    """Say whether Vuls would enumerate `address` for the ignored network."""
-    if not isinstance(skip, IPv4Network) or skip.num_addresses <= 2:
-        return address in skip
-    return address in skip and address not in (skip.network_address, skip.broadcast_address)
-
-
 def _is_address(text: str) -> bool:
     try:
-        # Go knows no zones such as fe80::1%eth0.
+        # Go does not accept zones such as fe80::1%eth0.
         return "%" not in text and bool(ip_address(text))
     except ValueError:
         return False

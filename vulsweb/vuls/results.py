@@ -1,9 +1,9 @@
-"""What a Vuls result document (jsonVersion 4) says: bytes in, dataclasses out."""
+"""Vuls' result documents (jsonVersion 4), parsed and judged."""
 
 import enum
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,14 +16,14 @@ TITLE_LENGTH = 300
 
 
 class ScanType(enum.StrEnum):
-    """How thorough a scan is; kinds.py of the executor says which scanMode each stands for."""
+    """How thorough a scan is; the executor maps each to a scanMode."""
 
     FAST = "fast"
     FULL = "full"
 
     @property
     def label(self) -> str:
-        """Return the words that people read."""
+        """Return the name to display."""
         return f"{self.value.capitalize()} Scan"
 
 
@@ -38,17 +38,26 @@ class Severity(enum.StrEnum):
 
     @property
     def rank(self) -> int:
-        """Return 0 for the worst, counting up."""
+        """Return the position in the order, 0 for the worst."""
         return list(Severity).index(self)
+
+    @classmethod
+    def from_score(cls, score: float) -> "Severity":
+        """Return the severity of a CVSS score, by Vuls' own bands."""
+        if score >= 9:
+            return cls.CRITICAL
+        if score >= 7:
+            return cls.HIGH
+        return cls.MEDIUM if score >= 4 else cls.LOW
 
 
 def worst_first(counts: Mapping[str, int]) -> dict[str, int]:
-    """Return counts by severity in the order of severities, which JSON from the database has lost."""
+    """Return counts by severity, worst first, as stored JSON loses order."""
     return {severity.value: counts[severity] for severity in Severity if severity in counts}
 
 
 class Outcome(enum.StrEnum):
-    """What a scan of one host came to."""
+    """The outcome of a scan of one host."""
 
     SUCCESS = "success"
     PARTIAL = "partial"
@@ -56,12 +65,25 @@ class Outcome(enum.StrEnum):
 
     @property
     def label(self) -> str:
-        """Return the word that people read."""
+        """Return the name to display."""
         return self.value.capitalize()
 
 
 class ResultsError(Exception):
-    """A result document is not one; the message names the first field that is wrong."""
+    """A malformed result; the message names the first wrong field."""
+
+
+_SEVERITY_WORDS = {
+    "critical": Severity.CRITICAL,
+    "important": Severity.HIGH,
+    "high": Severity.HIGH,
+    "moderate": Severity.MEDIUM,
+    "medium": Severity.MEDIUM,
+    "low": Severity.LOW,
+    "negligible": Severity.LOW,
+    # Debian's word for a vulnerability that does no harm as shipped.
+    "unimportant": Severity.LOW,
+}
 
 
 @dataclass(frozen=True)
@@ -70,11 +92,30 @@ class AffectedPackage:
 
     name: str
     installed_version: str
-    fixed_in: str  # empty: no fix is known
+    fixed_in: str  # empty: no known fix
     fix_state: str
 
+    @classmethod
+    def from_document(cls, affected: object, packages: Mapping[str, Any], where: str) -> "AffectedPackage":
+        """Parse an entry of `affectedPackages`; `where` is its path in errors."""
+        if not isinstance(affected, dict):
+            raise ResultsError(f"{where} has an entry that is not an object.")
+        name = _text(affected, "name")
+        installed = packages.get(str(affected["name"]))
+        version = ""
+        if isinstance(installed, dict):
+            version, release = str(installed.get("version") or ""), str(installed.get("release") or "")
+            version = f"{version}-{release}" if release else version
+        fix_state = affected.get("fixState") or ("Not fixed yet" if affected.get("notFixedYet") else "")
+        return cls(
+            name=name,
+            installed_version=_storable(version),
+            fixed_in=_storable(str(affected.get("fixedIn") or "")),
+            fix_state=_storable(str(fix_state)),
+        )
+
     def as_dict(self) -> dict[str, str]:
-        """Return the package as stored and as the API shows it."""
+        """Return the package as stored and as in the API."""
         return {
             "name": self.name,
             "installed_version": self.installed_version,
@@ -85,7 +126,7 @@ class AffectedPackage:
 
 @dataclass(frozen=True)
 class ParsedFinding:
-    """One CVE of one result document."""
+    """One CVE of a result document."""
 
     cve_id: str
     severity: Severity
@@ -93,29 +134,56 @@ class ParsedFinding:
     title: str
     packages: tuple[AffectedPackage, ...]
 
+    @classmethod
+    def from_document(cls, cve_id: str, entry: object, packages: Mapping[str, Any]) -> "ParsedFinding":
+        """Parse an entry of `scannedCves`; `packages` are the installed ones."""
+        if not isinstance(entry, dict):
+            raise ResultsError(f"scannedCves.{cve_id} is not an object.")
+        # Lists since Vuls v0.19, single objects before.
+        sources = _mapping(entry, "cveContents").values()
+        contents = [
+            content
+            for source in sources
+            for content in (source if isinstance(source, list) else [source])
+            if isinstance(content, dict)
+        ]
+        severity, score = _severity(contents)
+        titles = (str(content.get(field) or "") for field in ("title", "summary") for content in contents)
+        where = f"scannedCves.{cve_id}.affectedPackages"
+        return cls(
+            cve_id=cve_id,
+            severity=severity,
+            score=score,
+            title=_one_line(next((title for title in titles if title.strip()), ""))[:TITLE_LENGTH],
+            packages=tuple(
+                AffectedPackage.from_document(affected, packages, where)
+                for affected in _list(entry, "affectedPackages")
+            ),
+        )
+
 
 @dataclass(frozen=True)
 class ScanResult:
-    """A result document, read."""
+    """A parsed result document."""
 
     server_name: str
     family: str
     release: str
     scanned_at: datetime
-    reported_by: str  # the version of Vuls that looked for CVEs, in its own words; empty: none did
+    reported_by: str  # the version of Vuls that looked for CVEs, as it reports it; empty: none did
     package_count: int
     errors: tuple[str, ...]
     findings: tuple[ParsedFinding, ...]
 
     @property
     def severity_counts(self) -> dict[str, int]:
-        """Return the number of findings by severity, every severity named."""
+        """Return the number of findings by severity, including zeros."""
         found = Counter(finding.severity for finding in self.findings)
         return {severity.value: found[severity] for severity in Severity}
 
 
 def parse(document: bytes) -> ScanResult:
-    """Read one result document; raise ResultsError naming the first field that is wrong."""
+    """Parse a result document; raise ResultsError, which names the first wrong field."""
     try:
         data = json.loads(document)
     except (ValueError, RecursionError) as error:
@@ -125,143 +193,74 @@ def parse(document: bytes) -> ScanResult:
     if data.get("jsonVersion") != JSON_VERSION:
         raise ResultsError(f"jsonVersion is {data.get('jsonVersion')!r}; this version reads {JSON_VERSION}.")
     packages = _mapping(data, "packages")
-    # By their cleaned names: two that differ only in what cannot be stored would be one row.
+    # By storable name: two names that differ only in what cannot be stored would be one row.
     cves = {_storable(cve_id): entry for cve_id, entry in _mapping(data, "scannedCves").items()}
+    server_name, family, release, scanned_at = (
+        _text(data, field) for field in ("serverName", "family", "release", "scannedAt")
+    )
+    try:
+        moment = datetime.fromisoformat(scanned_at)
+    except ValueError as error:
+        raise ResultsError(f"scannedAt is {scanned_at!r}, which is not a time.") from error
     return ScanResult(
-        server_name=_text(data, "serverName"),
-        family=_text(data, "family"),
-        release=_text(data, "release"),
-        scanned_at=_moment(_text(data, "scannedAt")),
+        server_name=server_name,
+        family=family,
+        release=release,
+        scanned_at=moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC),
         reported_by=str(data.get("reportedVersion") or ""),
         package_count=len(packages),
         errors=tuple(str(line) for line in _list(data, "errors")),
-        findings=tuple(_finding(cve_id, entry, packages) for cve_id, entry in sorted(cves.items())),
+        findings=tuple(
+            ParsedFinding.from_document(cve_id, entry, packages) for cve_id, entry in sorted(cves.items())
+        ),
     )
 
 
 def without_config(document: bytes) -> bytes:
-    """Return the document less its config block, which names key files, users and every server."""
+    """Return the document without `config`, which names key files, users and servers."""
     data = json.loads(document)
     data.pop("config", None)
     return json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
 
 
 def judge(result: ScanResult, databases: Collection[str]) -> tuple[Outcome, str | None]:
-    """Say what a scan came to, and why when it is not a success.
+    """Return the outcome of a scan, and the reason unless successful.
 
-    A result is judged by what it holds, not by exit codes: Vuls writes a file for a host that it
-    could not reach, and reports "0 CVEs" where it had no database to look into. `databases` names
-    the databases that the report could read.
+    The result is judged by its content, not by exit codes: Vuls writes a file for a host that it could not
+    reach, and reports "0 CVEs" without a database. `databases` names those that the report could read.
     """
+    family, vuls = _one_line(result.family), catalogue.version(result.reported_by)
     if result.errors:
         return Outcome.FAILED, _one_line(result.errors[0])
     if result.family in ("", "unknown"):
-        return Outcome.FAILED, "Vuls could not tell which system runs there."
+        return Outcome.FAILED, "Vuls could not identify the operating system."
     if not result.package_count:
-        return Outcome.FAILED, "Vuls read no installed packages."
+        return Outcome.FAILED, "Vuls found no installed packages."
     if not result.reported_by:
-        return Outcome.PARTIAL, "It was scanned, but the report that finds CVEs did not run."
-    return _judge_databases(result, databases)
-
-
-def _judge_databases(result: ScanResult, databases: Collection[str]) -> tuple[Outcome, str | None]:
-    family, vuls = _one_line(result.family), catalogue.version(result.reported_by)
+        return Outcome.PARTIAL, "The host was scanned, but the report that finds CVEs did not run."
     if vuls is None and DatabaseType.VULS2.value in databases:
-        # One that tells no version, and was given its own database: it is of that profile.
-        vuls = catalogue.CURRENT
-    needed = catalogue.needed(result.family, vuls)
-    if not needed:
-        return Outcome.PARTIAL, f"No database that we know of covers {family}."
-    missing = [name.label for name in needed if name.value not in databases]
+        # It has the database of the current profile, so its unknown version is of that profile.
+        vuls = catalogue.CURRENT_VERSION
+    required = catalogue.required_databases(result.family, vuls)
+    if not required:
+        return Outcome.PARTIAL, f"No known database covers {family}."
+    missing = [name.label for name in required if name.value not in databases]
     if missing:
         return Outcome.PARTIAL, (
-            f"There was no vulnerability database for {family} to look into, so nothing was found."
+            f"There was no vulnerability database for {family}, so nothing was found."
             f" First run a database update of {' and '.join(missing)} or of all databases."
         )
     return Outcome.SUCCESS, None
 
 
-def _finding(cve_id: str, entry: object, packages: Mapping[str, Any]) -> ParsedFinding:
-    if not isinstance(entry, dict):
-        raise ResultsError(f"scannedCves.{cve_id} is not an object.")
-    contents = list(_contents(entry))
-    score = _score(contents)
-    return ParsedFinding(
-        cve_id=cve_id,
-        severity=_from_score(score) if score else _from_words(contents),
-        score=score,
-        title=_title(contents),
-        packages=tuple(
-            _package(affected, packages, f"scannedCves.{cve_id}.affectedPackages")
-            for affected in _list(entry, "affectedPackages")
-        ),
-    )
-
-
-def _package(affected: object, packages: Mapping[str, Any], where: str) -> AffectedPackage:
-    if not isinstance(affected, dict):
-        raise ResultsError(f"{where} holds something that is not an object.")
-    name = _text(affected, "name")
-    installed = packages.get(str(affected["name"]))
-    return AffectedPackage(
-        name=name,
-        installed_version=_version(installed) if isinstance(installed, dict) else "",
-        fixed_in=_storable(str(affected.get("fixedIn") or "")),
-        fix_state=_storable(
-            str(affected.get("fixState") or ("Not fixed yet" if affected.get("notFixedYet") else ""))
-        ),
-    )
-
-
-def _version(package: Mapping[str, Any]) -> str:
-    version, release = str(package.get("version") or ""), str(package.get("release") or "")
-    return _storable(f"{version}-{release}" if release else version)
-
-
-def _contents(entry: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    # Lists since Vuls v0.19, single objects before.
-    for found in _mapping(entry, "cveContents").values():
-        for content in found if isinstance(found, list) else [found]:
-            if isinstance(content, dict):
-                yield content
-
-
-def _score(contents: list[Mapping[str, Any]]) -> float | None:
-    # As Vuls counts: the newest CVSS generation that anybody scored, and of that the maximum.
-    for generation in ("cvss40Score", "cvss3Score", "cvss2Score"):
-        scores = [content[generation] for content in contents if _is_score(content.get(generation))]
-        if scores:
-            return float(max(scores))
-    return None
-
-
-def _is_score(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 10
-
-
-def _from_score(score: float) -> Severity:
-    # The bands of Vuls' own summary.
-    if score >= 9:
-        return Severity.CRITICAL
-    if score >= 7:
-        return Severity.HIGH
-    return Severity.MEDIUM if score >= 4 else Severity.LOW
-
-
-_WORDS = {
-    "critical": Severity.CRITICAL,
-    "important": Severity.HIGH,
-    "high": Severity.HIGH,
-    "moderate": Severity.MEDIUM,
-    "medium": Severity.MEDIUM,
-    "low": Severity.LOW,
-    "negligible": Severity.LOW,
-    # Debian's word for a flaw that does no harm as it is shipped.
-    "unimportant": Severity.LOW,
-}
-
-
-def _from_words(contents: list[Mapping[str, Any]]) -> Severity:
+def _severity(contents: Sequence[Mapping[str, Any]]) -> tuple[Severity, float | None]:
+    """Return severity and CVSS score, or the worst severity in words."""
+    # Like Vuls: the highest score of the newest CVSS version that has any.
+    for version in ("cvss40Score", "cvss3Score", "cvss2Score"):
+        values = [content.get(version) for content in contents]
+        scores = [value for value in values if isinstance(value, int | float) and value is not True]
+        if highest := max((score for score in scores if 0 < score <= 10), default=0):
+            return Severity.from_score(highest), float(highest)
     words = (
         word
         for content in contents
@@ -269,17 +268,12 @@ def _from_words(contents: list[Mapping[str, Any]]) -> Severity:
         # Where Debian's source packages disagree, Vuls joins their words: "low|medium".
         for word in str(content.get(field) or "").lower().split("|")
     )
-    known = [_WORDS[word] for word in words if word in _WORDS]
-    return min(known, key=lambda severity: severity.rank, default=Severity.UNKNOWN)
-
-
-def _title(contents: list[Mapping[str, Any]]) -> str:
-    texts = (str(content.get(field) or "") for field in ("title", "summary") for content in contents)
-    return _one_line(next((text for text in texts if text.strip()), ""))[:TITLE_LENGTH]
+    known = [_SEVERITY_WORDS[word] for word in words if word in _SEVERITY_WORDS]
+    return min(known, key=lambda severity: severity.rank, default=Severity.UNKNOWN), None
 
 
 def _one_line(text: str) -> str:
-    # From the scanned host or a feed: control characters have no business in a sentence.
+    # The text is from the scanned host or a feed, and can have control characters.
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
@@ -291,7 +285,7 @@ def _text(data: Mapping[str, Any], field: str) -> str:
 
 
 def _storable(text: str) -> str:
-    """Return `text` less what PostgreSQL refuses: NUL, and halves of surrogate pairs, as JSON may hold."""
+    """Return `text` without what PostgreSQL cannot store: NUL and unpaired surrogates."""
     return text.encode("utf-8", "replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
@@ -307,11 +301,3 @@ def _list(data: Mapping[str, Any], field: str) -> list[Any]:
     if not isinstance(value, list):
         raise ResultsError(f"{field} is not a list.")
     return value
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise ResultsError(f"scannedAt is {text!r}, which is not a moment.") from error
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -175,7 +175,7 @@ def fetch_host_keys(offer_id: int) -> None:
     hostname, port = offer.hostname, offer.port
     db.session.commit()  # no lock is held while the host answers
     try:
-        known_hosts.fill(offer, host_keys.scan(hostname, port), datetime.now(UTC))
+        known_hosts.record_keys(offer, host_keys.scan(hostname, port), datetime.now(UTC))
     except (host_keys.ScanFailed, host_keys.HostRefused) as error:
-        known_hosts.fail(offer, str(error), datetime.now(UTC))
+        known_hosts.record_error(offer, str(error), datetime.now(UTC))
     db.session.commit()

@@ -69,7 +69,7 @@ def test_without_a_database_the_scan_is_partial_and_no_finding_is_fixed(
     blind = conclude_again(running.task, document(), databases={})
 
     assert blind.status is RunStatus.PARTIAL
-    assert "no vulnerability database for debian to look into" in str(blind.reason)
+    assert "no vulnerability database for debian, so nothing" in str(blind.reason)
     assert storage.open_counts()[Severity.HIGH] == 1
 
 

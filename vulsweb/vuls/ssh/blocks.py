@@ -1,38 +1,37 @@
-"""Which options of an ssh_config hold for a name: Host blocks, patterns, the first value wins."""
+"""Host blocks of an ssh_config, and which options apply to a name."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from vulsweb.vuls.ssh.lines import Line
 
-# A name that is scanned: it becomes a key of config.toml and the name of a result's file, and Vuls hands it
-# to a shell as it is.
+# The name of a scanned host. It becomes a key of config.toml and the name of a result file, and Vuls passes
+# it to a shell without quotes.
 ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-# These are collected; of all others ssh takes the first.
+# ssh uses all values of these, and the first value of all others.
 _COLLECTED = ("identityfile", "certificatefile")
-# Of these two, whichever comes first stands, "none" included.
+# ssh uses the first of these two, even when its value is "none".
 _PROXIES = ("proxycommand", "proxyjump")
 
 
 @dataclass
 class Block:
-    """The options behind one Host line; those before the first one hold for every name."""
+    """A Host line's options; those before the first apply to all."""
 
     patterns: tuple[str, ...]
     line: Line | None = None
     options: list[Line] = field(default_factory=list)
 
-    def holds_for(self, alias: str) -> bool:
-        """Return whether ssh uses this block for `alias`: one pattern matches, and no negated one."""
+    def applies_to(self, alias: str) -> bool:
+        """Return whether a pattern matches, and no negated one does."""
         if any(_matches(alias, pattern[1:]) for pattern in self.patterns if pattern.startswith("!")):
             return False
         return any(_matches(alias, pattern) for pattern in self.patterns if not pattern.startswith("!"))
 
 
 class Blocks:
-    """The whole file; finds the blocks of a name without looking at all of them."""
+    """All blocks of a file, indexed by name."""
 
     def __init__(self, lines: list[Line]) -> None:
         self.all = [Block(("*",))]
@@ -41,63 +40,57 @@ class Blocks:
                 self.all.append(Block(line.words, line))
             else:
                 self.all[-1].options.append(line)
-        self._wide: list[int] = []
-        self._found: dict[str, dict[str, list[str]]] = {}
-        self._named: dict[str, list[int]] = {}
-        for place, block in enumerate(self.all):
-            if any(_is_wide(pattern) for pattern in block.patterns if not pattern.startswith("!")):
-                self._wide.append(place)
+        self._effective: dict[str, dict[str, list[str]]] = {}
+        self._with_wildcards: list[int] = []
+        self._by_name: dict[str, list[int]] = {}
+        for index, block in enumerate(self.all):
+            positive = [pattern for pattern in block.patterns if not pattern.startswith("!")]
+            if any("*" in pattern or "?" in pattern for pattern in positive):
+                self._with_wildcards.append(index)
             else:
                 for pattern in set(block.patterns):
-                    self._named.setdefault(pattern, []).append(place)
+                    self._by_name.setdefault(pattern, []).append(index)
 
     def aliases(self) -> dict[str, Line]:
-        """Return the names without wildcards that the file is about, with the line of each, in order."""
+        """Return names without wildcards, with their lines, in the file's order."""
         found: dict[str, Line] = {}
         for block in self.all:
             for pattern in block.patterns if block.line else ():
-                if block.line and ALIAS.fullmatch(pattern) and block.holds_for(pattern):
+                if block.line and ALIAS.fullmatch(pattern) and block.applies_to(pattern):
                     found.setdefault(pattern, block.line)
         return found
 
     def effective(self, alias: str) -> dict[str, list[str]]:
-        """Return what ssh would use for `alias`: the keywords in lower case with their values."""
-        if alias not in self._found:
-            self._found[alias] = self._effective(alias)
-        return self._found[alias]
-
-    def _effective(self, alias: str) -> dict[str, list[str]]:
+        """Return the options that ssh uses, by keyword in lower case."""
+        if alias in self._effective:
+            return self._effective[alias]
         used: dict[str, list[str]] = {}
-        for option in self._options(alias):
+        indexes = sorted({*self._with_wildcards, *self._by_name.get(alias, ())})
+        blocks = [self.all[index] for index in indexes if self.all[index].applies_to(alias)]
+        for option in (option for block in blocks for option in block.options):
             keyword = option.keyword
             if keyword in _COLLECTED:
                 values = used.setdefault(keyword, [])
                 values.extend(word for word in option.words[:1] if word not in values)
             elif keyword in _PROXIES:
-                # But for one: behind `ProxyJump none` today's ssh takes a ProxyCommand (see `undecided`).
+                # One exception: after `ProxyJump none`, newer versions of ssh use a ProxyCommand. The result
+                # has both then (see `is_ambiguous`).
                 jumps = used.get("proxyjump", ["none"])[0].lower() != "none"
                 if "proxycommand" not in used and keyword not in used and not jumps:
                     used[keyword] = list(option.words)
             else:
                 used.setdefault(keyword, list(option.words))
-        name = used.get("hostname", [alias])[0].replace("%h", alias)
-        return used | {"hostname": [name], "port": used.get("port", ["22"])}
-
-    def _options(self, alias: str) -> Iterator[Line]:
-        for place in sorted({*self._wide, *self._named.get(alias, ())}):
-            if self.all[place].holds_for(alias):
-                yield from self.all[place].options
+        hostname = used.get("hostname", [alias])[0].replace("%h", alias)
+        used |= {"hostname": [hostname], "port": used.get("port", ["22"])}
+        self._effective[alias] = used
+        return used
 
 
-def undecided(used: dict[str, list[str]]) -> bool:
-    """Return whether versions of ssh differ over the way: a ProxyCommand behind `ProxyJump none`."""
-    return "proxyjump" in used and used.get("proxycommand", ["none"])[0].lower() != "none"
-
-
-def _is_wide(pattern: str) -> bool:
-    return "*" in pattern or "?" in pattern
+def is_ambiguous(options: dict[str, list[str]]) -> bool:
+    """Return whether versions of ssh disagree: a ProxyCommand follows `ProxyJump none`."""
+    return "proxyjump" in options and options.get("proxycommand", ["none"])[0].lower() != "none"
 
 
 def _matches(name: str, pattern: str) -> bool:
-    # Without classes in brackets, which ssh does not know.
+    # ssh has no character classes in brackets.
     return fnmatchcase(name, pattern.replace("[", "[[]"))

@@ -1,7 +1,7 @@
-"""The managed ssh_config: what is wrong with it, which hosts it names, and the file that ssh is given. Pure.
+"""The managed ssh_config: errors, hosts, and the file generated for ssh.
 
-The rule: nothing in it may run a program or touch a file outside the managed folder. What ssh reads is never
-the text that a person wrote but one made anew from what was understood of it, so that the two cannot differ.
+The rule: nothing in it may run a program or use a file outside the managed folder. ssh never reads the text
+that a person wrote, but a file generated from what was parsed, so ssh and the checks cannot disagree.
 """
 
 import hashlib
@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from vulsweb.vuls.ssh import options as ssh_options
-from vulsweb.vuls.ssh.blocks import ALIAS, Blocks, undecided
+from vulsweb.vuls.ssh.blocks import ALIAS, Blocks, is_ambiguous
 from vulsweb.vuls.ssh.lines import MOST_REFUSALS, Line, Refusal, parse
-from vulsweb.vuls.ssh.proxy import Connection, Proxy, first_hop, read_proxy_command, read_proxy_jump
+from vulsweb.vuls.ssh.proxy import Proxy, SshConnection, first_jump_host, read_proxy_command, read_proxy_jump
 
-__all__ = ["Connection", "Refusal", "SshConfigError", "SshHost", "check", "effective", "generated", "read"]
-
-# Inside the managed folder.
+# Names in the managed folder.
 KEYS = "keys"
 KNOWN_HOSTS = "known_hosts"
 
@@ -76,16 +74,60 @@ Host web-1
 )
 
 _PATTERN = re.compile(r"!?[A-Za-z0-9*?](?:[A-Za-z0-9*?._:-]){0,252}")
-# Each is tried with each host; without a limit a file could be made that takes minutes to read.
+# Each pattern is tried with each host, so without a limit a file could take minutes to read.
 _MOST_PATTERNS = 200
-# Vuls puts these paths into shell commands as they are, and ssh expands % and ~ in them.
+# Vuls puts these paths into shell commands without quotes, and ssh expands % and ~ in them.
 _FOLDER = re.compile(r"/[A-Za-z0-9._+@/-]*")
-# A socket's path ends at 104 characters; ssh appends 17 while it makes one, we 17 for the name.
+# A socket's path has at most 104 characters. ssh appends 17 while it creates one; our names take 17.
 _LONGEST_SOCKET_FOLDER = 104 - 1 - 17 - 17
 
 
+# What ssh must use, whatever the file says: these come first, and the first value wins. Options that some
+# versions of ssh lack (GSSAPI, PKCS#11, KnownHostsCommand) are not named; they are off by default.
+_ENFORCED = [
+    "StrictHostKeyChecking yes",
+    "UserKnownHostsFile {known_hosts}",
+    # Not "none", which Vuls reads as the name of a file.
+    "GlobalKnownHostsFile /dev/null",
+    "NoHostAuthenticationForLocalhost no",
+    # These two would write to known_hosts, where only people accept keys.
+    "UpdateHostKeys no",
+    "CheckHostIP no",
+    "VerifyHostKeyDNS no",
+    "CanonicalizeHostname no",
+    "BatchMode yes",
+    "PreferredAuthentications publickey",
+    "PasswordAuthentication no",
+    "KbdInteractiveAuthentication no",
+    "HostbasedAuthentication no",
+    "IdentitiesOnly yes",
+    "IdentityAgent none",
+    "AddKeysToAgent no",
+    "PermitLocalCommand no",
+    "LocalCommand none",
+    "RemoteCommand none",
+    "RequestTTY no",
+    "ForwardAgent no",
+    "ForwardX11 no",
+    "ClearAllForwardings yes",
+    "Tunnel no",
+    "ControlMaster no",
+    "ControlPath none",
+]
+# What ssh uses unless the file says otherwise: these come last.
+_DEFAULTS = [
+    "ConnectTimeout 15",
+    "ConnectionAttempts 2",
+    "ServerAliveInterval 15",
+    "ServerAliveCountMax 3",
+    "LogLevel ERROR",
+    # Otherwise ssh would try the keys in the home folder of the scanning user.
+    "IdentityFile none",
+]
+
+
 class SshConfigError(Exception):
-    """The file cannot be used; `refusals` says what is wrong, by line."""
+    """A file that cannot be used; `refusals` names the lines and reasons."""
 
     def __init__(self, refusals: list[Refusal]) -> None:
         super().__init__("; ".join(f"line {refusal.line}: {refusal.reason}" for refusal in refusals))
@@ -94,13 +136,13 @@ class SshConfigError(Exception):
 
 @dataclass(frozen=True)
 class SshHost:
-    """One host of the file: a name behind Host without wildcards, and what ssh would use for it."""
+    """A name after Host, without wildcards, and its options."""
 
     alias: str
     hostname: str
-    user: str  # empty when the file names none
+    user: str  # empty: the file names none
     port: int
-    connection: Connection
+    connection: SshConnection
     proxy_jump: str
     proxy_command: str
     identity_files: tuple[str, ...]
@@ -109,214 +151,164 @@ class SshHost:
 
     @property
     def known_as(self) -> str:
-        """Return the name under which ssh looks for this host's key in known_hosts."""
+        """Return the name of the host in ssh's known_hosts lookup."""
         if self.host_key_alias:
             return self.host_key_alias
         return self.hostname if self.port == 22 else f"[{self.hostname}]:{self.port}"
 
 
 def check(content: str, *, keys: Collection[str]) -> list[Refusal]:
-    """Return all that is wrong with `content`, by line; `keys` are the names of the managed keys."""
+    """Return what is wrong, by line; `keys` are the managed keys."""
     lines, refusals = parse(content)
     for line in lines:
-        reason = _against_pattern(line) if line.keyword == "host" else ssh_options.against(line, keys)
+        if line.keyword == "host":
+            reason = next(filter(None, map(_host_name_reason, line.words)), None)
+        else:
+            reason = ssh_options.rejection_reason(line, keys)
         if reason:
-            refusals.append(line.refused(reason))
-    refusals = refusals or _too_many(lines) or _ways(Blocks(lines))
+            refusals.append(line.refusal(reason))
+    if not refusals:
+        patterns = 0
+        for line in lines:
+            patterns += sum("*" in word or "?" in word for word in line.words if line.keyword == "host")
+            if patterns > _MOST_PATTERNS:
+                reason = f"The file has more than {_MOST_PATTERNS} names with * or ?; use fewer."
+                return [line.refusal(reason)]
+        refusals = _check_jumps(Blocks(lines))
     return sorted(refusals, key=lambda refusal: refusal.line)[:MOST_REFUSALS]
 
 
+def _host_name_reason(word: str) -> str | None:
+    if not _PATTERN.fullmatch(word) or word.count("*") > 4:
+        return f"{word!r} is not a host name; use letters, digits and . _ -, with * and ? in patterns."
+    if not word.startswith("!") and not any(sign in word for sign in "*?") and not ALIAS.fullmatch(word):
+        return f"{word!r} cannot be the name of a scanned host; use letters, digits and . _ -."
+    return None
+
+
+def _check_jumps(blocks: Blocks) -> list[Refusal]:
+    """Refuse ambiguous proxies, and jumps in a circle, which never end."""
+    refusals = []
+    for alias, line in blocks.aliases().items():
+        path, reason = [alias], ""
+        while not reason:
+            options = blocks.effective(path[-1])
+            hop = first_jump_host(_proxy(options).jump)
+            if is_ambiguous(options):
+                reason = f"{path[-1]} has both ProxyJump none and a ProxyCommand; put the ProxyCommand above."
+            elif hop in path:
+                advice = "Write ProxyJump none in a Host block of its own, above the others."
+                reason = f"{hop} would be reached through itself. {advice}"
+            elif not hop:
+                break
+            path.append(hop)
+        if reason:
+            refusals.append(line.refusal(reason))
+    return refusals
+
+
 def read(content: str, *, keys: Collection[str]) -> list[SshHost]:
-    """Return the hosts of `content` in its order; raise SshConfigError when anything is wrong with it."""
-    blocks = _checked(content, keys)
-    return [_host(blocks, alias, line) for alias, line in blocks.aliases().items()]
+    """Return the hosts in order; raise SshConfigError if anything is wrong."""
+    blocks = _checked_blocks(content, keys)
+    hosts = []
+    for alias, line in blocks.aliases().items():
+        options = blocks.effective(alias)
+        proxy = _proxy(options)
+        host = SshHost(
+            alias=alias,
+            hostname=options["hostname"][0].lower(),
+            user=options.get("user", [""])[0],
+            port=int(options["port"][0]),
+            connection=proxy.connection,
+            proxy_jump=proxy.jump,
+            proxy_command=" ".join(proxy.words),
+            identity_files=tuple(name for name in options.get("identityfile", ()) if name.lower() != "none"),
+            line=line.number,
+            host_key_alias=options.get("hostkeyalias", [""])[0],
+        )
+        hosts.append(host)
+    return hosts
 
 
-def effective(content: str, alias: str) -> dict[str, list[str]]:
-    """Return what OpenSSH would use for `alias`: lower-case keywords with their values as written.
+def effective_options(content: str, alias: str) -> dict[str, list[str]]:
+    """Return what OpenSSH would use for `alias`: lower-case keywords with their values.
 
-    True for text that `check` accepts; lines that are no options are left out.
+    This holds for text that `check` accepts; lines that are not options are skipped.
     """
     return Blocks(parse(content)[0]).effective(alias)
 
 
-def generated(
-    content: str, *, keys: Collection[str], folder: PurePath, sockets: PurePath | None = None
-) -> str:
-    """Return the file that Vuls' ssh is given, with `folder` being the managed folder where ssh runs.
+def render(content: str, *, keys: Collection[str], folder: PurePath, sockets: PurePath | None = None) -> str:
+    """Return the file for ssh, with `folder` as ssh sees it.
 
-    `sockets` is a folder that exists and that ssh may write to: there the connection to each host is kept
-    for the commands that follow. Without it, or when its path is too long for a socket, each of Vuls'
-    commands connects anew. Raises SshConfigError as `read` does.
+    `sockets` is an existing folder that ssh may write to. There it keeps the connection to each host for the
+    commands that follow. Without it, or when its path is too long for a socket, each command of Vuls connects
+    again. Raises SshConfigError like `read`.
     """
-    blocks = _checked(content, keys)
+    blocks = _checked_blocks(content, keys)
     for path in (folder, sockets or folder):
         if not _FOLDER.fullmatch(str(path)):
-            reason = "The managed folder's path can have letters, digits and . _ + @ - alone; choose another."
+            reason = "The managed folder's path can have only letters, digits and . _ + @ -; choose another."
             raise SshConfigError([Refusal(0, str(path), reason)])
     parts = ["# Written by Vuls Web from the SSH configuration page; changes here are lost.\n"]
     if sockets and len(str(sockets)) <= _LONGEST_SOCKET_FOLDER:
-        parts += [_shared(blocks, alias, sockets) for alias in _end_points(blocks)]
-    parts.append(_stanza(("*",), _first(folder)))
+        parts += _render_shared_connections(blocks, sockets)
+    parts.append(_render_block(("*",), [line.format(known_hosts=folder / KNOWN_HOSTS) for line in _ENFORCED]))
     for block in blocks.all:
-        if told := [option for option in block.options if option.keyword not in ssh_options.IDLE]:
-            parts.append(_stanza(block.patterns, [_written(option, folder) for option in told]))
-    parts.append(_stanza(("*",), _LAST))
+        if options := [option for option in block.options if option.keyword not in ssh_options.REDUNDANT]:
+            parts.append(
+                _render_block(block.patterns, [_render_option(option, folder) for option in options])
+            )
+    parts.append(_render_block(("*",), _DEFAULTS))
     return "\n".join(parts)
 
 
-def _against_pattern(line: Line) -> str | None:
-    for word in line.words:
-        if not _PATTERN.fullmatch(word) or word.count("*") > 4:
-            return f"{word!r} is no name for a host: letters, digits and . _ -, with * and ? in patterns."
-        if not word.startswith("!") and not any(sign in word for sign in "*?") and not ALIAS.fullmatch(word):
-            return f"{word!r} cannot be the name of a scanned host; take letters, digits and . _ -."
-    return None
+def _render_shared_connections(blocks: Blocks, sockets: PurePath) -> list[str]:
+    """Return a block for each host that is not a jump host.
 
-
-def _too_many(lines: list[Line]) -> list[Refusal]:
-    left = _MOST_PATTERNS
-    for line in lines:
-        if line.keyword == "host":
-            left -= sum("*" in word or "?" in word for word in line.words)
-        if left < 0:
-            return [line.refused(f"These are more than {_MOST_PATTERNS} names with * or ?; write fewer.")]
-    return []
-
-
-def _checked(content: str, keys: Collection[str]) -> Blocks:
-    if refusals := check(content, keys=keys):
-        raise SshConfigError(refusals)
-    return Blocks(parse(content)[0])
-
-
-def _proxy(used: dict[str, list[str]]) -> Proxy:
-    """Return how the host is reached, from values that were checked."""
-    proxy = read_proxy_jump(used.get("proxyjump", ["none"])[0])
-    command = used.get("proxycommand", ["none"])[0]
-    if command.lower() != "none":
-        proxy = read_proxy_command(command)
-    return proxy if isinstance(proxy, Proxy) else Proxy(Connection.DIRECT)
-
-
-def _host(blocks: Blocks, alias: str, line: Line) -> SshHost:
-    used = blocks.effective(alias)
-    proxy = _proxy(used)
-    return SshHost(
-        alias=alias,
-        hostname=used["hostname"][0].lower(),
-        user=used.get("user", [""])[0],
-        port=int(used["port"][0]),
-        connection=proxy.connection,
-        proxy_jump=proxy.jump,
-        proxy_command=" ".join(proxy.words),
-        identity_files=tuple(name for name in used.get("identityfile", ()) if name.lower() != "none"),
-        line=line.number,
-        host_key_alias=used.get("hostkeyalias", [""])[0],
-    )
-
-
-def _ways(blocks: Blocks) -> list[Refusal]:
-    """Refuse hosts whose way is not clear, or leads through itself: ssh would start itself without end."""
-    refusals = []
-    for alias, line in blocks.aliases().items():
-        if reason := _against_way(blocks, alias):
-            refusals.append(line.refused(reason))
-    return refusals
-
-
-def _against_way(blocks: Blocks, alias: str) -> str | None:
-    way = [alias]
-    while True:
-        used = blocks.effective(way[-1])
-        if undecided(used):
-            return f"{way[-1]} has both ProxyJump none and a ProxyCommand; put the ProxyCommand above."
-        hop = first_hop(_proxy(used).jump)
-        if hop in way:
-            sentence = "Write ProxyJump none in a Host block of its own, above the others."
-            return f"{hop} would be reached through itself. {sentence}"
-        if not hop:
-            return None
-        way.append(hop)
-
-
-def _end_points(blocks: Blocks) -> list[str]:
-    """Return the aliases that are no jump hosts: those are reached in more than one way."""
+    Jump hosts can be reached in more than one way, so their connections are not shared.
+    """
     aliases = list(blocks.aliases())
     jumps = {
         hop.rsplit("@", 1)[-1].split(":")[0]
         for alias in aliases
         for hop in _proxy(blocks.effective(alias)).jump.split(",")
     }
-    return [alias for alias in aliases if alias not in jumps]
+    parts = []
+    for alias in aliases:
+        if alias not in jumps:
+            # Named by all options, so that no command uses a connection of an older configuration.
+            options = repr((alias, sorted(blocks.effective(alias).items())))
+            name = hashlib.sha256(options.encode()).hexdigest()[:16]
+            lines = ["ControlMaster auto", f"ControlPath {sockets}/{name}", "ControlPersist 60"]
+            parts.append(_render_block((alias,), lines))
+    return parts
 
 
-def _shared(blocks: Blocks, alias: str, sockets: PurePath) -> str:
-    # Named by all that the connection is made of: another configuration never meets an older connection.
-    told = repr((alias, sorted(blocks.effective(alias).items())))
-    name = hashlib.sha256(told.encode()).hexdigest()[:16]
-    return _stanza((alias,), ["ControlMaster auto", f"ControlPath {sockets}/{name}", "ControlPersist 60"])
-
-
-def _first(folder: PurePath) -> list[str]:
-    """Return what nothing in the file can change, since the first value wins.
-
-    Options that some ssh lack (GSSAPI, PKCS#11, KnownHostsCommand) are not named: they are off by themselves.
-    """
-    return [
-        "StrictHostKeyChecking yes",
-        f"UserKnownHostsFile {folder / KNOWN_HOSTS}",
-        # Not "none", which Vuls takes for a file.
-        "GlobalKnownHostsFile /dev/null",
-        "NoHostAuthenticationForLocalhost no",
-        # These two would write to known_hosts, which is a person's to do.
-        "UpdateHostKeys no",
-        "CheckHostIP no",
-        "VerifyHostKeyDNS no",
-        "CanonicalizeHostname no",
-        "BatchMode yes",
-        "PreferredAuthentications publickey",
-        "PasswordAuthentication no",
-        "KbdInteractiveAuthentication no",
-        "HostbasedAuthentication no",
-        "IdentitiesOnly yes",
-        "IdentityAgent none",
-        "AddKeysToAgent no",
-        "PermitLocalCommand no",
-        "LocalCommand none",
-        "RemoteCommand none",
-        "RequestTTY no",
-        "ForwardAgent no",
-        "ForwardX11 no",
-        "ClearAllForwardings yes",
-        "Tunnel no",
-        "ControlMaster no",
-        "ControlPath none",
-    ]
-
-
-# What stands unless the file says otherwise.
-_LAST = [
-    "ConnectTimeout 15",
-    "ConnectionAttempts 2",
-    "ServerAliveInterval 15",
-    "ServerAliveCountMax 3",
-    "LogLevel ERROR",
-    # Or ssh would try the keys in the home folder of whoever scans.
-    "IdentityFile none",
-]
-
-
-def _written(option: Line, folder: PurePath) -> str:
-    spelled = ssh_options.SPELLED[option.keyword]
-    value = option.words[0]
+def _render_option(option: Line, folder: PurePath) -> str:
+    keyword, value = ssh_options.SPELLING[option.keyword], option.words[0]
     if option.keyword == "identityfile" and value.lower() != "none":
-        return f"{spelled} {folder / KEYS / value}"
+        return f"{keyword} {folder / KEYS / value}"
     if option.keyword in ("proxycommand", "proxyjump") and value.lower() != "none":
         proxy = _proxy({option.keyword: [value]})
         return f"ProxyJump {proxy.jump}" if proxy.jump else f"ProxyCommand {' '.join(proxy.words)}"
-    return f"{spelled} {value}"
+    return f"{keyword} {value}"
 
 
-def _stanza(patterns: tuple[str, ...], options: list[str]) -> str:
+def _render_block(patterns: tuple[str, ...], options: list[str]) -> str:
     return "\n".join([f"Host {' '.join(patterns)}", *(f"    {option}" for option in options), ""])
+
+
+def _checked_blocks(content: str, keys: Collection[str]) -> Blocks:
+    if refusals := check(content, keys=keys):
+        raise SshConfigError(refusals)
+    return Blocks(parse(content)[0])
+
+
+def _proxy(options: dict[str, list[str]]) -> Proxy:
+    """Return the proxy of checked options."""
+    proxy = read_proxy_jump(options.get("proxyjump", ["none"])[0])
+    command = options.get("proxycommand", ["none"])[0]
+    if command.lower() != "none":
+        proxy = read_proxy_command(command)
+    return proxy if isinstance(proxy, Proxy) else Proxy(SshConnection.DIRECT)

@@ -1,7 +1,7 @@
-"""The lines of an ssh_config, read as OpenSSH reads them; what it could read in two ways is refused.
+"""The lines of an ssh_config, read like OpenSSH; ambiguous ones are rejected.
 
-OpenSSH knows backslashes, two kinds of quotes and comments behind values, and its versions differ in all of
-them. Whoever needs none of these loses nothing, so only plain words and words in double quotes are taken.
+OpenSSH versions differ in how they read backslashes, quotes and comments after values. So only plain words
+and words in double quotes are accepted, which are enough to write any option.
 """
 
 import re
@@ -10,21 +10,23 @@ from dataclasses import dataclass
 
 LONGEST_LINE = 1000
 LONGEST_FILE = 256 * 1024
-# Nobody reads more than these, and a pasted binary file has one for each of its lines.
+# Nobody reads more, and a pasted binary file has one for each of its lines.
 MOST_REFUSALS = 100
 
-# The rest of the line is the value as it stands, quotes, comments and all.
+# For these, the rest of the line is the value, including quotes and comments.
 RAW = ("proxycommand", "proxyjump")
 
 _DIRECTIVE = re.compile(r"([A-Za-z][A-Za-z0-9]*)(?:[ \t]*=[ \t]*|[ \t]+)(.+)")
-# Cc, Cf, Cs, Zl, Zp: control and invisible characters (they can make a line look like another one), halves
-# of characters, and line separators that some programs break lines at.
+_WORD = re.compile(r'((?:[^ \t"\'\\]|"[^"\\]*")+)(?:[ \t]+|$)')
+_NO_VALUE = "The value is missing; add it, or delete the line."
+# Control and invisible characters (they can make a line look like another one), unpaired surrogates, and
+# separators at which some programs break lines.
 _INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """One thing in the file that cannot stay; `reason` says to people what to do."""
+    """One line that is not allowed; `reason` tells people what to do."""
 
     line: int
     text: str
@@ -33,7 +35,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Line:
-    """One option: `keyword` in lower case, its `words`, and `value`, the rest of the line as it stands."""
+    """An option; `keyword` is in lower case, `value` the unparsed rest."""
 
     number: int
     text: str
@@ -41,63 +43,55 @@ class Line:
     words: tuple[str, ...]
     value: str
 
-    def refused(self, reason: str) -> Refusal:
-        """Return what is to be said about this line."""
+    def refusal(self, reason: str) -> Refusal:
+        """Return a refusal of this line."""
         return Refusal(self.number, self.text, reason)
 
 
 def parse(content: str) -> tuple[list[Line], list[Refusal]]:
-    """Return the options of `content` and the lines that are none."""
+    """Return the options of `content`, and refusals of all other lines."""
     if len(content) > LONGEST_FILE:
         return [], [Refusal(1, "", f"The file is longer than {LONGEST_FILE // 1024} KiB; make it shorter.")]
     lines: list[Line] = []
     refusals: list[Refusal] = []
-    # Not splitlines(): that breaks at characters which are no line ends to ssh. Forms send \r\n.
+    # Not splitlines(): it breaks lines at characters that do not end a line for ssh. Forms send \r\n.
     for number, text in enumerate(content.replace("\r\n", "\n").split("\n"), start=1):
-        read = _line(number, text)
-        if isinstance(read, Line):
-            lines.append(read)
-        elif read:
-            refusals.append(Refusal(number, _shown(text), read))
+        parsed = _parse_line(number, text)
+        if isinstance(parsed, Line):
+            lines.append(parsed)
+        elif parsed:
+            visible = (" " if unicodedata.category(c) in _INVISIBLE else c for c in text[:LONGEST_LINE])
+            refusals.append(Refusal(number, "".join(visible).strip(), parsed))
     return lines, refusals[:MOST_REFUSALS]
 
 
-def _line(number: int, text: str) -> Line | str | None:
-    """Return the option in a line, None for an empty one or a comment, or the reason against it."""
+def _parse_line(number: int, text: str) -> Line | str | None:
+    """Return the option, the reason against it, or None without option."""
     if len(text) > LONGEST_LINE:
-        return f"The line is longer than {LONGEST_LINE} characters; split it."
+        return f"The line is longer than {LONGEST_LINE} characters; make it shorter."
     if hidden := next((c for c in text if c != "\t" and unicodedata.category(c) in _INVISIBLE), None):
-        return f"There is a character that cannot be seen (U+{ord(hidden):04X}); type the line anew."
+        return f"The line has an invisible character (U+{ord(hidden):04X}); type the line again."
     stripped = text.strip(" \t")
     if not stripped or stripped.startswith("#"):
         return None
     if not stripped.isascii():
-        return "Only letters, digits and signs of ASCII can be used outside comments."
+        return "Only comments can have characters that are not ASCII; replace them."
     match = _DIRECTIVE.fullmatch(stripped)
     if match is None:
-        return "This is no option with a value; write it like `HostName 192.0.2.1`, or `#` before a comment."
+        return (
+            "This is not an option with a value; write it like `HostName 192.0.2.1`, or a comment with `#`."
+        )
     keyword, value = match[1].lower(), match[2]
     if keyword in RAW:
-        # As ssh does, which takes any number of "=" for none.
+        # Like ssh, which skips any number of "=".
         raw = value.lstrip("= \t")
-        return Line(number, stripped, keyword, (raw,), raw) if raw else "The value is missing."
-    words = _words(value)
-    return words if isinstance(words, str) else Line(number, stripped, keyword, words, value)
-
-
-def _words(value: str) -> tuple[str, ...] | str:
-    """Split `value` as ssh does, or say why not."""
+        return Line(number, stripped, keyword, (raw,), raw) if raw else _NO_VALUE
     words: list[str] = []
     rest = value
     while rest and not rest.startswith("#"):
-        match = re.match(r'((?:[^ \t"\'\\]|"[^"\\]*")+)(?:[ \t]+|$)', rest)
-        if match is None:
-            return "Write values plainly or in pairs of double quotes, without backslashes and single quotes."
-        words.append(match[1].replace('"', ""))
-        rest = rest[match.end() :]
-    return tuple(words) if words else "The value is missing."
-
-
-def _shown(text: str) -> str:
-    visible = "".join(c if unicodedata.category(c) not in _INVISIBLE else " " for c in text[:LONGEST_LINE])
-    return visible.strip()
+        word = _WORD.match(rest)
+        if word is None:
+            return "Write values plainly or in pairs of double quotes, without backslashes or single quotes."
+        words.append(word[1].replace('"', ""))
+        rest = rest[word.end() :]
+    return Line(number, stripped, keyword, tuple(words), value) if words else _NO_VALUE

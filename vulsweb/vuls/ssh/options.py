@@ -1,7 +1,7 @@
-"""The options that may stand in the managed ssh_config, each with the values that it may have.
+"""The options allowed in the managed ssh_config, with their values.
 
-A list of what is allowed, not of what is forbidden: nothing here can make ssh run a program or touch a file
-outside the managed folder, and an option that a later ssh invents is refused until somebody has looked at it.
+This is an allowlist: nothing in it can make ssh run a program or use a file outside the managed folder. An
+option that a later ssh adds is rejected until somebody has reviewed it.
 """
 
 import re
@@ -16,7 +16,7 @@ KEY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _HOST_NAME = re.compile(r"(?:%h|[A-Za-z0-9:])(?:%h|[A-Za-z0-9._:-]){0,252}")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@+-]{0,63}")
 
-# What OpenSSH 8.8 to 10 know by these names; ssh refuses the whole file, for all hosts, over one unknown.
+# Known to OpenSSH 8.8 to 10. One unknown name makes ssh reject the whole file, for all hosts.
 _CIPHERS = """3des-cbc aes128-cbc aes192-cbc aes256-cbc aes128-ctr aes192-ctr aes256-ctr
     aes128-gcm@openssh.com aes256-gcm@openssh.com chacha20-poly1305@openssh.com"""
 _MACS = """hmac-sha1 hmac-sha1-96 hmac-sha2-256 hmac-sha2-512 hmac-md5 hmac-md5-96 umac-64@openssh.com
@@ -60,7 +60,7 @@ def _algorithms(names: str) -> Check:
     def check(value: str) -> str | None:
         unknown = [name for name in value.lstrip("+^-").split(",") if name not in known]
         if unknown or value[1:2] in ("+", "^", "-"):
-            return f"{', '.join(unknown) or value!r} is no algorithm that ssh is sure to know; leave it out."
+            return f"{', '.join(unknown) or value!r} is not an algorithm that every ssh knows; leave it out."
         return None
 
     return check
@@ -68,13 +68,13 @@ def _algorithms(names: str) -> Check:
 
 _NO = _one_of("no")
 _YES_NO = _one_of("yes", "no")
-# How ssh spells the keywords, and which values they may have.
+# The keywords as ssh spells them, and their allowed values.
 _OPTIONS: dict[str, Check] = {
     "HostName": _pattern(
-        _HOST_NAME, "Write a plain host name or address; %h stands for the name behind Host."
+        _HOST_NAME, "Write a plain host name or address; %h stands for the name after Host."
     ),
     "User": _pattern(
-        _USER, "Write a plain user name: letters, digits and . _ @ + -, not beginning with a sign."
+        _USER, "Write a plain user name: letters, digits and . _ @ + -, starting with a letter, a digit or _."
     ),
     "Port": _number(1, 65535, "a port"),
     "HostKeyAlias": _pattern(KEY_NAME, "Write a plain name: letters, digits and . _ -."),
@@ -93,8 +93,8 @@ _OPTIONS: dict[str, Check] = {
     "PubkeyAcceptedAlgorithms": _algorithms(_SIGNATURES),
     "PubkeyAcceptedKeyTypes": _algorithms(_SIGNATURES),
 }
-# What stands in many files and is fine as long as it says what is true here anyway; ssh is not told again.
-_IDLE: dict[str, Check] = {
+# Common options that are allowed only with the values that hold here anyway. They are not written for ssh.
+_REDUNDANT: dict[str, Check] = {
     "StrictHostKeyChecking": _one_of("yes"),
     "BatchMode": _one_of("yes"),
     "IdentitiesOnly": _YES_NO,
@@ -124,19 +124,22 @@ _IDLE: dict[str, Check] = {
     "VerifyHostKeyDNS": _NO,
     "VisualHostKey": _NO,
 }
-SPELLED = {
-    name.lower(): name for name in (*_OPTIONS, *_IDLE, "IdentityFile", "ProxyJump", "ProxyCommand", "Host")
+# Keywords in lower case, with ssh's own spelling.
+SPELLING = {
+    name.lower(): name
+    for name in (*_OPTIONS, *_REDUNDANT, "IdentityFile", "ProxyJump", "ProxyCommand", "Host")
 }
-IDLE = frozenset(name.lower() for name in _IDLE)
-_CHECKS = {name.lower(): check for name, check in (_OPTIONS | _IDLE).items()}
+REDUNDANT = frozenset(name.lower() for name in _REDUNDANT)
+_CHECKS = {name.lower(): check for name, check in (_OPTIONS | _REDUNDANT).items()}
 
 _RUNS = "It can run a program on the machine that scans, so it is not allowed here; leave it out."
 _READS = "It names a file outside the managed folder, so it is not allowed here; leave it out."
 _FORWARDS = "Scans need no forwarding, so it is not allowed here; leave it out."
-_KNOWN_HOSTS = "Host keys are kept by Vuls Web, which shows each for you to accept; leave it out."
-_REASONS = {
-    "match": "Match can run programs, and what it chooses cannot be foreseen; write a Host block instead.",
-    "include": "Other files are not read; paste what that file says here.",
+_KNOWN_HOSTS = "Vuls Web manages host keys: accept them under Known hosts, and leave it out."
+# Options that are never allowed.
+_OPTION_REASONS = {
+    "match": "Match can run programs, and its result can change; write a Host block instead.",
+    "include": "Other files are not read; paste that file's content here.",
     "localcommand": _RUNS,
     "knownhostscommand": _RUNS,
     "remotecommand": "Vuls sends its own commands; leave it out.",
@@ -146,12 +149,12 @@ _REASONS = {
     "securitykeyprovider": _RUNS,
     "xauthlocation": _RUNS,
     "enablesshkeysign": _RUNS,
-    "certificatefile": "Certificates are not managed yet; use a key, and leave this out.",
+    "certificatefile": "Certificates are not supported yet; use a key, and leave it out.",
     "revokedhostkeys": _READS,
     "userknownhostsfile": _KNOWN_HOSTS,
     "globalknownhostsfile": _KNOWN_HOSTS,
     "nohostauthenticationforlocalhost": _KNOWN_HOSTS,
-    "sendenv": "The machine's environment stays on the machine; leave it out.",
+    "sendenv": "The environment is not sent to hosts; leave it out.",
     "setenv": "Vuls sets what it needs; leave it out.",
     "localforward": _FORWARDS,
     "remoteforward": _FORWARDS,
@@ -160,12 +163,13 @@ _REASONS = {
     "gatewayports": _FORWARDS,
     "streamlocalbindmask": _FORWARDS,
     "streamlocalbindunlink": _FORWARDS,
-    "ignoreunknown": "It would let misspelt options pass; leave it out.",
+    "ignoreunknown": "It would hide misspelt options; leave it out.",
 }
-_OWN_WORDS = {
+# Options of which the value is not allowed.
+_VALUE_REASONS = {
     "stricthostkeychecking": "Host keys are always checked: write yes, and accept the host's key.",
     "permitlocalcommand": _RUNS,
-    "identityagent": "There is no agent where scans run: it can only be none. Upload the key instead.",
+    "identityagent": "Scans run without an agent, so it can only be none; upload the key instead.",
     "controlpath": "Vuls Web chooses where connections are shared; leave it out.",
     "controlmaster": "Vuls Web chooses when connections are shared; leave it out.",
     "controlpersist": "Vuls Web chooses how long connections are shared; leave it out.",
@@ -176,29 +180,23 @@ _OWN_WORDS = {
 }
 
 
-def against(line: Line, keys: Collection[str]) -> str | None:
-    """Return the reason why `line` cannot stand in the file; None when it can."""
-    if line.keyword == "proxycommand":
-        proxy = line.value.lower() == "none" or read_proxy_command(line.value)
+def rejection_reason(line: Line, keys: Collection[str]) -> str | None:
+    """Return why `line` is not allowed; `keys` are the managed keys."""
+    if line.keyword in ("proxycommand", "proxyjump"):
+        read = read_proxy_command if line.keyword == "proxycommand" else read_proxy_jump
+        proxy = None if line.value.lower() == "none" else read(line.value)
         return proxy if isinstance(proxy, str) else None
-    if line.keyword == "proxyjump":
-        jump = read_proxy_jump(line.value)
-        return jump if isinstance(jump, str) else None
-    if line.keyword not in SPELLED:
-        sentence = "It is not among the options that can be used here; leave it out."
-        return _REASONS.get(line.keyword, sentence)
+    if line.keyword not in SPELLING:
+        return _OPTION_REASONS.get(line.keyword, "This option is not allowed here; leave it out.")
     if len(line.words) != 1:
-        return f"{SPELLED[line.keyword]} takes one value; put a comment on a line of its own."
+        return f"{SPELLING[line.keyword]} takes one value; put a comment on a line of its own."
+    value = line.words[0]
     if line.keyword == "identityfile":
-        return _identity(line.words[0], keys)
-    reason = _CHECKS[line.keyword](line.words[0])
-    return reason and _OWN_WORDS.get(line.keyword, reason)
-
-
-def _identity(name: str, keys: Collection[str]) -> str | None:
-    if name.lower() == "none" or (name in keys and KEY_NAME.fullmatch(name)):
-        return None
-    bare = name.rsplit("/", maxsplit=1)[-1]
-    if bare != name and bare in keys:
-        return f"Write the bare name of the key: IdentityFile {bare}."
-    return f"There is no key {bare!r} under Keys; upload or generate it, then write its bare name."
+        if value.lower() == "none" or (value in keys and KEY_NAME.fullmatch(value)):
+            return None
+        name = value.rsplit("/", maxsplit=1)[-1]
+        if name != value and name in keys:
+            return f"Write the bare name of the key: IdentityFile {name}."
+        return f"There is no key {name!r} under Keys; upload or generate it, then write its bare name."
+    reason = _CHECKS[line.keyword](value)
+    return reason and _VALUE_REASONS.get(line.keyword, reason)

@@ -1,7 +1,7 @@
-"""The programs that a connection may be made with: which ones, with which flags, and nothing else.
+"""The programs that are allowed as ProxyCommand, with their allowed flags.
 
-ssh hands a ProxyCommand to a shell. So it is taken apart into words here and put together again from words
-that mean nothing to a shell; flags that read files, run programs or listen somewhere are simply not known.
+ssh passes a ProxyCommand to a shell. So it is split into words here and written again from words that mean
+nothing to a shell. Flags that read files, run programs or open ports are not in the list.
 """
 
 import enum
@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 
-class Connection(enum.StrEnum):
-    """How a host is reached."""
+class SshConnection(enum.StrEnum):
+    """How ssh connects to a host."""
 
-    AWS_SSM = "aws_ssm"  # EC2 Instance Connect as well
+    AWS_SSM = "aws_ssm"  # including EC2 Instance Connect
     GCP_IAP = "gcp_iap"
     CLOUDFLARE = "cloudflare_access"
     JUMP = "jump_host"
@@ -22,51 +22,82 @@ class Connection(enum.StrEnum):
 
     @property
     def label(self) -> str:
-        """Return the name that people read."""
+        """Return the name to display."""
         return _LABELS[self]
 
     @property
     def scan_modes(self) -> tuple[str, ...]:
-        """Return Vuls' scan modes for hosts that are reached like this."""
+        """Return the scan modes of Vuls for such hosts."""
         return _SCAN_MODES[self]
 
 
 _LABELS = {
-    Connection.AWS_SSM: "AWS SSM",
-    Connection.GCP_IAP: "GCP IAP",
-    Connection.CLOUDFLARE: "Cloudflare Access",
-    Connection.JUMP: "Jump host",
-    Connection.DIRECT: "Direct SSH",
+    SshConnection.AWS_SSM: "AWS SSM",
+    SshConnection.GCP_IAP: "GCP IAP",
+    SshConnection.CLOUDFLARE: "Cloudflare Access",
+    SshConnection.JUMP: "Jump host",
+    SshConnection.DIRECT: "Direct SSH",
 }
 _SCAN_MODES = {
-    Connection.AWS_SSM: ("fast",),
-    Connection.GCP_IAP: ("fast",),
-    Connection.CLOUDFLARE: ("offline",),
-    Connection.JUMP: ("fast", "offline"),
-    Connection.DIRECT: ("fast", "offline"),
+    SshConnection.AWS_SSM: ("fast",),
+    SshConnection.GCP_IAP: ("fast",),
+    SshConnection.CLOUDFLARE: ("offline",),
+    SshConnection.JUMP: ("fast", "offline"),
+    SshConnection.DIRECT: ("fast", "offline"),
 }
 
 
 @dataclass(frozen=True)
 class Proxy:
-    """A ProxyCommand that is allowed: its words, or the `jump` host that stands for an `ssh -W`."""
+    """An allowed proxy: a ProxyCommand's words, or `jump` hosts."""
 
-    connection: Connection
+    connection: SshConnection
     words: tuple[str, ...] = ()
     jump: str = ""
 
 
 @dataclass(frozen=True)
 class _Form:
-    """One allowed command: patterns for its words and its flags; None is a flag without value."""
+    """One allowed command, with patterns for its words and its flags' values."""
 
     shown: str
-    connection: Connection
+    connection: SshConnection
     words: tuple[str, ...]
-    flags: Mapping[str, str | None]
+    flags: Mapping[str, str | None]  # None: a flag without a value
     required: tuple[str, ...]
-    # What must stand behind "--".
-    passed_on: str = ""
+    passed_on: str = ""  # the pattern of what follows "--"
+
+    def mismatch(self, words: list[str]) -> tuple[int, str] | None:
+        """Return how far `words` match and why they differ, or None."""
+        passed_on = " ".join(words[words.index("--") + 1 :]) if "--" in words else ""
+        expected, given = list(self.words), set()
+        rest = iter(words[: words.index("--")] if "--" in words else words)
+        for word in rest:
+            if word.startswith("-"):
+                flag, sign, value = word.partition("=")
+                if flag not in self.flags:
+                    return 1, f"The flag {flag!r} of `{self.shown}` is not allowed here; leave it out."
+                pattern = self.flags[flag]
+                value = value if sign or pattern is None else next(rest, "")
+                if sign if pattern is None else not re.fullmatch(pattern, value):
+                    return (
+                        1,
+                        f"The value of {flag} cannot be {value!r} here; write it plainly, or leave it out.",
+                    )
+                given.add(flag)
+            elif not expected:
+                return 1, f"{word!r} is one word too many for `{self.shown}`; leave it out."
+            elif not re.fullmatch(expected.pop(0), word):
+                matched = int(len(expected) < len(self.words) - 2)
+                return matched, f"{word!r} is not allowed here; write `{self.shown}`, or one of {_ALLOWED}."
+        if expected:
+            return 0, f"Words are missing. Write all of `{self.shown}`, or one of {_ALLOWED}."
+        if absent := [flag for flag in self.required if flag not in given]:
+            return 2, f"`{self.shown}` needs {' and '.join(absent)} to carry SSH."
+        if not re.fullmatch(self.passed_on, passed_on):
+            needed = "`-- -W %h:%p`" if self.passed_on else "no `--`"
+            return 2, f"After `{self.shown}` there must be {needed}."
+        return None
 
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -85,7 +116,7 @@ _FORMS = {
     "aws": (
         _Form(
             "aws ssm start-session",
-            Connection.AWS_SSM,
+            SshConnection.AWS_SSM,
             ("ssm", "start-session"),
             _AWS
             | {
@@ -97,7 +128,7 @@ _FORMS = {
         ),
         _Form(
             "aws ec2-instance-connect open-tunnel",
-            Connection.AWS_SSM,
+            SshConnection.AWS_SSM,
             ("ec2-instance-connect", "open-tunnel"),
             _AWS
             | {
@@ -113,7 +144,7 @@ _FORMS = {
     "gcloud": (
         _Form(
             "gcloud compute start-iap-tunnel",
-            Connection.GCP_IAP,
+            SshConnection.GCP_IAP,
             ("compute", "start-iap-tunnel", _TARGET, _PORT),
             _GCLOUD
             | {"--listen-on-stdin": None, "--network": _NAME, "--region": _NAME, "--dest-group": _NAME},
@@ -121,7 +152,7 @@ _FORMS = {
         ),
         _Form(
             "gcloud compute ssh",
-            Connection.GCP_IAP,
+            SshConnection.GCP_IAP,
             ("compute", "ssh", rf"((%r|{_NAME})@)?({_TARGET})"),
             _GCLOUD | {"--tunnel-through-iap": None, "--internal-ip": None},
             (),
@@ -131,7 +162,7 @@ _FORMS = {
     "cloudflared": (
         _Form(
             "cloudflared access ssh",
-            Connection.CLOUDFLARE,
+            SshConnection.CLOUDFLARE,
             ("access", "ssh"),
             {
                 "--hostname": _TARGET,
@@ -147,91 +178,47 @@ _FORMS = {
 }
 _ALLOWED = ", ".join([*(form.shown for forms in _FORMS.values() for form in forms), "ssh -W"])
 
-# Everything that the forms need, and nothing that a shell acts upon but quotes, which are taken off.
+_HOP = re.compile(
+    rf"(?:(?P<user>[A-Za-z0-9_][A-Za-z0-9._+-]*)@)?(?P<host>{_NAME}|\[[0-9a-fA-F:.]+\])(?::(?P<port>[0-9]{{1,5}}))?"
+)
+
+# Everything that the forms need. Of the characters special to a shell only quotes, which are removed.
 _SAFE = re.compile(r"[A-Za-z0-9 \t_@%+=:,./'\"\[\]-]*")
 _TOKEN = re.compile(r"%[hprn]")
 _FOLDERS = re.compile(r"\A/(?:usr/|usr/local/|snap/|opt/homebrew/)?bin/")
 
 
 def read_proxy_command(value: str) -> Proxy | str:
-    """Return what a ProxyCommand does, or the reason why it is not allowed."""
+    """Return what a ProxyCommand does, or why it is not allowed."""
     if not _SAFE.fullmatch(value):
         bad = next(c for c in value if not _SAFE.fullmatch(c))
-        return f"A ProxyCommand is run by a shell, so {bad!r} cannot stand in it; use plain words."
+        return f"A ProxyCommand is run by a shell, so {bad!r} is not allowed in it; use plain words."
     if "%" in _TOKEN.sub("", value):
-        return "In a ProxyCommand only %h, %p, %r and %n can be used of the signs with %."
+        return "A ProxyCommand can use only %h, %p, %r and %n; remove any other %."
     try:
-        words = _without_shell(shlex.split(value))
+        words = shlex.split(value)
+        # AWS and others document `sh -c "aws ..."`. The inner command needs no shell.
+        if len(words) == 3 and _FOLDERS.sub("", words[0]) in ("sh", "bash") and words[1] == "-c":
+            words = shlex.split(words[2])
     except ValueError:
-        return "A quote in the ProxyCommand is not closed."
+        return "A quote in the ProxyCommand is not closed; close or remove it."
     program = _FOLDERS.sub("", words[0], count=1) if words else ""
     if program == "ssh":
-        return _ssh(words[1:])
+        return _read_ssh_command(words[1:])
     if program not in _FORMS:
         return f"A ProxyCommand can be {_ALLOWED}; this one would start {program!r}."
     reasons = []
     for form in _FORMS[program]:
-        reason = _against(form, words[1:])
+        reason = form.mismatch(words[1:])
         if reason is None:
             return Proxy(form.connection, (program, *words[1:]))
         reasons.append(reason)
-    # The form that got furthest is the one that was meant.
+    # Explain the form that matched furthest: it is the intended one.
     return max(reasons)[1]
 
 
-def _without_shell(words: list[str]) -> list[str]:
-    # AWS and others document `sh -c "aws ..."`: what is inside needs no shell.
-    if len(words) == 3 and _FOLDERS.sub("", words[0]) in ("sh", "bash") and words[1] == "-c":
-        return shlex.split(words[2])
-    return words
-
-
-def _against(form: _Form, words: list[str]) -> tuple[int, str] | None:
-    """Return how far `words` follow `form` and the reason where they leave it; None when they follow."""
-    passed_on = " ".join(words[words.index("--") + 1 :]) if "--" in words else ""
-    words = words[: words.index("--")] if "--" in words else words
-    positions = list(form.words)
-    given: set[str] = set()
-    unnamed = f"`{form.shown}` is all that this program may do here; {_ALLOWED} are allowed."
-    rest = iter(words)
-    for word in rest:
-        if word.startswith("-"):
-            flag, sign, value = word.partition("=")
-            if flag not in form.flags:
-                return (
-                    1,
-                    f"The flag {flag!r} of `{form.shown}` is not among those allowed here; leave it out.",
-                )
-            pattern = form.flags[flag]
-            if pattern is not None:
-                value = value if sign else next(rest, "")
-            if not (re.fullmatch(pattern, value) if pattern is not None else not sign):
-                return 1, f"The value of {flag} cannot be {value!r} here; write it plainly, or leave it out."
-            given.add(flag)
-        elif not positions:
-            return 1, f"{word!r} is one word too many for `{form.shown}`."
-        elif not re.fullmatch(positions.pop(0), word):
-            return int(len(positions) < len(form.words) - 2), f"{word!r} is not allowed here. {unnamed}"
-    return _missing(form, positions, given, passed_on)
-
-
-def _missing(form: _Form, positions: list[str], given: set[str], passed_on: str) -> tuple[int, str] | None:
-    if positions:
-        return 0, f"Words are missing. `{form.shown}` must be written whole; {_ALLOWED} are allowed."
-    if absent := [flag for flag in form.required if flag not in given]:
-        return 2, f"`{form.shown}` needs {' and '.join(absent)} to carry SSH."
-    if not re.fullmatch(form.passed_on, passed_on):
-        return 2, f"Behind `{form.shown}` there must be {'`-- -W %h:%p`' if form.passed_on else 'no `--`'}."
-    return None
-
-
-_HOP = re.compile(
-    rf"(?:(?P<user>[A-Za-z0-9_][A-Za-z0-9._+-]*)@)?(?P<host>{_NAME}|\[[0-9a-fA-F:.]+\])(?::(?P<port>[0-9]{{1,5}}))?"
-)
-
-
-def _ssh(words: list[str]) -> Proxy | str:
-    """Read `ssh -W %h:%p [user@]host`, which is a jump host; as ProxyJump it keeps to this file alone."""
+def _read_ssh_command(words: list[str]) -> Proxy | str:
+    """Read `ssh -W %h:%p [user@]host` as ProxyJump, which reads no other ssh_config."""
     seen: dict[str, str] = {}
     rest = iter(words)
     for word in rest:
@@ -242,34 +229,34 @@ def _ssh(words: list[str]) -> Proxy | str:
             return f"{word!r} cannot be used with `ssh -W` here; put it into the jump host's own Host block."
         seen[key] = next(rest, "") if key != "host" else word
     if seen.get("-W") not in ("%h:%p", "[%h]:%p"):
-        return "With ssh, only `ssh -W %h:%p JUMPHOST` is allowed; ProxyJump JUMPHOST says the same."
+        return "With ssh, only `ssh -W %h:%p JUMPHOST` is allowed; or write ProxyJump JUMPHOST instead."
     hop = seen.get("host", "")
     hop = f"{seen['-l']}@{hop}" if "-l" in seen else hop
     hop = f"{hop}:{seen['-p']}" if "-p" in seen else hop
     jump = read_proxy_jump(hop)
     if isinstance(jump, Proxy) and _HOP.fullmatch(jump.jump):
         return jump
-    return f"{hop!r} is no name or address of a jump host."
+    return f"{hop!r} is not a jump host; write its name or address after `ssh -W %h:%p`."
 
 
 def read_proxy_jump(value: str) -> Proxy | str:
-    """Return the jump hosts in one way of writing, or the reason why they cannot be used."""
+    """Return the normalized jump hosts, or why they are not allowed."""
     if value.lower() == "none":
-        return Proxy(Connection.DIRECT)
+        return Proxy(SshConnection.DIRECT)
     hops = []
     for written in value.split(","):
-        # A scheme is written in small letters or not recognised by ssh.
+        # ssh recognises the scheme only in small letters.
         hop = written.removeprefix("ssh://").removesuffix("/") if written.startswith("ssh://") else written
         match = _HOP.fullmatch(hop)
         if match is None or (match["port"] and not 1 <= int(match["port"]) <= 65535):
             return (
-                f"{written!r} is no jump host; write HOST, USER@HOST or USER@HOST:PORT, with commas between."
+                f"{written!r} is not a jump host; write HOST, USER@HOST or USER@HOST:PORT, split by commas."
             )
         hops.append(hop)
-    return Proxy(Connection.JUMP, jump=",".join(hops))
+    return Proxy(SshConnection.JUMP, jump=",".join(hops))
 
 
-def first_hop(jump: str) -> str:
-    """Return the name or address of the jump host that is reached first, by its own Host blocks."""
+def first_jump_host(jump: str) -> str:
+    """Return the first jump host, or an empty text for none."""
     match = _HOP.match(jump)
     return match["host"].strip("[]") if match else ""

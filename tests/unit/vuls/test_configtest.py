@@ -1,4 +1,4 @@
-"""What a connection test came to, in words that say what to do."""
+"""Explanations of connection tests."""
 
 from typing import Any
 
@@ -7,25 +7,25 @@ import pytest
 from vulsweb.vuls.configtest import Outcome, explain
 
 
-def test_a_host_that_can_be_scanned_is_said_with_its_system() -> None:
+def test_a_host_that_can_be_scanned_is_shown_with_its_system() -> None:
     found = explain({"server": "web-1", "outcome": "ok", "family": "debian", "release": "12"})
 
     assert found.passed
-    assert found.says == "It can be scanned: debian 12."
+    assert found.message == "It can be scanned: debian 12."
 
 
 @pytest.mark.parametrize("outcome", [each for each in Outcome if each is not Outcome.OK])
-def test_every_other_outcome_says_what_is_wrong_and_what_to_do(outcome: Outcome) -> None:
+def test_every_other_outcome_has_a_message_and_advice(outcome: Outcome) -> None:
     found = explain({"server": "web-1", "outcome": outcome, "line": "what Vuls said"})
 
     assert not found.passed
-    assert found.says.endswith(".")
+    assert found.message.endswith(".")
     assert found.advice.endswith(".")
     assert found.detail == "what Vuls said"
 
 
 @pytest.mark.parametrize("test", [{}, {"outcome": "new in a later executor"}, {"outcome": None, "server": 7}])
-def test_an_outcome_that_we_do_not_know_is_a_failed_test(test: dict[str, Any]) -> None:
+def test_an_unknown_outcome_is_a_failed_test(test: dict[str, Any]) -> None:
     assert explain(test).outcome is Outcome.OTHER
 
 
@@ -56,4 +56,4 @@ def test_missing_packages_come_with_the_command_that_installs_them(family: str, 
     )
 
     assert found.lines == (line,)
-    assert found.says.startswith("debian-goodies, lsof are not installed")
+    assert found.message.startswith("debian-goodies, lsof are not installed")

@@ -1,4 +1,4 @@
-"""Keys go in, are checked, and their private parts never come out."""
+"""SSH keys are checked and stored; private keys are never shown."""
 
 import os
 import stat
@@ -26,7 +26,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_a_generated_key_is_one_that_ssh_keygen_reads(folder: SshFolder) -> None:
+def test_ssh_keygen_reads_a_generated_key(folder: SshFolder) -> None:
     key = keys.generate(folder, "web")
 
     done = subprocess.run(
@@ -37,7 +37,7 @@ def test_a_generated_key_is_one_that_ssh_keygen_reads(folder: SshFolder) -> None
     assert key.public.label == "Ed25519"
 
 
-def test_the_private_part_is_closed_to_others_whatever_the_umask(folder: SshFolder) -> None:
+def test_the_private_key_is_private_whatever_the_umask(folder: SshFolder) -> None:
     before = os.umask(0)
     try:
         keys.generate(folder, "web")
@@ -60,7 +60,7 @@ def test_the_private_part_is_closed_to_others_whatever_the_umask(folder: SshFold
     ],
     ids=str,
 )
-def test_a_key_of_a_good_kind_is_kept_with_its_fingerprint(
+def test_a_key_of_an_accepted_type_is_stored_with_its_fingerprint(
     folder: SshFolder, tmp_path: Path, words: tuple[str, ...], label: str
 ) -> None:
     mine = make_key(tmp_path / "mine", *words)
@@ -71,7 +71,7 @@ def test_a_key_of_a_good_kind_is_kept_with_its_fingerprint(
     assert fingerprint(folder.keys / "web") == fingerprint(mine)
 
 
-def test_a_key_pasted_into_a_browser_is_kept_as_ssh_reads_it(folder: SshFolder, tmp_path: Path) -> None:
+def test_a_key_pasted_into_a_browser_is_stored_as_ssh_reads_it(folder: SshFolder, tmp_path: Path) -> None:
     pasted = "\r\n  " + make_key(tmp_path / "mine").read_text().replace("\n", "  \r\n")
 
     keys.upload(folder, "web", pasted)
@@ -80,7 +80,7 @@ def test_a_key_pasted_into_a_browser_is_kept_as_ssh_reads_it(folder: SshFolder, 
 
 
 @pytest.mark.parametrize("words", [(), ("-m", "PEM"), ("-m", "PKCS8")], ids=str)
-def test_a_key_with_a_passphrase_is_refused_with_the_way_out(
+def test_a_key_with_a_passphrase_is_refused_with_advice(
     folder: SshFolder, tmp_path: Path, words: tuple[str, ...]
 ) -> None:
     path = tmp_path / "mine"
@@ -118,7 +118,7 @@ def test_a_dsa_key_is_refused(folder: SshFolder, tmp_path: Path, form: str) -> N
         "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----",
     ],
 )
-def test_what_is_no_private_key_is_refused(folder: SshFolder, text: str) -> None:
+def test_anything_but_a_private_key_is_refused(folder: SshFolder, text: str) -> None:
     with pytest.raises(KeyRefused):
         keys.upload(folder, "web", text)
 
@@ -134,7 +134,7 @@ def test_what_is_no_private_key_is_refused(folder: SshFolder, text: str) -> None
         lambda text: f"web {text}",
     ],
 )
-def test_a_key_that_cannot_be_read_is_not_repeated(
+def test_the_error_for_an_unreadable_key_does_not_repeat_it(
     folder: SshFolder, tmp_path: Path, change: Callable[[str], str]
 ) -> None:
     text = make_key(tmp_path / "mine").read_text()
@@ -171,22 +171,22 @@ def test_a_public_key_is_refused(folder: SshFolder, tmp_path: Path) -> None:
         "a\n",
     ],
 )
-def test_a_name_is_one_plain_word(folder: SshFolder, name: str) -> None:
+def test_a_name_must_be_one_plain_word(folder: SshFolder, name: str) -> None:
     with pytest.raises(KeyRefused, match="A name has"):
         keys.generate(folder, name)
     assert keys.get(folder, name) is None
 
 
-def test_a_name_in_use_is_kept_by_its_key(folder: SshFolder) -> None:
+def test_a_name_in_use_is_refused(folder: SshFolder) -> None:
     first = keys.generate(folder, "web")
 
-    with pytest.raises(KeyNameTaken, match="web already"):
+    with pytest.raises(KeyNameTaken, match="web exists already"):
         keys.generate(folder, "web")
 
     assert keys.get(folder, "web") == first
 
 
-def test_keys_are_listed_by_name_and_gone_when_deleted(folder: SshFolder) -> None:
+def test_keys_are_listed_by_name_until_deleted(folder: SshFolder) -> None:
     for name in ("web", "db"):
         keys.generate(folder, name)
 
@@ -197,12 +197,12 @@ def test_keys_are_listed_by_name_and_gone_when_deleted(folder: SshFolder) -> Non
     assert sorted(path.name for path in folder.keys.iterdir()) == ["web", "web.pub"]
 
 
-def test_a_public_part_that_was_lost_is_made_from_the_private_one(folder: SshFolder) -> None:
+def test_a_lost_public_key_is_derived_from_the_private_one(folder: SshFolder) -> None:
     key = keys.generate(folder, "web")
     (folder.keys / "web.pub").unlink()
 
     assert keys.get(folder, "web") == key
 
 
-def test_before_the_first_key_there_are_none(folder: SshFolder) -> None:
+def test_without_keys_the_list_is_empty(folder: SshFolder) -> None:
     assert keys.all_keys(folder) == []

@@ -1,4 +1,4 @@
-"""What a person accepted is what ssh trusts, and nothing else."""
+"""Known hosts: ssh trusts accepted keys only."""
 
 import subprocess
 from collections.abc import Iterator
@@ -32,8 +32,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def fetched(server: Server) -> HostKeyOffer:
-    offer = known_hosts.ask(server.address, server.port, now=NOW, requested_by=None)
-    known_hosts.fill(offer, host_keys.scan(server.address, server.port), NOW)
+    offer = known_hosts.request_fetch(server.address, server.port, now=NOW, requested_by=None)
+    known_hosts.record_keys(offer, host_keys.scan(server.address, server.port), NOW)
     return offer
 
 
@@ -44,7 +44,7 @@ def accept(
 
 
 def signs_in(server: Server, folder: SshFolder, key: Path) -> bool:
-    """Say whether the real ssh gets in, with no other known hosts than ours."""
+    """Return whether the real ssh connects, with only our known hosts."""
     options = [
         "StrictHostKeyChecking=yes",
         f"UserKnownHostsFile={folder.known_hosts}",
@@ -58,7 +58,7 @@ def signs_in(server: Server, folder: SshFolder, key: Path) -> bool:
     return subprocess.run(["ssh", *words, *where, "true"], capture_output=True).returncode == 0
 
 
-def test_ssh_gets_in_only_after_the_key_is_accepted(
+def test_ssh_connects_only_after_the_key_is_accepted(
     app: Flask, admin: User, folder: SshFolder, server: Server, tmp_path: Path
 ) -> None:
     folder.make()
@@ -71,7 +71,7 @@ def test_ssh_gets_in_only_after_the_key_is_accepted(
     assert (known.place, known.accepted_by, known.accepted_at) == (server.place, admin, LATER)
 
 
-def test_vuls_finds_the_key_as_it_looks_for_it(
+def test_vuls_finds_the_key_by_its_own_lookup(
     app: Flask, admin: User, folder: SshFolder, server: Server
 ) -> None:
     accept(fetched(server), folder, admin)
@@ -87,7 +87,7 @@ def test_vuls_finds_the_key_as_it_looks_for_it(
     assert line.split(" ")[1:] == server.host_key.split(" ")
 
 
-def test_a_changed_key_is_accepted_only_by_somebody_who_says_so(
+def test_a_changed_key_is_accepted_only_with_confirmation(
     app: Flask, admin: User, folder: SshFolder, server: Server, tmp_path: Path
 ) -> None:
     accept(fetched(server), folder, admin)
@@ -95,7 +95,7 @@ def test_a_changed_key_is_accepted_only_by_somebody_who_says_so(
     server.change_host_key()
 
     offer = fetched(server)
-    (seen,) = known_hosts.offered(offer)
+    (seen,) = known_hosts.offered_keys(offer)
     with pytest.raises(OfferClosed, match="has changed"):
         accept(offer, folder, admin)
     refused = signs_in(server, folder, tmp_path / "key")
@@ -109,7 +109,7 @@ def test_a_changed_key_is_accepted_only_by_somebody_who_says_so(
     assert [(row.removed_by_id, row.removed_at) for row in kept] == [(admin.id, LATER), (None, None)]
 
 
-def test_a_key_that_is_known_stays_as_it_was_accepted(
+def test_a_known_key_keeps_its_first_acceptance(
     app: Flask, admin: User, folder: SshFolder, server: Server
 ) -> None:
     first = accept(fetched(server), folder, admin)
@@ -117,37 +117,40 @@ def test_a_key_that_is_known_stays_as_it_was_accepted(
     offer = fetched(server)
     again = accept(offer, folder, admin)
 
-    assert [each.state for each in known_hosts.offered(offer)] == ["known"]
+    assert [each.state for each in known_hosts.offered_keys(offer)] == ["known"]
     assert [row.id for row in again] == [row.id for row in first]
 
 
-def test_a_pasted_key_takes_the_place_of_all_keys_of_the_host(
+def test_a_pasted_key_replaces_all_keys_of_the_host(
     app: Flask, admin: User, folder: SshFolder, tmp_path: Path
 ) -> None:
     for kind in ("ecdsa", "ed25519"):
         make_key(tmp_path / kind, "-t", kind)
         lines = (tmp_path / kind).with_suffix(".pub").read_text()
         accept(
-            known_hosts.paste("DB-1", 22, lines, now=NOW, requested_by=admin), folder, admin, changed_too=True
+            known_hosts.offer_pasted("DB-1", 22, lines, now=NOW, requested_by=admin),
+            folder,
+            admin,
+            changed_too=True,
         )
 
     assert [row.key_type for row in known_hosts.accepted()] == ["ssh-ed25519"]
     assert folder.known_hosts.read_text().splitlines()[1:] == [f"db-1 {' '.join(lines.split()[:2])}"]
 
 
-def test_a_key_of_another_type_is_a_change_as_well(
+def test_a_key_of_another_type_is_a_change(
     app: Flask, admin: User, folder: SshFolder, tmp_path: Path
 ) -> None:
     lines = {
         kind: make_key(tmp_path / kind, "-t", kind).with_suffix(".pub").read_text()
         for kind in ("ecdsa", "rsa")
     }
-    first = known_hosts.paste("db-1", 22, lines["ecdsa"], now=NOW, requested_by=admin)
+    first = known_hosts.offer_pasted("db-1", 22, lines["ecdsa"], now=NOW, requested_by=admin)
     accept(first, folder, admin)
 
-    offer = known_hosts.paste("db-1", 22, lines["rsa"], now=NOW, requested_by=admin)
+    offer = known_hosts.offer_pasted("db-1", 22, lines["rsa"], now=NOW, requested_by=admin)
 
-    (seen,), (old,) = known_hosts.offered(offer), known_hosts.dropped(offer)
+    (seen,), (old,) = known_hosts.offered_keys(offer), known_hosts.keys_to_drop(offer)
     assert (seen.state, seen.before) == ("changed", old)
     assert old.type == "ecdsa-sha2-nistp256"
 
@@ -160,7 +163,7 @@ def test_an_offer_is_accepted_once(app: Flask, admin: User, folder: SshFolder, s
         accept(offer, folder, admin)
 
 
-def test_a_removed_host_is_not_trusted_any_more(
+def test_a_removed_host_is_no_longer_trusted(
     app: Flask, admin: User, folder: SshFolder, server: Server, tmp_path: Path
 ) -> None:
     (known,) = accept(fetched(server), folder, admin)
@@ -172,7 +175,7 @@ def test_a_removed_host_is_not_trusted_any_more(
     assert not signs_in(server, folder, tmp_path / "key")
 
 
-def test_what_cannot_be_written_was_not_accepted(
+def test_a_key_is_not_accepted_if_the_file_cannot_be_written(
     app: Flask, admin: User, folder: SshFolder, server: Server
 ) -> None:
     offer = fetched(server)
@@ -186,7 +189,7 @@ def test_what_cannot_be_written_was_not_accepted(
     assert known_hosts.accepted() == []
 
 
-def test_the_file_is_brought_back_to_what_the_table_says(
+def test_the_file_is_restored_from_the_table(
     app: Flask, admin: User, folder: SshFolder, server: Server
 ) -> None:
     accept(fetched(server), folder, admin)
@@ -198,20 +201,20 @@ def test_the_file_is_brought_back_to_what_the_table_says(
     assert folder.known_hosts.read_text() == written
 
 
-def test_an_offer_that_no_worker_takes_up_ends_with_the_reason(app: Flask) -> None:
-    offer = known_hosts.ask("web-1", 22, now=NOW, requested_by=None)
+def test_an_offer_that_no_worker_handles_expires_with_a_reason(app: Flask) -> None:
+    offer = known_hosts.request_fetch("web-1", 22, now=NOW, requested_by=None)
 
-    known_hosts.give_up(offer, NOW + timedelta(seconds=59))
+    known_hosts.expire(offer, NOW + timedelta(seconds=59))
     early = offer.error
-    known_hosts.give_up(offer, NOW + timedelta(seconds=61))
+    known_hosts.expire(offer, NOW + timedelta(seconds=61))
 
     assert early is None
-    assert offer.error == known_hosts.NOBODY_ASKED
+    assert offer.error == known_hosts.NO_WORKER
 
 
-def test_offers_of_yesterday_are_forgotten(app: Flask) -> None:
-    known_hosts.ask("web-1", 22, now=NOW, requested_by=None)
+def test_offers_older_than_a_day_are_deleted(app: Flask) -> None:
+    known_hosts.request_fetch("web-1", 22, now=NOW, requested_by=None)
 
-    kept = known_hosts.ask("web-2", 22, now=NOW + timedelta(days=1, seconds=1), requested_by=None)
+    kept = known_hosts.request_fetch("web-2", 22, now=NOW + timedelta(days=1, seconds=1), requested_by=None)
 
     assert db.session.query(HostKeyOffer).all() == [kept]

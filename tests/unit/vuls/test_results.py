@@ -1,4 +1,4 @@
-"""What result documents say, and what a scan came to."""
+"""Result documents, parsed and judged."""
 
 import contextlib
 import copy
@@ -40,7 +40,7 @@ def parse(document: dict[str, Any]) -> results.ScanResult:
     return results.parse(json.dumps(document).encode())
 
 
-def test_a_result_tells_the_host_and_its_findings(document: dict[str, Any]) -> None:
+def test_a_result_has_the_host_and_its_findings(document: dict[str, Any]) -> None:
     result = parse(document)
 
     assert (result.server_name, result.family, result.release) == ("localhost", "debian", "12")
@@ -50,7 +50,7 @@ def test_a_result_tells_the_host_and_its_findings(document: dict[str, Any]) -> N
     assert result.severity_counts == {"critical": 1, "high": 0, "medium": 0, "low": 1, "unknown": 0}
 
 
-def test_a_finding_tells_the_package_as_installed_and_as_fixed(document: dict[str, Any]) -> None:
+def test_a_finding_has_the_installed_and_fixed_versions(document: dict[str, Any]) -> None:
     tar, gone = (finding.packages[0] for finding in parse(document).findings)
 
     assert (tar.name, tar.installed_version, tar.fixed_in, tar.fix_state) == (
@@ -105,52 +105,52 @@ def test_a_scan_without_a_database_for_the_family_is_partial_and_says_which(docu
     outcome, sentence = results.judge(parse(document), {"gost_ubuntu", "nvd"})
 
     assert outcome is Outcome.PARTIAL
-    assert "no vulnerability database for debian to look into" in str(sentence)
+    assert "no vulnerability database for debian, so nothing" in str(sentence)
     assert "GOST Debian" in str(sentence)
 
 
 @pytest.mark.parametrize(
-    ("change", "outcome", "said"),
+    ("change", "outcome", "expected"),
     [
         ({"errors": ["Failed to\x1b[0m connect"]}, Outcome.FAILED, "Failed to [0m connect"),
-        ({"family": "unknown"}, Outcome.FAILED, "could not tell which system"),
-        ({"family": ""}, Outcome.FAILED, "could not tell which system"),
+        ({"family": "unknown"}, Outcome.FAILED, "could not identify the operating system"),
+        ({"family": ""}, Outcome.FAILED, "could not identify the operating system"),
         ({"packages": {}}, Outcome.FAILED, "no installed packages"),
         ({"reportedVersion": ""}, Outcome.PARTIAL, "the report that finds CVEs did not run"),
-        ({"family": "plan9"}, Outcome.PARTIAL, "No database that we know of covers plan9"),
+        ({"family": "plan9"}, Outcome.PARTIAL, "No known database covers plan9"),
     ],
 )
-def test_a_result_is_judged_by_what_it_holds(
-    document: dict[str, Any], change: dict[str, Any], outcome: Outcome, said: str
+def test_a_result_is_judged_by_its_content(
+    document: dict[str, Any], change: dict[str, Any], outcome: Outcome, expected: str
 ) -> None:
     judged, sentence = results.judge(parse(document | change), {"gost_debian"})
 
     assert judged is outcome
-    assert said in str(sentence)
+    assert expected in str(sentence)
 
 
 @pytest.mark.parametrize(
-    ("vuls", "outcome", "said"),
+    ("vuls", "outcome", "expected"),
     [
         ("v0.33.2", Outcome.SUCCESS, "None"),
         ("v0.33.3", Outcome.PARTIAL, "First run a database update of Vuls2 Database or of all"),
-        # Built from source it does not know its version; what we build is of the classic kind.
+        # Built from source, Vuls does not know its version; we assume the classic one.
         ("`make build` or `make install` will show the version", Outcome.SUCCESS, "None"),
     ],
 )
-def test_a_result_is_judged_by_the_vuls_that_looked_for_cves(
-    document: dict[str, Any], vuls: str, outcome: Outcome, said: str
+def test_a_result_is_judged_by_the_version_of_vuls_that_reported_it(
+    document: dict[str, Any], vuls: str, outcome: Outcome, expected: str
 ) -> None:
     change = {"family": "ubuntu", "reportedVersion": vuls}
 
     judged, sentence = results.judge(parse(document | change), {"gost_ubuntu"})
 
     assert judged is outcome
-    assert said in str(sentence)
+    assert expected in str(sentence)
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "expected"),
     [
         ({"jsonVersion": 3}, "jsonVersion is 3"),
         ({"serverName": None}, "serverName is missing"),
@@ -158,28 +158,28 @@ def test_a_result_is_judged_by_the_vuls_that_looked_for_cves(
         ({"packages": []}, None),
         ({"packages": [1]}, "packages is not an object"),
         ({"scannedCves": {"CVE-1": 5}}, "scannedCves.CVE-1 is not an object"),
-        ({"scannedCves": {"CVE-1": {"affectedPackages": ["tar"]}}}, "CVE-1.affectedPackages holds"),
+        ({"scannedCves": {"CVE-1": {"affectedPackages": ["tar"]}}}, "CVE-1.affectedPackages has an entry"),
         ({"scannedCves": {"CVE-1": {"affectedPackages": [{}]}}}, "name is missing"),
         ({"errors": "bad"}, "errors is not a list"),
         ({"scannedAt": "yesterday"}, "scannedAt is 'yesterday'"),
     ],
 )
 def test_a_malformed_result_is_refused_by_its_first_wrong_field(
-    document: dict[str, Any], change: dict[str, Any], said: str | None
+    document: dict[str, Any], change: dict[str, Any], expected: str | None
 ) -> None:
     wrong = copy.deepcopy(document) | change
-    if said is None:
+    if expected is None:
         assert parse(wrong).package_count == 0
         return
 
     with pytest.raises(results.ResultsError) as refusal:
         parse(wrong)
 
-    assert said in str(refusal.value)
+    assert expected in str(refusal.value)
 
 
 @pytest.mark.parametrize("document", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000])
-def test_what_is_not_a_json_object_is_refused(document: bytes) -> None:
+def test_anything_but_a_json_object_is_refused(document: bytes) -> None:
     with pytest.raises(results.ResultsError):
         results.parse(document)
 
@@ -208,7 +208,7 @@ def test_hostile_values_are_refused_or_read_but_never_crash(field: str, value: A
         results.judge(results.parse(json.dumps(whole | {field: value}).encode()), [])
 
 
-def test_what_is_kept_does_not_name_key_files(document: dict[str, Any]) -> None:
+def test_the_stored_document_has_no_key_files(document: dict[str, Any]) -> None:
     document["config"] = {"scan": {"servers": {"web": {"keyPath": "/root/.ssh/id_ed25519"}}}}
 
     kept = results.without_config(json.dumps(document).encode())

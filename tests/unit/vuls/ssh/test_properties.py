@@ -1,6 +1,6 @@
-"""Our reading of ssh_config against OpenSSH's own; and whatever is let in can do no harm.
+"""Properties of the ssh_config parser: it agrees with OpenSSH, and accepted files are harmless.
 
-VULSWEB_EXAMPLES says how many files are tried; only files that `check` accepts ever reach ssh.
+VULSWEB_EXAMPLES is the number of generated files. Only files that `check` accepts reach ssh.
 """
 
 import getpass
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests import needs
 from vulsweb.vuls.ssh import config
-from vulsweb.vuls.ssh.options import SPELLED
+from vulsweb.vuls.ssh.options import SPELLING
 
 EXAMPLES = int(os.environ.get("VULSWEB_EXAMPLES", "300"))
 MANY = settings(
@@ -87,28 +87,28 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _ssh(path: Path, text: str, alias: str) -> dict[str, list[str]]:
-    """Return what the real ssh makes of `text`: the keywords with their lines' values."""
+    """Return the options that the real ssh uses: the keywords with their values."""
     path.write_text(text)
-    said = subprocess.run(["ssh", "-G", "-F", str(path), "--", alias], capture_output=True, text=True)
-    assert said.returncode == 0, (said.stderr, text)
+    done = subprocess.run(["ssh", "-G", "-F", str(path), "--", alias], capture_output=True, text=True)
+    assert done.returncode == 0, (done.stderr, text)
     answers: dict[str, list[str]] = {}
-    for line in said.stdout.splitlines():
+    for line in done.stdout.splitlines():
         keyword, _, value = line.partition(" ")
         answers.setdefault(keyword, []).append(value)
     return answers
 
 
 def _expected(used: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Return our reading as ssh prints it."""
-    told = (
+    """Return our options as ssh prints them."""
+    expected = (
         {keyword: [default] for keyword, default in DEFAULTS.items()} | {"user": [getpass.getuser()]} | used
     )
     for proxy in ("proxyjump", "proxycommand"):
-        if told.get(proxy, [""])[0].lower() == "none":
-            del told[proxy]
-    if "proxyjump" in told:
-        told["proxyjump"] = [told["proxyjump"][0].removeprefix("ssh://")]
-    return told | {"hostname": [told["hostname"][0].lower()]}
+        if expected.get(proxy, [""])[0].lower() == "none":
+            del expected[proxy]
+    if "proxyjump" in expected:
+        expected["proxyjump"] = [expected["proxyjump"][0].removeprefix("ssh://")]
+    return expected | {"hostname": [expected["hostname"][0].lower()]}
 
 
 @MANY
@@ -122,7 +122,7 @@ def test_options_are_found_as_openssh_finds_them(folder: Path, content: str, ali
     assert all("through itself" in reason or "put the ProxyCommand above" in reason for reason in reasons)
 
     theirs = _ssh(folder / "theirs", content, alias)
-    ours = _expected(config.effective(content, alias))
+    ours = _expected(config.effective_options(content, alias))
 
     compared = {name.lower() for name in VALUES} - ({"identityfile"} - ours.keys())
     assert {name: ours.get(name) for name in compared} == {name: theirs.get(name) for name in compared}
@@ -130,10 +130,10 @@ def test_options_are_found_as_openssh_finds_them(folder: Path, content: str, ali
 
 @MANY
 @given(content=FILES)
-def test_the_generated_file_means_what_the_written_one_means(folder: Path, content: str) -> None:
+def test_the_generated_file_means_the_same_as_the_written_one(folder: Path, content: str) -> None:
     assume(not config.check(content, keys=KEYS))
 
-    text = config.generated(content, keys=KEYS, folder=folder)
+    text = config.render(content, keys=KEYS, folder=folder)
 
     for host in config.read(content, keys=KEYS):
         theirs = _ssh(folder / "ssh_config", text, host.alias)
@@ -223,7 +223,7 @@ DANGEROUS = [
 WORDS = st.lists(st.one_of(st.sampled_from(NASTY), st.text(max_size=6)), min_size=1, max_size=3)
 NASTY_LINE = st.builds(
     lambda keyword, between, words: f"{keyword}{between}{' '.join(words)}",
-    st.one_of(st.sampled_from(sorted(SPELLED.values())), st.sampled_from(DANGEROUS), st.text(max_size=8)),
+    st.one_of(st.sampled_from(sorted(SPELLING.values())), st.sampled_from(DANGEROUS), st.text(max_size=8)),
     st.sampled_from([" ", "=", "\t", "", " = ", "=="]),
     WORDS,
 )
@@ -235,19 +235,19 @@ PROGRAMS = ("aws ", "gcloud ", "cloudflared ")
 @given(content=ANY_FILE)
 @example(content="Host a\nProxyCommand ssh -W %h:%p b\nHost b\nProxyJump a")
 @example(content="HostName 2001:db8::1\nHost web1")
-def test_whatever_is_accepted_can_do_no_harm(folder: Path, content: str) -> None:
+def test_accepted_files_are_harmless(folder: Path, content: str) -> None:
     if config.check(content, keys=KEYS):
         return
 
-    text = config.generated(content, keys=KEYS, folder=folder, sockets=Path("/s"))
+    text = config.render(content, keys=KEYS, folder=folder, sockets=Path("/s"))
 
     for alias in [host.alias for host in config.read(content, keys=KEYS)] or ["elsewhere"]:
         harmless(_ssh(folder / "ssh_config", text, alias), folder)
 
 
-def harmless(said: dict[str, list[str]], folder: Path) -> None:
-    """Fail if ssh would run or read anything that is not ours."""
-    first = {keyword: values[0] for keyword, values in said.items()}
+def harmless(options: dict[str, list[str]], folder: Path) -> None:
+    """Fail if ssh would run or read anything outside the managed folder."""
+    first = {keyword: values[0] for keyword, values in options.items()}
     assert first["stricthostkeychecking"] == "true"
     assert first["batchmode"] == "yes"
     assert first["permitlocalcommand"] == "no"
@@ -269,7 +269,7 @@ def harmless(said: dict[str, list[str]], folder: Path) -> None:
         "revokedhostkeys",
     ):
         assert forwards not in first
-    for name in said["identityfile"]:
+    for name in options["identityfile"]:
         assert name in ("none", str(folder / "keys" / "k1"), str(folder / "keys" / "k2"))
     command = first.get("proxycommand", "aws ")
     assert command.startswith(PROGRAMS)

@@ -1,4 +1,4 @@
-"""The real Vuls reaches real OpenSSH servers through the files that we generate."""
+"""The real Vuls connects to real OpenSSH servers with the generated files."""
 
 import getpass
 import os
@@ -108,7 +108,7 @@ Host *
 """
 
 
-def test_vuls_reaches_each_host_by_its_way_and_none_with_a_changed_key(
+def test_vuls_reaches_each_host_unless_its_key_changed(
     tmp_path: Path, sockets: Path, servers: tuple[Server, Server]
 ) -> None:
     vuls = needs.tool("vuls")
@@ -119,7 +119,7 @@ def test_vuls_reaches_each_host_by_its_way_and_none_with_a_changed_key(
     known = {host.known_as: keys[host.host_key_alias or host.hostname] for host in hosts}
     (folder / "known_hosts").write_text("".join(f"{name} {key}\n" for name, key in known.items()))
     path = folder / "ssh_config"
-    path.write_text(ssh_config.generated(content, keys=["scan-key"], folder=folder, sockets=sockets))
+    path.write_text(ssh_config.render(content, keys=["scan-key"], folder=folder, sockets=sockets))
     config = tmp_path / "config.toml"
     config.write_text(plan("", hosts, ssh_config_path=str(path)).new)
 

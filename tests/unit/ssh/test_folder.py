@@ -1,4 +1,4 @@
-"""Files of the managed folder are whole or as they were."""
+"""Atomic writes to the managed folder."""
 
 import stat
 from pathlib import Path
@@ -9,7 +9,7 @@ from vulsweb.ssh import folder
 from vulsweb.ssh.folder import NewFile
 
 
-def test_a_file_that_exists_keeps_its_permission(tmp_path: Path) -> None:
+def test_an_existing_file_keeps_its_permissions(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text("old")
     path.chmod(0o640)
@@ -20,7 +20,7 @@ def test_a_file_that_exists_keeps_its_permission(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
-def test_a_file_that_is_a_link_stays_one(tmp_path: Path) -> None:
+def test_a_symbolic_link_stays_one(tmp_path: Path) -> None:
     real = tmp_path / "real"
     real.write_text("old")
     (tmp_path / "config.toml").symlink_to(real)
@@ -31,7 +31,7 @@ def test_a_file_that_is_a_link_stays_one(tmp_path: Path) -> None:
     assert real.read_text() == "new"
 
 
-def test_when_one_of_two_cannot_be_written_both_stay_as_they_were(tmp_path: Path) -> None:
+def test_if_one_of_two_files_cannot_be_written_neither_changes(tmp_path: Path) -> None:
     first = tmp_path / "config"
     first.write_text("old")
 

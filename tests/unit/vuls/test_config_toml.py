@@ -1,4 +1,4 @@
-"""The servers that config.toml names, and those that we write into it."""
+"""The servers of config.toml, and the managed sections."""
 
 import pytest
 import tomlkit
@@ -36,12 +36,12 @@ def test_a_pseudo_server_needs_no_host() -> None:
     assert parse_servers('[servers.cpe]\ntype = "pseudo"')[0].host == ""
 
 
-def test_a_file_without_servers_names_none() -> None:
+def test_a_file_without_servers_has_none() -> None:
     assert parse_servers("") == []
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("[servers.a]\nhost = ", "line 2, column"),
         ("servers = 3", "must be tables"),
@@ -51,11 +51,11 @@ def test_a_file_without_servers_names_none() -> None:
         ('[servers.a]\nhost = "x"\nscanMode = "fast"', "scanMode of [servers.a]"),
     ],
 )
-def test_a_wrong_file_is_refused_with_the_place(text: str, said: str) -> None:
+def test_a_wrong_file_is_refused_with_line_or_field(text: str, expected: str) -> None:
     with pytest.raises(ConfigTomlError) as refusal:
         parse_servers(text)
 
-    assert said in str(refusal.value)
+    assert expected in str(refusal.value)
 
 
 HANDWRITTEN = """\
@@ -101,7 +101,7 @@ def test_each_host_of_the_ssh_configuration_becomes_a_server() -> None:
     "existing",
     [HANDWRITTEN, STARTER, "", "\n\n", "[servers]\n", HANDWRITTEN.replace("\n", "\r\n"), "# no end"],
 )
-def test_what_people_wrote_stays_as_it_is(existing: str) -> None:
+def test_text_outside_the_markers_is_unchanged(existing: str) -> None:
     new = made(existing).new
 
     assert new.startswith(existing)
@@ -110,13 +110,13 @@ def test_what_people_wrote_stays_as_it_is(existing: str) -> None:
     assert made(existing, "").new == existing
 
 
-def test_what_people_wrote_behind_our_part_stays_too() -> None:
+def test_text_after_the_markers_is_unchanged() -> None:
     theirs = '\n# Mine.\n[servers.nas]\nhost = "192.0.2.7"\n# End.'
 
     assert made(made(HANDWRITTEN).new + theirs, "Host other").new.endswith(f"{END}\n{theirs}")
 
 
-def test_saving_says_what_it_adds_changes_and_retires() -> None:
+def test_a_plan_lists_added_changed_and_retired_hosts() -> None:
     before = made(HANDWRITTEN, "Host a\nHost b\nHost c")
     after = made(before.new, "Host a\nHost b\nUser u\nHost d")
 
@@ -124,18 +124,18 @@ def test_saving_says_what_it_adds_changes_and_retires() -> None:
     assert (after.added, after.changed, after.retired, after.unchanged) == (("d",), ("b",), ("c",), ("a",))
 
 
-def test_saving_shows_the_difference() -> None:
+def test_a_plan_has_a_diff() -> None:
     first = made(HANDWRITTEN, "Host a")
 
     assert '+user = "u"\n' in made(first.new, "Host a\nUser u").diff
     assert made(first.new, "Host a").diff == ""
 
 
-def test_a_last_line_without_an_end_is_no_difference() -> None:
+def test_a_missing_final_newline_is_no_difference() -> None:
     assert "\n # no end\n+\n+# >>>" in made("# no end").diff
 
 
-def test_a_server_that_people_named_the_same_is_left_alone() -> None:
+def test_an_unmanaged_server_with_the_same_name_is_unchanged() -> None:
     existing = '[servers.web]\nhost = "mine"\n[servers.CF]\nhost = "mine"\n[servers.cf-ssh1]\nhost = "mine"'
     new = made(existing).new
     hosts = {server.name: server.host for server in parse_servers(new)}
@@ -146,7 +146,7 @@ def test_a_server_that_people_named_the_same_is_left_alone() -> None:
     assert free.unchanged == ("web-ssh1", "cf-ssh2")
 
 
-def test_two_hosts_whose_names_differ_in_case_get_files_of_their_own() -> None:
+def test_hosts_whose_names_differ_only_in_case_get_different_keys() -> None:
     assert made("", "Host web\nHost Web").added == ("web", "Web-ssh1")
 
 
@@ -154,7 +154,7 @@ def test_a_name_with_dots_is_one_key() -> None:
     assert made("", "Host a.example.com").added == ("a.example.com",)
 
 
-def test_what_people_added_to_our_servers_stays_with_them() -> None:
+def test_fields_added_to_managed_servers_are_kept() -> None:
     tuned = made("").new.replace("[servers.web]\n", '[servers.web]\nignoreCves = ["CVE-2020-1"] # known\n')
     moved = made(tuned, TEXT.replace("2222", "22"))
 
@@ -162,11 +162,11 @@ def test_what_people_added_to_our_servers_stays_with_them() -> None:
     assert moved.changed == ("web",)
 
 
-def test_a_host_that_people_changed_is_put_right() -> None:
+def test_an_edited_host_of_a_managed_server_is_restored() -> None:
     assert made(made("").new.replace('host = "web"', 'host = "evil"')).changed == ("web",)
 
 
-def test_a_server_that_people_wrote_into_our_part_is_not_ours() -> None:
+def test_an_unmanaged_server_between_the_markers_is_kept() -> None:
     existing = made("").new.replace(END, f'[servers.nas]\nhost = "x"\n{END}')
     after = made(existing, "Host nas")
 
@@ -178,7 +178,7 @@ def test_a_server_that_people_wrote_into_our_part_is_not_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("existing", "said"),
+    ("existing", "expected"),
     [
         ("[servers.a", "line 1, column"),
         ("a = 1\na = 2", "config.toml"),
@@ -186,23 +186,23 @@ def test_a_server_that_people_wrote_into_our_part_is_not_ours() -> None:
         (f"{END}\n", "the two marker lines"),
         (f"{END}\n{BEGIN}\n", "the two marker lines"),
         (f"{BEGIN}\n{BEGIN}\n{END}\n", "the two marker lines"),
-        (f'{BEGIN}\n[servers.a]\nhost = "a"\n{END}\nuser = "x"', "'user = \"x\"' behind the lines"),
+        (f'{BEGIN}\n[servers.a]\nhost = "a"\n{END}\nuser = "x"', "'user = \"x\"' follows the managed hosts"),
         (f"{BEGIN}\n[cveDict]\n{END}\n", "move [cveDict] out"),
         ('servers = {a = {host = "a"}}', "write each server as a section"),
     ],
 )
-def test_a_file_that_cannot_take_them_is_refused(existing: str, said: str) -> None:
+def test_a_file_that_cannot_be_changed_is_refused(existing: str, expected: str) -> None:
     with pytest.raises(ConfigTomlError) as refusal:
         made(existing)
 
-    assert said in str(refusal.value)
+    assert expected in str(refusal.value)
 
 
 @settings(deadline=None)
 @given(
     st.lists(st.sampled_from([*made(HANDWRITTEN).new.splitlines(), "x = 1", '"""', "", "[[a]]"]), max_size=12)
 )
-def test_any_file_is_taken_or_refused(lines: list[str]) -> None:
+def test_any_file_is_changed_or_refused(lines: list[str]) -> None:
     existing = "\n".join(lines)
     try:
         after = made(existing)

@@ -1,4 +1,4 @@
-"""The catalogue of databases: whom each serves, and which versions of Vuls read it."""
+"""The catalogue of databases: required databases, and which Vuls reads them."""
 
 import pytest
 
@@ -9,14 +9,12 @@ from vulsweb.vuls.catalogue import DatabaseType, Profile
 ENTRIES = {entry.name: entry for entry in catalogue.CATALOGUE}
 
 
-def test_every_database_stands_in_it_once() -> None:
+def test_every_database_is_in_the_catalogue_once() -> None:
     assert list(ENTRIES) == [name for name in DatabaseType if name is not DatabaseType.ALL]
     assert len(ENTRIES) == len(catalogue.CATALOGUE) == 10
 
 
-def test_the_executor_fetches_the_same_with_the_same_tools_into_the_same_files_for_the_same_profiles() -> (
-    None
-):
+def test_the_executor_has_the_same_tools_files_and_profiles() -> None:
     ours = {entry.name.value: (entry.tool, entry.file, entry.profile) for entry in catalogue.CATALOGUE}
 
     assert ours == {name: (each.tool, each.file, each.profile) for name, each in executors.CATALOGUE.items()}
@@ -37,40 +35,40 @@ def test_the_executor_fetches_the_same_with_the_same_tools_into_the_same_files_f
         ("nvd", "v0.39.3", "v0.40.1"),
     ],
 )
-def test_each_is_read_up_to_one_version_of_vuls(name: str, last: str, next_one: str) -> None:
+def test_each_database_is_read_up_to_one_version_of_vuls(name: str, last: str, next_one: str) -> None:
     entry = ENTRIES[DatabaseType(name)]
 
-    assert catalogue.reading(entry, last).read is True
-    assert catalogue.reading(entry, next_one).read is False
+    assert catalogue.support(entry, last).supported is True
+    assert catalogue.support(entry, next_one).supported is False
 
 
-def test_the_vuls_that_is_built_here_reads_all_but_two() -> None:
-    read = {entry.name for entry in catalogue.read_by(catalogue.CLASSIC)}
+def test_the_classic_vuls_reads_all_but_two() -> None:
+    read = {entry.name for entry in catalogue.supported_by(catalogue.CLASSIC_VERSION)}
     classic = {entry.name for entry in catalogue.of_profile(Profile.CLASSIC)}
 
     assert classic - read == {DatabaseType.UBUNTU, DatabaseType.DEBIAN}
     assert DatabaseType.VULS2 not in read
 
 
-def test_vuls_0_40_reads_its_own_alone() -> None:
-    assert catalogue.read_by((0, 40, 1)) == catalogue.of_profile(Profile.CURRENT)
+def test_vuls_0_40_reads_only_its_own_database() -> None:
+    assert catalogue.supported_by((0, 40, 1)) == catalogue.of_profile(Profile.CURRENT)
 
 
 @pytest.mark.parametrize("name", [name for name in DatabaseType if name is not DatabaseType.ALL])
-def test_each_is_in_vain_under_the_other_profile_and_the_executor_says_the_same(name: DatabaseType) -> None:
+def test_each_database_is_unused_under_the_other_profile_also_by_the_executor(name: DatabaseType) -> None:
     own, other = (
         (Profile.CURRENT, Profile.CLASSIC)
         if name is DatabaseType.VULS2
         else (Profile.CLASSIC, Profile.CURRENT)
     )
 
-    assert catalogue.unused_reason(name, own) is None is executors.why_unused(name, own)
+    assert catalogue.why_unused(name, own) is None is executors.why_unused(name, own)
     assert executors.why_unused(name, other)
-    assert catalogue.reading(ENTRIES[name], "v0.26.0", other).why == catalogue.unused_reason(name, other)
+    assert catalogue.support(ENTRIES[name], "v0.26.0", other).reason == catalogue.why_unused(name, other)
 
 
 @pytest.mark.parametrize(
-    ("profile", "vuls", "said"),
+    ("profile", "vuls", "expected"),
     [
         ("classic", "v0.26.0", None),
         ("classic", "v0.28.1", None),
@@ -83,27 +81,27 @@ def test_each_is_in_vain_under_the_other_profile_and_the_executor_says_the_same(
         ("classic", "latest", None),
     ],
 )
-def test_a_vuls_that_does_not_go_with_the_profile_is_said_so(
-    profile: str, vuls: str | None, said: str | None
+def test_a_vuls_that_does_not_fit_the_profile_is_reported(
+    profile: str, vuls: str | None, expected: str | None
 ) -> None:
-    told = executors.profile_mismatch(profile, vuls)
+    mismatch = executors.profile_mismatch(profile, vuls)
 
-    assert (told is None) if said is None else (said in str(told))
+    assert (mismatch is None) if expected is None else (expected in str(mismatch))
 
 
 @pytest.mark.parametrize(("vuls", "instead"), [("v0.26.0", "GOST Ubuntu"), ("v0.37.0", "Vuls2 Database")])
-def test_what_is_not_read_is_said_with_what_is_read_instead(vuls: str, instead: str) -> None:
-    assert catalogue.reading(ENTRIES[DatabaseType.UBUNTU], vuls).why == (
-        f"Vuls {vuls} does not read it; fetching it would be in vain. It looks into {instead} instead."
+def test_the_reason_names_the_database_that_is_read_instead(vuls: str, instead: str) -> None:
+    assert catalogue.support(ENTRIES[DatabaseType.UBUNTU], vuls).reason == (
+        f"Vuls {vuls} does not read it, so fetching it has no effect. It reads {instead} instead."
     )
 
 
 @pytest.mark.parametrize("text", [None, "", "latest", "`make build` or `make install` will show the version"])
-def test_without_a_version_nothing_is_claimed(text: str | None) -> None:
-    reading = catalogue.reading(ENTRIES[DatabaseType.UBUNTU], text)
+def test_without_a_version_support_is_unknown(text: str | None) -> None:
+    support = catalogue.support(ENTRIES[DatabaseType.UBUNTU], text)
 
-    assert reading.read is None
-    assert "is not known" in reading.why
+    assert support.supported is None
+    assert "is unknown" in support.reason
 
 
 @pytest.mark.parametrize(
@@ -117,9 +115,7 @@ def test_without_a_version_nothing_is_claimed(text: str | None) -> None:
         ("sha256:0.1.2", None),
     ],
 )
-def test_versions_are_read_in_the_ways_in_which_they_are_written(
-    text: str, number: tuple[int, int, int] | None
-) -> None:
+def test_versions_are_parsed_in_each_notation(text: str, number: tuple[int, int, int] | None) -> None:
     assert catalogue.version(text) == number
 
 
@@ -141,7 +137,7 @@ def test_versions_are_read_in_the_ways_in_which_they_are_written(
         ("oracle", None, []),
     ],
 )
-def test_a_family_needs_what_its_vuls_looks_into(
+def test_a_family_requires_the_databases_that_its_vuls_reads(
     family: str, vuls: tuple[int, int, int] | None, names: list[str]
 ) -> None:
-    assert list(catalogue.needed(family, vuls)) == names
+    assert list(catalogue.required_databases(family, vuls)) == names

@@ -1,4 +1,4 @@
-"""Saving the SSH configuration: versions, both files, and the sync that follows; all of it or nothing."""
+"""Saving the SSH configuration: the version, both files and the sync, or nothing."""
 
 import tomllib
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from vulsweb.hosts import sync_requests
 from vulsweb.models import Host, HostSync, Trigger, User
 from vulsweb.ssh import keys, versions
 from vulsweb.ssh.folder import SshFolder
-from vulsweb.ssh.versions import NotWritten, Outdated, Places, Saved
+from vulsweb.ssh.versions import NotWritten, Outdated, Paths, Saved
 from vulsweb.vuls.config_toml import ConfigTomlError
 from vulsweb.vuls.ssh.config import SshConfigError
 
@@ -29,16 +29,16 @@ Save = Callable[..., Saved]
 
 
 @pytest.fixture
-def places(app: Flask) -> Places:
-    return versions.places_of(app.config)
+def paths(app: Flask) -> Paths:
+    return versions.paths_from(app.config)
 
 
 @pytest.fixture
-def save(places: Places, admin: User) -> Save:
+def save(paths: Paths, admin: User) -> Save:
     def saved(content: str, expected: int | None = None, note: str = "") -> Saved:
         done = versions.save(
             content,
-            places,
+            paths,
             expected=expected,
             note=note,
             now=NOW,
@@ -57,47 +57,47 @@ def follow(saved: Saved) -> None:
     db.session.expire_all()
 
 
-def servers(places: Places) -> set[str]:
-    return set(tomllib.loads(places.vuls_config.read_text()).get("servers", {}))
+def servers(paths: Paths) -> set[str]:
+    return set(tomllib.loads(paths.vuls_config.read_text()).get("servers", {}))
 
 
-def test_a_first_save_makes_version_one_and_both_files(save: Save, places: Places, admin: User) -> None:
+def test_the_first_save_adds_version_one_and_writes_both_files(save: Save, paths: Paths, admin: User) -> None:
     saved = save(ONE, expected=0, note="The first\n host\x00.")
 
     version = saved.version
     assert (version.number, version.content, version.created_by) == (1, ONE, admin)
     assert version.note == "The first host."
     assert (saved.plan.added, saved.plan.changed, saved.plan.retired) == (("web-1",), (), ())
-    assert servers(places) == {"web-1"}
-    assert "HostName 192.0.2.1" in places.folder.config.read_text()
-    assert str(places.folder.config) in places.vuls_config.read_text()
+    assert servers(paths) == {"web-1"}
+    assert "HostName 192.0.2.1" in paths.folder.config.read_text()
+    assert str(paths.folder.config) in paths.vuls_config.read_text()
 
 
-def test_what_others_wrote_into_config_toml_stays(save: Save, places: Places) -> None:
-    places.vuls_config.write_text(OURS)
-    places.vuls_config.chmod(0o640)
+def test_unmanaged_text_in_config_toml_is_unchanged(save: Save, paths: Paths) -> None:
+    paths.vuls_config.write_text(OURS)
+    paths.vuls_config.chmod(0o640)
 
     save(ONE)
 
-    assert places.vuls_config.read_text().startswith(OURS)
-    assert places.vuls_config.stat().st_mode & 0o777 == 0o640
+    assert paths.vuls_config.read_text().startswith(OURS)
+    assert paths.vuls_config.stat().st_mode & 0o777 == 0o640
 
 
-def test_the_text_of_a_browser_is_kept_as_files_have_it(save: Save) -> None:
+def test_line_ends_of_browsers_are_normalized(save: Save) -> None:
     assert save(ONE.replace("\n", "\r\n") + "\r\n\r\n").version.content == ONE
 
 
-def test_the_same_text_again_makes_no_version_but_writes_the_files_anew(save: Save, places: Places) -> None:
+def test_saving_the_same_text_adds_no_version_but_writes_the_files(save: Save, paths: Paths) -> None:
     save(ONE)
-    places.folder.config.write_text("Host *\n    ProxyCommand evil\n")
+    paths.folder.config.write_text("Host *\n    ProxyCommand evil\n")
 
     again = save(ONE)
 
     assert again.version.number == 1
-    assert "evil" not in places.folder.config.read_text()
+    assert "evil" not in paths.folder.config.read_text()
 
 
-def test_two_people_do_not_overwrite_each_other(save: Save, places: Places) -> None:
+def test_two_people_do_not_overwrite_each_other(save: Save, paths: Paths) -> None:
     save(ONE, expected=0)
 
     with pytest.raises(Outdated) as refusal:
@@ -105,10 +105,10 @@ def test_two_people_do_not_overwrite_each_other(save: Save, places: Places) -> N
 
     assert refusal.value.latest is not None
     assert refusal.value.latest.number == 1
-    assert servers(places) == {"web-1"}
+    assert servers(paths) == {"web-1"}
 
 
-def test_what_is_refused_changes_nothing(save: Save, places: Places) -> None:
+def test_a_refused_save_changes_nothing(save: Save, paths: Paths) -> None:
     save(ONE)
 
     with pytest.raises(SshConfigError) as refusal:
@@ -117,11 +117,11 @@ def test_what_is_refused_changes_nothing(save: Save, places: Places) -> None:
     assert [each.line for each in refusal.value.refusals] == [6]
     db.session.rollback()
     assert [version.number for version in versions.history(9)] == [1]
-    assert servers(places) == {"web-1"}
+    assert servers(paths) == {"web-1"}
 
 
 @pytest.mark.parametrize("text", ["-----BEGIN RSA PRIVATE KEY-----", "# -----BEGIN OPENSSH PRIVATE KEY-----"])
-def test_a_private_key_is_not_kept_even_in_a_comment(save: Save, text: str) -> None:
+def test_a_private_key_is_refused_even_in_a_comment(save: Save, text: str) -> None:
     with pytest.raises(SshConfigError) as refusal:
         save(f"{ONE}{text}\n# b3BlbnNzaC1rZXktdjEAAAAA\n")
 
@@ -136,32 +136,32 @@ def test_text_that_cannot_be_stored_is_refused(save: Save, content: str) -> None
         save(content)
 
 
-def test_a_config_toml_that_does_not_parse_is_left_alone(save: Save, places: Places) -> None:
-    places.vuls_config.write_text("[servers.a\n")
+def test_a_config_toml_that_does_not_parse_is_unchanged(save: Save, paths: Paths) -> None:
+    paths.vuls_config.write_text("[servers.a\n")
 
     with pytest.raises(ConfigTomlError, match="line 1"):
         save(ONE)
 
-    assert places.vuls_config.read_text() == "[servers.a\n"
-    assert not places.folder.config.exists()
+    assert paths.vuls_config.read_text() == "[servers.a\n"
+    assert not paths.folder.config.exists()
 
 
-def test_when_one_file_cannot_be_written_neither_is(save: Save, places: Places, tmp_path: Path) -> None:
+def test_if_one_file_cannot_be_written_neither_is(save: Save, paths: Paths, tmp_path: Path) -> None:
     save(ONE)
-    before = places.folder.config.read_text()
+    before = paths.folder.config.read_text()
     (tmp_path / "file").write_text("")
-    elsewhere = replace(places, vuls_config=tmp_path / "file" / "config.toml")
+    elsewhere = replace(paths, vuls_config=tmp_path / "file" / "config.toml")
 
     with pytest.raises((NotWritten, ConfigTomlError)):
         versions.save(TWO, elsewhere, expected=None, now=NOW, saved_by=None, trigger=Trigger.PERSON)
     db.session.rollback()
 
-    assert places.folder.config.read_text() == before
+    assert paths.folder.config.read_text() == before
     assert [version.number for version in versions.history(9)] == [1]
 
 
-def test_a_closed_folder_is_a_sentence_and_saves_nothing(
-    places: Places, save: Save, monkeypatch: pytest.MonkeyPatch
+def test_a_folder_that_cannot_be_written_is_an_error_and_saves_nothing(
+    paths: Paths, save: Save, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -173,39 +173,39 @@ def test_a_closed_folder_is_a_sentence_and_saves_nothing(
     db.session.rollback()
 
     assert versions.latest() is None
-    assert list(places.folder.path.glob(".*")) == []
+    assert list(paths.folder.path.glob(".*")) == []
 
 
-def test_a_process_that_dies_before_the_commit_is_noticed(save: Save, places: Places) -> None:
+def test_a_crash_before_the_commit_is_detected(save: Save, paths: Paths) -> None:
     version = save(ONE).version
-    versions.save(TWO, places, expected=None, now=NOW, saved_by=None, trigger=Trigger.PERSON)
+    versions.save(TWO, paths, expected=None, now=NOW, saved_by=None, trigger=Trigger.PERSON)
     db.session.rollback()
 
-    noticed = versions.differs(version, places)
+    noticed = versions.file_differs(version, paths)
     save(ONE)
 
     assert noticed
-    assert not versions.differs(version, places)
+    assert not versions.file_differs(version, paths)
 
 
-def test_the_hosts_that_sign_in_with_a_key_are_known_also_when_it_is_gone(save: Save, places: Places) -> None:
-    key = keys.generate(places.folder, "scanner")
+def test_the_hosts_of_a_key_are_known_even_after_it_is_deleted(save: Save, paths: Paths) -> None:
+    key = keys.generate(paths.folder, "scanner")
     save(TWO + "    IdentityFile scanner\n")
 
-    using = versions.hosts_using("scanner")
-    keys.delete(places.folder, key)
+    using = versions.hosts_using_key("scanner")
+    keys.delete(paths.folder, key)
 
     assert using == ["web-2"]
-    assert versions.hosts_using("scanner") == ["web-2"]
-    assert [each.line for each in versions.check(TWO + "    IdentityFile scanner\n", places.folder)] == [6]
+    assert versions.hosts_using_key("scanner") == ["web-2"]
+    assert [each.line for each in versions.check(TWO + "    IdentityFile scanner\n", paths.folder)] == [6]
 
 
-def test_connections_are_shared_only_where_that_is_wanted(save: Save, places: Places) -> None:
+def test_connections_are_shared_only_if_configured(save: Save, paths: Paths) -> None:
     save(ONE)
-    shared = places.folder.config.read_text()
+    shared = paths.folder.config.read_text()
     versions.save(
         ONE,
-        replace(places, share_connections=False),
+        replace(paths, share_connections=False),
         expected=None,
         now=NOW,
         saved_by=None,
@@ -213,10 +213,10 @@ def test_connections_are_shared_only_where_that_is_wanted(save: Save, places: Pl
     )
 
     assert "ControlMaster auto" in shared
-    assert "ControlMaster auto" not in places.folder.config.read_text()
+    assert "ControlMaster auto" not in paths.folder.config.read_text()
 
 
-def test_the_hosts_follow_a_save(save: Save) -> None:
+def test_a_save_updates_the_hosts(save: Save) -> None:
     first = save(TWO)
     follow(first)
     second = save(ONE)
@@ -243,9 +243,9 @@ def test_a_sync_is_done_once_however_often_it_is_sent(save: Save) -> None:
     assert db.session.get_one(HostSync, saved.sync.id).finished_at == finished
 
 
-def test_a_sync_of_a_broken_file_says_where_it_is_broken(save: Save, places: Places) -> None:
+def test_a_sync_of_a_broken_file_names_the_line(save: Save, paths: Paths) -> None:
     saved = save(ONE)
-    places.vuls_config.write_text("[servers.a\n")
+    paths.vuls_config.write_text("[servers.a\n")
 
     follow(saved)
 
@@ -263,9 +263,9 @@ def test_a_sync_whose_message_was_lost_is_sent_again_for_a_while(save: Save) -> 
     assert sync_requests.abandoned(sync, NOW + timedelta(minutes=11))
 
 
-def test_a_folder_that_is_not_ours_is_made(save: Save, places: Places) -> None:
-    assert not places.folder.path.exists()
+def test_a_missing_folder_of_config_toml_is_created(save: Save, paths: Paths) -> None:
+    assert not paths.folder.path.exists()
 
     save(ONE)
 
-    assert SshFolder(places.folder.path).sockets.stat().st_mode & 0o777 == 0o700
+    assert SshFolder(paths.folder.path).sockets.stat().st_mode & 0o777 == 0o700

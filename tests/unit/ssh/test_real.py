@@ -1,4 +1,4 @@
-"""The generated configuration, the keys and the known hosts, used by the real ssh on real servers."""
+"""The real ssh on real servers, with generated configuration, keys and known hosts."""
 
 import getpass
 import subprocess
@@ -16,19 +16,19 @@ from tests.sshd import Server, hanging, jump_host, sshd
 from vulsweb.extensions import db
 from vulsweb.models import Trigger, User
 from vulsweb.ssh import keys, known_hosts, versions
-from vulsweb.ssh.versions import Places
+from vulsweb.ssh.versions import Paths
 
 
 @dataclass
 class Network:
     """Servers of every kind, and a configuration saved for them."""
 
-    places: Places
+    paths: Paths
     servers: dict[str, Server]
     admin: User
 
     def ssh(self, *words: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
-        words = ("ssh", "-F", str(self.places.folder.config), *words)
+        words = ("ssh", "-F", str(self.paths.folder.config), *words)
         return subprocess.run(
             words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False
         )
@@ -36,18 +36,18 @@ class Network:
     def accept(self, *names: str) -> None:
         for name in names:
             server = self.servers[name]
-            offer = known_hosts.paste(
+            offer = known_hosts.offer_pasted(
                 server.address, server.port, server.host_key, now=NOW, requested_by=self.admin
             )
-            known_hosts.accept(offer, self.places.folder, changed_too=True, now=NOW, accepted_by=self.admin)
+            known_hosts.accept(offer, self.paths.folder, changed_too=True, now=NOW, accepted_by=self.admin)
         db.session.commit()
 
 
 @pytest.fixture
 def network(app: Flask, admin: User, tmp_path: Path) -> Iterator[Network]:
-    # No connection outlives a command, so that each one shows whether ssh gets in.
-    places = replace(versions.places_of(app.config), share_connections=False)
-    key = keys.generate(places.folder, "scanner").line
+    # Connections are not shared, so that each command shows whether ssh can connect.
+    paths = replace(versions.paths_from(app.config), share_connections=False)
+    key = keys.generate(paths.folder, "scanner").line
     with ExitStack() as running:
         start = running.enter_context
         servers = {
@@ -60,12 +60,12 @@ def network(app: Flask, admin: User, tmp_path: Path) -> Iterator[Network]:
         settings = {name: server.settings(name) for name, server in servers.items()}
         settings["behind"] += "    ProxyJump jump\n"
         content = "".join(settings.values()) + "Host *\n    IdentityFile scanner\n    ConnectTimeout 5\n"
-        versions.save(content, places, expected=0, now=NOW, saved_by=admin, trigger=Trigger.PERSON)
+        versions.save(content, paths, expected=0, now=NOW, saved_by=admin, trigger=Trigger.PERSON)
         db.session.commit()
-        yield Network(places, servers, admin)
+        yield Network(paths, servers, admin)
 
 
-def test_a_host_is_reached_once_its_key_is_accepted(network: Network) -> None:
+def test_a_host_is_reached_after_its_key_is_accepted(network: Network) -> None:
     before = network.ssh("direct", "id", "-un")
     network.accept("direct")
     after = network.ssh("direct", "id", "-un")
@@ -85,13 +85,13 @@ def test_a_host_behind_a_jump_host_is_reached_through_it_and_both_are_checked(ne
     assert "Accepted publickey" in network.servers["jump"].log
 
 
-def test_a_host_that_refuses_the_key_asks_nobody_for_a_password(network: Network) -> None:
+def test_ssh_never_asks_for_a_password(network: Network) -> None:
     network.accept("refusing")
 
     assert "Permission denied (publickey)" in network.ssh("refusing", "true").stderr
 
 
-def test_a_host_whose_key_changed_is_not_talked_to_until_a_person_says_so(network: Network) -> None:
+def test_a_host_with_a_changed_key_is_not_used_until_it_is_accepted(network: Network) -> None:
     network.accept("direct")
     network.servers["direct"].change_host_key()
 
@@ -103,7 +103,7 @@ def test_a_host_whose_key_changed_is_not_talked_to_until_a_person_says_so(networ
     assert network.ssh("direct", "true").returncode == 0
 
 
-def test_a_host_that_hangs_holds_up_no_other(network: Network) -> None:
+def test_a_host_that_hangs_does_not_delay_others(network: Network) -> None:
     network.accept("direct", "hanging")
 
     with pytest.raises(subprocess.TimeoutExpired):
@@ -116,7 +116,7 @@ def test_the_commands_of_a_scan_share_one_connection(network: Network) -> None:
     network.accept("direct")
     version = versions.latest()
     assert version is not None
-    sharing = replace(network.places, share_connections=True)
+    sharing = replace(network.paths, share_connections=True)
     versions.save(
         version.content, sharing, expected=1, now=NOW, saved_by=network.admin, trigger=Trigger.PERSON
     )
@@ -129,9 +129,9 @@ def test_the_commands_of_a_scan_share_one_connection(network: Network) -> None:
     assert network.servers["direct"].log.count("Accepted publickey") == 1
 
 
-def test_vuls_itself_gets_in_by_the_files_that_a_save_wrote(network: Network, tmp_path: Path) -> None:
+def test_vuls_connects_with_the_files_that_a_save_wrote(network: Network, tmp_path: Path) -> None:
     network.accept("direct", "jump", "behind")
-    config, log = network.places.vuls_config, tmp_path / "log"
+    config, log = network.paths.vuls_config, tmp_path / "log"
     words = [str(tool("vuls")), "configtest", f"-config={config}", f"-log-dir={log}", "direct", "behind"]
 
     done = subprocess.run(

@@ -1,11 +1,12 @@
-"""The managed ssh_config: its hosts, and the file that ssh is given."""
+"""The managed ssh_config: its hosts, and the file generated for ssh."""
 
 from pathlib import PurePosixPath
 
 import pytest
 
 from vulsweb.vuls.ssh import config
-from vulsweb.vuls.ssh.config import Connection, SshConfigError, SshHost, check, effective, generated, read
+from vulsweb.vuls.ssh.config import SshConfigError, SshHost, check, effective_options, read, render
+from vulsweb.vuls.ssh.proxy import SshConnection
 
 FOLDER = PurePosixPath("/var/lib/vulsweb/ssh")
 SSM = "aws ssm start-session --target %h --document-name AWS-StartSSHSession --parameters portNumber=%p"
@@ -23,11 +24,11 @@ def hosts(content: str, *keys: str) -> dict[str, SshHost]:
 
 def written(content: str, *keys: str, sockets: str = "") -> str:
     folder = PurePosixPath(sockets) if sockets else None
-    return generated(content, keys=keys, folder=FOLDER, sockets=folder)
+    return render(content, keys=keys, folder=FOLDER, sockets=folder)
 
 
 @pytest.mark.parametrize(("label", "text"), config.TEMPLATES)
-def test_each_template_can_be_saved_and_says_what_it_is(label: str, text: str) -> None:
+def test_each_template_is_accepted_and_has_its_connection(label: str, text: str) -> None:
     assert check(text, keys=()) == []
     assert read(text, keys=())[-1].connection.label == label
 
@@ -35,14 +36,14 @@ def test_each_template_can_be_saved_and_says_what_it_is(label: str, text: str) -
 @pytest.mark.parametrize(
     ("connection", "modes"),
     [
-        (Connection.AWS_SSM, ("fast",)),
-        (Connection.GCP_IAP, ("fast",)),
-        (Connection.CLOUDFLARE, ("offline",)),
-        (Connection.JUMP, ("fast", "offline")),
-        (Connection.DIRECT, ("fast", "offline")),
+        (SshConnection.AWS_SSM, ("fast",)),
+        (SshConnection.GCP_IAP, ("fast",)),
+        (SshConnection.CLOUDFLARE, ("offline",)),
+        (SshConnection.JUMP, ("fast", "offline")),
+        (SshConnection.DIRECT, ("fast", "offline")),
     ],
 )
-def test_the_connection_chooses_the_scan_modes(connection: Connection, modes: tuple[str, ...]) -> None:
+def test_the_connection_determines_the_scan_modes(connection: SshConnection, modes: tuple[str, ...]) -> None:
     assert connection.scan_modes == modes
 
 
@@ -56,7 +57,7 @@ def test_each_name_without_wildcards_is_a_host_in_the_order_of_the_file() -> Non
     ]
 
 
-def test_a_name_that_its_own_line_negates_is_no_host() -> None:
+def test_a_name_negated_on_its_own_line_is_not_a_host() -> None:
     assert list(hosts("Host a b !a")) == ["b"]
 
 
@@ -67,18 +68,18 @@ def test_the_first_value_wins_and_key_files_are_collected() -> None:
     assert (host.user, host.port, host.identity_files) == ("first", 2222, ("k1", "k2"))
 
 
-def test_defaults_that_come_first_win_as_well() -> None:
+def test_defaults_that_come_first_also_win() -> None:
     assert hosts("User everyone\nHost a\nUser own")["a"].user == "everyone"
 
 
-def test_the_hostname_is_the_alias_unless_something_else_is_said() -> None:
+def test_the_hostname_defaults_to_the_alias() -> None:
     found = hosts("Host a\nHost b\nHostName %h.Example.com\nHost c\nHostName 192.0.2.1")
 
     assert [host.hostname for host in found.values()] == ["a", "b.example.com", "192.0.2.1"]
 
 
-def test_what_openssh_would_use_is_told_by_keyword() -> None:
-    used = effective('Host a\n\tport = "2222" # said\n  ServerAliveInterval 5', "a")
+def test_effective_options_are_returned_by_keyword() -> None:
+    used = effective_options('Host a\n\tport = "2222" # said\n  ServerAliveInterval 5', "a")
 
     assert used == {"port": ["2222"], "serveraliveinterval": ["5"], "hostname": ["a"]}
 
@@ -91,37 +92,39 @@ def test_what_openssh_would_use_is_told_by_keyword() -> None:
         ("HostName 192.0.2.1\nPort 2222\nHostKeyAlias web", "web"),
     ],
 )
-def test_a_host_says_by_which_name_its_key_is_known(options: str, known_as: str) -> None:
+def test_a_hosts_key_is_looked_up_by_the_right_name(options: str, known_as: str) -> None:
     assert hosts(f"Host a\n{options}")["a"].known_as == known_as
 
 
 @pytest.mark.parametrize(
     ("command", "connection", "made"),
     [
-        (SSM, Connection.AWS_SSM, SSM),
-        (DOCUMENTED, Connection.AWS_SSM, SSM),
-        (f"/usr/local/bin/{SSM} --region=eu-west-1 --profile p", Connection.AWS_SSM, None),
-        (f"aws --region eu-west-1 {SSM[4:]}", Connection.AWS_SSM, None),
+        (SSM, SshConnection.AWS_SSM, SSM),
+        (DOCUMENTED, SshConnection.AWS_SSM, SSM),
+        (f"/usr/local/bin/{SSM} --region=eu-west-1 --profile p", SshConnection.AWS_SSM, None),
+        (f"aws --region eu-west-1 {SSM[4:]}", SshConnection.AWS_SSM, None),
         (
             "aws ec2-instance-connect open-tunnel --instance-id %h --remote-port %p",
-            Connection.AWS_SSM,
+            SshConnection.AWS_SSM,
             "aws ec2-instance-connect open-tunnel --instance-id %h --remote-port %p",
         ),
-        ("gcloud compute start-iap-tunnel %h %p --listen-on-stdin --zone=a-b", Connection.GCP_IAP, None),
+        ("gcloud compute start-iap-tunnel %h %p --listen-on-stdin --zone=a-b", SshConnection.GCP_IAP, None),
         (
             "gcloud compute ssh %r@web-1 --tunnel-through-iap --zone a-b --project p -- -W localhost:22",
-            Connection.GCP_IAP,
+            SshConnection.GCP_IAP,
             "gcloud compute ssh %r@web-1 --tunnel-through-iap --zone a-b --project p -- -W localhost:22",
         ),
-        ("/usr/local/bin/cloudflared access ssh --hostname %h", Connection.CLOUDFLARE, None),
+        ("/usr/local/bin/cloudflared access ssh --hostname %h", SshConnection.CLOUDFLARE, None),
         (
             "cloudflared access ssh --hostname %h --service-token-id a.access --service-token-secret 0f",
-            Connection.CLOUDFLARE,
+            SshConnection.CLOUDFLARE,
             None,
         ),
     ],
 )
-def test_each_way_through_a_program_is_known(command: str, connection: Connection, made: str | None) -> None:
+def test_each_allowed_proxy_command_is_recognised(
+    command: str, connection: SshConnection, made: str | None
+) -> None:
     host = hosts(f"Host a\nProxyCommand {command}")["a"]
 
     assert host.connection == connection
@@ -140,13 +143,13 @@ def test_each_way_through_a_program_is_known(command: str, connection: Connectio
         ("ProxyCommand ssh me@bastion -W %h:%p", "me@bastion"),
     ],
 )
-def test_a_jump_host_is_known_in_each_way_of_writing(option: str, jump: str) -> None:
+def test_a_jump_host_is_recognised_in_every_notation(option: str, jump: str) -> None:
     host = hosts(f"Host a\n{option}")["a"]
 
-    assert (host.connection, host.proxy_jump, host.proxy_command) == (Connection.JUMP, jump, "")
+    assert (host.connection, host.proxy_jump, host.proxy_command) == (SshConnection.JUMP, jump, "")
 
 
-def test_ssh_as_a_proxy_becomes_a_jump_host_that_keeps_to_this_file() -> None:
+def test_ssh_as_a_proxy_becomes_a_jump_host_of_this_file() -> None:
     # The ssh that ProxyCommand starts would read the configuration of whoever scans.
     text = written("Host a\nProxyCommand ssh -W %h:%p me@bastion")
 
@@ -154,21 +157,21 @@ def test_ssh_as_a_proxy_becomes_a_jump_host_that_keeps_to_this_file() -> None:
     assert "ProxyCommand" not in text
 
 
-def test_of_proxyjump_and_proxycommand_the_first_stands() -> None:
+def test_the_first_of_proxyjump_and_proxycommand_wins() -> None:
     found = hosts(
         f"Host a\nProxyCommand none\nHost b\nProxyJump x\nHost a b\nProxyCommand {SSM}\nProxyJump y"
     )
 
-    assert [host.connection for host in found.values()] == [Connection.DIRECT, Connection.JUMP]
+    assert [host.connection for host in found.values()] == [SshConnection.DIRECT, SshConnection.JUMP]
 
 
-def test_where_versions_of_ssh_differ_the_file_must_be_clear() -> None:
+def test_a_proxy_that_ssh_versions_read_differently_is_refused() -> None:
     (refusal,) = check(f"Host b\nHost a\nProxyJump none\nProxyCommand {SSM}", keys=())
 
     assert (refusal.line, refusal.reason.split(";")[0]) == (2, "a has both ProxyJump none and a ProxyCommand")
 
 
-def test_our_rules_stand_above_the_file_and_our_defaults_below() -> None:
+def test_enforced_options_come_first_and_defaults_last() -> None:
     text = written("User u\nHost a\nConnectTimeout 60")
 
     places = [text.index(part) for part in ("StrictHostKeyChecking yes", "User u", "60", "ConnectTimeout 15")]
@@ -176,7 +179,7 @@ def test_our_rules_stand_above_the_file_and_our_defaults_below() -> None:
     assert f"UserKnownHostsFile {FOLDER}/known_hosts" in text
 
 
-def test_what_is_true_anyway_is_accepted_and_not_told_to_ssh() -> None:
+def test_redundant_options_are_accepted_but_not_generated() -> None:
     text = written("Host a\nStrictHostKeyChecking YES\nCheckHostIP yes\nGSSAPIAuthentication no\nUser u")
 
     assert "YES" not in text
@@ -188,14 +191,14 @@ def test_keys_are_files_of_the_managed_folder() -> None:
     assert f"IdentityFile {FOLDER}/keys/web-key\n" in written("Host a\nIdentityFile web-key", "web-key")
 
 
-def test_the_file_for_ssh_holds_none_of_the_text_that_was_not_understood() -> None:
+def test_the_generated_file_has_only_parsed_text() -> None:
     text = written("# Hello ${HOME}\nHost a # there\n\tUSER\t=\t'u'".replace("'", '"'))
 
     assert "Host a\n    User u\n" in text
     assert "Hello" not in text
 
 
-def test_a_connection_is_kept_for_the_next_command_where_sockets_may_be() -> None:
+def test_connections_are_shared_if_there_is_a_folder_for_sockets() -> None:
     first = written("Host a\nHost b\nProxyJump a", sockets="/s")
     other = written("Host a\nHost b\nProxyJump a\nPort 2222", sockets="/s")
 
@@ -205,7 +208,7 @@ def test_a_connection_is_kept_for_the_next_command_where_sockets_may_be() -> Non
     assert _socket(first) != _socket(other)
 
 
-def test_a_path_that_is_too_long_for_a_socket_keeps_no_connection() -> None:
+def test_connections_are_not_shared_if_the_socket_path_is_too_long() -> None:
     assert "ControlMaster auto" not in written("Host a", sockets="/" + "s" * 70)
 
 
@@ -214,13 +217,13 @@ def _socket(text: str) -> str:
 
 
 @pytest.mark.parametrize("folder", ["/with space", "/semi;colon", "relative", "/per%cent", "/~x", "/$HOME"])
-def test_a_folder_that_a_shell_would_change_is_refused(folder: str) -> None:
+def test_a_folder_with_characters_special_to_a_shell_is_refused(folder: str) -> None:
     with pytest.raises(SshConfigError, match="choose another"):
-        generated("Host a", keys=(), folder=PurePosixPath(folder))
+        render("Host a", keys=(), folder=PurePosixPath(folder))
 
 
 @pytest.mark.parametrize("use", [lambda text: read(text, keys=()), lambda text: written(text)])
-def test_nothing_is_made_of_a_file_that_is_wrong(use: object) -> None:
+def test_a_wrong_file_is_neither_read_nor_generated(use: object) -> None:
     assert callable(use)
     with pytest.raises(SshConfigError) as refused:
         use("Host a\nMatch all\nLocalCommand id")
@@ -242,17 +245,17 @@ def test_a_jump_host_that_is_reached_through_itself_is_refused(text: str) -> Non
     assert "through itself" in check(text, keys=())[0].reason
 
 
-def test_a_jump_host_of_everyone_needs_only_its_own_block() -> None:
+def test_a_jump_host_for_all_hosts_needs_a_block_of_its_own() -> None:
     text = "Host bastion\nProxyJump none\nHost web\nHost *\nProxyJump bastion"
 
-    assert [host.connection for host in read(text, keys=())] == [Connection.DIRECT, Connection.JUMP]
+    assert [host.connection for host in read(text, keys=())] == [SshConnection.DIRECT, SshConnection.JUMP]
 
 
-def test_windows_line_ends_are_line_ends() -> None:
+def test_windows_line_ends_are_accepted() -> None:
     assert hosts("Host a\r\n  User u\r\n")["a"].user == "u"
 
 
-def test_many_hosts_are_read_in_no_time() -> None:
+def test_many_hosts_are_read_quickly() -> None:
     text = (
         "\n".join(f"Host web-{number}\n  HostName 192.0.2.1" for number in range(5000)) + "\nHost *\nUser u"
     )

@@ -1,4 +1,4 @@
-"""What can never stand in the managed ssh_config, with the line and the sentence that says why."""
+"""What is never allowed in the managed ssh_config, with line and reason."""
 
 import pytest
 
@@ -11,13 +11,13 @@ CF = "cloudflared access ssh --hostname %h"
 RUNS = "can run a program"
 ALLOWED = "A ProxyCommand can be aws ssm"
 SHELL = "run by a shell"
-FLAG = "not among those allowed"
-KNOWN = "Host keys are kept by Vuls Web"
+FLAG = "The flag"
+KNOWN = "Vuls Web manages host keys"
 KEY = "There is no key"
 
 
 @pytest.mark.parametrize(
-    ("option", "said"),
+    ("option", "expected"),
     [
         # Programs.
         ('Match exec "id"', "Match can run programs"),
@@ -35,8 +35,8 @@ KEY = "There is no key"
         ("ProxyUseFdpass yes", RUNS),
         ("RemoteCommand id", "its own commands"),
         # Files.
-        ("Include /etc/ssh/ssh_config", "paste what that file says"),
-        ("Include managed", "paste what that file says"),
+        ("Include /etc/ssh/ssh_config", "paste that file's content"),
+        ("Include managed", "paste that file's content"),
         ("IdentityFile ~/.ssh/id_rsa", KEY),
         ("IdentityFile /keys/web-key", "Write the bare name of the key: IdentityFile web-key."),
         ("IdentityFile ../keys/web-key", "Write the bare name"),
@@ -44,7 +44,7 @@ KEY = "There is no key"
         ("IdentityFile %d/x", KEY),
         ("IdentityFile other-key", KEY),
         ("IdentityFile web-key other", "takes one value"),
-        ("CertificateFile web-key", "Certificates are not managed"),
+        ("CertificateFile web-key", "Certificates are not supported"),
         ("UserKnownHostsFile /dev/null", KNOWN),
         ("GlobalKnownHostsFile /dev/null", KNOWN),
         ("NoHostAuthenticationForLocalhost yes", KNOWN),
@@ -61,7 +61,7 @@ KEY = "There is no key"
         ("UpdateHostKeys yes", "can only be no"),
         ("HostKeyAlias $(id)", "plain name"),
         # What leaves the machine.
-        ("SendEnv *", "stays on the machine"),
+        ("SendEnv *", "is not sent to hosts"),
         ("SetEnv A=b", "leave it out"),
         ("ForwardAgent yes", "no forwarding"),
         ("ForwardAgent /tmp/agent", "no forwarding"),
@@ -77,14 +77,14 @@ KEY = "There is no key"
         # What makes one line mean another.
         ("IgnoreUnknown *", "misspelt"),
         ("CanonicalizeHostname yes", "can only be no"),
-        ("Tag x", "not among the options"),
-        ("NoSuchOption x", "not among the options"),
+        ("Tag x", "option is not allowed"),
+        ("NoSuchOption x", "option is not allowed"),
         ("LogLevel DEBUG3", "quiet or fatal"),
-        ("Ciphers none", "no algorithm"),
-        ("Ciphers ++aes128-cbc", "no algorithm"),
-        ("KexAlgorithms +curve25519-sha256,", "no algorithm"),
-        ("MACs *", "no algorithm"),
-        ("HostKeyAlgorithms +ssh-dss", "no algorithm"),
+        ("Ciphers none", "not an algorithm"),
+        ("Ciphers ++aes128-cbc", "not an algorithm"),
+        ("KexAlgorithms +curve25519-sha256,", "not an algorithm"),
+        ("MACs *", "not an algorithm"),
+        ("HostKeyAlgorithms +ssh-dss", "not an algorithm"),
         # Names.
         ("HostName -oProxyCommand=id", "plain host name"),
         ("HostName a;id", "plain host name"),
@@ -108,18 +108,18 @@ KEY = "There is no key"
         ("Port == 22", "takes one value"),
         ("Port ２２", "ASCII"),
         ("ConnectTimeout 10m", "whole number of seconds"),
-        ("ProxyJump -oProxyCommand=id", "no jump host"),
-        ("ProxyJump a;id", "no jump host"),
-        ("ProxyJump $(id)", "no jump host"),
-        ("ProxyJump a b", "no jump host"),
-        ("ProxyJump b # comment", "no jump host"),
-        ('ProxyJump "b"', "no jump host"),
-        ("ProxyJump b,", "no jump host"),
-        ("ProxyJump b:0", "no jump host"),
-        ("ProxyJump b:99999", "no jump host"),
-        ("ProxyJump %h", "no jump host"),
-        ("ProxyJump user@-b", "no jump host"),
-        ("ProxyJump SSH://b", "no jump host"),
+        ("ProxyJump -oProxyCommand=id", "is not a jump host"),
+        ("ProxyJump a;id", "is not a jump host"),
+        ("ProxyJump $(id)", "is not a jump host"),
+        ("ProxyJump a b", "is not a jump host"),
+        ("ProxyJump b # comment", "is not a jump host"),
+        ('ProxyJump "b"', "is not a jump host"),
+        ("ProxyJump b,", "is not a jump host"),
+        ("ProxyJump b:0", "is not a jump host"),
+        ("ProxyJump b:99999", "is not a jump host"),
+        ("ProxyJump %h", "is not a jump host"),
+        ("ProxyJump user@-b", "is not a jump host"),
+        ("ProxyJump SSH://b", "is not a jump host"),
         # A shell's signs in a ProxyCommand.
         *(
             (f"ProxyCommand {SSM}{sign}", SHELL)
@@ -199,15 +199,15 @@ KEY = "There is no key"
         ("ProxyCommand ssh -W %h:%p bastion id", "cannot be used with `ssh -W`"),
         ("ProxyCommand ssh -W %h:22 bastion", "only `ssh -W %h:%p JUMPHOST`"),
         ("ProxyCommand ssh bastion", "only `ssh -W %h:%p JUMPHOST`"),
-        ("ProxyCommand ssh -W %h:%p", "no name or address"),
-        ("ProxyCommand ssh -W %h:%p none", "no name or address"),
-        ("ProxyCommand ssh -W %h:%p -l -oProxyCommand=id bastion", "no name or address"),
-        ("ProxyCommand ssh -W %h:%p a,b", "no name or address"),
-        ("ProxyCommand ssh -W %h:%p %r@bastion", "no name or address"),
+        ("ProxyCommand ssh -W %h:%p", "is not a jump host"),
+        ("ProxyCommand ssh -W %h:%p none", "is not a jump host"),
+        ("ProxyCommand ssh -W %h:%p -l -oProxyCommand=id bastion", "is not a jump host"),
+        ("ProxyCommand ssh -W %h:%p a,b", "is not a jump host"),
+        ("ProxyCommand ssh -W %h:%p %r@bastion", "is not a jump host"),
         # Lines that are none.
-        ("HostName", "no option with a value"),
-        ('"HostName" x', "no option with a value"),
-        ("=HostName x", "no option with a value"),
+        ("HostName", "not an option with a value"),
+        ('"HostName" x', "not an option with a value"),
+        ("=HostName x", "not an option with a value"),
         ("HostName # only a comment", "value is missing"),
         ('HostName "x', "pairs of double quotes"),
         ('HostName "x"y"', "pairs of double quotes"),
@@ -226,11 +226,11 @@ KEY = "There is no key"
         ("# " + "x" * LONGEST_LINE, "longer than"),
     ],
 )
-def test_it_is_refused_with_its_line_and_the_reason(option: str, said: str) -> None:
+def test_the_refusal_has_the_line_and_the_reason(option: str, expected: str) -> None:
     (refusal,) = check(f"Host a\n{option}\nUser u", keys=("web-key",))
 
     assert refusal.line == 2
-    assert said in refusal.reason
+    assert expected in refusal.reason
 
 
 @pytest.mark.parametrize(
@@ -250,34 +250,34 @@ def test_it_is_refused_with_its_line_and_the_reason(option: str, said: str) -> N
         "**a*b*c*d*",
     ],
 )
-def test_a_name_that_cannot_be_a_hosts_is_refused(pattern: str) -> None:
+def test_a_wrong_host_name_is_refused(pattern: str) -> None:
     (refusal,) = check(f"Host ok\nHost {pattern}", keys=())
 
     assert refusal.line == 2
 
 
-def test_everything_wrong_is_told_in_the_order_of_the_file() -> None:
+def test_refusals_are_in_the_order_of_the_file() -> None:
     text = "LocalCommand a\nHost a\n\u2028\nPort x\nHost -b"
 
     assert [refusal.line for refusal in check(text, keys=())] == [1, 3, 4, 5]
 
 
-def test_what_cannot_be_seen_is_not_shown_again() -> None:
+def test_invisible_characters_are_not_repeated() -> None:
     (refusal,) = check("User \x1b[2Ju", keys=())
 
     assert refusal.text == "User  [2Ju"
 
 
-def test_a_binary_file_is_refused_in_few_words() -> None:
+def test_a_binary_file_gets_a_limited_number_of_refusals() -> None:
     assert len(check("\x00\n" * 10000, keys=())) == MOST_REFUSALS
     assert "KiB" in check("x" * (LONGEST_FILE + 1), keys=())[0].reason
 
 
-def test_a_key_whose_name_is_no_file_name_cannot_be_used() -> None:
+def test_a_key_name_that_is_a_path_is_refused() -> None:
     assert check("IdentityFile ../x", keys=("../x",))
 
 
-def test_more_patterns_than_anybody_needs_are_refused() -> None:
+def test_too_many_patterns_are_refused() -> None:
     text = "Host *a*b*c*d*\n" * 201 + "\n".join(f"Host abc{number}" for number in range(5000))
 
     (refusal,) = check(text.replace("d*", "d"), keys=())

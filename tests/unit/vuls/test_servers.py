@@ -1,4 +1,4 @@
-"""The servers of config.toml: one wrong entry is named and spoils no other."""
+"""The servers of config.toml: a wrong entry is an error and does not affect others."""
 
 from pathlib import PurePath
 
@@ -10,9 +10,9 @@ from vulsweb.vuls.ssh import config
 
 
 def only(text: str) -> servers.Server:
-    reading = servers.read(text)
-    assert reading.errors == []
-    (server,) = reading.servers
+    parsed = servers.read(text)
+    assert parsed.errors == []
+    (server,) = parsed.servers
     return server
 
 
@@ -23,7 +23,7 @@ def test_the_first_config_names_this_machine() -> None:
     assert (server.connection, server.scan_modes) == ("local", ("fast",))
 
 
-def test_keys_are_read_without_regard_to_case_and_defaults_are_filled_in() -> None:
+def test_keys_ignore_case_and_defaults_apply() -> None:
     text = '[Default]\nSCANMODE = ["Fast-Root"]\nport = "22"\n[SERVERS.a]\nHOST = "192.0.2.1"'
 
     server = only(text)
@@ -35,7 +35,7 @@ def test_keys_are_read_without_regard_to_case_and_defaults_are_filled_in() -> No
     )
 
 
-def test_a_network_is_a_host_for_each_address_under_the_entry_that_a_scan_asks_for() -> None:
+def test_a_network_is_a_host_for_each_address_with_one_entry() -> None:
     found = servers.read('[servers.net]\nhost = "192.0.2.0/30"').servers
 
     assert [(each.name, each.entry, each.address) for each in found] == [
@@ -58,9 +58,9 @@ def test_the_connection_is_read_from_the_section(section: str, connection: str) 
     assert only(f"[servers.a]\n{section}").connection == connection
 
 
-def test_the_connection_and_address_of_a_managed_host_come_from_the_ssh_config_that_we_wrote() -> None:
+def test_the_connection_and_address_of_a_managed_host_come_from_the_managed_ssh_config() -> None:
     content = "\n".join(text for _, text in config.TEMPLATES)
-    written = config.generated(content, keys=[], folder=PurePath("/managed"))
+    written = config.render(content, keys=[], folder=PurePath("/managed"))
     aliases = [host.alias for host in config.read(content, keys=[])]
     text = "".join(
         f'[servers.{each}]\nhost = "{each}"\nsshConfigPath = "/managed/config"\n' for each in aliases
@@ -79,45 +79,45 @@ def test_the_connection_and_address_of_a_managed_host_come_from_the_ssh_config_t
 
 
 @pytest.mark.parametrize(
-    ("section", "said"),
+    ("section", "expected"),
     [
-        ('user = "x"', "[servers.bad]: host is missing."),
+        ('user = "x"', "[servers.bad]: host is missing"),
         ('host = "x"\nport = 22', 'port must be text, in quotes, such as port = "22".'),
         ("host = 7", "host must be text"),
         ('host = "x"\nscanMode = "fast"', "scanMode must be a list of texts"),
         ('host = "x"\nscanMode = ["quick"]', "not 'quick'"),
         ('host = "x"\nscanMode = ["fast", "deep"]', "one of fast, fast-root and deep"),
-        ('host = "x"\nscanMode = ["deep", "offline"]', "exclude each other"),
-        ('host = "x"\nport = "local"', 'goes with host = "localhost"'),
+        ('host = "x"\nscanMode = ["deep", "offline"]', "cannot have both deep and offline"),
+        ('host = "x"\nport = "local"', 'needs host = "localhost"'),
         ('host = "10.0.0.0/8"', "16,777,216 addresses"),
-        ('host = "a\\u0000b"', "control characters"),
+        ('host = "a\\u0000b"', "all of them printable"),
         (f'host = "{"x" * 254}"', "at most 253 characters"),
     ],
 )
-def test_a_wrong_entry_is_named_and_the_others_are_read(section: str, said: str) -> None:
-    reading = servers.read(f'[servers.bad]\n{section}\n[servers.good]\nhost = "192.0.2.1"')
+def test_a_wrong_entry_is_an_error_and_the_others_are_read(section: str, expected: str) -> None:
+    parsed = servers.read(f'[servers.bad]\n{section}\n[servers.good]\nhost = "192.0.2.1"')
 
-    assert [server.name for server in reading.servers] == ["good"]
-    assert [(error.entry, said in error.message) for error in reading.errors] == [("bad", True)]
+    assert [server.name for server in parsed.servers] == ["good"]
+    assert [(error.entry, expected in error.message) for error in parsed.errors] == [("bad", True)]
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "", "x" * 201, "a\\u0000", "a\\nb"])
-def test_a_name_that_cannot_be_a_files_is_refused(name: str) -> None:
+def test_a_name_that_cannot_be_a_file_name_is_refused(name: str) -> None:
     (error,) = servers.read(f'[servers."{name}"]\nhost = "192.0.2.1"').errors
 
-    assert "a name has 1 to 200 characters" in error.message
+    assert "the name must have 1 to 200 characters" in error.message
     assert "\n" not in error.message
 
 
-def test_an_entry_that_is_named_like_another_ones_address_is_refused() -> None:
+def test_an_entry_with_the_name_of_another_host_is_refused() -> None:
     text = '[servers.net]\nhost = "192.0.2.0/30"\n[servers."net(192.0.2.1)"]\nhost = "192.0.2.9"'
 
     (error,) = servers.read(text).errors
 
-    assert "another entry already stands for 'net(192.0.2.1)'" in error.message
+    assert "another entry already defines 'net(192.0.2.1)'" in error.message
 
 
-def test_tokens_are_not_kept_and_dates_are_text() -> None:
+def test_secrets_are_hidden_and_dates_are_text() -> None:
     text = (
         '[servers.a]\nhost = "x"\n[servers.a.githubs."o/r"]\ntoken = "hunter2"\n'
         '[servers.a.optional]\nsince = 2026-01-01\nratio = nan\nvault_password = "hunter3"\nodd = "a\\u0000"'
@@ -135,7 +135,7 @@ def test_tokens_are_not_kept_and_dates_are_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("[servers.a]\nhost = ", "config.toml, line 2, column 8: "),
         ('[servers.a]\nhost = "x"\nhost = "y"', "config.toml, line 3, column"),
@@ -144,8 +144,8 @@ def test_tokens_are_not_kept_and_dates_are_text() -> None:
         ("[default]\nport = 22", "[default]: port must be text"),
     ],
 )
-def test_a_file_that_vuls_cannot_read_is_refused_with_the_place(text: str, said: str) -> None:
+def test_a_file_that_vuls_cannot_read_is_refused_with_line_or_field(text: str, expected: str) -> None:
     with pytest.raises(ConfigTomlError) as refusal:
         servers.read(text)
 
-    assert said in str(refusal.value)
+    assert expected in str(refusal.value)
