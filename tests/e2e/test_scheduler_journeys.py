@@ -109,7 +109,7 @@ def test_2_a_task_is_made_changed_copied_and_deleted_and_nothing_typed_is_lost(
     expect(signed.locator("#cron-place")).to_contain_text("61")
     signed.get_by_role("button", name="Create task").click()
 
-    expect(signed.get_by_role("alert")).to_contain_text("Nothing was kept.")
+    expect(signed.get_by_role("alert")).to_contain_text("Not saved yet:")
     expect(signed.get_by_label("Description")).to_have_value("Every front end.")
     picture(signed, pictures, "2-refused")
     signed.get_by_label("Task name").fill("Front ends")

@@ -72,7 +72,7 @@ def test_it_shows_each_database_with_whether_vuls_reads_it(
     page = flat(signed_in.get("/databases/").text)
 
     assert page.count('<tr id="database-') == 10
-    assert page.count("Reads it</span>") == 7
+    assert page.count("Used</span>") == 7
     assert "Vuls v0.26.0 does not read it; fetching it would be in vain." in row(signed_in, "ubuntu")
 
 
@@ -83,10 +83,10 @@ def test_it_shows_what_is_in_it_and_warns_when_that_is_old(
 
     debian = row(signed_in, "gost_debian")
 
-    assert "Fetched 40 days ago" in debian
-    assert "Older than a month." in debian
+    assert "Updated 40 days ago" in debian
+    assert "More than a month old." in debian
     assert "1 row" in debian
-    assert "Never fetched" in row(signed_in, "nvd")
+    assert "Never updated" in row(signed_in, "nvd")
 
 
 def test_it_counts_the_hosts_in_service_that_need_it_and_leads_to_them(
@@ -99,7 +99,7 @@ def test_it_counts_the_hosts_in_service_that_need_it_and_leads_to_them(
 
     debian = row(signed_in, "gost_debian")
 
-    assert "2 debian They need it." in debian
+    assert "2 debian Required" in debian
     assert "All 3 scanned hosts" in row(signed_in, "nvd")
     assert 'href="/hosts/?family=debian"' in signed_in.get("/databases/").text
     assert "host-1" in (listed := signed_in.get("/hosts/?family=debian").text)
@@ -149,7 +149,7 @@ def test_it_shows_the_tasks_with_next_run_and_run_now(
     page = signed_in.get("/databases/").text
 
     assert "Monthly All databases. Next run" in row(signed_in, "nvd")
-    assert "Idle Inactive: runs only by hand" in row(signed_in, "nvd")
+    assert "Idle Inactive: runs only manually" in row(signed_in, "nvd")
     assert page.count(f'action="/tasks/{task.id}/run"') == 8  # seven that are read, and the empty state
     assert f'id="run-nvd-{task.id}"' in page
 
@@ -164,8 +164,8 @@ def test_it_shows_what_the_last_fetch_came_to(
     ]
     make_run(RunStatus.PARTIAL, task, result_data={"databases": steps})
 
-    assert "Last: Completed" in row(signed_in, "nvd")
-    assert "Last: Failed" in row(signed_in, "gost_debian")
+    assert "Last update: Completed" in row(signed_in, "nvd")
+    assert "Last update: Failed" in row(signed_in, "gost_debian")
     assert "The feed brought &lt;b&gt;no&lt;/b&gt; rows." in row(signed_in, "gost_debian")
 
 
@@ -174,7 +174,7 @@ def test_a_fetch_that_never_began_says_why(
 ) -> None:
     make_run(RunStatus.FAILED, make_task(task_type="db_update", database_type="nvd"), reason="No executor.")
 
-    assert re.search(r"Last: Failed .* No executor\.", row(signed_in, "nvd"))
+    assert re.search(r"Last update: Failed .* No executor\.", row(signed_in, "nvd"))
 
 
 def test_with_nothing_fetched_it_teaches_and_offers_the_first_fetch(
@@ -183,9 +183,9 @@ def test_with_nothing_fetched_it_teaches_and_offers_the_first_fetch(
     page = signed_in.get("/databases/").text
     vuls.add_database()
 
-    assert "Nothing has been fetched yet" in page
+    assert "No databases yet" in page
     assert 'href="/tasks/new?type=db_update"' in page
-    assert "Nothing has been fetched yet" not in signed_in.get("/databases/").text
+    assert "No databases yet" not in signed_in.get("/databases/").text
 
 
 def test_hosts_that_no_database_covers_are_named(
@@ -206,7 +206,7 @@ def test_hosts_that_a_vuls_looks_up_in_another_profiles_database_are_named(
 
     assert "profile is classic, and Vuls v0.37.0 reads only some of its databases." in page
     assert "Set EXECUTOR_PROFILE=classic with a Vuls up to v0.28" in page
-    assert "1 host of ubuntu cannot be looked up. Vuls v0.37.0 looks into a database there that is" in page
+    assert "1 host of ubuntu cannot be checked. Vuls v0.37.0 needs a database for it that is" in page
 
 
 def test_under_the_current_profile_one_database_serves_all(
@@ -218,11 +218,11 @@ def test_under_the_current_profile_one_database_serves_all(
 
     page = flat(re.sub("<[^>]*>", " ", signed_in.get("/databases/").text))
 
-    assert "Reads it Finds nothing without it." in row(signed_in, "vuls2")
+    assert "Used Scans find nothing without it." in row(signed_in, "vuls2")
     assert "All 2 scanned hosts" in row(signed_in, "vuls2")
     assert "profile is current, whose Vuls does not read NVD" in row(signed_in, "nvd")
-    assert "cannot be looked up" not in page
-    assert page.count("Reads it") == 1
+    assert "cannot be checked" not in page
+    assert page.count(" Used ") == 1
     assert ("Monthly" in row(signed_in, "vuls2"), "Monthly" in row(signed_in, "nvd")) == (True, False)
 
 
@@ -260,8 +260,8 @@ def test_a_vuls_without_a_version_is_said_so_and_nothing_is_claimed(
 
     page = signed_in.get("/databases/").text
 
-    assert "The version of Vuls is not known," in page
-    assert page.count("Not known</span>") == 9
+    assert "The version of Vuls is unknown," in page
+    assert page.count("Unknown</span>") == 9
 
 
 def test_without_the_executor_it_answers_in_time_and_says_what_to_do(
@@ -275,7 +275,7 @@ def test_without_the_executor_it_answers_in_time_and_says_what_to_do(
     assert time.monotonic() - begun < 2 * PATIENCE_SECONDS
     assert "The executor does not answer, so nothing runs." in page
     assert "Check that the executor is running and accessible" in page
-    assert "Nothing has been fetched yet" not in page
+    assert "No databases yet" not in page
     assert "Monthly" in page
 
 
@@ -299,7 +299,7 @@ def test_a_viewer_sees_all_and_no_button(
 
     page = signed_in.get("/databases/").text
 
-    assert "Run Now" not in page
+    assert "Run now" not in page
     assert "/tasks/new" not in page
 
 
@@ -308,8 +308,8 @@ def test_a_viewer_sees_all_and_no_button(
     [
         ("ubuntu", "Vuls v0.26.0 does not read it; fetching it would be in vain."),
         ("gost_ubuntu", "Vuls v0.26.0 reads it"),
-        ("all", "says what each is"),
-        ("nonsense", "says what each is"),
+        ("all", "for what each one is for"),
+        ("nonsense", "for what each one is for"),
     ],
 )
 def test_the_form_hints_at_a_fetch_that_would_be_in_vain(
@@ -319,7 +319,7 @@ def test_the_form_hints_at_a_fetch_that_would_be_in_vain(
 
 
 def test_without_the_executor_the_form_hints_at_nothing(signed_in: FlaskClient) -> None:
-    assert "says what each is" in signed_in.get("/databases/hint?database_type=ubuntu").text
+    assert "for what each one is for" in signed_in.get("/databases/hint?database_type=ubuntu").text
 
 
 def test_what_is_not_read_may_still_be_scheduled(signed_in: FlaskClient, vuls: Installation) -> None:

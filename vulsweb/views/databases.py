@@ -1,4 +1,4 @@
-"""`/databases/`: what Vuls looks into, how old it is, and what keeps it fresh."""
+"""`/databases/`: the vulnerability databases, their age and the tasks that update them."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +9,7 @@ from flask_login import login_required
 
 from vulsweb import databases, worker
 from vulsweb.databases import Databases
-from vulsweb.executors import MAIN, Executor
+from vulsweb.executors import MAIN
 from vulsweb.views import live
 from vulsweb.vuls.databases import PAIRS, DatabaseType
 
@@ -20,50 +20,42 @@ bp = Blueprint("databases", __name__, url_prefix="/databases")
 @login_required
 def index() -> ResponseReturnValue:
     """Show every database of the catalogue."""
-    found = _read()
-    return render_template("databases/index.html", found=found, seen=_key(found), **_shown())
+    context = _context()
+    return render_template("databases/index.html", seen=_fingerprint(context["databases"]), **context)
 
 
 @bp.get("/live")
 @login_required
 def live_part() -> ResponseReturnValue:
     """Return the databases when something about them has changed."""
-    found = _read()
-    return live.fragment("databases/_live.html", _key(found), found=found, **_shown())
+    context = _context()
+    return live.fragment("databases/_live.html", _fingerprint(context["databases"]), **context)
 
 
 @bp.get("/hint")
 @login_required
 def hint() -> str:
-    """Say beside the form's field whether the Vuls that runs reads the database that is chosen there."""
+    """Return whether the installed Vuls uses the database selected in the task form."""
     name = request.args.get("database_type", "")
     known = name in set(DatabaseType) and name != DatabaseType.ALL
-    reading = databases.reading(current_app.config, DatabaseType(name), _now()) if known else None
+    reading = databases.reading(current_app.config, DatabaseType(name), datetime.now(UTC)) if known else None
     return render_template("databases/_hint.html", reading=reading)
 
 
-def _read() -> Databases:
-    return databases.read(_executor(), _now())
+def _context() -> dict[str, Any]:
+    """Read the databases of the executor in the URL (default: the main one); unknown names give a 404."""
+    name, executors = request.args.get("executor", MAIN), worker.executors()
+    executor = next((each for each in executors if each.name == name), None) or abort(404)
+    found = databases.read(executor, datetime.now(UTC))
+    return {"databases": found, "pairs": PAIRS, "executor": executor, "executors": executors}
 
 
-def _executor() -> Executor:
-    """Return the executor that the address names, else the main one; an unknown name is a 404."""
-    name = request.args.get("executor", MAIN)
-    return next((each for each in worker.executors() if each.name == name), None) or abort(404)
-
-
-def _shown() -> dict[str, Any]:
-    return {"pairs": PAIRS, "executor": _executor(), "executors": worker.executors()}
-
-
-def _key(found: Databases) -> str:
+def _fingerprint(found: Databases) -> str:
     tasks = [
         [(task.id, task.name, task.active, task.next_run_at, task.last_run_id) for task in line.tasks]
         for line in found.lines
     ]
     facts = [(line.held, line.reading, line.hosts, line.fetch) for line in found.lines]
-    return live.key(found.executor, found.uncovered, found.moved, found.profile, found.misfit, facts, tasks)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+    return live.fingerprint(
+        found.executor, found.uncovered, found.moved, found.profile, found.misfit, facts, tasks
+    )

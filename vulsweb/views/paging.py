@@ -1,0 +1,23 @@
+"""One page of a list of runs."""
+
+from typing import Any
+
+from flask import request
+
+from vulsweb import history
+from vulsweb.models import RunStatus, Trigger
+from vulsweb.views import filters, forms
+
+
+def page_of_runs(task_id: int | None, limit: int) -> dict[str, Any]:
+    """Return the template context for the page of runs in the URL, of one task or of all."""
+    query = forms.run_query(request.args, filters.reader_zone())
+    cursor = forms.cursor(request.args)
+    before, after = cursor.get("before"), cursor.get("after")
+    return {
+        "query": query,
+        "cursor": cursor,
+        "page": history.stretch(query.filter_of(task_id), limit=limit, before=before, after=after),
+        "statuses": RunStatus,
+        "triggers": Trigger,
+    }
