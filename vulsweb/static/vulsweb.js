@@ -44,7 +44,7 @@
       const distance = (Date.parse(element.dateTime) - Date.now()) / 1000;
       const due = element.dataset.relative === "due";
       if (distance >= 5) setText(element, `in ${roughly(distance)}`);
-      else if (distance > -5 || due) setText(element, due ? "due now" : "now");
+      else if (distance > -5 || due) setText(element, due ? "due now" : "just now");
       else setText(element, `${roughly(-distance)} ago`);
     }
     for (const element of document.querySelectorAll("[data-since]")) {

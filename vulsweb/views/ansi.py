@@ -10,7 +10,10 @@ _COLOURS = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white
 
 @dataclass(frozen=True)
 class Style:
-    """A text style. Background colours are ignored, so that text is readable in both themes."""
+    """A text style.
+
+    Background colours are ignored, so that text is readable in both themes.
+    """
 
     colour: str = ""
     weight: str = ""
@@ -44,7 +47,7 @@ def readable(line: str) -> str:
 
 
 def spans(line: str) -> list[Span]:
-    """Split a line into spans of one style each; every line begins unstyled."""
+    """Split a line into spans; every line begins without a style."""
     found, style, at = [], Style(), 0
     line = line.rstrip("\r").rpartition("\r")[2]
     for escape in ESCAPE.finditer(line):

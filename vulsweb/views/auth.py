@@ -55,7 +55,7 @@ def sign_out() -> ResponseReturnValue:
 
 
 def local_path(path: str | None) -> str:
-    """Return `path` if it is a path of this site, else that of the overview."""
+    """Return `path` if it is on this site, else the overview."""
     home = url_for("overview.index")
     # Browsers read a backslash as a slash and skip control characters, so "/\t/evil" is "//evil" to them.
     if not path or not path.startswith("/") or "\\" in path or not path.isprintable():

@@ -1,4 +1,4 @@
-"""`/hosts/ID/test`: tests whether Vuls can scan a host, and says what to fix."""
+"""`/hosts/ID/test`: tests whether Vuls can scan a host."""
 
 from datetime import UTC, datetime
 from typing import Any

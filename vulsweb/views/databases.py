@@ -35,7 +35,7 @@ def live_part() -> ResponseReturnValue:
 @bp.get("/hint")
 @login_required
 def hint() -> str:
-    """Return whether the installed Vuls uses the database selected in the task form."""
+    """Return whether Vuls uses the database selected in the form."""
     name = request.args.get("database_type", "")
     known = name in set(DatabaseType) and name != DatabaseType.ALL
     reading = databases.reading(current_app.config, DatabaseType(name), datetime.now(UTC)) if known else None
@@ -43,7 +43,10 @@ def hint() -> str:
 
 
 def _context() -> dict[str, Any]:
-    """Read the databases of the executor in the URL (default: the main one); unknown names give a 404."""
+    """Read the databases of the requested executor.
+
+    The default is the main one; an unknown name aborts with 404.
+    """
     name, executors = request.args.get("executor", MAIN), worker.executors()
     executor = next((each for each in executors if each.name == name), None) or abort(404)
     found = databases.read(executor, datetime.now(UTC))

@@ -19,7 +19,7 @@ _EXPIRED = "This form has expired. Go back, reload the page and send it again."
 
 
 def page(error: HTTPException) -> ResponseReturnValue:
-    """Return the page for an HTTP error, with the headers that belong to it."""
+    """Return the page for an HTTP error, with its headers."""
     code = error.code or 500
     if error.response is not None or code < 400:
         return error

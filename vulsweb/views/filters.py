@@ -57,7 +57,10 @@ def now() -> datetime:
 
 
 def reader_zone() -> str:
-    """Return the user's time zone: from their account, else from their browser, else UTC."""
+    """Return the user's time zone.
+
+    It comes from the account, else from the browser's cookie, else it is UTC.
+    """
     if not has_request_context():
         return "UTC"
     chosen: str | None = current_user.timezone if current_user.is_authenticated else None
@@ -76,7 +79,7 @@ def plural(count: int, one: str, many: str | None = None) -> str:
 
 
 def duration(span: timedelta | None) -> str:
-    """Format a duration in its two largest units, such as "4 min 12 s"."""
+    """Format a duration in two units, such as "4 min 12 s"."""
     if span is None:
         return "\N{EM DASH}"
     seconds = max(int(span.total_seconds()), 0)
@@ -98,14 +101,22 @@ def roughly(span: timedelta) -> str:
 
 
 def ago(point: datetime | None) -> str | Markup:
-    """Format a time relative to now ("in 12 min", "3 h ago"); a tooltip has the exact time."""
+    """Format a time relative to now, such as "3 h ago".
+
+    A tooltip has the exact time.
+    """
     if point is None:
         return "\N{EM DASH}"
-    return _time_element(point, reader_zone(), _relative(point, past="{} ago", present="now"), relative="ago")
+    return _time_element(
+        point, reader_zone(), _relative(point, past="{} ago", present="just now"), relative="ago"
+    )
 
 
 def due(point: datetime | None) -> str | Markup:
-    """Format when a task runs next. A time in the past is "due now" until the next tick."""
+    """Format when a task runs next.
+
+    A time in the past is "due now" until the next tick.
+    """
     if point is None:
         return "\N{EM DASH}"
     return _time_element(
@@ -114,7 +125,10 @@ def due(point: datetime | None) -> str | Markup:
 
 
 def when(point: datetime | None, zone: str | None = None) -> str | Markup:
-    """Format a time in `zone` (default: the user's), such as "Tue 24 Nov, 02:30"."""
+    """Format a time in a zone, such as "Tue 24 Nov, 02:30".
+
+    Without `zone`, the user's time zone applies.
+    """
     if point is None:
         return "\N{EM DASH}"
     zone = zone or reader_zone()
@@ -124,12 +138,12 @@ def when(point: datetime | None, zone: str | None = None) -> str | Markup:
 
 
 def clock(point: datetime) -> str:
-    """Format the time of day in the user's time zone, such as "02:30"."""
+    """Format the time of day for the user, such as "02:30"."""
     return f"{point.astimezone(ZoneInfo(reader_zone())):%H:%M}"
 
 
 def parse_time(text: object) -> datetime | None:
-    """Parse a time from the executor; return None if it is not valid."""
+    """Parse a time from the executor; None if invalid."""
     try:
         point = datetime.fromisoformat(str(text))
     except ValueError:
@@ -139,7 +153,7 @@ def parse_time(text: object) -> datetime | None:
 
 @lru_cache(maxsize=1000)
 def cron_in_words(cron_expression: str) -> str:
-    """Describe a cron line in words; return it unchanged if that is not possible."""
+    """Describe a cron line in words, if possible."""
     try:
         words = schedules.describe(cron_expression)
     except FormatError:
@@ -148,7 +162,7 @@ def cron_in_words(cron_expression: str) -> str:
 
 
 def clean(text: object) -> str:
-    """Replace control and bidirectional characters in text from a host or a feed."""
+    """Replace control and bidirectional characters in untrusted text."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text))
 
 
@@ -180,7 +194,7 @@ def step_name(name: str) -> str:
 
 
 def expected_steps(request: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the steps that a run will have, to show them before the executor lists them."""
+    """Return the steps to show before the executor lists them."""
     names = list(_STEP_NAMES) if "servers" in request else [str(request.get("database", ""))]
     if names == [DatabaseType.ALL]:
         names = [database for database in DatabaseType if database is not DatabaseType.ALL]

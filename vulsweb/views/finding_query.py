@@ -1,4 +1,4 @@
-"""Filter and sort order of the findings page, and the query string for them."""
+"""Filter and sort order of the findings page, as query string."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -27,7 +27,7 @@ class FindingQuery:
 
     @property
     def filter(self) -> Filter:
-        """Return the filter for the database; days are in the user's time zone."""
+        """Return the filter for the database query."""
         return Filter(
             fixed=self.fixed,
             severities=self.severities,
@@ -65,7 +65,10 @@ class FindingQuery:
         return self.filter_args | ({} if sort == Sort.SEVERITY else {"sort": sort})
 
     def aria_sort(self, sort: str) -> str:
-        """Return the value of aria-sort for a column's header; worst and newest come first."""
+        """Return the value of aria-sort for a column's header.
+
+        Worst and newest come first.
+        """
         if self.sort != sort:
             return "none"
         return "ascending" if self.sort is Sort.HOST else "descending"

@@ -49,7 +49,10 @@ def show(cve_id: str) -> ResponseReturnValue:
 
 
 def _page(wanted: Filter, sort: Sort) -> Stretch:
-    """Return the page in the URL; the first page if the finding it starts at is gone."""
+    """Return the requested page.
+
+    If the finding at which it starts is gone, return the first page.
+    """
     try:
         return finding_lists.stretch(wanted, sort, limit=PER_PAGE, **forms.cursor(request.args))
     except NoSuchFinding:

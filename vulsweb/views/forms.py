@@ -79,7 +79,10 @@ def existing_task(task: ScheduledTask) -> dict[str, Any]:
 
 
 def new_task(args: Mapping[str, str], zone: str) -> dict[str, Any]:
-    """Return the form values for a new task in `zone`; the URL may set type and target."""
+    """Return the form values for a new task.
+
+    The URL may set its type and target.
+    """
     task_type, database = args.get("type"), args.get("database")
     return dict.fromkeys(TEXT_FIELDS, "") | {
         "task_type": task_type if task_type in set(TaskType) else TaskType.SCAN.value,
@@ -102,18 +105,21 @@ _Choice = TypeVar("_Choice", TaskType, tasks.LastResult, Trigger, RunStatus, fin
 
 
 def new_request_key() -> str:
-    """Return a random key that identifies a form, so that sending it twice counts once."""
+    """Return a random key, so that sending a form twice counts once."""
     return secrets.token_urlsafe(16)
 
 
 def request_key(form: Mapping[str, str]) -> str | None:
-    """Return the form's key from `new_request_key`, or None if it is not valid."""
+    """Return the form's key from `new_request_key`, if it is valid."""
     key = form.get("request_key", "")
     return key if _KEY.fullmatch(key) else None
 
 
 def cursor(args: MultiDict[str, str]) -> dict[str, int]:
-    """Return the position in a list: `before` or `after` a row's id; empty for the first page."""
+    """Return the position in a list, empty for the first page.
+
+    It is `before` or `after` the id of a row.
+    """
     return {name: number(args, name) for name in ("before", "after") if args.get(name)}
 
 
@@ -124,7 +130,10 @@ def ids(values: Iterable[str]) -> list[int]:
 
 
 def number(args: MultiDict[str, str], name: str) -> int:
-    """Return an argument as a number from 0 to the largest id; 0 if it is not valid."""
+    """Return an argument as a number from 0 to LARGEST_ID.
+
+    Invalid values count as 0.
+    """
     return min(max(args.get(name, 0, type=int), 0), LARGEST_ID)
 
 
@@ -177,7 +186,10 @@ class RunQuery:
         return {name: str(value) for name, value in args.items() if value} | begin
 
     def filter_of(self, task_id: int | None) -> history.Filter:
-        """Return the filter for the runs of one task or of all; the last day is included."""
+        """Return the filter for the runs of one task or all.
+
+        The last day is included.
+        """
         active = self.status == "active"
         begins = [*([midnight(self.since, self.zone)] if self.since else []), *filter(None, [self.begin])]
         return history.Filter(
@@ -190,7 +202,10 @@ class RunQuery:
 
 
 def run_query(args: MultiDict[str, str], zone: str) -> RunQuery:
-    """Parse the query string of a list of runs, with days in `zone`; ignore invalid values."""
+    """Parse the query string of a list of runs.
+
+    Days are in `zone`. Invalid values are ignored.
+    """
     status = args.get("status", "")
     return RunQuery(
         status=status if status == "active" or status in set(RunStatus) else "",
@@ -203,7 +218,7 @@ def run_query(args: MultiDict[str, str], zone: str) -> RunQuery:
 
 
 def member(members: type[_Choice], args: Mapping[str, str], name: str) -> _Choice | None:
-    """Return an argument as a member of the enumeration, or None if it is not one."""
+    """Return an argument as a member of the enumeration, or None."""
     value = args.get(name, "")
     return members(value) if value in set(members) else None
 

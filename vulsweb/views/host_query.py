@@ -1,4 +1,4 @@
-"""Filter and sort order of the hosts page, and the query string for them."""
+"""Filter and sort order of the hosts page, as query string."""
 
 from dataclasses import dataclass
 from typing import Any

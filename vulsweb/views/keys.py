@@ -1,4 +1,4 @@
-"""`/keys/` and `/known-hosts/`: the SSH keys of Vuls, and the host keys that it trusts."""
+"""`/keys/` and `/known-hosts/`: SSH keys and trusted host keys."""
 
 import logging
 from collections.abc import Mapping
@@ -46,7 +46,10 @@ def generate() -> ResponseReturnValue:
 @bp.post("/keys/")
 @login_required
 def upload() -> ResponseReturnValue:
-    """Save a private key that was pasted or uploaded as a file; it is never shown again."""
+    """Save a private key, pasted or uploaded as a file.
+
+    It is never shown again.
+    """
     name, file = request.form.get("name", "").strip(), request.files.get("file")
     if file is not None and file.filename:
         # One byte more than allowed, so that a longer file is rejected and not cut.
@@ -63,7 +66,7 @@ def upload() -> ResponseReturnValue:
 @bp.get("/keys/<name>/delete")
 @login_required
 def confirm_delete(name: str) -> str:
-    """Ask for confirmation before a key is deleted, and list the hosts that use it."""
+    """Ask for confirmation before a key is deleted."""
     key = _key_or_404(name)
     return render_template("keys/delete.html", key=key, hosts=ssh_configs.hosts_using(key.name))
 
@@ -89,7 +92,7 @@ def known() -> str:
 @bp.post("/known-hosts/fetch")
 @login_required
 def fetch() -> ResponseReturnValue:
-    """Start fetching a host's keys and redirect to the page that shows them."""
+    """Start fetching a host's keys and redirect to their page."""
     now = datetime.now(UTC)
     try:
         offer = known_hosts.ask(_hostname(), _port(), now=now, requested_by=current_user)

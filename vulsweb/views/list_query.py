@@ -1,4 +1,4 @@
-"""Filter and sort order of a list page, and the query string for them."""
+"""Filter and sort order of a list page, as query string."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
@@ -14,7 +14,10 @@ SortT = TypeVar("SortT", bound=StrEnum)
 
 @dataclass(frozen=True)
 class ListQuery(ABC, Generic[FilterT, SortT]):
-    """Which rows a list shows, and in which order. The default order is by name."""
+    """Which rows a list shows, and in which order.
+
+    The default order is by name.
+    """
 
     filter: FilterT
     sort: SortT
@@ -35,7 +38,10 @@ class ListQuery(ABC, Generic[FilterT, SortT]):
         return self.filter_args | ({} if order == "name" else {"sort": order})
 
     def args_sorted_by(self, sort: str) -> dict[str, Any]:
-        """Return the arguments for the same rows by `sort`; reverse the order if it is the current one."""
+        """Return the arguments for the same rows by `sort`.
+
+        If that is the current order, reverse it.
+        """
         descending = not self.descending if self.sort == sort else sort in self.descending_first
         return replace(self, sort=type(self.sort)(sort), descending=descending).args
 
@@ -54,5 +60,8 @@ def order(args: MultiDict[str, str], members: type[SortT]) -> tuple[SortT, bool]
 
 
 def one_line(args: MultiDict[str, str], name: str) -> str:
-    """Return a text argument without NUL characters, which PostgreSQL rejects, and outer spaces."""
+    """Return a text argument without outer spaces and NUL characters.
+
+    PostgreSQL rejects NUL.
+    """
     return args.get(name, "").replace("\x00", "").strip()

@@ -10,19 +10,22 @@ from vulsweb import changes
 
 
 def fingerprint(*facts: object) -> str:
-    """Return a short hash of what a fragment shows, for the URL that it polls."""
+    """Return a short hash of what a fragment shows.
+
+    It is part of the URL that the fragment polls.
+    """
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 
 def fragment(template: str, seen: str, **context: object) -> Response:
-    """Return the fragment, or 204 if the browser already shows the version `seen`."""
+    """Return the fragment, or 204 if the browser shows it already."""
     if request.args.get("seen") == seen:
         return Response(status=204)
     return Response(render_template(template, seen=seen, **context))
 
 
 def listing(page: str, part: str, context: Callable[[], dict[str, Any]]) -> Response:
-    """Return a whole page, or only its live part for a request of HTMX.
+    """Return a page, or for HTMX only its live part.
 
     `context` makes all queries, after the version was read, so that nothing shown is older than the version.
     It is not called if nothing was written since the part was rendered.

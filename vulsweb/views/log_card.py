@@ -1,4 +1,7 @@
-"""The log card of a run's page: the end of the log, the block around a line, or search results."""
+"""The log card of a run's page.
+
+It shows the end of the log, the block around a line, or search results.
+"""
 
 from typing import Any
 
@@ -18,7 +21,7 @@ def search_words(args: MultiDict[str, str]) -> str:
 
 
 def context(run: Run, args: MultiDict[str, str]) -> dict[str, Any]:
-    """Return the template context for the part of the log that the URL asks for."""
+    """Return the template context for the requested part of the log."""
     shared = {"search_length": SEARCH_LENGTH}
     if words := search_words(args):
         matches = log_lines.search(logs.text(run.id), words, after=forms.number(args, "after"))

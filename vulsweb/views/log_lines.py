@@ -1,4 +1,4 @@
-"""A run's log as numbered lines: new lines as it grows, a block of lines, or search results."""
+"""A run's log as numbered lines: new ones, blocks, search results."""
 
 import re
 from collections.abc import Sequence
@@ -20,7 +20,10 @@ _LEVEL_WITHIN = 80  # characters; further in, the word is part of a sentence
 
 @dataclass(frozen=True)
 class Line:
-    """One line to show. `gap` is set if lines before it are left out."""
+    """One line to show.
+
+    `gap` is set if lines before it are left out.
+    """
 
     number: int
     spans: Sequence[Span]
@@ -36,7 +39,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Tail:
-    """Lines from a position on; `rest` is the incomplete last line, which begins at `position`."""
+    """Lines from a position on.
+
+    `rest` is the incomplete last line, which begins at `position`.
+    """
 
     lines: list[Line]
     rest: str
@@ -46,7 +52,10 @@ class Tail:
 
 @dataclass(frozen=True)
 class Matches:
-    """Matching lines with their context. If `more` is set, further matches follow that line number."""
+    """Matching lines with their context.
+
+    If `more` is set, further matches follow after that line.
+    """
 
     lines: list[Line]
     total: int
@@ -54,7 +63,10 @@ class Matches:
 
 
 def read(pieces: Sequence[LogChunk], since: Position, *, ended: bool) -> Tail:
-    """Return the complete lines from `since` on; if the log has ended, also the last one."""
+    """Return the complete lines from `since` on.
+
+    If the log has ended, this includes its incomplete last line.
+    """
     text = "".join(piece.text for piece in pieces)
     complete, newline, rest = text[since.skip :].rpartition("\n")
     lines = complete.split("\n") if newline else []
@@ -72,7 +84,10 @@ def read(pieces: Sequence[LogChunk], since: Position, *, ended: bool) -> Tail:
 
 
 def block(pieces: Sequence[LogChunk], begin: Position, *, ended: bool) -> list[Line]:
-    """Return the lines of one block; an incomplete last line only if the log has ended."""
+    """Return the lines of one block.
+
+    If the log has ended, this includes its incomplete last line.
+    """
     lines = "".join(piece.text for piece in pieces)[begin.skip :].split("\n")
     if len(lines) <= LINES_PER_PAGE and not (ended and lines[-1]):
         lines.pop()

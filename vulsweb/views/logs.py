@@ -15,7 +15,10 @@ bp = Blueprint("logs", __name__, url_prefix="/runs")
 @bp.get("/<int:run_id>/log")
 @login_required
 def show(run_id: int) -> ResponseReturnValue:
-    """Return the log card's content as a fragment, and set the run's page as the URL."""
+    """Return the log card's content as a fragment.
+
+    The browser's URL stays that of the run's page.
+    """
     run = _run_or_404(run_id)
     answer = Response(render_template("logs/_view.html", run=run, log=log_card.context(run, request.args)))
     words = log_card.search_words(request.args) or None
@@ -26,7 +29,10 @@ def show(run_id: int) -> ResponseReturnValue:
 @bp.get("/<int:run_id>/log/tail")
 @login_required
 def tail(run_id: int) -> ResponseReturnValue:
-    """Return the lines after a position; while paused, only their number. 204 if nothing is new."""
+    """Return the lines after a position; 204 if there are none.
+
+    While the log is paused, return only their number.
+    """
     run, args = _run_or_404(run_id), request.args
     since = Position(*(forms.number(args, name) for name in ("piece", "skip", "line")))
     seen = forms.number(args, "seen")

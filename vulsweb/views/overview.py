@@ -37,7 +37,7 @@ def index() -> ResponseReturnValue:
 @bp.get("/overview/live")
 @login_required
 def live_part() -> ResponseReturnValue:
-    """Return the live part of the overview when something in it has changed."""
+    """Return the live part of the overview when it has changed."""
     now = datetime.now(UTC)
     state = _state(now)
     if request.args.get("seen") == state["seen"]:
@@ -56,7 +56,7 @@ def databases() -> str:
 @bp.get("/system-notice")
 @login_required
 def system_notice() -> str:
-    """Return what to do if an executor cannot work; nothing if all can."""
+    """Return what to do if an executor cannot work."""
     found = system.healths(worker.executors(), datetime.now(UTC))
     executor, health = min(found, key=lambda each: system.readiness(each[1]))
     return render_template(

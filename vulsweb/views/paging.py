@@ -10,7 +10,10 @@ from vulsweb.views import filters, forms
 
 
 def page_of_runs(task_id: int | None, limit: int) -> dict[str, Any]:
-    """Return the template context for the page of runs in the URL, of one task or of all."""
+    """Return the template context for the requested page of runs.
+
+    Without `task_id`, these are the runs of all tasks.
+    """
     query = forms.run_query(request.args, filters.reader_zone())
     cursor = forms.cursor(request.args)
     before, after = cursor.get("before"), cursor.get("after")

@@ -31,7 +31,7 @@ def index() -> ResponseReturnValue:
 @bp.get("/<int:run_id>")
 @login_required
 def show(run_id: int) -> ResponseReturnValue:
-    """Show a run: its status, steps, log and, when it is over, its findings."""
+    """Show a run with its status, steps, log and findings."""
     run = run_or_404(run_id)
     return render_template(
         "runs/show.html",
@@ -47,7 +47,10 @@ def show(run_id: int) -> ResponseReturnValue:
 @bp.get("/<int:run_id>/status")
 @login_required
 def status(run_id: int) -> ResponseReturnValue:
-    """Return the run's status and steps when they have changed; send `run-over` at the end."""
+    """Return the run's status and steps when they have changed.
+
+    At the end, the event `run-over` makes the page load the findings.
+    """
     run = run_or_404(run_id)
     answer = live.fragment(
         "runs/_status.html",
@@ -92,7 +95,10 @@ def _fingerprint(run: Run) -> str:
 
 
 def _findings(run: Run) -> dict[str, Any] | None:
-    """Return the page of the run's findings in the URL; None if the run has no findings to show."""
+    """Return the requested page of the run's findings.
+
+    None if the run is active, is no scan or has no result.
+    """
     if run.status.is_active or "servers" not in run.request or not run.result_data:
         return None
     everything = findings.of_run(run.id)

@@ -61,7 +61,10 @@ def preview() -> ResponseReturnValue:
 @bp.post("/")
 @login_required
 def save() -> ResponseReturnValue:
-    """Save the text. If it is invalid or outdated, show it again in the editor."""
+    """Save the text.
+
+    If it is invalid or outdated, the editor shows it again.
+    """
     content, note = request.form.get("content", ""), request.form.get("note", "")
     return _save(content, note, _number(request.form.get("version", "")))
 

@@ -61,7 +61,10 @@ def create() -> ResponseReturnValue:
 @bp.get("/cron-preview")
 @login_required
 def cron_preview() -> str:
-    """Return the meaning of a cron line and its next runs, or what is wrong with it."""
+    """Return the meaning and next runs of a cron line.
+
+    If it is invalid, return what is wrong with it.
+    """
     return render_template("tasks/_cron_preview.html", preview=_preview(request.args))
 
 
@@ -112,7 +115,7 @@ def show(task_id: int) -> ResponseReturnValue:
 @bp.get("/<int:task_id>/duplicate")
 @login_required
 def duplicate(task_id: int) -> ResponseReturnValue:
-    """Show the form for a copy of the task, which is inactive at first."""
+    """Show the form for a copy of the task, inactive at first."""
     task = task_or_404(task_id)
     name = f"Copy of {task.name}"[: tasks.NAME_LENGTH]
     return _form(None, forms.existing_task(task) | {"name": name, "is_active": False}, {})
