@@ -104,7 +104,7 @@ def test_a_number_on_the_overview_leads_to_what_it_counts(page: Page, url: str, 
         counted = re.findall(r"\d+", page.locator(number).inner_text())[0]
         page.locator(number).click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Findings")
-        expect(page.get_by_role("main")).to_contain_text(f"{counted} findings open")
+        expect(page.get_by_role("main")).to_contain_text(f"{counted} open finding")
         expect(page.locator("table.findings tbody tr")).to_have_count(int(counted))
 
     page.locator("a.cve").first.click()

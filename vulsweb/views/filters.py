@@ -107,9 +107,8 @@ def ago(point: datetime | None) -> str | Markup:
     """
     if point is None:
         return "\N{EM DASH}"
-    return _time_element(
-        point, reader_zone(), _relative(point, past="{} ago", present="just now"), relative="ago"
-    )
+    text = _relative(point, past="{} ago", present="just now")
+    return _time_element(point, reader_zone(), text, relative="ago")
 
 
 def due(point: datetime | None) -> str | Markup:
