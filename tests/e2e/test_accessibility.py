@@ -178,7 +178,7 @@ def test_a_selection_focus_and_scroll_outlive_a_live_change(page: Page, url: str
     expect(row).to_contain_text("Partial")
     expect(first).to_be_checked()
     expect(last).to_be_checked()
-    expect(page.locator("#picked")).to_have_text("2 selected")
+    expect(page.locator("#selected")).to_have_text("2 selected")
     assert page.evaluate("document.activeElement.id") == focused
     assert page.evaluate("scrollY") == place
 
@@ -225,11 +225,11 @@ def test_the_list_can_be_used_by_keyboard_alone(page: Page, url: str, finished: 
     for _ in range(40):
         page.keyboard.press("Tab")
         visited.append(page.evaluate("document.activeElement.id"))
-        if visited[-1] == f"pick-{finished.task_id}":
+        if visited[-1] == f"select-{finished.task_id}":
             page.keyboard.press("Space")
             break
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
 
     assert "sort-next_run" in visited
     assert outline == "solid"
-    expect(page.locator("#picked")).to_have_text("1 selected")
+    expect(page.locator("#selected")).to_have_text("1 selected")

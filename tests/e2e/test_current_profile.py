@@ -60,7 +60,7 @@ def test_a_scan_finds_what_the_one_database_holds_and_the_nine_are_refused(
 
     sign_in(page, started)
     page.goto(f"{started.url}/databases/")
-    expect(page.locator("#database-vuls2")).to_contain_text("Reads it")
+    expect(page.locator("#database-vuls2")).to_contain_text("Used")
     expect(page.locator("#database-nvd")).to_contain_text("has no effect")
     page.screenshot(path=pictures / "databases-current.png", full_page=True)
     page.set_viewport_size({"width": 390, "height": 800})

@@ -31,7 +31,7 @@ def test_a_log_is_watched_paused_and_gone_on_with(page: Page, url: str, make_run
     log.evaluate("log => { log.scrollTop = 400 }")
     add_log(run, "one in the pause\ntwo in the pause\n")
     on_the_way[0].continue_()
-    expect(page.locator("#log-held")).to_have_text("2 lines came meanwhile")
+    expect(page.locator("#log-waiting")).to_have_text("2 new lines")
     expect(log).not_to_contain_text("in the pause")
     assert log.evaluate("log => log.scrollTop") == 400
 
@@ -39,7 +39,7 @@ def test_a_log_is_watched_paused_and_gone_on_with(page: Page, url: str, make_run
     with page.expect_request("**/log/tail?**", timeout=SOONER_THAN_THE_NEXT):
         page.keyboard.press("p")
     expect(log).to_contain_text("two in the pause")
-    expect(page.locator("#log-held")).to_have_text("")
+    expect(page.locator("#log-waiting")).to_have_text("")
     assert log.evaluate("log => log.scrollTop") == 400, "whoever has scrolled up stays there"
 
     page.keyboard.press("f")
@@ -99,12 +99,12 @@ def test_a_log_is_searched_while_one_types_and_a_lines_number_is_an_address(
 def test_a_number_on_the_overview_leads_to_what_it_counts(page: Page, url: str, finished: Run) -> None:
     sign_in(page, url)
 
-    for number in ("#figure-open", "#figure-critical", "#figure-low"):
+    for number in ("#stat-open", "#stat-critical", "#stat-low"):
         page.goto(url)
         counted = re.findall(r"\d+", page.locator(number).inner_text())[0]
         page.locator(number).click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Findings")
-        expect(page.get_by_role("main")).to_contain_text(f"{counted} findings open")
+        expect(page.get_by_role("main")).to_contain_text(f"{counted} open finding")
         expect(page.locator("table.findings tbody tr")).to_have_count(int(counted))
 
     page.locator("a.cve").first.click()

@@ -109,7 +109,7 @@ def test_2_a_task_is_made_changed_copied_and_deleted_and_nothing_typed_is_lost(
     expect(signed.locator("#cron-place")).to_contain_text("61")
     signed.get_by_role("button", name="Create task").click()
 
-    expect(signed.get_by_role("alert")).to_contain_text("Nothing was kept.")
+    expect(signed.get_by_role("alert")).to_contain_text("Not saved yet:")
     expect(signed.get_by_label("Description")).to_have_value("Every front end.")
     picture(signed, pictures, "2-refused")
     signed.get_by_label("Task name").fill("Front ends")
@@ -118,7 +118,7 @@ def test_2_a_task_is_made_changed_copied_and_deleted_and_nothing_typed_is_lost(
     expect(signed.locator("#cron-place")).to_contain_text("At 02:30")
     picture(signed, pictures, "2-form")
     signed.get_by_role("button", name="Create task").click()
-    expect(signed.get_by_text("Front ends is scheduled.")).to_be_visible()
+    expect(signed.get_by_text("Front ends scheduled.")).to_be_visible()
 
     signed.get_by_role("link", name="Edit").click()
     signed.get_by_label("Task name").fill("Front ends by night")
@@ -130,7 +130,7 @@ def test_2_a_task_is_made_changed_copied_and_deleted_and_nothing_typed_is_lost(
     signed.get_by_role("link", name="Delete").click()
     expect(signed.get_by_role("main")).to_contain_text("It has never run")
     signed.get_by_role("button", name="Delete task").click()
-    expect(signed.get_by_text("Copy of Front ends by night is deleted.")).to_be_visible()
+    expect(signed.get_by_text("Copy of Front ends by night deleted.")).to_be_visible()
     expect_names(signed, "Front ends by night")
 
 

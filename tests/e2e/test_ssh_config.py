@@ -27,13 +27,13 @@ def test_a_person_writes_the_configuration_and_the_hosts_appear(
 
     page.get_by_role("button", name="Direct SSH").click()
     expect(text).to_have_value(re.compile("^Host web-1\n"))
-    expect(page.locator("#refusals")).to_contain_text("Every line can be used.")
+    expect(page.locator("#problems")).to_contain_text("No problems found.")
 
     good = server.settings("loopback") + "\nHost *\n    ServerAliveInterval 10\n"
     text.fill(good + "    LocalCommand curl http://192.0.2.1/\n")
     line = good.count("\n") + 1
-    link = page.locator("#refusals").get_by_role("link", name=f"Line {line}")
-    expect(page.locator("#refusals")).to_contain_text("It can run a program on the machine that scans")
+    link = page.locator("#problems").get_by_role("link", name=f"Line {line}")
+    expect(page.locator("#problems")).to_contain_text("It can run a program on the machine that scans")
     expect(page.locator("#content-lines .wrong")).to_have_count(1)
     link.click()
     chosen = "(text) => text.value.slice(text.selectionStart, text.selectionEnd)"
@@ -41,7 +41,7 @@ def test_a_person_writes_the_configuration_and_the_hosts_appear(
     page.screenshot(path=pictures / "ssh-config-refused.png", full_page=True)
 
     page.keyboard.press("Delete")
-    expect(page.locator("#refusals")).to_contain_text("Every line can be used.")
+    expect(page.locator("#problems")).to_contain_text("No problems found.")
     page.get_by_role("button", name="Preview").click()
     preview = page.locator("#preview")
     expect(preview).to_contain_text("1 added")
@@ -50,7 +50,7 @@ def test_a_person_writes_the_configuration_and_the_hosts_appear(
 
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Saved as version 1.")).to_be_visible()
-    expect(page.locator("#host-sync")).to_contain_text("1 created", timeout=10_000)
+    expect(page.locator("#host-sync")).to_contain_text("1 added", timeout=10_000)
     page.screenshot(path=pictures / "ssh-config.png", full_page=True)
 
     accept_the_key(page, started, server)
@@ -60,8 +60,8 @@ def test_a_person_writes_the_configuration_and_the_hosts_appear(
 
 
 def accept_the_key(page: Page, started: Stack, server: Server) -> None:
-    page.get_by_role("link", name="Accept it first").click()
-    page.get_by_role("button", name="Fetch its key for loopback").click()
+    page.get_by_role("link", name="Not accepted yet").click()
+    page.get_by_role("button", name="Fetch key for loopback").click()
     expect(page.locator("#offer")).to_contain_text(server.fingerprint, timeout=30_000)
     page.get_by_role("button", name="Accept").click()
     expect(page.get_by_role("row", name=server.place)).to_contain_text("by admin, fetched")

@@ -72,7 +72,7 @@ def test_it_shows_each_database_with_whether_vuls_reads_it(
     page = flat(signed_in.get("/databases/").text)
 
     assert page.count('<tr id="database-') == 10
-    assert page.count("Reads it</span>") == 7
+    assert page.count("Used</span>") == 7
     assert "Vuls v0.26.0 does not read it, so fetching it has no effect." in row(signed_in, "ubuntu")
 
 
@@ -81,10 +81,10 @@ def test_it_shows_the_content_and_warns_if_it_is_old(signed_in: FlaskClient, vul
 
     debian = row(signed_in, "gost_debian")
 
-    assert "Fetched 40 days ago" in debian
-    assert "Older than a month." in debian
+    assert "Updated 40 days ago" in debian
+    assert "More than a month old." in debian
     assert "1 row" in debian
-    assert "Never fetched" in row(signed_in, "nvd")
+    assert "Never updated" in row(signed_in, "nvd")
 
 
 def test_it_counts_the_active_hosts_that_need_it_and_links_to_them(
@@ -97,7 +97,7 @@ def test_it_counts_the_active_hosts_that_need_it_and_links_to_them(
 
     debian = row(signed_in, "gost_debian")
 
-    assert "2 debian They need it." in debian
+    assert "2 debian Required" in debian
     assert "All 3 scanned hosts" in row(signed_in, "nvd")
     assert 'href="/hosts/?family=debian"' in signed_in.get("/databases/").text
     assert "host-1" in (listed := signed_in.get("/hosts/?family=debian").text)
@@ -147,7 +147,7 @@ def test_it_shows_the_tasks_with_next_run_and_run_now(
     page = signed_in.get("/databases/").text
 
     assert "Monthly All databases. Next run" in row(signed_in, "nvd")
-    assert "Idle Inactive: runs only by hand" in row(signed_in, "nvd")
+    assert "Idle Inactive: runs only manually" in row(signed_in, "nvd")
     assert page.count(f'action="/tasks/{task.id}/run"') == 8  # seven that are read, and the empty state
     assert f'id="run-nvd-{task.id}"' in page
 
@@ -162,8 +162,8 @@ def test_it_shows_the_result_of_the_last_update(
     ]
     make_run(RunStatus.PARTIAL, task, result_data={"databases": steps})
 
-    assert "Last: Completed" in row(signed_in, "nvd")
-    assert "Last: Failed" in row(signed_in, "gost_debian")
+    assert "Last update: Completed" in row(signed_in, "nvd")
+    assert "Last update: Failed" in row(signed_in, "gost_debian")
     assert "The feed brought &lt;b&gt;no&lt;/b&gt; rows." in row(signed_in, "gost_debian")
 
 
@@ -172,7 +172,7 @@ def test_an_update_that_never_started_says_why(
 ) -> None:
     make_run(RunStatus.FAILED, make_task(task_type="db_update", database_type="nvd"), reason="No executor.")
 
-    assert re.search(r"Last: Failed .* No executor\.", row(signed_in, "nvd"))
+    assert re.search(r"Last update: Failed .* No executor\.", row(signed_in, "nvd"))
 
 
 def test_with_nothing_fetched_it_explains_and_offers_the_first_update(
@@ -181,9 +181,9 @@ def test_with_nothing_fetched_it_explains_and_offers_the_first_update(
     page = signed_in.get("/databases/").text
     vuls.add_database()
 
-    assert "Nothing has been fetched yet" in page
+    assert "No databases yet" in page
     assert 'href="/tasks/new?type=db_update"' in page
-    assert "Nothing has been fetched yet" not in signed_in.get("/databases/").text
+    assert "No databases yet" not in signed_in.get("/databases/").text
 
 
 def test_hosts_that_no_database_covers_are_named(
@@ -204,7 +204,7 @@ def test_hosts_that_a_vuls_looks_up_in_another_profiles_database_are_named(
 
     assert "profile is classic, and Vuls v0.37.0 reads only some of its databases." in page
     assert "Set EXECUTOR_PROFILE=classic with a Vuls up to v0.28" in page
-    assert "1 host of ubuntu cannot be looked up. Vuls v0.37.0 looks into a database there that is" in page
+    assert "1 host of ubuntu cannot be checked. Vuls v0.37.0 needs a database for it that is" in page
 
 
 def test_under_the_current_profile_one_database_serves_all(
@@ -216,11 +216,11 @@ def test_under_the_current_profile_one_database_serves_all(
 
     page = flat(re.sub("<[^>]*>", " ", signed_in.get("/databases/").text))
 
-    assert "Reads it Finds nothing without it." in row(signed_in, "vuls2")
+    assert "Used Scans find nothing without it." in row(signed_in, "vuls2")
     assert "All 2 scanned hosts" in row(signed_in, "vuls2")
     assert "profile is current. Its Vuls does not read NVD" in row(signed_in, "nvd")
-    assert "cannot be looked up" not in page
-    assert page.count("Reads it") == 1
+    assert "cannot be checked" not in page
+    assert page.count(" Used ") == 1
     assert ("Monthly" in row(signed_in, "vuls2"), "Monthly" in row(signed_in, "nvd")) == (True, False)
 
 
@@ -258,8 +258,8 @@ def test_an_unknown_version_of_vuls_is_reported_and_nothing_is_claimed(
 
     page = signed_in.get("/databases/").text
 
-    assert "The version of Vuls is not known," in page
-    assert page.count("Not known</span>") == 9
+    assert "The version of Vuls is unknown," in page
+    assert page.count("Unknown</span>") == 9
 
 
 def test_without_the_executor_it_answers_in_time_and_says_what_to_do(
@@ -273,7 +273,7 @@ def test_without_the_executor_it_answers_in_time_and_says_what_to_do(
     assert time.monotonic() - begun < 2 * TIMEOUT_SECONDS
     assert "The executor does not answer, so nothing runs." in page
     assert "Check that the executor is running and accessible" in page
-    assert "Nothing has been fetched yet" not in page
+    assert "No databases yet" not in page
     assert "Monthly" in page
 
 
@@ -297,7 +297,7 @@ def test_a_viewer_sees_all_and_no_button(
 
     page = signed_in.get("/databases/").text
 
-    assert "Run Now" not in page
+    assert "Run now" not in page
     assert "/tasks/new" not in page
 
 
@@ -306,8 +306,8 @@ def test_a_viewer_sees_all_and_no_button(
     [
         ("ubuntu", "Vuls v0.26.0 does not read it, so fetching it has no effect."),
         ("gost_ubuntu", "Vuls v0.26.0 reads it"),
-        ("all", "says what each is"),
-        ("nonsense", "says what each is"),
+        ("all", "for what each one is for"),
+        ("nonsense", "for what each one is for"),
     ],
 )
 def test_the_form_warns_of_an_unused_database(
@@ -317,7 +317,7 @@ def test_the_form_warns_of_an_unused_database(
 
 
 def test_without_the_executor_the_form_gives_no_hint(signed_in: FlaskClient) -> None:
-    assert "says what each is" in signed_in.get("/databases/hint?database_type=ubuntu").text
+    assert "for what each one is for" in signed_in.get("/databases/hint?database_type=ubuntu").text
 
 
 def test_a_database_that_vuls_does_not_read_may_still_be_scheduled(

@@ -67,7 +67,7 @@ def test_a_wrong_name_and_a_wrong_password_look_the_same(
     answer = client.post("/sign-in", data={"name": name, "password": password})
 
     assert answer.status_code == 422
-    assert "This name and password do not go together." in answer.text
+    assert "Wrong name or password." in answer.text
     assert client.get("/").status_code == 303
 
 
@@ -136,7 +136,7 @@ def test_a_form_without_its_token_is_refused(
     answer = signed_in.post(url)
 
     assert answer.status_code == 400
-    assert "This form has expired. Go back, reload and send it again." in answer.text
+    assert "This form has expired. Go back, reload the page and send it again." in answer.text
 
 
 @pytest.mark.parametrize("url", ["/", "/tasks/", "/sign-in", "/nothing-here"])
@@ -185,7 +185,7 @@ def test_what_is_not_there_is_a_page_that_says_so(signed_in: FlaskClient, url: s
     answer = signed_in.get(url)
 
     assert answer.status_code == 404
-    assert "There is nothing at this address." in answer.text
+    assert "This page does not exist." in answer.text
     assert 'aria-label="Main"' in answer.text
 
 
@@ -227,5 +227,5 @@ def test_a_broken_database_is_a_page_and_not_a_traceback(
     answer = signed_in.get("/")
 
     assert answer.status_code == 500
-    assert "Something broke on our side." in answer.text
+    assert "Something went wrong on the server." in answer.text
     assert "psycopg2" not in answer.text

@@ -160,7 +160,7 @@ def test_a_host_shows_its_section_tasks_runs_and_findings(
     assert "tag: <bdi>web</bdi> (2)" in page
     assert f'id="run-link-{some[0].last_run_id}"' in page
     assert re.findall(r"<bdi>(CVE-\d)</bdi>", page) == ["CVE-1", "CVE-2", "CVE-3"]
-    assert "Scan now" in page
+    assert "Run now" in page
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_a_host_without_a_task_of_its_own_leads_to_a_form_for_one(
     page = signed_in.get(f"/hosts/{some[1].id}").text
     form = signed_in.get(f"/tasks/new?type=scan&host={some[1].id}").text
 
-    assert "Scan now" not in page
+    assert "Run now" not in page
     assert f'href="/tasks/new?type=scan&amp;host={some[1].id}"' in page
     assert re.search(rf'<option value="{some[1].id}"\s+selected>Beta', form)
 
@@ -251,7 +251,7 @@ def test_a_full_host_gets_no_further_tag(signed_in: FlaskClient, make_host: Make
 
     signed_in.post("/hosts/bulk", data={"ids": [host.id], "tag": "more", "action": "tag"})
 
-    assert "0 hosts got the tag more." in signed_in.get("/hosts/").text
+    assert "Tag more added to 0 hosts." in signed_in.get("/hosts/").text
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def test_a_file_that_does_not_parse_is_told_with_its_place(
 
     page = signed_in.get(signed_in.post("/hosts/sync").location).text
 
-    assert "Nothing was changed. config.toml, line 2, column 8" in page
+    assert "Hosts not updated. config.toml, line 2, column 8" in page
     assert names(page) == ["alpha", "Beta"]
 
 
@@ -310,4 +310,4 @@ def test_where_there_are_several_executors_a_host_says_which_scans_it(
     page = " ".join(signed_in.get(f"/hosts/{host.id}").text.split())
 
     assert "Scanned by" not in alone
-    assert "<dt>Scanned by</dt> <dd> executor dmz </dd>" in page
+    assert "<dt>Scanned by</dt> <dd> Executor dmz </dd>" in page

@@ -48,7 +48,7 @@ def test_a_key_is_generated_and_shown_without_its_private_part(
 ) -> None:
     page = signed_in.post("/keys/generate", data={"name": "scanner"}, follow_redirects=True).text
 
-    assert "The key scanner is kept." in page
+    assert "Key &#34;scanner&#34; saved." in page
     assert fingerprint(folder.keys / "scanner") in page
     assert (folder.keys / "scanner.pub").read_text().strip() in page
     assert not any(line in page for line in secrets_of(folder.keys / "scanner"))
@@ -113,7 +113,7 @@ def test_a_key_is_deleted_only_after_a_question_that_names_its_hosts(
     there = (folder.keys / "scanner").exists()
     signed_in.post("/keys/scanner/delete")
 
-    assert "1 host signs in with it" in question
+    assert "1 host uses this key" in question
     assert "web-1" in question
     assert there
     assert not (folder.keys / "scanner").exists()
@@ -154,7 +154,7 @@ def test_a_changed_key_is_a_warning_with_both_fingerprints(
     kept = folder.known_hosts.read_text()
     signed_in.post(f"{second}/accept", data={"changed_too": "on"})
 
-    assert "This host shows another key than the one that is trusted." in shown
+    assert "The key of this host has changed." in shown
     assert old in shown
     assert server.fingerprint in shown
     assert careless.status_code == 422
@@ -222,8 +222,8 @@ def test_a_host_is_removed_after_a_question(
     question = signed_in.get(f"/known-hosts/{known.id}/remove").text
     page = signed_in.post(f"/known-hosts/{known.id}/remove", follow_redirects=True).text
 
-    assert "Trust" in question
-    assert "The keys of db-1 are removed." in page
+    assert "from known hosts?" in question
+    assert "db-1 removed from known hosts." in page
     assert "db-1" not in folder.known_hosts.read_text()
 
 
@@ -237,6 +237,6 @@ def test_hosts_behind_a_proxy_are_to_be_pasted_and_the_others_fetched(
 
     page = signed_in.get("/known-hosts/").text
 
-    assert "2 hosts of the configuration are not trusted yet" in page
-    assert 'Fetch its key<span class="unseen"> for a</span>' in page
-    assert 'Paste its key<span class="unseen"> for b</span>' in page
+    assert "2 hosts in the SSH configuration without an accepted key" in page
+    assert 'Fetch key<span class="sr-only"> for a</span>' in page
+    assert 'Paste key<span class="sr-only"> for b</span>' in page

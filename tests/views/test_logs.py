@@ -82,10 +82,10 @@ def test_a_pause_is_told_how_many_lines_came_and_then_shows_them(
     resumed = signed_in.get(second, headers=LIVE)
 
     assert nothing.status_code == same.status_code == 204
-    assert "2 lines came meanwhile</span>" in held.text
+    assert "2 new lines</span>" in held.text
     assert lines(held.text) == []
     assert lines(resumed.text) == ["two", "three"]
-    assert '<span id="log-held" class="muted" hx-swap-oob="true"></span>' in resumed.text
+    assert '<span id="log-waiting" class="muted" hx-swap-oob="true"></span>' in resumed.text
 
 
 def test_a_run_that_ends_in_a_pause_waits_with_its_last_lines(
@@ -113,7 +113,7 @@ def test_what_a_long_pause_missed_is_not_sent_whole(signed_in: FlaskClient, make
     answer = signed_in.get(address, headers=LIVE).text
 
     assert numbers(answer) == list(range(202, 702))
-    assert '<a href="?line=201#L201">200 lines in between</a>' in answer
+    assert '<a href="?line=201#L201">200 lines left out</a>' in answer
 
 
 def test_a_long_log_shows_its_end_and_leads_to_the_lines_before(signed_in: FlaskClient, long: Run) -> None:
@@ -180,7 +180,7 @@ def test_a_search_answers_htmx_with_its_part_and_the_address_of_the_page(
 
 def test_a_search_with_very_many_lines_goes_on_page_by_page(signed_in: FlaskClient, long: Run) -> None:
     first = signed_in.get(f"/runs/{long.id}?q=line").text
-    following = re.search(r'href="([^"]+)">More lines with it', first)
+    following = re.search(r'href="([^"]+)">More matching lines', first)
     assert following is not None
     second = signed_in.get(html.unescape(following[1])).text
 
@@ -192,7 +192,7 @@ def test_a_search_with_very_many_lines_goes_on_page_by_page(signed_in: FlaskClie
 def test_a_search_that_finds_nothing_says_so(signed_in: FlaskClient, long: Run) -> None:
     page = signed_in.get(f"/runs/{long.id}?q=%5B%00.*").text
 
-    assert "No line has these words." in page
+    assert "No matching lines." in page
     assert "0 lines with" in flat(page)
 
 

@@ -45,7 +45,7 @@ def test_the_rule_is_kept_shown_and_offered_again(signed_in: FlaskClient, rule: 
     shown, form = text(signed_in, address), text(signed_in, f"{address}/edit")
     copy = text(signed_in, f"{address}/duplicate")
 
-    assert f"<dt>If a run is still going</dt> <dd> {rule.label} </dd>" in shown
+    assert f"<dt>If the previous run is still going</dt> <dd> {rule.label} </dd>" in shown
     assert chosen(form) == chosen(copy) == [rule.value]
 
 
@@ -133,7 +133,7 @@ def test_a_bulk_run_says_how_many_start_wait_and_are_skipped(
 
     answer = signed_in.post("/tasks/bulk", data={"action": "run", "ids": [task.id for task in tasks]})
 
-    said = "1 run queued; 2 wait for earlier runs; 1 was running already."
+    said = "1 run queued; 2 wait for earlier runs; 1 already running."
     assert said in text(signed_in, answer.location)
     assert len(sent) == 3
 
@@ -171,5 +171,5 @@ def test_a_run_that_makes_up_for_slots_missed_says_when_it_was_due(
 
     said = text(signed_in, f"/runs/{late.id}")
 
-    assert re.search(r"Was due <time [^>]*>[^<]*02:30</time> and was queued 9 h 30 min late, because", said)
-    assert "Was due" not in text(signed_in, f"/runs/{in_time.id}")
+    assert re.search(r"Due <time [^>]*>[^<]*02:30</time>, but queued 9 h 30 min late, because", said)
+    assert "but queued" not in text(signed_in, f"/runs/{in_time.id}")

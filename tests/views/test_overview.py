@@ -86,7 +86,7 @@ def test_the_day_is_drawn_by_hour_told_as_a_table_and_leads_to_its_runs(
     begin = (this_hour - timedelta(hours=23)).isoformat()
 
     page = signed_in.get("/").text
-    drawn = page[page.index('<svg class="hours"') :].partition("</svg>")[0]
+    drawn = page[page.index('<svg class="runs-chart"') :].partition("</svg>")[0]
     address = url("/runs/", status="failed", since=begin)
 
     assert drawn.count('class="failed"') == drawn.count('class="success"') == 2
@@ -158,8 +158,8 @@ def test_an_empty_overview_says_how_to_begin(signed_in: FlaskClient) -> None:
     page = signed_in.get("/").text
 
     assert "Nothing is running." in page
-    assert "No run has failed." in page
-    assert "Schedule a scan" in page
+    assert "No problems." in page
+    assert "New task" in page
 
 
 def test_the_live_part_is_silent_until_something_changes(signed_in: FlaskClient, make_run: MakeRun) -> None:
@@ -232,7 +232,7 @@ def test_without_the_executor_the_age_of_the_databases_is_not_known(signed_in: F
 
 
 def test_no_database_yet_is_said_so(signed_in: FlaskClient, installation: Installation) -> None:
-    assert "None fetched yet" in signed_in.get("/overview/databases").text
+    assert "No databases yet" in signed_in.get("/overview/databases").text
 
 
 def test_the_age_of_the_databases_is_told_and_an_old_one_warned_of(

@@ -76,7 +76,7 @@ def test_a_queued_run_shows_the_steps_to_come(signed_in: FlaskClient, make_run: 
 
     page = signed_in.get(f"/runs/{run.id}").text
 
-    assert "Waiting for a worker to take the run." in page
+    assert "Waiting for a worker. If this takes longer" in page
     assert page.count('<li class="waiting">') == 3
 
 
@@ -205,7 +205,7 @@ def test_cancel_leaves_a_run_that_is_over_alone(signed_in: FlaskClient, make_run
 
     db.session.refresh(run)
     assert run.status is RunStatus.SUCCESS
-    assert "This run was over already." in signed_in.get(answer.location).text
+    assert "This run is already over." in signed_in.get(answer.location).text
 
 
 def test_the_end_shows_what_was_found_worst_first(signed_in: FlaskClient, make_run: MakeRun) -> None:
@@ -271,7 +271,7 @@ def test_nothing_found_is_said_only_by_a_complete_run(signed_in: FlaskClient, ma
 
     assert "No vulnerabilities found" in clean
     assert "No vulnerabilities found" not in unclear
-    assert "Do not take this for a clean result" in unclear
+    assert "no findings is not a clean result" in unclear
 
 
 def test_hostile_text_of_a_host_is_shown_as_text(signed_in: FlaskClient, make_run: MakeRun) -> None:

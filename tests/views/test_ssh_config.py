@@ -54,7 +54,7 @@ def test_a_save_is_kept_and_the_hosts_are_sent_for(send: Send, synced: list[int]
     page = send(ONE, note="The first host")
 
     assert "Saved as version 1." in page
-    assert "The worker is synchronizing the hosts" in page
+    assert "Syncing the hosts" in page
     assert "The first host" in page
     assert synced == [1]
     assert "web-1" in app.config["VULS_CONFIG"].read_text()
@@ -71,7 +71,7 @@ def test_the_live_part_tells_what_the_sync_did_and_falls_silent(
     done = signed_in.get(address[1], headers=LIVE)
 
     assert waiting.status_code == 204
-    assert "2 created" in done.text
+    assert "2 added" in done.text
     assert "hx-get" not in done.text
 
 
@@ -84,20 +84,20 @@ def test_a_sync_that_nobody_takes_up_is_told_in_the_end(
 
     page = signed_in.get("/ssh-config/").text
 
-    assert "No worker took this up." in page
+    assert "No worker is running the sync." in page
 
 
 def test_with_redis_away_a_save_is_kept_and_says_so(signed_in: FlaskClient, app: Flask) -> None:
     answer = signed_in.post("/ssh-config/", data={"content": ONE, "version": "0"}, follow_redirects=True)
 
-    assert "as soon as Redis answers again" in answer.text
+    assert "Redis is not reachable." in answer.text
     assert "web-1" in app.config["VULS_CONFIG"].read_text()
 
 
 def test_what_is_refused_is_told_by_line_and_the_text_stays(send: Send, app: Flask) -> None:
     page = send(ONE + "    LocalCommand id\n", note="A try")
 
-    assert "Nothing was saved." in page
+    assert "Not saved." in page
     assert 'data-line="4">Line 4</a>' in page
     assert "LocalCommand id" in page
     assert 'value="A try"' in page
@@ -109,8 +109,8 @@ def test_the_check_answers_as_one_types(signed_in: FlaskClient) -> None:
     right = signed_in.post("/ssh-config/check", data={"content": ONE})
 
     assert 'data-line="2"' in wrong.text
-    assert "Every line can be used." in right.text
-    assert right.text.lstrip().startswith('<div id="refusals"')
+    assert "No problems found." in right.text
+    assert right.text.lstrip().startswith('<div id="problems"')
 
 
 def test_the_preview_tells_the_difference_and_does_nothing(
@@ -127,7 +127,7 @@ def test_the_preview_tells_the_difference_and_does_nothing(
         words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", shown))
         assert "1 added web-3" in words
         assert "1 changed web-1" in words
-        assert "1 retired web-2" in words
+        assert "1 removed web-2" in words
         assert "+[servers.web-3]" in words
     assert part.lstrip().startswith('<section id="preview"')
     assert "    User other" in page
@@ -140,7 +140,7 @@ def test_who_saves_second_loses_nothing_and_sees_the_difference(send: Send, sign
     answer = signed_in.post("/ssh-config/", data={"content": TWO, "version": "0"})
 
     assert answer.status_code == 409
-    assert "admin saved version 1 meanwhile" in answer.text
+    assert "admin has saved version 1 in the meantime" in answer.text
     assert "Host web-2" in answer.text.split("<textarea", 1)[1].split("</textarea>")[0]
     assert "+Host web-2" in answer.text
     assert 'value="1"' in re.findall(r'<input[^>]*name="version"[^>]*>', answer.text)[0]
@@ -180,7 +180,7 @@ def test_a_config_toml_that_does_not_parse_is_a_sentence(send: Send, app: Flask)
 
     page = send(ONE)
 
-    assert "Nothing was saved." in page
+    assert "Not saved." in page
     assert "config.toml, line 1" in page
 
 
@@ -190,14 +190,14 @@ def test_files_that_are_not_those_of_the_version_are_noticed(
     send(ONE)
     (app.config["SSH_FOLDER"] / "config").write_text("changed by hand")
 
-    assert "Save again to write them anew." in signed_in.get("/ssh-config/").text
+    assert "Save again to rewrite them." in signed_in.get("/ssh-config/").text
 
 
 def test_hosts_show_whether_their_key_is_accepted(send: Send) -> None:
     page = send(ONE)
 
     assert re.search(r'href="/known-hosts/\?hostname=192.0.2.1&amp;port=22">', page)
-    assert "Accept it first" in page
+    assert "Not accepted yet" in page
 
 
 def test_nothing_that_is_typed_becomes_script(signed_in: FlaskClient, send: Send) -> None:

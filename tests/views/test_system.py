@@ -16,7 +16,7 @@ from vulsweb.models import RunStatus
 from vulsweb.runs import starting
 
 LIVE = {"HX-Request": "true"}
-BADGE = re.compile(r'id="part-(\w+)" class="part"> <span class="badge (\w+)">')
+BADGE = re.compile(r'id="check-(\w+)" class="check"> <span class="badge (\w+)">')
 
 
 def test_it_shows_each_check_with_its_state(signed_in: FlaskClient, installation: Installation) -> None:
@@ -36,7 +36,7 @@ def test_it_shows_each_check_with_its_state(signed_in: FlaskClient, installation
         "databases": "warning",
         "disk": "ok",
     }
-    assert "3 parts need attention." in page
+    assert "3 components need attention." in page
 
 
 def test_it_shows_the_version(signed_in: FlaskClient) -> None:
@@ -48,7 +48,7 @@ def test_a_failed_check_shows_what_to_do_and_hides_the_technical_text(signed_in:
 
     assert "The executor does not answer, so nothing runs." in page
     assert "Verify that the API key matches between the services" in page
-    assert "<summary>Technical detail</summary>" in page
+    assert "<summary>Technical details</summary>" in page
 
 
 def test_it_shows_tools_and_databases(signed_in: FlaskClient, installation: Installation) -> None:
@@ -80,7 +80,7 @@ def test_the_dot_has_the_worst_state(signed_in: FlaskClient) -> None:
     dot = signed_in.get("/system/dot").text
 
     assert 'class="state failed"' in dot
-    assert '<span class="unseen">Failed</span>' in dot
+    assert '<span class="sr-only">Failed</span>' in dot
 
 
 def test_no_page_waits_for_the_dot(signed_in: FlaskClient) -> None:
@@ -109,7 +109,7 @@ def test_of_several_executors_the_one_that_is_down_is_shown(
 
     page = flat(signed_in.get("/system/").text)
 
-    badges = dict(re.findall(r'id="part-([\w-]+)" class="part"> <span class="badge (\w+)">', page))
+    badges = dict(re.findall(r'id="check-([\w-]+)" class="check"> <span class="badge (\w+)">', page))
     assert (badges["executor"], badges["executor-dmz"]) == ("ok", "failed")
     assert "Executor, dmz" in page
     assert "so nothing runs there. It scans hosts tagged dmz or lab." in page

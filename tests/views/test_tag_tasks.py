@@ -101,10 +101,10 @@ def test_a_paused_task_says_why_and_is_not_run(
 
     assert (answer.location, sent) == (f"/tasks/{task.id}", [])
     assert "b is no longer in config.toml." in page
-    assert "Not while paused" in page
+    assert "None while paused" in page
     assert "Paused" in signed_in.get("/tasks/").text
     bulk = signed_in.post("/tasks/bulk", data={"ids": [task.id], "action": "run"})
-    assert "1 task waits for a host that is no longer in config.toml." in signed_in.get(bulk.location).text
+    assert "1 task is paused: the host is no longer in config.toml." in signed_in.get(bulk.location).text
 
 
 def test_a_run_over_several_hosts_says_of_each_what_it_came_to(
@@ -127,7 +127,7 @@ def test_a_run_over_several_hosts_says_of_each_what_it_came_to(
     page = " ".join(signed_in.get(f"/runs/{run.id}").text.split())
 
     assert page.index("1 critical") < page.index("3 low")
-    assert re.findall(r'id="line-\d+-\d+"[^>]*><bdi>(.*?)</bdi>', page, re.DOTALL) == ["b", "a"]
+    assert re.findall(r'id="result-\d+-\d+"[^>]*><bdi>(.*?)</bdi>', page, re.DOTALL) == ["b", "a"]
     assert "b: Failed to connect." in page
     assert "2 hosts, Fast scan" in page
     assert re.findall(r'id="on-CVE-2026-(\d+)-\1"', page) == [str(line.host_id) for line in run_lines(run)]

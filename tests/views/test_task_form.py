@@ -37,7 +37,7 @@ def test_a_new_task_is_kept_and_shown(signed_in: FlaskClient) -> None:
     task = db.session.scalars(select(ScheduledTask)).one()
     assert (answer.status_code, answer.location) == (303, f"/tasks/{task.id}")
     assert (task.name, task.target, task.active) == ("Monthly", "All Databases", True)
-    assert "Monthly is scheduled." in signed_in.get(answer.location).text
+    assert "Monthly scheduled." in signed_in.get(answer.location).text
 
 
 def test_a_box_that_is_not_ticked_makes_an_inactive_task(signed_in: FlaskClient) -> None:
@@ -183,7 +183,7 @@ def test_deleting_asks_first_and_says_what_goes_with_it(
     page = " ".join(signed_in.get(f"/tasks/{task.id}/delete").text.split())
 
     assert "Delete <bdi>Old</bdi> and its 3 runs?" in page
-    assert "A run is going on." in page
+    assert "A run is active." in page
     assert count(ScheduledTask) == 1
 
 
@@ -197,14 +197,14 @@ def test_deleting_takes_the_history_along(
 
     assert (answer.status_code, answer.location) == (303, "/tasks/")
     assert (count(ScheduledTask), count(Run)) == (0, 0)
-    assert "Old is deleted." in signed_in.get("/tasks/").text
+    assert "Old deleted." in signed_in.get("/tasks/").text
 
 
 @pytest.mark.parametrize(
     ("line", "zone", "words"),
     [
-        ("0 6 * * 1-5", "UTC", ["At 06:00, Monday through Friday", "Next, in UTC:"]),
-        ("0 2 * * *", "Europe/London", ["At 02:00 every day", "Next, in Europe/London:"]),
+        ("0 6 * * 1-5", "UTC", ["At 06:00, Monday through Friday", "Next runs (UTC):"]),
+        ("0 2 * * *", "Europe/London", ["At 02:00 every day", "Next runs (Europe/London):"]),
         ("99 * * * *", "UTC", ["&#39;99&#39; is not a valid minute (0-59)."]),
         ("* * * * * *", "UTC", ["this one has 6."]),
         ("0 0 30 2 *", "UTC", ["never matches a date."]),

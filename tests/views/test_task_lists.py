@@ -244,7 +244,7 @@ def test_run_now_on_many_tells_which_were_running(
     answer = signed_in.post("/tasks/bulk?sort=-name&type=scan", data={"action": "run", "ids": chosen})
 
     assert (answer.status_code, answer.location) == (303, "/tasks/?type=scan&sort=-name")
-    assert "3 runs queued; 1 was running already." in signed_in.get(answer.location).text
+    assert "3 runs queued; 1 already running." in signed_in.get(answer.location).text
     started = db.session.scalars(select(Run).where(Run.status == RunStatus.QUEUED)).all()
     assert sorted(sent) == sorted(run.id for run in started)
     assert {run.task_id for run in started} == {task.id for task in idle}
@@ -257,8 +257,8 @@ def test_run_now_on_many_tells_which_were_running(
 @pytest.mark.parametrize(
     ("action", "sentence", "active"),
     [
-        ("activate", "1 task activated; 2 were active already.", True),
-        ("deactivate", "2 tasks deactivated; 1 was inactive already.", False),
+        ("activate", "1 task activated; 2 already active.", True),
+        ("deactivate", "2 tasks deactivated; 1 already inactive.", False),
     ],
 )
 def test_many_are_switched_at_once(

@@ -25,7 +25,7 @@ def count(model: type[Any]) -> int:
 def test_an_empty_scheduler_says_how_to_begin(signed_in: FlaskClient) -> None:
     page = signed_in.get("/tasks/").text
 
-    assert "Nothing is scheduled yet" in page
+    assert "No tasks yet" in page
     assert 'href="/tasks/new"' in page
 
 
@@ -113,7 +113,7 @@ def test_a_filter_that_leaves_nothing_says_so(signed_in: FlaskClient, make_task:
 
     page = signed_in.get("/tasks/?search=nowhere").text
 
-    assert "No task matches" in page
+    assert "No matching tasks" in page
     assert 'value="nowhere"' in page
 
 
@@ -207,7 +207,7 @@ def test_run_now_without_redis_keeps_the_run_and_says_when_it_starts(
 
     assert answer.status_code == 303
     assert db.session.scalars(select(Run.status)).one() is RunStatus.QUEUED
-    assert "Queued; it will start within two minutes" in signed_in.get(answer.location).text
+    assert "Redis is not reachable. The run is queued" in signed_in.get(answer.location).text
 
 
 def test_the_task_page_shows_the_history(
@@ -268,7 +268,7 @@ def test_the_history_of_a_task_is_filtered_by_status_and_period(
     assert f'href="/runs/{failed.id}"' in page
     assert f'href="/runs/{fine.id}"' not in page
     assert f'href="/runs/{elsewhere.id}"' not in page
-    assert "No run matches" in later
+    assert "No matching runs" in later
 
 
 def test_the_history_of_a_task_is_read_in_stretches(

@@ -37,9 +37,9 @@ def test_the_overview_counts_where_the_fewest_databases_are_and_says_whose_are_m
 
     part = flat(signed_in.get("/overview/databases").text)
 
-    assert "None fetched yet: dmz" in part
-    assert "None fetched yet: main" not in part
-    assert "Fetched <time" in part
+    assert "No databases yet: dmz" in part
+    assert "No databases yet: main" not in part
+    assert "Updated <time" in part
 
 
 @pytest.mark.usefixtures("away")
@@ -47,7 +47,7 @@ def test_the_overview_says_who_does_not_answer(signed_in: FlaskClient) -> None:
     part = flat(signed_in.get("/overview/databases").text)
 
     assert "lab does not answer" in part
-    assert "None fetched yet: main, dmz" in part
+    assert "No databases yet: main, dmz" in part
 
 
 def test_the_notice_names_the_executor_that_is_farthest_from_scanning(

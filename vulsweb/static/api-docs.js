@@ -1,15 +1,15 @@
-// Starts Swagger UI on /api/docs; "Try it out" then acts as the person who is signed in.
+// Starts Swagger UI on /api/docs; "Try it out" sends requests as the signed-in user.
 (() => {
   "use strict";
-  const place = document.getElementById("api-docs");
+  const container = document.getElementById("api-docs");
   SwaggerUIBundle({
-    domNode: place,
-    url: place.dataset.document,
+    domNode: container,
+    url: container.dataset.document,
     deepLinking: true,
     validatorUrl: null,
     requestInterceptor: (request) => {
       if (!["GET", "HEAD"].includes((request.method || "GET").toUpperCase())) {
-        request.headers["X-CSRFToken"] = place.dataset.csrfToken;
+        request.headers["X-CSRFToken"] = container.dataset.csrfToken;
       }
       return request;
     },

@@ -1,17 +1,17 @@
-// The editor of the SSH configuration: line numbers, templates at the end of the text, ways to a line.
+// The editor of the SSH configuration: line numbers, inserted templates, links to lines.
 (() => {
   "use strict";
   const text = document.getElementById("content"), lines = document.getElementById("content-lines");
 
-  function number() {
+  function updateLines() {
     const count = text.value.split("\n").length;
     while (lines.children.length < count) lines.append(document.createElement("li"));
     while (lines.children.length > count) lines.lastChild.remove();
-    const wrong = new Set([...document.querySelectorAll("#refusals [data-line]")].map((link) => link.dataset.line));
+    const wrong = new Set([...document.querySelectorAll("#problems [data-line]")].map((link) => link.dataset.line));
     [...lines.children].forEach((line, index) => line.classList.toggle("wrong", wrong.has(String(index + 1))));
-    follow();
+    syncScroll();
   }
-  function follow() {
+  function syncScroll() {
     lines.scrollTop = text.scrollTop;
   }
   function goTo(line) {
@@ -22,9 +22,9 @@
     text.scrollTop = (line - 4) * parseFloat(getComputedStyle(text).lineHeight);
   }
 
-  text.addEventListener("input", number);
-  text.addEventListener("scroll", follow);
-  document.addEventListener("htmx:afterSettle", number);
+  text.addEventListener("input", updateLines);
+  text.addEventListener("scroll", syncScroll);
+  document.addEventListener("htmx:afterSettle", updateLines);
   document.addEventListener("click", (event) => {
     const link = event.target.closest("[data-line]"), chip = event.target.closest("[data-insert]");
     if (link) {
@@ -32,12 +32,12 @@
       goTo(Number(link.dataset.line));
     }
     if (chip) {
-      const kept = text.value.trimEnd();
-      const start = kept ? kept.split("\n").length + 2 : 1;
-      text.value = kept + (kept ? "\n\n" : "") + chip.value;
+      const existing = text.value.trimEnd();
+      const start = existing ? existing.split("\n").length + 2 : 1;
+      text.value = existing + (existing ? "\n\n" : "") + chip.value;
       text.dispatchEvent(new Event("input", { bubbles: true }));
       goTo(start);
     }
   });
-  number();
+  updateLines();
 })();

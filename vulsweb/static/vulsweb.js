@@ -1,5 +1,5 @@
-// What HTMX does not do: the theme, busy buttons, times that move on, following the log and pausing it, keys,
-// lost connections, selections that outlive a swap, silence in a hidden tab.
+// What HTMX does not do: theme, busy buttons, relative times, following and pausing the log, keyboard
+// shortcuts, lost connections, selections that survive a swap, no polling in hidden tabs.
 (() => {
   "use strict";
   const root = document.documentElement;
@@ -9,21 +9,21 @@
     if (choice === "light" || choice === "dark") root.dataset.theme = choice;
     else delete root.dataset.theme;
   }
-  // Where the browser keeps nothing for us, asking throws.
-  let kept = {};
+  // If the browser blocks storage, reading localStorage throws.
+  let settings = {};
   try {
-    kept = localStorage;
+    settings = localStorage;
   } catch {}
-  theme(kept.theme);
+  theme(settings.theme);
 
-  // Pages are drawn with times in the reader's zone, which only the browser knows.
+  // The server formats times in the user's time zone, which only the browser knows.
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   if (zone) {
     const secure = location.protocol === "https:" ? "; secure" : "";
     document.cookie = `zone=${zone}; path=/; max-age=31536000; samesite=lax${secure}`;
   }
 
-  // As vulsweb/views/words.py says it.
+  // Same output as in vulsweb/views/filters.py.
   function roughly(seconds) {
     for (const [unit, size, least] of [["days", 86400, 172800], ["h", 3600, 5400], ["min", 60, 60]]) {
       if (seconds >= least) return `${Math.round(seconds / size)} ${unit}`;
@@ -36,86 +36,86 @@
     if (!hours) return `${minutes} min ${seconds % 60} s`;
     return days ? `${days} d ${hours % 24} h` : `${hours} h ${minutes % 60} min`;
   }
-  function say(element, words) {
-    if (element.textContent !== words) element.textContent = words;
+  function setText(element, text) {
+    if (element.textContent !== text) element.textContent = text;
   }
-  function moveOn() {
+  function updateTimes() {
     for (const element of document.querySelectorAll("time[data-relative]")) {
-      const away = (Date.parse(element.dateTime) - Date.now()) / 1000;
+      const distance = (Date.parse(element.dateTime) - Date.now()) / 1000;
       const due = element.dataset.relative === "due";
-      if (away >= 5) say(element, `in ${roughly(away)}`);
-      else if (away > -5 || due) say(element, due ? "due now" : "now");
-      else say(element, `${roughly(-away)} ago`);
+      if (distance >= 5) setText(element, `in ${roughly(distance)}`);
+      else if (distance > -5 || due) setText(element, due ? "due now" : "just now");
+      else setText(element, `${roughly(-distance)} ago`);
     }
     for (const element of document.querySelectorAll("[data-since]")) {
-      say(element, duration(Math.max(0, Math.floor((Date.now() - Date.parse(element.dataset.since)) / 1000))));
+      setText(element, duration(Math.max(0, Math.floor((Date.now() - Date.parse(element.dataset.since)) / 1000))));
     }
   }
-  setInterval(moveOn, 1000);
+  setInterval(updateTimes, 1000);
 
-  // So many lines the browser keeps of a log that goes on; earlier ones are on pages of their own.
-  const MOST_LINES = 2000;
+  // The browser keeps this many lines of a live log; earlier ones are on other pages.
+  const MAX_LINES = 2000;
   function followLog() {
     const log = document.getElementById("log"), follow = document.getElementById("follow");
     if (!log || !follow || !follow.checked || !document.getElementById("log-tail")) return;
-    while (log.children.length > MOST_LINES) log.firstElementChild.remove();
+    while (log.children.length > MAX_LINES) log.firstElementChild.remove();
     log.scrollTop = log.scrollHeight;
   }
-  // Pausing leaves the lines as they are: the tail then asks how many have come, and goes on where it was.
+  // While paused, no lines are added: the tail only asks for the number of new lines, and later resumes.
   const paused = () => document.getElementById("pause")?.getAttribute("aria-pressed") === "true";
-  function pause() {
+  function togglePause() {
     const button = document.getElementById("pause");
     if (!button || !document.getElementById("log-tail")) return;
     button.setAttribute("aria-pressed", String(!paused()));
-    if (!paused()) ask(document.getElementById("log-tail"));
+    if (!paused()) refresh(document.getElementById("log-tail"));
   }
   document.addEventListener("htmx:configRequest", ({ target, detail }) => {
     if (target.id === "log-tail" && paused()) detail.parameters.paused = "yes";
   });
-  // What was asked before somebody paused and is answered after it: the next question counts these lines.
+  // Drop the response to a request from before the pause: the next request counts these lines.
   document.addEventListener("htmx:beforeSwap", ({ target, detail }) => {
     if (target.id === "log-tail" && paused() && !detail.requestConfig.parameters.paused) detail.shouldSwap = false;
   });
 
-  // The list of tasks is drawn anew while somebody selects.
-  const picks = () => [...document.querySelectorAll("input[name=ids][form=bulk]")];
-  let picked = new Set();
-  function tellPicked() {
-    const all = document.getElementById("pick-all"), words = document.getElementById("picked");
-    const count = picks().filter((box) => box.checked).length;
-    if (words) say(words, count ? `${count} selected` : "");
+  // The list may be replaced while the user selects rows.
+  const checkboxes = () => [...document.querySelectorAll("input[name=ids][form=bulk]")];
+  let selected = new Set();
+  function showSelection() {
+    const all = document.getElementById("select-all"), text = document.getElementById("selected");
+    const count = checkboxes().filter((box) => box.checked).length;
+    if (text) setText(text, count ? `${count} selected` : "");
     if (!all) return;
-    all.checked = count > 0 && count === picks().length;
+    all.checked = count > 0 && count === checkboxes().length;
     all.indeterminate = count > 0 && !all.checked;
   }
   document.addEventListener("htmx:beforeSwap", () => {
-    picked = new Set(picks().filter((box) => box.checked).map((box) => box.value));
+    selected = new Set(checkboxes().filter((box) => box.checked).map((box) => box.value));
   });
   document.addEventListener("htmx:afterSwap", () => {
-    for (const box of picks()) box.checked = picked.has(box.value);
-    tellPicked();
+    for (const box of checkboxes()) box.checked = selected.has(box.value);
+    showSelection();
   });
 
-  // A hidden tab asks for nothing, and for everything at once when it is looked at again.
+  // Do not poll in a hidden tab; refresh everything when it is visible again.
   document.addEventListener("htmx:beforeRequest", (event) => {
     if (document.hidden && event.target.matches("[hx-trigger*='every ']")) event.preventDefault();
   });
   document.addEventListener("visibilitychange", () => {
     if (document.hidden || !window.htmx) return;
-    for (const source of document.querySelectorAll("[hx-trigger*='every ']")) ask(source);
+    for (const source of document.querySelectorAll("[hx-trigger*='every ']")) refresh(source);
   });
-  function ask(source) {
+  function refresh(source) {
     window.htmx.ajax("GET", source.getAttribute("hx-get"), { source });
   }
 
   document.addEventListener("DOMContentLoaded", () => {
-    tellPicked();
-    const chosen = kept.theme || "system";
+    showSelection();
+    const chosen = settings.theme || "system";
     for (const input of document.querySelectorAll("#theme input")) input.checked = input.value === chosen;
-    for (const input of document.querySelectorAll("#slash")) input.checked = kept.slash !== "off";
+    for (const input of document.querySelectorAll("#slash")) input.checked = settings.slash !== "off";
     followLog();
   });
-  // A scroll does not bubble, but is seen on its way down.
+  // Scroll events do not bubble, so listen in the capture phase.
   document.addEventListener("scroll", ({ target }) => {
     const follow = document.getElementById("follow");
     if (follow && target.id === "log") {
@@ -125,17 +125,17 @@
 
   document.addEventListener("change", ({ target }) => {
     if (target.name === "theme") {
-      kept.theme = target.value;
+      settings.theme = target.value;
       theme(target.value);
     }
-    if (target.id === "slash") kept.slash = target.checked ? "on" : "off";
+    if (target.id === "slash") settings.slash = target.checked ? "on" : "off";
     if (target.id === "follow") followLog();
-    if (target.id === "pick-all") for (const box of picks()) box.checked = target.checked;
-    if (target.id === "pick-all" || target.name === "ids") tellPicked();
+    if (target.id === "select-all") for (const box of checkboxes()) box.checked = target.checked;
+    if (target.id === "select-all" || target.name === "ids") showSelection();
   });
 
   document.addEventListener("click", ({ target }) => {
-    if (target.closest("#pause")) pause();
+    if (target.closest("#pause")) togglePause();
     const chip = target.closest("[data-fill]");
     if (!chip) return;
     const field = document.getElementById(chip.dataset.fill);
@@ -143,7 +143,7 @@
     field.dispatchEvent(new Event("input", { bubbles: true }));
   });
 
-  // A form is sent once: its button turns busy until the next page comes.
+  // Send a form only once; its button is busy until the next page loads.
   document.addEventListener("submit", (event) => {
     const { target, submitter } = event;
     if (target.method !== "post") return;
@@ -151,7 +151,7 @@
     target.dataset.sent = "yes";
     submitter?.setAttribute("aria-busy", "true");
   });
-  // Back from the next page, the browser may show this one as it was left.
+  // After the back button, the browser may restore this page in its last state.
   addEventListener("pageshow", () => {
     for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
     for (const button of document.querySelectorAll("[aria-busy]")) button.removeAttribute("aria-busy");
@@ -160,10 +160,10 @@
   document.addEventListener("keydown", (event) => {
     const { target, key } = event;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    // Letters count only where the log has the focus, so that nobody who speaks or types elsewhere meets them.
-    if (target.id === "log" && key === "p") pause();
+    // Letter keys work only when the log has focus, so that typing or speech input elsewhere does not trigger them.
+    if (target.id === "log" && key === "p") togglePause();
     if (target.id === "log" && key === "f") document.getElementById("follow")?.click();
-    if (key !== "/" || kept.slash === "off" || target.closest("input, textarea, select")) return;
+    if (key !== "/" || settings.slash === "off" || target.closest("input, textarea, select")) return;
     const field = document.querySelector("input[type=search]");
     if (field) {
       event.preventDefault();
@@ -171,16 +171,16 @@
     }
   });
 
-  function connected(yes) {
-    const line = document.getElementById("connection");
-    if (line) line.hidden = yes;
+  function setConnected(connected) {
+    const message = document.getElementById("connection");
+    if (message) message.hidden = connected;
   }
-  document.addEventListener("htmx:sendError", () => connected(false));
-  document.addEventListener("htmx:responseError", () => connected(false));
-  document.addEventListener("htmx:beforeSwap", () => connected(true));
-  document.addEventListener("htmx:afterRequest", ({ detail }) => detail.successful && connected(true));
+  document.addEventListener("htmx:sendError", () => setConnected(false));
+  document.addEventListener("htmx:responseError", () => setConnected(false));
+  document.addEventListener("htmx:beforeSwap", () => setConnected(true));
+  document.addEventListener("htmx:afterRequest", ({ detail }) => detail.successful && setConnected(true));
   document.addEventListener("htmx:afterSettle", () => {
-    moveOn();
+    updateTimes();
     followLog();
   });
 })();

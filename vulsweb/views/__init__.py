@@ -1,4 +1,4 @@
-"""The pages, one blueprint a noun."""
+"""The pages, with one blueprint for each noun."""
 
 from flask import Flask, Response, request
 
@@ -7,23 +7,23 @@ from vulsweb.views import (
     auth,
     connection_tests,
     databases,
+    filters,
     findings,
     hosts,
     keys,
     logs,
     overview,
-    people,
     runs,
     ssh_config,
     system,
     tasks,
-    words,
+    users,
 )
 
 BLUEPRINTS = (
     auth.bp,
     account.bp,
-    people.bp,
+    users.bp,
     overview.bp,
     tasks.bp,
     runs.bp,
@@ -37,7 +37,7 @@ BLUEPRINTS = (
     system.bp,
 )
 
-# Everything comes from here and nothing is inline, so text of a scanned host can never become script.
+# Everything comes from this server and nothing is inline, so text from a scanned host cannot run as script.
 POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -54,21 +54,21 @@ POLICY = "; ".join(
 
 
 def register(app: Flask) -> None:
-    """Add the pages to the application."""
+    """Register the pages with the application."""
     for bp in BLUEPRINTS:
         app.register_blueprint(bp)
-    words.register(app)
+    filters.register(app)
     app.add_url_rule("/healthz", "healthz", healthz)
     app.after_request(secure)
 
 
 def healthz() -> Response:
-    """Say that the process answers; asks neither database nor Redis."""
+    """Answer that the process is alive, without asking the database or Redis."""
     return Response("ok", mimetype="text/plain")
 
 
 def secure(response: Response) -> Response:
-    """Tell the browser what it may load, and to keep nothing that was shown to a signed-in person."""
+    """Set the security headers, and forbid caching of everything but static files."""
     response.headers.setdefault("Content-Security-Policy", POLICY)
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Referrer-Policy", "same-origin")

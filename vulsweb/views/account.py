@@ -1,4 +1,4 @@
-"""`/account/`: what a person keeps for themselves: time zone, password and tokens."""
+"""`/account/`: the user's own time zone, password and API tokens."""
 
 from datetime import UTC, datetime
 
@@ -17,20 +17,20 @@ bp = Blueprint("account", __name__, url_prefix="/account")
 @bp.get("/")
 @login_required
 def index() -> ResponseReturnValue:
-    """Show the account."""
+    """Show the account page."""
     return _page()
 
 
 @bp.post("/timezone")
 @login_required
 def change_timezone() -> ResponseReturnValue:
-    """Choose the zone in which times are shown."""
+    """Set the time zone in which times are shown."""
     try:
         access.change_timezone(current_user, request.form.get("timezone", "").strip() or None)
     except access.AccessError as error:
         return _page(timezone=str(error)), 422
     db.session.commit()
-    flash("Times are shown in your zone.", "success")
+    flash("Time zone saved.", "success")
     return redirect(url_for("account.index"), code=303)
 
 
@@ -38,43 +38,50 @@ def change_timezone() -> ResponseReturnValue:
 @login_required
 @limiter.limit("10 per minute")
 def change_password() -> ResponseReturnValue:
-    """Take another password; all other sessions of the person end."""
+    """Change the password and end all other sessions of the user."""
     user = db.session.get_one(User, current_user.id)
     if not User.check_password(user, request.form.get("current", "")):
-        return _page(current="This is not your password."), 422
+        return _page(current="Wrong password."), 422
     try:
         access.change_password(user, request.form.get("password", ""))
     except access.AccessError as error:
         return _page(password=str(error)), 422
     db.session.commit()
-    login_user(user)  # this session goes on
-    flash("Your password is changed. All your other sessions have ended.", "success")
+    login_user(user)  # keeps this session
+    flash("Password changed. Your other sessions are signed out.", "success")
     return redirect(url_for("account.index"), code=303)
 
 
 @bp.post("/tokens")
 @login_required
 def create_token() -> ResponseReturnValue:
-    """Make a token, and show it this once."""
+    """Create a token and show it once."""
     try:
-        made = access.create_token(request.form.get("name", "").strip(), current_user, datetime.now(UTC))
+        token = access.create_token(request.form.get("name", "").strip(), current_user, datetime.now(UTC))
     except access.AccessError as error:
         return _page(name=str(error)), 422
     db.session.commit()
-    # Shown in the answer itself and never in the session, whose cookie only looks secret.
-    return _page(made=made)
+    # Shown in this response, never stored in the session: the cookie is signed but not encrypted.
+    return _page(new_token=token)
 
 
 @bp.post("/tokens/<int:token_id>/revoke")
 @login_required
 def revoke_token(token_id: int) -> ResponseReturnValue:
-    """Make a token worthless."""
+    """Revoke a token."""
     name = access.revoke_token(current_user, token_id) or abort(404)
     db.session.commit()
-    flash(f"The token {name} is revoked.", "success")
+    flash(f"Token {name} revoked.", "success")
     return redirect(url_for("account.index"), code=303)
 
 
-def _page(made: str | None = None, **errors: str) -> str:
-    tokens = access.tokens(current_user)
-    return render_template("account/index.html", tokens=tokens, made=made, errors=errors, zones=forms.ZONES)
+def _page(new_token: str | None = None, **errors: str) -> str:
+    return render_template(
+        "account/index.html",
+        tokens=access.tokens(current_user),
+        new_token=new_token,
+        errors=errors,
+        zones=forms.ZONES,
+        name_length=access.NAME_LENGTH,
+        password_length=access.MINIMUM_PASSWORD_LENGTH,
+    )

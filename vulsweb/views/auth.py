@@ -14,13 +14,13 @@ bp = Blueprint("auth", __name__)
 
 @login.unauthorized_handler
 def ask_to_sign_in() -> ResponseReturnValue:
-    """Answer for a page that needs a person: sign in first, then come back to it."""
+    """Redirect to the sign-in page, and back to the requested page afterwards."""
     if "HX-Request" in request.headers:
-        # A fragment's place must not be filled with the sign-in page: the whole window goes there.
-        seen = urlsplit(request.headers.get("HX-Current-URL", "")).path
-        return Response(status=401, headers={"HX-Redirect": url_for("auth.sign_in", next=seen or None)})
-    came_for = request.full_path.removesuffix("?") if request.method == "GET" else None
-    return redirect(url_for("auth.sign_in", next=came_for), code=303)
+        # Redirect the whole window: HTMX would swap the sign-in page into the fragment's place.
+        current = urlsplit(request.headers.get("HX-Current-URL", "")).path
+        return Response(status=401, headers={"HX-Redirect": url_for("auth.sign_in", next=current or None)})
+    requested = request.full_path.removesuffix("?") if request.method == "GET" else None
+    return redirect(url_for("auth.sign_in", next=requested), code=303)
 
 
 @bp.get("/sign-in")
@@ -34,12 +34,12 @@ def sign_in() -> ResponseReturnValue:
 @bp.post("/sign-in")
 @limiter.limit("10 per minute")
 def enter() -> ResponseReturnValue:
-    """Sign in with name and password."""
+    """Sign in with a name and a password."""
     name = request.form.get("name", "")
     user = access.authenticate(name.strip().replace("\x00", ""), request.form.get("password", ""))
     if user is None:
         return render_template("auth/sign_in.html", name=name, wrong=True), 422
-    session.clear()  # nothing that was put there before counts for the person who came in
+    session.clear()  # nothing set before the sign-in may carry over
     session.permanent = True
     login_user(user)
     return redirect(local_path(request.args.get("next")), code=303)
@@ -50,15 +50,15 @@ def sign_out() -> ResponseReturnValue:
     """End the session."""
     logout_user()
     session.clear()
-    flash("You are signed out.", "success")
+    flash("Signed out.", "success")
     return redirect(url_for("auth.sign_in"), code=303)
 
 
-def local_path(wanted: str | None) -> str:
-    """Return `wanted` if it is a path of this site, else the overview; never a way to another site."""
+def local_path(path: str | None) -> str:
+    """Return `path` if it is on this site, else the overview."""
     home = url_for("overview.index")
     # Browsers read a backslash as a slash and skip control characters, so "/\t/evil" is "//evil" to them.
-    if not wanted or not wanted.startswith("/") or "\\" in wanted or not wanted.isprintable():
+    if not path or not path.startswith("/") or "\\" in path or not path.isprintable():
         return home
-    parts = urlsplit(wanted)
-    return home if wanted.startswith("//") or parts.scheme or parts.netloc else wanted
+    parts = urlsplit(path)
+    return home if path.startswith("//") or parts.scheme or parts.netloc else path

@@ -1,4 +1,4 @@
-"""`/hosts/ID/test`: asks Vuls whether it can scan a host, and says what to mend."""
+"""`/hosts/ID/test`: tests whether Vuls can scan a host."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +19,7 @@ bp = Blueprint("connection_tests", __name__, url_prefix="/hosts/<int:host_id>/te
 @bp.post("")
 @login_required
 def start(host_id: int) -> ResponseReturnValue:
-    """Test the connection to a host now, and go to see what comes of it."""
+    """Start a connection test and redirect to its page."""
     host = host_or_404(host_id)
     if host.retired_at is not None:
         abort(409, f"{host.name} is no longer in config.toml.")
@@ -32,30 +32,30 @@ def start(host_id: int) -> ResponseReturnValue:
 @bp.get("")
 @login_required
 def show(host_id: int) -> ResponseReturnValue:
-    """Show the newest test of a host."""
-    return render_template("connection_tests/show.html", **_tested(host_or_404(host_id)))
+    """Show the latest test of a host."""
+    return render_template("connection_tests/show.html", **_context(host_or_404(host_id)))
 
 
 @bp.get("/status")
 @login_required
 def status(host_id: int) -> Response:
-    """Return the newest test of a host while it goes on."""
-    found = _tested(host_or_404(host_id))
-    seen = found.pop("seen")
-    return live.fragment("connection_tests/_status.html", seen, **found)
+    """Return the latest test of a host when it has changed."""
+    context = _context(host_or_404(host_id))
+    seen = context.pop("seen")
+    return live.fragment("connection_tests/_status.html", seen, **context)
 
 
 def host_or_404(host_id: int) -> Host:
-    """Return the host, or end the request with a 404."""
+    """Return the host, or abort with 404."""
     return db.session.get(Host, host_id) or abort(404)
 
 
-def _tested(host: Host) -> dict[str, Any]:
+def _context(host: Host) -> dict[str, Any]:
     test = connection_tests.latest(host.id)
     return {
         "host": host,
         "test": test,
         "explanations": connection_tests.explanations(test) if test else [],
         "log": "\n".join(ansi.readable(line) for line in test.log.split("\n")) if test else "",
-        "seen": live.key(test and (test.id, test.status, test.reason)),
+        "seen": live.fingerprint(test and (test.id, test.status, test.reason)),
     }

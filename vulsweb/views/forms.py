@@ -1,4 +1,4 @@
-"""Between what browsers send and what the domain takes: forms, filters, and their addresses."""
+"""Values of the task form, and filters from query strings."""
 
 import re
 import secrets
@@ -15,6 +15,8 @@ from vulsweb.models import Absence, Overlap, RunStatus, ScheduledTask, TaskType,
 from vulsweb.models.run import ACTIVE
 from vulsweb.runs import history
 from vulsweb.tasks import queries as task_queries
+from vulsweb.views import list_query
+from vulsweb.views.list_query import ListQuery, one_line
 from vulsweb.vuls.catalogue import DatabaseType
 
 TEXT_FIELDS = (
@@ -32,7 +34,7 @@ TEXT_FIELDS = (
     "overlap",
     "absence",
 )
-# Read once: looking for them goes through the file system.
+# Read once, because it reads the file system.
 ZONES = tuple(sorted(available_timezones()))
 EXAMPLES = (
     ("0 2 * * *", "Every day at 2 AM"),
@@ -44,21 +46,22 @@ EXAMPLES = (
 )
 
 
-def posted(form: Mapping[str, str]) -> dict[str, Any]:
-    """Return the values of a form that was sent; a box that is not ticked is not sent."""
+def posted_task(form: Mapping[str, str]) -> dict[str, Any]:
+    """Return the values of a submitted task form."""
     values = {field: form.get(field, "") for field in TEXT_FIELDS}
-    # The fields of the target that was not chosen are sent, too.
+    # Browsers also send the fields of the target that is not selected.
     other = ("host_id", "host_name") if values["target"] == "tag" else ("host_tag",)
     values |= dict.fromkeys(other, "")
     rules = {
         "overlap": values["overlap"] or Overlap.SKIP.value,
         "absence": values["absence"] or Absence.WAIT.value,
     }
+    # Browsers do not send a checkbox that is not checked.
     return values | rules | {"is_active": "is_active" in form}
 
 
-def of_task(task: ScheduledTask) -> dict[str, Any]:
-    """Return the values of the form for a task as it stands."""
+def existing_task(task: ScheduledTask) -> dict[str, Any]:
+    """Return the form values for an existing task."""
     return {
         "name": task.name,
         "description": task.description,
@@ -77,16 +80,19 @@ def of_task(task: ScheduledTask) -> dict[str, Any]:
     }
 
 
-def of_new(query: Mapping[str, str], zone: str) -> dict[str, Any]:
-    """Return the values of the form for a new task in `zone`; the address may choose type and target."""
-    wanted, database = query.get("type"), query.get("database")
+def new_task(args: Mapping[str, str], zone: str) -> dict[str, Any]:
+    """Return the form values for a new task.
+
+    The URL may set its type and target.
+    """
+    task_type, database = args.get("type"), args.get("database")
     return dict.fromkeys(TEXT_FIELDS, "") | {
-        "task_type": wanted if wanted in set(TaskType) else TaskType.SCAN.value,
+        "task_type": task_type if task_type in set(TaskType) else TaskType.SCAN.value,
         "scan_type": "fast",
         "database_type": database if database in set(DatabaseType) else DatabaseType.ALL.value,
-        "target": "tag" if query.get("tag") else "host",
-        "host_id": query.get("host", ""),
-        "host_tag": query.get("tag", ""),
+        "target": "tag" if args.get("tag") else "host",
+        "host_id": args.get("host", ""),
+        "host_tag": args.get("tag", ""),
         "cron_expression": EXAMPLES[0][0],
         "timezone": zone,
         "overlap": Overlap.SKIP.value,
@@ -101,110 +107,91 @@ _Choice = TypeVar("_Choice", TaskType, task_queries.LastResult, Trigger, RunStat
 
 
 def new_request_key() -> str:
-    """Return a value by which a form that is sent twice is known again."""
+    """Return a random key, so that sending a form twice counts once."""
     return secrets.token_urlsafe(16)
 
 
 def request_key(form: Mapping[str, str]) -> str | None:
-    """Return the value that `new_request_key` put into the form, or None when it is not one."""
+    """Return the form's key from `new_request_key`, if it is valid."""
     key = form.get("request_key", "")
     return key if _KEY.fullmatch(key) else None
 
 
-def place(query: MultiDict[str, str]) -> dict[str, int]:
-    """Return where in a list the address stands: before or after a row's id, or at its beginning."""
-    return {name: number(query, name) for name in ("before", "after") if query.get(name)}
+def cursor(args: MultiDict[str, str]) -> dict[str, int]:
+    """Return the position in a list, empty for the first page.
+
+    It is `before` or `after` the id of a row.
+    """
+    return {name: number(args, name) for name in ("before", "after") if args.get(name)}
 
 
 def ids(values: Iterable[str]) -> list[int]:
-    """Return the ids among the values, each once."""
+    """Return the valid ids among the values, without duplicates."""
     numbers = (int(value) for value in values if value.isascii() and value.isdecimal() and len(value) <= 10)
     return [number for number in dict.fromkeys(numbers) if number <= LARGEST_ID]
 
 
-def number(query: MultiDict[str, str], name: str) -> int:
-    """Return a whole number of an address, from 0 to the largest id; 0 where it is none."""
-    return min(max(query.get(name, 0, type=int), 0), LARGEST_ID)
+def number(args: MultiDict[str, str], name: str) -> int:
+    """Return an argument as a number from 0 to LARGEST_ID.
+
+    Invalid values count as 0.
+    """
+    return min(max(args.get(name, 0, type=int), 0), LARGEST_ID)
 
 
 @dataclass(frozen=True)
-class TaskList:
-    """Which tasks in which order, and how an address says so."""
+class TaskQuery(ListQuery[task_queries.Filter, task_queries.Sort]):
+    """Which tasks a page shows, and in which order."""
 
-    filter: task_queries.Filter
-    sort: task_queries.Sort
-    descending: bool
+    descending_first = frozenset({task_queries.Sort.LAST_RUN})
 
     @property
-    def chosen(self) -> dict[str, Any]:
-        """Return the filter as it stands in addresses."""
-        wanted = self.filter
-        named = {
-            "type": wanted.task_type or "",
-            "status": {True: "active", False: "inactive", None: ""}[wanted.active],
-            "result": wanted.result or "",
-            "search": wanted.text,
+    def filter_args(self) -> dict[str, Any]:
+        """Return the filter as arguments of the URL."""
+        args = {
+            "type": self.filter.task_type or "",
+            "status": {True: "active", False: "inactive", None: ""}[self.filter.active],
+            "result": self.filter.result or "",
+            "search": self.filter.text,
         }
-        return {name: str(value) for name, value in named.items() if value}
-
-    @property
-    def address(self) -> dict[str, Any]:
-        """Return filter and order as they stand in addresses."""
-        order = f"{'-' if self.descending else ''}{self.sort}"
-        return self.chosen | ({} if order == task_queries.Sort.NAME else {"sort": order})
-
-    def sorted_by(self, sort: str) -> dict[str, Any]:
-        """Return the address of the same tasks by `sort`, turned round if that is their order now."""
-        turned = self.sort == sort and not self.descending
-        # Most people who go by the last run look for the latest.
-        descending = turned if self.sort == sort else sort == task_queries.Sort.LAST_RUN
-        return TaskList(self.filter, task_queries.Sort(sort), descending).address
-
-    def aria_sort(self, sort: str) -> str:
-        """Return what a column's head says of the order."""
-        if self.sort != sort:
-            return "none"
-        return "descending" if self.descending else "ascending"
+        return {name: str(value) for name, value in args.items() if value}
 
 
-def task_list(query: MultiDict[str, str]) -> TaskList:
-    """Read a list of tasks out of an address; what makes no sense is left out."""
-    order = query.get("sort", "")
-    name = order.removeprefix("-")
-    known = name in set(task_queries.Sort)
-    return TaskList(
-        task_queries.Filter(
-            task_type=member(TaskType, query, "type"),
-            active={"active": True, "inactive": False}.get(query.get("status", "")),
-            text=query.get("search", "").replace("\x00", "").strip(),
-            result=member(task_queries.LastResult, query, "result"),
-        ),
-        sort=task_queries.Sort(name) if known else task_queries.Sort.NAME,
-        descending=known and order != name,
+def task_query(args: MultiDict[str, str]) -> TaskQuery:
+    """Parse the query string of the Scheduler page; ignore invalid values."""
+    filter_ = task_queries.Filter(
+        task_type=member(TaskType, args, "type"),
+        active={"active": True, "inactive": False}.get(args.get("status", "")),
+        text=one_line(args, "search"),
+        result=member(task_queries.LastResult, args, "result"),
     )
+    return TaskQuery(filter_, *list_query.order(args, task_queries.Sort))
 
 
 @dataclass(frozen=True)
-class RunList:
-    """Which runs, and how an address says so."""
+class RunQuery:
+    """Which runs a page shows, and the query string for them."""
 
     status: str
     trigger: Trigger | None
     since: date | None
     until: date | None
     zone: str
-    # Exact to the second, where an address asks for the runs that a picture counts.
+    # An exact time instead of a day: links of the overview's chart use it.
     begin: datetime | None = None
 
     @property
-    def address(self) -> dict[str, Any]:
-        """Return the filter as it stands in addresses."""
-        named = {"status": self.status, "trigger": self.trigger, "from": self.since, "to": self.until}
+    def args(self) -> dict[str, Any]:
+        """Return the filter as arguments of the URL."""
+        args = {"status": self.status, "trigger": self.trigger, "from": self.since, "to": self.until}
         begin = {"since": self.begin.isoformat()} if self.begin else {}
-        return {name: str(value) for name, value in named.items() if value} | begin
+        return {name: str(value) for name, value in args.items() if value} | begin
 
     def filter_of(self, task_id: int | None) -> history.Filter:
-        """Return what to look for in one task's runs or in all; days are the reader's, the last included."""
+        """Return the filter for the runs of one task or all.
+
+        The last day is included.
+        """
         active = self.status == "active"
         begins = [*([midnight(self.since, self.zone)] if self.since else []), *filter(None, [self.begin])]
         return history.Filter(
@@ -216,42 +203,45 @@ class RunList:
         )
 
 
-def run_list(query: MultiDict[str, str], zone: str) -> RunList:
-    """Read a list of runs out of an address, its days in `zone`; what makes no sense is left out."""
-    status = query.get("status", "")
-    return RunList(
+def run_query(args: MultiDict[str, str], zone: str) -> RunQuery:
+    """Parse the query string of a list of runs.
+
+    Days are in `zone`. Invalid values are ignored.
+    """
+    status = args.get("status", "")
+    return RunQuery(
         status=status if status == "active" or status in set(RunStatus) else "",
-        trigger=member(Trigger, query, "trigger"),
-        since=day(query.get("from", "")),
-        until=day(query.get("to", "")),
+        trigger=member(Trigger, args, "trigger"),
+        since=day(args.get("from", "")),
+        until=day(args.get("to", "")),
         zone=zone,
-        begin=_moment(query.get("since", "")),
+        begin=_exact_time(args.get("since", "")),
     )
 
 
-def member(members: type[_Choice], query: Mapping[str, str], name: str) -> _Choice | None:
-    """Return the one that the address names, or None when there is no such one."""
-    value = query.get(name, "")
+def member(members: type[_Choice], args: Mapping[str, str], name: str) -> _Choice | None:
+    """Return an argument as a member of the enumeration, or None."""
+    value = args.get(name, "")
     return members(value) if value in set(members) else None
 
 
 def day(text: str) -> date | None:
-    """Return the day that a field or an address names, or None when it is not one."""
+    """Parse a date; return None if it is not valid."""
     try:
-        named = date.fromisoformat(text)
+        parsed = date.fromisoformat(text)
     except ValueError:
         return None
-    return named if 2000 <= named.year < 3000 else None
+    return parsed if 2000 <= parsed.year < 3000 else None
 
 
-def _moment(text: str) -> datetime | None:
+def _exact_time(text: str) -> datetime | None:
     try:
-        named = datetime.fromisoformat(text)
+        parsed = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return named.astimezone(UTC) if named.tzinfo and 2000 <= named.year < 3000 else None
+    return parsed.astimezone(UTC) if parsed.tzinfo and 2000 <= parsed.year < 3000 else None
 
 
 def midnight(day: date, zone: str) -> datetime:
-    """Return the moment at which a day begins in a zone."""
+    """Return the time at which a day begins in a time zone."""
     return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).astimezone(UTC)

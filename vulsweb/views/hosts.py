@@ -1,4 +1,4 @@
-"""`/hosts/`: the machines that are scanned, what is known of them and what people say of them."""
+"""`/hosts/`: the scanned machines, with their findings, tasks, runs, tags and notes."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -11,12 +11,12 @@ from flask_login import login_required
 from vulsweb.executors import settings as executor_settings
 from vulsweb.executors.settings import for_tags
 from vulsweb.extensions import db
-from vulsweb.hosts import config_sync, inventory, tags
+from vulsweb.hosts import config_sync, inventory
+from vulsweb.hosts import tags as host_tags
 from vulsweb.hosts.inventory import InvalidHost, Show
 from vulsweb.models import Host
 from vulsweb.tasks import queries as task_queries
-from vulsweb.views import forms, live, words
-from vulsweb.views.host_address import host_list
+from vulsweb.views import filters, forms, host_query, live
 from vulsweb.vuls.config_toml import ConfigTomlError
 from vulsweb.vuls.connections import HostConnection
 from vulsweb.vuls.results import Severity
@@ -26,7 +26,7 @@ FINDINGS_PER_PAGE = 50
 LATEST_RUNS = 10
 SHOWN_TASKS = 50
 BULK_LIMIT = 500
-ERRORS_TOLD = 5
+ERRORS_SHOWN = 5
 SUGGESTIONS = 20
 
 bp = Blueprint("hosts", __name__, url_prefix="/hosts")
@@ -35,138 +35,127 @@ bp = Blueprint("hosts", __name__, url_prefix="/hosts")
 @bp.get("/")
 @login_required
 def index() -> ResponseReturnValue:
-    """List the hosts that the filter leaves in."""
-    return live.listing("hosts/index.html", "hosts/_table.html", _listed)
+    """List the hosts that match the filter."""
+    return live.listing("hosts/index.html", "hosts/_table.html", _list_context)
 
 
 @bp.post("/sync")
 @login_required
 def sync() -> ResponseReturnValue:
-    """Bring the hosts in step with config.toml, and say what that came to."""
+    """Update the hosts from config.toml and show the result."""
     try:
         outcome = config_sync.sync_file(current_app.config["VULS_CONFIG"], datetime.now(UTC))
     except ConfigTomlError as error:
         db.session.rollback()
-        flash(f"Nothing was changed. {error}", "error")
+        flash(f"Hosts not updated. {error}", "error")
     else:
         db.session.commit()
         flash(outcome.summary, "warning" if outcome.errors else "success")
-        for sentence in outcome.errors[:ERRORS_TOLD]:
-            flash(words.clean(sentence), "error")
+        for sentence in outcome.errors[:ERRORS_SHOWN]:
+            flash(filters.clean(sentence), "error")
     return redirect(url_for("hosts.index"), code=303)
 
 
 @bp.post("/bulk")
 @login_required
 def bulk() -> ResponseReturnValue:
-    """Give all selected hosts a tag, or take it from them."""
-    chosen, action = forms.ids(request.form.getlist("ids")), request.form.get("action")
+    """Add a tag to all selected hosts, or remove it."""
+    host_ids, action = forms.ids(request.form.getlist("ids")), request.form.get("action")
     if action not in ("tag", "untag"):
         abort(400)
-    if not 0 < len(chosen) <= BULK_LIMIT:
+    back = redirect(url_for("hosts.index", **host_query.parse(request.args).args), code=303)
+    if not 0 < len(host_ids) <= BULK_LIMIT:
         flash(f"Select between 1 and {BULK_LIMIT} hosts first.", "warning")
-    else:
-        _tag(chosen, request.form.get("tag", ""), on=action == "tag")
-    return redirect(url_for("hosts.index", **host_list(request.args).address), code=303)
+        return back
+    tag, adding = request.form.get("tag", ""), action == "tag"
+    try:
+        changed = inventory.tag_many(host_ids, tag, on=adding)
+    except InvalidHost as error:
+        db.session.rollback()
+        flash(str(error), "warning")
+        return back
+    db.session.commit()
+    done = "added to" if adding else "removed from"
+    flash(f"Tag {host_tags.normalize(tag)} {done} {filters.plural(changed, 'host')}.", "success")
+    return back
 
 
 @bp.get("/names")
 @login_required
 def names() -> str:
-    """Return names of hosts that match what was typed, as options."""
+    """Return the host names that match the typed text, as options."""
     typed = request.args.get("host_name", "").replace("\x00", "").strip()
-    return render_template("hosts/_names.html", names=inventory.names_containing(typed, SUGGESTIONS))
+    return render_template("hosts/_name_options.html", names=inventory.names_containing(typed, SUGGESTIONS))
 
 
 @bp.get("/<int:host_id>")
 @login_required
 def show(host_id: int) -> ResponseReturnValue:
-    """Show a host: its facts, tasks, runs and open findings."""
-    return live.listing("hosts/show.html", "hosts/_live.html", lambda: _shown(host_id))
+    """Show a host with its tasks, runs and open findings."""
+    return live.listing("hosts/show.html", "hosts/_live.html", lambda: _host_context(host_id))
 
 
 @bp.post("/<int:host_id>")
 @login_required
 def describe(host_id: int) -> ResponseReturnValue:
-    """Keep tags and notes as the form says."""
+    """Save the tags and notes of a host."""
     host = host_or_404(host_id)
     typed = {"tags": request.form.get("tags", ""), "notes": request.form.get("notes", "")}
     try:
-        inventory.update_details(
-            host, typed | {"tags": [word for word in typed["tags"].split(",") if word.strip()]}
-        )
+        tags = [tag for tag in typed["tags"].split(",") if tag.strip()]
+        inventory.update_details(host, typed | {"tags": tags})
     except InvalidHost as error:
         db.session.rollback()
-        page = _shown(host_id) | {"typed": typed, "errors": error.errors}
-        return render_template("hosts/show.html", seen="", **page), 422
+        context = _host_context(host_id) | {"typed": typed, "errors": error.errors}
+        return render_template("hosts/show.html", seen="", **context), 422
     db.session.commit()
-    flash(f"Tags and notes of {words.clean(host.name)} are kept.", "success")
+    flash(f"Tags and notes of {filters.clean(host.name)} saved.", "success")
     return redirect(url_for("hosts.show", host_id=host.id), code=303)
 
 
 def host_or_404(host_id: int) -> Host:
-    """Return the host, or end the request with a 404."""
+    """Return the host, or abort with 404."""
     return inventory.get(host_id) or abort(404)
 
 
-def _tag(host_ids: list[int], word: str, *, on: bool) -> None:
-    try:
-        changed = inventory.tag_many(host_ids, word, on=on)
-    except InvalidHost as error:
-        db.session.rollback()
-        flash(str(error), "warning")
-        return
-    db.session.commit()
-    done = "got" if on else "lost"
-    flash(f"{words.plural(changed, 'host')} {done} the tag {tags.normalize(word)}.", "success")
-
-
-def _listed() -> dict[str, Any]:
-    wanted = host_list(request.args)
-    found = inventory.query(wanted.filter, wanted.sort, descending=wanted.descending)
-    page = db.paginate(found, per_page=PER_PAGE, max_per_page=PER_PAGE)
+def _list_context() -> dict[str, Any]:
+    query = host_query.parse(request.args)
+    matching = inventory.query(query.filter, query.sort, descending=query.descending)
+    page = db.paginate(matching, per_page=PER_PAGE, max_per_page=PER_PAGE)
     return {
         "page": page,
-        "wanted": wanted,
+        "query": query,
         "counts": inventory.open_counts([host.id for host in page.items]),
         "task_counts": inventory.task_counts(page.items),
         "statistics": inventory.statistics(),
         "shows": Show,
-        "tags": tags.host_counts(),
+        "tags": host_tags.host_counts(),
+        "tag_length": host_tags.TAG_LENGTH,
         "connections": HostConnection,
     }
 
 
-def _shown(host_id: int) -> dict[str, Any]:
+def _host_context(host_id: int) -> dict[str, Any]:
     host = host_or_404(host_id)
     severity = request.args.get("severity", type=Severity)
-    own = db.session.scalars(task_queries.scanning_host(host).limit(SHOWN_TASKS)).all()
+    shown_tasks = db.session.scalars(task_queries.scanning_host(host).limit(SHOWN_TASKS)).all()
     found = inventory.findings(host.id, severity)
+    # A container is scanned with its host. Tokens in the section were removed before it was stored.
+    scanned = host.parent or host
+    section = tomlkit.dumps({"servers": {scanned.entry: scanned.vuls_config}})
+    executors = executor_settings.configured()
     return {
         "host": host,
-        "tasks": own,
-        "scan": next((task for task in own if task.host_id == host.id), None),
-        "tag_sizes": tags.host_counts(host.tags) if host.tags else {},
+        "tasks": shown_tasks,
+        "scan": next((task for task in shown_tasks if task.host_id == host.id), None),
+        "tag_sizes": host_tags.host_counts(host.tags) if host.tags else {},
         "neighbours": inventory.count_sharing_entry(host),
-        "lines": inventory.latest_runs(host.id, LATEST_RUNS),
+        "host_results": inventory.latest_runs(host.id, LATEST_RUNS),
         "counts": inventory.open_counts([host.id])[host.id],
-        "wanted": severity,
-        "found": db.paginate(found, per_page=FINDINGS_PER_PAGE, max_per_page=FINDINGS_PER_PAGE),
-        "section": _section(host),
-        "executor": _executor(host),
+        "severity": severity,
+        "page": db.paginate(found, per_page=FINDINGS_PER_PAGE, max_per_page=FINDINGS_PER_PAGE),
+        "section": [filters.clean(line) for line in section.strip().split("\n")],
+        "executor": for_tags(executors, scanned.tags).name if len(executors) > 1 else None,
         "typed": {"tags": ", ".join(host.tags), "notes": host.notes},
         "errors": {},
     }
-
-
-def _executor(host: Host) -> str | None:
-    """Return the name of the executor that scans the host, where there is more than one."""
-    known = executor_settings.configured()
-    return for_tags(known, (host.parent or host).tags).name if len(known) > 1 else None
-
-
-def _section(host: Host) -> list[str]:
-    """Return the host's section of config.toml, line by line; secrets have never been kept."""
-    described = host.parent or host
-    text = tomlkit.dumps({"servers": {described.entry: described.vuls_config}})
-    return [words.clean(line) for line in text.strip().split("\n")]

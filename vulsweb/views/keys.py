@@ -1,4 +1,4 @@
-"""`/keys/` and `/known-hosts/`: what Vuls signs in with, and the hosts that it trusts."""
+"""`/keys/` and `/known-hosts/`: SSH keys and trusted host keys."""
 
 import logging
 from collections.abc import Mapping
@@ -29,38 +29,46 @@ bp = Blueprint("keys", __name__)
 @bp.get("/keys/")
 @login_required
 def index() -> str:
-    """List the keys, and show how to add one."""
+    """List the SSH keys, with forms to add one."""
     return _keys_page({}, "")
 
 
 @bp.post("/keys/generate")
 @login_required
 def generate() -> ResponseReturnValue:
-    """Make a new key."""
+    """Generate a key."""
     name = request.form.get("name", "").strip()
     try:
         key = ssh_keys.generate(folder(), name)
     except (KeyRefused, KeyNameTaken) as error:
         return _keys_page({"generate": str(error)}, name), 422
-    return _added(key)
+    return _key_added(key)
 
 
 @bp.post("/keys/")
 @login_required
 def upload() -> ResponseReturnValue:
-    """Keep a private key that was pasted or chosen as a file; it is never shown again."""
-    name = request.form.get("name", "").strip()
+    """Save a private key, pasted or uploaded as a file.
+
+    It is never shown again.
+    """
+    name, file = request.form.get("name", "").strip(), request.files.get("file")
+    if file is not None and file.filename:
+        # One byte more than allowed, so that a longer file is rejected and not cut.
+        private_key = file.stream.read(ssh_keys.LONGEST + 1).decode(errors="replace")
+    else:
+        private_key = request.form.get("private_key", "")
     try:
-        key = ssh_keys.upload(folder(), name, _private_text())
+        key = ssh_keys.upload(folder(), name, private_key)
     except (KeyRefused, KeyNameTaken) as error:
         return _keys_page({"upload": str(error)}, name), 422
-    return _added(key)
+    return _key_added(key)
 
 
 @bp.get("/keys/<name>/delete")
 @login_required
 def confirm_delete(name: str) -> str:
-    """Ask before deleting a key, and say which hosts sign in with it."""
+    """Ask for confirmation before a key is deleted."""
     key = _key_or_404(name)
     return render_template("keys/delete.html", key=key, hosts=versions.hosts_using_key(key.name))
 
@@ -72,21 +80,21 @@ def delete(name: str) -> ResponseReturnValue:
     key = _key_or_404(name)
     ssh_keys.delete(folder(), key)
     log.info("key %s: deleted by %s", key.name, current_user.name)
-    flash(f"The key {key.name} is deleted.", "success")
+    flash(f"Key {key.name} deleted.", "success")
     return redirect(url_for("keys.index"), code=303)
 
 
 @bp.get("/known-hosts/")
 @login_required
 def known() -> str:
-    """List the hosts that are trusted, and show how to add one."""
+    """List the known hosts, with forms to add one."""
     return _known_page({}, request.args)
 
 
 @bp.post("/known-hosts/fetch")
 @login_required
 def fetch() -> ResponseReturnValue:
-    """Have a host asked for its keys, and go to see them."""
+    """Start fetching a host's keys and redirect to their page."""
     now = datetime.now(UTC)
     try:
         offer = known_hosts.request_fetch(_hostname(), _port(), now=now, requested_by=current_user)
@@ -100,7 +108,7 @@ def fetch() -> ResponseReturnValue:
 @bp.post("/known-hosts/paste")
 @login_required
 def paste() -> ResponseReturnValue:
-    """Take keys that a person has of a host, and show them for comparison."""
+    """Read pasted host keys and redirect to the page that shows them."""
     now, lines = datetime.now(UTC), request.form.get("lines", "")
     try:
         offer = known_hosts.offer_pasted(_hostname(), _port(), lines, now=now, requested_by=current_user)
@@ -113,39 +121,40 @@ def paste() -> ResponseReturnValue:
 @bp.get("/known-hosts/offers/<int:offer_id>")
 @login_required
 def offer(offer_id: int) -> str:
-    """Show the keys of a host with their fingerprints, for a person to compare and accept."""
-    return render_template("keys/offer.html", **_offered(_offer_or_404(offer_id)))
+    """Show a host's keys with their fingerprints, to compare and accept."""
+    return render_template("keys/offer.html", **_offer_context(_offer_or_404(offer_id)))
 
 
 @bp.get("/known-hosts/offers/<int:offer_id>/live")
 @login_required
 def offer_part(offer_id: int) -> Response:
-    """Return the keys once the host has told them."""
-    shown = _offered(_offer_or_404(offer_id))
-    return live.fragment("keys/_offer.html", str(shown.pop("seen")), **shown)
+    """Return the host's keys when they have been fetched."""
+    context = _offer_context(_offer_or_404(offer_id))
+    return live.fragment("keys/_offer.html", str(context.pop("seen")), **context)
 
 
 @bp.post("/known-hosts/offers/<int:offer_id>/accept")
 @login_required
 def accept(offer_id: int) -> ResponseReturnValue:
-    """Trust the host with the keys that were shown."""
+    """Accept the host keys that were shown."""
     found = _offer_or_404(offer_id)
     changed_too, now = "changed_too" in request.form, datetime.now(UTC)
     try:
         known_hosts.accept(found, folder(), changed_too=changed_too, now=now, accepted_by=current_user)
     except OfferClosed as error:
         db.session.rollback()
-        return render_template("keys/offer.html", error=str(error), **_offered(_offer_or_404(offer_id))), 422
+        context = _offer_context(_offer_or_404(offer_id))
+        return render_template("keys/offer.html", error=str(error), **context), 422
     db.session.commit()
     log.info("host keys of %s port %d: accepted by %s", found.hostname, found.port, current_user.name)
-    flash(f"{found.hostname} is trusted with the keys that you saw.", "success")
+    flash(f"{found.hostname} is now trusted.", "success")
     return redirect(url_for("keys.known"), code=303)
 
 
 @bp.get("/known-hosts/<int:known_host_id>/remove")
 @login_required
 def confirm_remove(known_host_id: int) -> str:
-    """Ask before a host is not trusted any more."""
+    """Ask for confirmation before a known host is removed."""
     found = _known_or_404(known_host_id)
     using = [host.alias for host in _hosts() if host.known_as.lower() == found.place]
     return render_template("keys/remove.html", known=found, hosts=using)
@@ -154,41 +163,33 @@ def confirm_remove(known_host_id: int) -> str:
 @bp.post("/known-hosts/<int:known_host_id>/remove")
 @login_required
 def remove(known_host_id: int) -> ResponseReturnValue:
-    """Take the trust in a host back."""
+    """Remove the keys of a known host."""
     found = _known_or_404(known_host_id)
     known_hosts.remove(found, folder(), now=datetime.now(UTC), removed_by=current_user)
     place = found.place
     db.session.commit()
     log.info("host keys of %s: removed by %s", place, current_user.name)
-    flash(f"The keys of {place} are removed.", "success")
+    flash(f"{place} removed from known hosts.", "success")
     return redirect(url_for("keys.known"), code=303)
 
 
 def folder() -> SshFolder:
-    """Return the managed folder."""
+    """Return the managed SSH folder."""
     return SshFolder(current_app.config["SSH_FOLDER"])
 
 
-def _added(key: SshKey) -> ResponseReturnValue:
+def _key_added(key: SshKey) -> ResponseReturnValue:
     log.info("key %s %s: added by %s", key.name, key.public.fingerprint, current_user.name)
-    flash(f"The key {key.name} is kept. Put its public part on the hosts that it shall open.", "success")
+    flash(f'Key "{key.name}" saved. Add its public key to your hosts.', "success")
     return redirect(url_for("keys.index"), code=303)
-
-
-def _private_text() -> str:
-    chosen = request.files.get("file")
-    if chosen is not None and chosen.filename:
-        # One more than is taken, so that what is too long is seen to be.
-        return chosen.stream.read(ssh_keys.LONGEST + 1).decode(errors="replace")
-    return request.form.get("private_key", "")
 
 
 def _keys_page(errors: dict[str, str], name: str) -> str:
     keys, hosts = ssh_keys.all_keys(folder()), _hosts()
-    users = {key.name: [host.alias for host in hosts if key.name in host.identity_files] for key in keys}
-    # Whatever is in the name's field is shown again only if it can be a name: a key may be pasted there.
-    shown = name if ssh_keys.is_name(name) else ""
-    return render_template("keys/index.html", keys=keys, users=users, errors=errors, name=shown)
+    used_by = {key.name: [host.alias for host in hosts if key.name in host.identity_files] for key in keys}
+    # Show the name again only if it is valid: someone may have pasted a private key into the field.
+    name = name if ssh_keys.is_name(name) else ""
+    return render_template("keys/index.html", keys=keys, used_by=used_by, errors=errors, name=name)
 
 
 def _known_page(errors: dict[str, str], values: Mapping[str, str]) -> str:
@@ -204,7 +205,7 @@ def _known_page(errors: dict[str, str], values: Mapping[str, str]) -> str:
     )
 
 
-def _offered(found: HostKeyOffer) -> dict[str, Any]:
+def _offer_context(found: HostKeyOffer) -> dict[str, Any]:
     known_hosts.expire(found, datetime.now(UTC))
     db.session.commit()
     keys = known_hosts.offered_keys(found)
@@ -213,7 +214,7 @@ def _offered(found: HostKeyOffer) -> dict[str, Any]:
         "keys": keys,
         "dropped": known_hosts.keys_to_drop(found) if keys else [],
         "changed": any(each.state == "changed" for each in keys),
-        "seen": live.key(found.finished_at, found.accepted_at),
+        "seen": live.fingerprint(found.finished_at, found.accepted_at),
     }
 
 

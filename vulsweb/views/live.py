@@ -1,4 +1,4 @@
-"""Live parts of pages: a fragment that answers 204 for as long as it would look the same."""
+"""Live parts of pages: fragments that answer 204 while nothing has changed."""
 
 import hashlib
 from collections.abc import Callable
@@ -9,31 +9,34 @@ from flask import Response, make_response, render_template, request
 from vulsweb import changes
 
 
-def key(*facts: object) -> str:
-    """Return a short name for a state of affairs, for the address that a live part asks again."""
+def fingerprint(*facts: object) -> str:
+    """Return a short hash of what a fragment shows.
+
+    It is part of the URL that the fragment polls.
+    """
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 
 def fragment(template: str, seen: str, **context: object) -> Response:
-    """Return the fragment, or 204 when the browser shows what `seen` names already."""
+    """Return the fragment, or 204 if the browser shows it already."""
     if request.args.get("seen") == seen:
         return Response(status=204)
     return Response(render_template(template, seen=seen, **context))
 
 
-def listing(page: str, part: str, read: Callable[[], dict[str, Any]]) -> Response:
-    """Return a page of tasks or runs, or its live part alone when HTMX asks for that.
+def listing(page: str, part: str, context: Callable[[], dict[str, Any]]) -> Response:
+    """Return a page, or for HTMX only its live part.
 
-    `read` makes all queries for what they show, so that nothing of it is older than the version. It is not
-    called while nothing has been written since the part was drawn.
+    `context` makes all queries, after the version was read, so that nothing shown is older than the version.
+    It is not called if nothing was written since the part was rendered.
     """
-    alone = "HX-Request" in request.headers
+    part_only = "HX-Request" in request.headers
     seen = str(changes.version())
-    if alone and request.args.get("seen") == seen:
+    if part_only and request.args.get("seen") == seen:
         return Response(status=204)
     if not changes.settled():
-        # Somebody is about to commit what this version counts: the next question must be answered anew.
+        # Another transaction has taken this version and not committed yet, so the next poll must query again.
         seen = ""
-    answer = make_response(render_template(part if alone else page, seen=seen, **read()))
-    answer.vary.add("HX-Request")  # or the back button may show the part for the page
+    answer = make_response(render_template(part if part_only else page, seen=seen, **context()))
+    answer.vary.add("HX-Request")  # else the back button may show the part instead of the page
     return answer

@@ -1,4 +1,7 @@
-"""What the card of a run's log shows: its end, the block around a line, or what a search finds."""
+"""The log card of a run's page.
+
+It shows the end of the log, the block around a line, or search results.
+"""
 
 from typing import Any
 
@@ -7,44 +10,34 @@ from werkzeug.datastructures import MultiDict
 from vulsweb.models import Run
 from vulsweb.runs import logs
 from vulsweb.views import forms, log_lines
-from vulsweb.views.log_lines import SHOWN_AT_ONCE
+from vulsweb.views.log_lines import LINES_PER_PAGE
 
-LONGEST_SEARCH = 200
-
-
-def words(query: MultiDict[str, str]) -> str:
-    """Return the words that the address searches for."""
-    return query.get("q", "").strip()[:LONGEST_SEARCH]
+SEARCH_LENGTH = 200
 
 
-def shown(run: Run, query: MultiDict[str, str]) -> dict[str, Any]:
-    """Return what the address asks for of the run's log."""
-    if words(query):
-        found = log_lines.search(logs.whole_text(run.id), words(query), after=forms.number(query, "after"))
-        return {"words": words(query), "found": found}
-    if line := forms.number(query, "line"):
-        return _block(run, line)
-    known = logs.outline(run.id)
-    begin = logs.position(run.id, known, known.lines - SHOWN_AT_ONCE + 1)
-    pieces = logs.chunks(run.id, known, begin, known.lines + 1)
-    reading = log_lines.read(pieces, begin, ended=not run.status.is_active)
-    return {
-        "reading": reading,
-        "lines": reading.lines,
-        "earlier": reading.lines[0].number - 1 if reading.lines else 0,
-    }
+def search_words(args: MultiDict[str, str]) -> str:
+    """Return the words to search for."""
+    return args.get("q", "").strip()[:SEARCH_LENGTH]
 
 
-def _block(run: Run, line: int) -> dict[str, Any]:
-    known = logs.outline(run.id)
-    line = min(line, known.lines + 1)
-    first = (line - 1) // SHOWN_AT_ONCE * SHOWN_AT_ONCE + 1
-    begin, last = logs.position(run.id, known, first), first + SHOWN_AT_ONCE - 1
-    pieces = logs.chunks(run.id, known, begin, last)
-    lines = log_lines.block(pieces, begin, ended=not run.status.is_active)
-    return {
-        "lines": lines,
-        "earlier": first - 1,
-        "later": last + 1 if known.lines > last else None,
-        "of": known.lines,
-    }
+def context(run: Run, args: MultiDict[str, str]) -> dict[str, Any]:
+    """Return the template context for the requested part of the log."""
+    shared = {"search_length": SEARCH_LENGTH}
+    if words := search_words(args):
+        matches = log_lines.search(logs.whole_text(run.id), words, after=forms.number(args, "after"))
+        return shared | {"words": words, "matches": matches}
+    known, ended = logs.outline(run.id), not run.status.is_active
+    if line := forms.number(args, "line"):
+        first = (min(line, known.lines + 1) - 1) // LINES_PER_PAGE * LINES_PER_PAGE + 1
+        last = first + LINES_PER_PAGE - 1
+        begin = logs.position(run.id, known, first)
+        return shared | {
+            "lines": log_lines.block(logs.chunks(run.id, known, begin, last), begin, ended=ended),
+            "earlier": first - 1,
+            "later": last + 1 if known.lines > last else None,
+            "total": known.lines,
+        }
+    begin = logs.position(run.id, known, known.lines - LINES_PER_PAGE + 1)
+    tail = log_lines.read(logs.chunks(run.id, known, begin, known.lines + 1), begin, ended=ended)
+    earlier = tail.lines[0].number - 1 if tail.lines else 0
+    return shared | {"tail": tail, "lines": tail.lines, "earlier": earlier}

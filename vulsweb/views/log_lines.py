@@ -1,4 +1,4 @@
-"""A run's log as numbered lines: piece by piece as it grows, a block of it, or those with some words."""
+"""A run's log as numbered lines: new ones, blocks, search results."""
 
 import re
 from collections.abc import Sequence
@@ -9,85 +9,105 @@ from vulsweb.runs.logs import Position
 from vulsweb.views import ansi
 from vulsweb.views.ansi import Span
 
-# Lines on a page; a block of that many begins at line 1, 501, ...
-SHOWN_AT_ONCE = 500
-MATCHES_AT_ONCE = 200
-CONTEXT = 2
-LONGEST = 5000
+# Blocks of this many lines begin at line 1, 501, ...
+LINES_PER_PAGE = 500
+MATCHES_PER_PAGE = 200
+CONTEXT_LINES = 2  # before and after a match
+LINE_LENGTH = 5000  # characters of a line that are shown
 _LEVEL = re.compile(r"\b(?:(ERROR|FATAL|CRIT|EROR)|(WARN(?:ING)?))\b")
-_HEAD = 80  # a level stands near the beginning; further in the word is part of a sentence
+_LEVEL_WITHIN = 80  # characters; further in, the word is part of a sentence
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line, ready to be shown; `gap` where lines between it and the one before are not."""
+    """One line to show.
+
+    `gap` is set if lines before it are left out.
+    """
 
     number: int
     spans: Sequence[Span]
     level: str
-    cut: int = 0  # characters that are too many to be shown
+    cut: int = 0  # number of characters that are not shown
     gap: bool = False
 
     @property
     def text(self) -> str:
-        """Return what can be read."""
+        """Return the text without styles."""
         return "".join(span.text for span in self.spans)
 
 
 @dataclass(frozen=True)
-class Reading:
-    """Lines from a position on, and the line still being written: what stands of it and where it begins."""
+class Tail:
+    """Lines from a position on.
+
+    `rest` is the incomplete last line, which begins at `position`.
+    """
 
     lines: list[Line]
     rest: str
     position: Position
-    skipped: int  # lines between the position that was asked for and the first that is shown
+    skipped: int  # number of lines left out before the first one
 
 
 @dataclass(frozen=True)
 class Matches:
-    """The lines with the words, with those around them; `total` of them in all, `more` after this one."""
+    """Matching lines with their context.
+
+    If `more` is set, further matches follow after that line.
+    """
 
     lines: list[Line]
     total: int
     more: int | None
 
 
-def read(pieces: Sequence[LogChunk], since: Position, *, ended: bool) -> Reading:
-    """Return the lines that `pieces`, from `since` on, complete; once the log has ended, its last one too."""
+def read(pieces: Sequence[LogChunk], since: Position, *, ended: bool) -> Tail:
+    """Return the complete lines from `since` on.
+
+    If the log has ended, this includes its incomplete last line.
+    """
     text = "".join(piece.text for piece in pieces)
     complete, newline, rest = text[since.skip :].rpartition("\n")
     lines = complete.split("\n") if newline else []
-    position = _position(pieces, len(text) - len(rest), since, len(lines))
+    position, offset = since, len(text) - len(rest)
+    for piece in pieces:
+        if offset < len(piece.text) or piece is pieces[-1]:
+            position = Position(piece.start, offset, since.line + len(lines))
+            break
+        offset -= len(piece.text)
     if ended and rest:
         lines, rest = [*lines, rest], ""
-    skipped = max(len(lines) - SHOWN_AT_ONCE, 0)
+    skipped = max(len(lines) - LINES_PER_PAGE, 0)
     shown = [_line(since.line + skipped + index, line) for index, line in enumerate(lines[skipped:])]
-    return Reading(shown, ansi.plain(rest)[-LONGEST:], position, skipped)
+    return Tail(shown, ansi.plain(rest)[-LINE_LENGTH:], position, skipped)
 
 
 def block(pieces: Sequence[LogChunk], begin: Position, *, ended: bool) -> list[Line]:
-    """Return the lines of one block; one that is not complete belongs to it once the log has ended."""
+    """Return the lines of one block.
+
+    If the log has ended, this includes its incomplete last line.
+    """
     lines = "".join(piece.text for piece in pieces)[begin.skip :].split("\n")
-    if len(lines) <= SHOWN_AT_ONCE and not (ended and lines[-1]):
+    if len(lines) <= LINES_PER_PAGE and not (ended and lines[-1]):
         lines.pop()
-    return [_line(begin.line + index, line) for index, line in enumerate(lines[:SHOWN_AT_ONCE])]
+    return [_line(begin.line + index, line) for index, line in enumerate(lines[:LINES_PER_PAGE])]
 
 
 def search(text: str, words: str, *, after: int = 0) -> Matches:
-    """Return the lines behind line `after` that have the words in them, in whatever case."""
+    """Return the lines after line `after` that contain the words, ignoring case."""
     needle = words.lower()
     numbers = [
         number for number, line in enumerate(ansi.plain(text).lower().split("\n"), 1) if needle in line
     ]
     shown = [number for number in numbers if number > after]
-    more, shown = len(shown) > MATCHES_AT_ONCE, shown[:MATCHES_AT_ONCE]
+    more, shown = len(shown) > MATCHES_PER_PAGE, shown[:MATCHES_PER_PAGE]
     lines = text.removesuffix("\n").split("\n")
     around = sorted(
         {
             near
             for number in shown
-            for near in range(max(number - CONTEXT, 1), min(number + CONTEXT, len(lines)) + 1)
+            for near in range(max(number - CONTEXT_LINES, 1), min(number + CONTEXT_LINES, len(lines)) + 1)
         }
     )
     hits, found, last = set(shown), [], 0
@@ -98,19 +118,11 @@ def search(text: str, words: str, *, after: int = 0) -> Matches:
     return Matches(found, len(numbers), shown[-1] if more else None)
 
 
-def _position(pieces: Sequence[LogChunk], at: int, since: Position, lines: int) -> Position:
-    for piece in pieces:
-        if at < len(piece.text) or piece is pieces[-1]:
-            return Position(piece.start, at, since.line + lines)
-        at -= len(piece.text)
-    return since
-
-
 def _line(number: int, text: str, *, marked: str = "", gap: bool = False) -> Line:
     text = text.rstrip("\r").rpartition("\r")[2]
-    cut = max(len(text) - LONGEST, 0)
-    spans = ansi.spans(text[:LONGEST] if cut else text)
-    level = _LEVEL.search("".join(span.text for span in spans)[:_HEAD])
+    cut = max(len(text) - LINE_LENGTH, 0)
+    spans = ansi.spans(text[:LINE_LENGTH] if cut else text)
+    level = _LEVEL.search("".join(span.text for span in spans)[:_LEVEL_WITHIN])
     return Line(
         number,
         ansi.marked(spans, marked) if marked else spans,

@@ -1,4 +1,4 @@
-"""`/ssh-config/`: how the hosts are reached; saving brings config.toml and the hosts in step."""
+"""`/ssh-config/`: the editor for the SSH configuration and its versions."""
 
 import logging
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from vulsweb.vuls.ssh.config import TEMPLATES, SshConfigError
 from vulsweb.vuls.ssh.lines import Refusal
 
 HISTORY_SHOWN = 20
-NO_REDIS = "The hosts follow within two minutes, as soon as Redis answers again."
+NO_REDIS = "Redis is not reachable. The hosts are updated within two minutes after it is back."
 
 log = logging.getLogger(__name__)
 bp = Blueprint("ssh_config", __name__, url_prefix="/ssh-config")
@@ -29,7 +29,7 @@ bp = Blueprint("ssh_config", __name__, url_prefix="/ssh-config")
 @bp.get("/")
 @login_required
 def index() -> ResponseReturnValue:
-    """Show the configuration in force, in an editor."""
+    """Show the current configuration in an editor."""
     version = versions.latest()
     return _page(version.content if version else "", version)
 
@@ -37,26 +37,37 @@ def index() -> ResponseReturnValue:
 @bp.post("/check")
 @login_required
 def check() -> str:
-    """Say what is wrong with the text in the editor, as it is typed."""
+    """Return the problems in the editor's text while it is typed."""
     refusals = versions.check(request.form.get("content", ""), places().folder)
-    return render_template("ssh_config/_refusals.html", refusals=refusals)
+    return render_template("ssh_config/_problems.html", refusals=refusals)
 
 
 @bp.post("/preview")
 @login_required
 def preview() -> ResponseReturnValue:
-    """Show what saving the text would do, and do nothing."""
+    """Show what saving the text would change, without saving."""
     content = request.form.get("content", "")
-    planned, refusals, error = _planned(content)
+    plan: Plan | None = None
+    refusals: Sequence[Refusal] = ()
+    error = ""
+    try:
+        plan = versions.plan(content, places())
+    except SshConfigError as invalid:
+        refusals = invalid.refusals
+    except ConfigTomlError as invalid:
+        error = str(invalid)
     if "HX-Request" in request.headers:
-        return render_template("ssh_config/_preview.html", plan=planned, refusals=refusals, error=error)
-    return _page(content, versions.latest(), planned=planned, refusals=refusals, error=error)
+        return render_template("ssh_config/_preview.html", plan=plan, refusals=refusals, error=error)
+    return _page(content, versions.latest(), plan=plan, refusals=refusals, error=error)
 
 
 @bp.post("/")
 @login_required
 def save() -> ResponseReturnValue:
-    """Save the text, unless it is refused or somebody else saved meanwhile; then nothing of it is lost."""
+    """Save the text.
+
+    If it is invalid or outdated, the editor shows it again.
+    """
     content, note = request.form.get("content", ""), request.form.get("note", "")
     return _save(content, note, _number(request.form.get("version", "")))
 
@@ -64,15 +75,16 @@ def save() -> ResponseReturnValue:
 @bp.get("/sync")
 @login_required
 def sync() -> ResponseReturnValue:
-    """Return what the last synchronization came to, when that has changed."""
-    found = sync_requests.latest()
-    return live.fragment("ssh_config/_sync.html", _seen(found), sync=found, over=_over(found))
+    """Return the result of the last host sync when it has changed."""
+    latest = sync_requests.latest()
+    over = _is_over(latest)
+    return live.fragment("ssh_config/_sync.html", _sync_fingerprint(latest), sync=latest, over=over)
 
 
 @bp.get("/versions/<int:number>")
 @login_required
 def version(number: int) -> ResponseReturnValue:
-    """Show a version, and how it differs from the one in force."""
+    """Show a version and its difference from the current one."""
     shown, current = _version_or_404(number), versions.latest()
     difference = versions.diff(current, shown.content, f"version {number}")
     return render_template("ssh_config/version.html", version=shown, current=current, difference=difference)
@@ -81,13 +93,13 @@ def version(number: int) -> ResponseReturnValue:
 @bp.post("/versions/<int:number>/restore")
 @login_required
 def restore(number: int) -> ResponseReturnValue:
-    """Save an old version again; it is checked like any other text."""
+    """Save an old version as the new one, after the same checks."""
     old = _version_or_404(number)
     return _save(old.content, f"Restored from version {number}.", _number(request.form.get("version", "")))
 
 
 def places() -> Paths:
-    """Return where the files are."""
+    """Return the paths of the files."""
     return versions.paths_from(current_app.config)
 
 
@@ -102,9 +114,16 @@ def _save(content: str, note: str, expected: int) -> ResponseReturnValue:
             saved_by=current_user,
             trigger=Trigger.PERSON,
         )
-    except (Outdated, SshConfigError, ConfigTomlError, NotWritten) as error:
+    except Outdated:
         db.session.rollback()
-        return _not_saved(content, note, error)
+        return _page(content, versions.latest(), note=note, outdated=True), 409
+    except SshConfigError as error:
+        db.session.rollback()
+        page = _page(content, versions.latest(), note=note, refusals=error.refusals, not_saved=True)
+        return page, 422
+    except (ConfigTomlError, NotWritten) as error:
+        db.session.rollback()
+        return _page(content, versions.latest(), note=note, error=str(error), not_saved=True), 422
     number, sync_id = saved.version.number, saved.sync.id
     db.session.commit()
     log.info("ssh config: version %d saved by %s", number, current_user.name)
@@ -114,67 +133,48 @@ def _save(content: str, note: str, expected: int) -> ResponseReturnValue:
     return redirect(url_for("ssh_config.index"), code=303)
 
 
-def _not_saved(
-    content: str, note: str, error: Outdated | SshConfigError | ConfigTomlError | NotWritten
-) -> ResponseReturnValue:
-    current = versions.latest()
-    if isinstance(error, SshConfigError):
-        return _page(content, current, note=note, refusals=error.refusals, refused=True), 422
-    if isinstance(error, Outdated):
-        return _page(content, current, note=note, outdated=True), 409
-    return _page(content, current, note=note, error=str(error), refused=True), 422
-
-
-def _planned(content: str) -> tuple[Plan | None, Sequence[Refusal], str]:
-    try:
-        return versions.plan(content, places()), (), ""
-    except SshConfigError as error:
-        return None, error.refusals, ""
-    except ConfigTomlError as error:
-        return None, (), str(error)
-
-
 def _page(
     content: str,
     version: SshConfigVersion | None,
     *,
     note: str = "",
-    planned: Plan | None = None,
+    plan: Plan | None = None,
     refusals: Sequence[Refusal] | None = None,
     error: str = "",
-    refused: bool = False,
+    not_saved: bool = False,
     outdated: bool = False,
 ) -> str:
     if refusals is None:
         refusals = versions.check(content, places().folder)
-    found = sync_requests.latest()
+    latest_sync = sync_requests.latest()
     return render_template(
         "ssh_config/index.html",
         content=content,
         version=version,
         note=note,
-        plan=planned,
+        plan=plan,
         refusals=refusals,
         error=error,
-        refused=refused,
+        not_saved=not_saved,
         outdated=outdated,
-        theirs=versions.diff(version, versions.normalize(content), "yours") if outdated else "",
-        differs=not refused and versions.file_differs(version, places()),
+        difference=versions.diff(version, versions.normalize(content), "yours") if outdated else "",
+        differs=not not_saved and versions.file_differs(version, places()),
         templates=TEMPLATES,
         hosts=versions.hosts_of(version),
         trusted={known.place for known in known_hosts.accepted()},
         versions=versions.history(HISTORY_SHOWN),
-        sync=found,
-        seen=_seen(found),
-        over=_over(found),
+        sync=latest_sync,
+        seen=_sync_fingerprint(latest_sync),
+        over=_is_over(latest_sync),
+        note_length=versions.LONGEST_NOTE,
     )
 
 
-def _seen(sync: HostSync | None) -> str:
-    return live.key(sync and (sync.id, sync.finished_at), _over(sync))
+def _sync_fingerprint(sync: HostSync | None) -> str:
+    return live.fingerprint(sync and (sync.id, sync.finished_at), _is_over(sync))
 
 
-def _over(sync: HostSync | None) -> bool:
+def _is_over(sync: HostSync | None) -> bool:
     return sync is None or sync.finished_at is not None or sync_requests.abandoned(sync, datetime.now(UTC))
 
 

@@ -1,4 +1,4 @@
-"""`/system`: which parts answer, and what to do about those that do not."""
+"""`/system`: health checks of every component, and how to fix what fails."""
 
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,13 +17,13 @@ bp = Blueprint("system", __name__, url_prefix="/system")
 @bp.get("/")
 @login_required
 def index() -> ResponseReturnValue:
-    """Show every part, the tools, the databases and the disk."""
+    """Show all health checks, the tools and the databases."""
     found = _read()
     return render_template(
         "system/index.html",
         system=found,
-        seen=live.key(found),
-        key=live.key,
+        seen=live.fingerprint(found),
+        fingerprint=live.fingerprint,
         version=version("vulsweb"),
     )
 
@@ -31,15 +31,17 @@ def index() -> ResponseReturnValue:
 @bp.get("/live")
 @login_required
 def live_part() -> ResponseReturnValue:
-    """Return the parts when something about them has changed."""
+    """Return the health checks when something in them has changed."""
     found = _read()
-    return live.fragment("system/_live.html", live.key(found), system=found, key=live.key)
+    return live.fragment(
+        "system/_live.html", live.fingerprint(found), system=found, fingerprint=live.fingerprint
+    )
 
 
 @bp.get("/dot")
 @login_required
 def dot() -> str:
-    """Return the sign in the navigation: the state of the worst part."""
+    """Return the dot in the navigation: the worst state of all checks."""
     return render_template("system/_dot.html", state=_read().state)
 
 

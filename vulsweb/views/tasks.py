@@ -1,4 +1,4 @@
-"""`/tasks/`: the scheduler."""
+"""`/tasks/`: the Scheduler."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from vulsweb.models import Absence, Overlap, ScheduledTask, TaskType, Trigger
 from vulsweb.runs import history, starting
 from vulsweb.tasks import editing as task_editing
 from vulsweb.tasks import queries as task_queries
-from vulsweb.views import forms, live, stretches, words
+from vulsweb.views import filters, forms, live, paging
 from vulsweb.vuls.catalogue import DatabaseType
 from vulsweb.vuls.results import ScanType
 
@@ -25,9 +25,10 @@ PER_PAGE = 50
 HISTORY_PER_PAGE = 25
 PREVIEW_SLOTS = 5
 BULK_LIMIT = 500
-# Of more hosts than these one is chosen by typing.
+# With more hosts than this, the form has a text field instead of a drop-down.
 SELECT_LIMIT = 200
-NO_REDIS = "Queued; it will start within two minutes, as soon as Redis answers again."
+NO_REDIS = "Redis is not reachable. The run is queued and starts within two minutes after it is back."
+BULK_ACTIONS = ("run", "activate", "deactivate", "delete")
 
 bp = Blueprint("tasks", __name__, url_prefix="/tasks")
 
@@ -35,22 +36,22 @@ bp = Blueprint("tasks", __name__, url_prefix="/tasks")
 @bp.get("/")
 @login_required
 def index() -> ResponseReturnValue:
-    """List the tasks that the filter leaves in."""
-    return live.listing("tasks/index.html", "tasks/_live.html", _listed)
+    """List the tasks that match the filter."""
+    return live.listing("tasks/index.html", "tasks/_live.html", _list_context)
 
 
 @bp.get("/new")
 @login_required
 def new() -> ResponseReturnValue:
     """Show the form for a new task."""
-    return _form(None, forms.of_new(request.args, words.reader_zone()), {})
+    return _form(None, forms.new_task(request.args, filters.reader_zone()), {})
 
 
 @bp.post("/")
 @login_required
 def create() -> ResponseReturnValue:
-    """Keep a new task."""
-    values = forms.posted(request.form)
+    """Save a new task."""
+    values = forms.posted_task(request.form)
     try:
         databases.reject_unused_database(current_app.config, values, datetime.now(UTC))
         task = task_editing.create(values, datetime.now(UTC))
@@ -58,66 +59,87 @@ def create() -> ResponseReturnValue:
         db.session.rollback()
         return _form(None, values, error.errors), 422
     db.session.commit()
-    flash(f"{task.name} is scheduled." if task.active else f"{task.name} is kept, inactive.", "success")
+    flash(f"{task.name} scheduled." if task.active else f"{task.name} saved as inactive.", "success")
     return redirect(url_for("tasks.show", task_id=task.id), code=303)
 
 
 @bp.get("/cron-preview")
 @login_required
 def cron_preview() -> str:
-    """Say what a cron line means, or what is wrong with it."""
+    """Return the meaning and next runs of a cron line.
+
+    If it is invalid, return what is wrong with it.
+    """
     return render_template("tasks/_cron_preview.html", preview=_preview(request.args))
 
 
 @bp.post("/bulk")
 @login_required
 def bulk() -> ResponseReturnValue:
-    """Do one thing to all selected tasks, and say what came of it."""
-    chosen, action = forms.ids(request.form.getlist("ids")), request.form.get("action", "")
-    wanted = forms.task_list(request.args)
-    if action not in _BULK:
+    """Run, activate, deactivate or delete all selected tasks."""
+    task_ids, action = forms.ids(request.form.getlist("ids")), request.form.get("action", "")
+    query, now = forms.task_query(request.args), datetime.now(UTC)
+    if action not in BULK_ACTIONS:
         abort(400)
-    if not 0 < len(chosen) <= BULK_LIMIT:
+    if not 0 < len(task_ids) <= BULK_LIMIT:
         flash(f"Select between 1 and {BULK_LIMIT} tasks first.", "warning")
     elif action == "delete" and "confirmed" not in request.form:
-        found = task_queries.by_ids(chosen)
-        count = task_queries.run_count(*chosen)
-        return render_template("tasks/delete_many.html", tasks=found, count=count, wanted=wanted)
+        selected, count = task_queries.by_ids(task_ids), task_queries.run_count(*task_ids)
+        return render_template("tasks/delete_many.html", tasks=selected, count=count, query=query)
+    elif action == "delete":
+        deleted, active_runs = task_editing.delete_many(task_ids)
+        db.session.commit()
+        messages.send_stop(active_runs)
+        flash(f"{filters.plural(deleted, 'task')} deleted.", "success")
+    elif action == "run":
+        _run_many(task_ids, now)
     else:
-        _BULK[action](chosen, datetime.now(UTC))
-    return redirect(url_for("tasks.index", **wanted.address), code=303)
+        active = action == "activate"
+        changed, unchanged = task_editing.set_active(task_ids, active=active, now=now)
+        db.session.commit()
+        already = f"; {unchanged} already {'active' if active else 'inactive'}" if unchanged else ""
+        flash(f"{filters.plural(changed, 'task')} {action}d{already}.", "success")
+    return redirect(url_for("tasks.index", **query.args), code=303)
 
 
 @bp.get("/<int:task_id>")
 @login_required
 def show(task_id: int) -> ResponseReturnValue:
     """Show a task and its history."""
-    return live.listing("tasks/show.html", "tasks/_history.html", lambda: _history(task_id))
+
+    def context() -> dict[str, Any]:
+        task = task_or_404(task_id)
+        sizes, active = _tag_sizes(task), history.active_run(task.id)
+        return {"task": task, "active": active, "tag_sizes": sizes} | paging.page_of_runs(
+            task.id, HISTORY_PER_PAGE
+        )
+
+    return live.listing("tasks/show.html", "tasks/_history.html", context)
 
 
 @bp.get("/<int:task_id>/duplicate")
 @login_required
 def duplicate(task_id: int) -> ResponseReturnValue:
-    """Show the form for a new task, filled in like this one; it waits until somebody activates it."""
+    """Show the form for a copy of the task, inactive at first."""
     task = task_or_404(task_id)
     name = f"Copy of {task.name}"[: task_editing.NAME_LENGTH]
-    return _form(None, forms.of_task(task) | {"name": name, "is_active": False}, {})
+    return _form(None, forms.existing_task(task) | {"name": name, "is_active": False}, {})
 
 
 @bp.get("/<int:task_id>/edit")
 @login_required
 def edit(task_id: int) -> ResponseReturnValue:
-    """Show the form for a task."""
+    """Show the form for an existing task."""
     task = task_or_404(task_id)
-    return _form(task, forms.of_task(task), {})
+    return _form(task, forms.existing_task(task), {})
 
 
 @bp.post("/<int:task_id>")
 @login_required
 def change(task_id: int) -> ResponseReturnValue:
-    """Make the task what the form says."""
+    """Save the changes to a task."""
     task = task_or_404(task_id)
-    values = forms.posted(request.form)
+    values = forms.posted_task(request.form)
     try:
         databases.reject_unused_database(current_app.config, values, datetime.now(UTC), task)
         task_editing.change(task, values, datetime.now(UTC))
@@ -125,14 +147,14 @@ def change(task_id: int) -> ResponseReturnValue:
         db.session.rollback()
         return _form(task_or_404(task_id), values, error.errors), 422
     db.session.commit()
-    flash(f"{task.name} is changed.", "success")
+    flash(f"{task.name} saved.", "success")
     return redirect(url_for("tasks.show", task_id=task.id), code=303)
 
 
 @bp.get("/<int:task_id>/delete")
 @login_required
 def confirm_delete(task_id: int) -> ResponseReturnValue:
-    """Ask before deleting a task, and say what goes with it."""
+    """Ask for confirmation before a task is deleted."""
     task = task_or_404(task_id)
     count, active = task_queries.run_count(task.id), history.active_run(task.id)
     return render_template("tasks/delete.html", task=task, count=count, active=active)
@@ -144,17 +166,17 @@ def delete(task_id: int) -> ResponseReturnValue:
     """Delete a task and its history."""
     task = task_or_404(task_id)
     name = task.name
-    going = task_editing.delete(task)
+    active_runs = task_editing.delete(task)
     db.session.commit()
-    messages.send_stop(going)
-    flash(f"{name} is deleted.", "success")
+    messages.send_stop(active_runs)
+    flash(f"{name} deleted.", "success")
     return redirect(url_for("tasks.index"), code=303)
 
 
 @bp.post("/<int:task_id>/run")
 @login_required
 def run(task_id: int) -> ResponseReturnValue:
-    """Run a task now, and go to watch it."""
+    """Run a task now and redirect to the run."""
     task = task_or_404(task_id)
     try:
         started = starting.start(
@@ -166,31 +188,31 @@ def run(task_id: int) -> ResponseReturnValue:
         )
     except starting.AlreadyActive as error:
         flash(str(error), "warning")
-        return _to_run(error.run.id)
+        return _redirect_to_run(error.run.id)
     except starting.TaskPaused as error:
         db.session.rollback()
         flash(str(error), "warning")
         return redirect(url_for("tasks.show", task_id=task_id), code=303)
     db.session.commit()
-    # Sent twice when the form was: only one worker can claim it.
+    # A form that was sent twice sends two messages; only one worker can claim the run.
     if not messages.send_runs([started.id]):
         flash(NO_REDIS, "warning")
-    return _to_run(started.id)
+    return _redirect_to_run(started.id)
 
 
 def task_or_404(task_id: int) -> ScheduledTask:
-    """Return the task, or end the request with a 404."""
+    """Return the task, or abort with 404."""
     return task_queries.get(task_id) or abort(404)
 
 
-def _to_run(run_id: int) -> ResponseReturnValue:
+def _redirect_to_run(run_id: int) -> ResponseReturnValue:
     return redirect(url_for("runs.show", run_id=run_id), code=303)
 
 
 def _form(task: ScheduledTask | None, values: dict[str, Any], errors: dict[str, str]) -> str:
-    many = inventory.count_active() > SELECT_LIMIT
-    choices = [] if many else list(inventory.scannable())
-    if not many and task is not None and task.host is not None and task.host not in choices:
+    many_hosts = inventory.count_active() > SELECT_LIMIT
+    choices = [] if many_hosts else list(inventory.scannable())
+    if not many_hosts and task is not None and task.host is not None and task.host not in choices:
         choices.append(task.host)
     return render_template(
         "tasks/form.html",
@@ -198,7 +220,7 @@ def _form(task: ScheduledTask | None, values: dict[str, Any], errors: dict[str, 
         values=values,
         errors=errors,
         hosts=choices,
-        many_hosts=many,
+        many_hosts=many_hosts,
         tag_sizes=host_tags.host_counts(),
         task_types=TaskType,
         scan_types=ScanType,
@@ -207,6 +229,7 @@ def _form(task: ScheduledTask | None, values: dict[str, Any], errors: dict[str, 
         absences=Absence,
         examples=forms.EXAMPLES,
         zones=forms.ZONES,
+        name_length=task_editing.NAME_LENGTH,
         preview=_preview(values),
     )
 
@@ -223,23 +246,17 @@ def _preview(values: Any) -> dict[str, Any]:
     return {"line": line, "zone": zone, "slots": [slot.astimezone(ZoneInfo(zone)) for slot in slots]}
 
 
-def _listed() -> dict[str, Any]:
-    wanted = forms.task_list(request.args)
-    found = task_queries.query(wanted.filter, wanted.sort, descending=wanted.descending)
-    page = db.paginate(found, per_page=PER_PAGE, max_per_page=PER_PAGE)
+def _list_context() -> dict[str, Any]:
+    query = forms.task_query(request.args)
+    matching = task_queries.query(query.filter, query.sort, descending=query.descending)
+    page = db.paginate(matching, per_page=PER_PAGE, max_per_page=PER_PAGE)
     return {
         "page": page,
         "tag_sizes": _tag_sizes(*page.items),
-        "wanted": wanted,
+        "query": query,
         "results": task_queries.LastResult,
         "statistics": task_queries.statistics(),
     }
-
-
-def _history(task_id: int) -> dict[str, Any]:
-    task = task_or_404(task_id)
-    shown = {"task": task, "active": history.active_run(task.id), "tag_sizes": _tag_sizes(task)}
-    return shown | stretches.read(task.id, HISTORY_PER_PAGE)
 
 
 def _tag_sizes(*shown: ScheduledTask) -> dict[str, int]:
@@ -250,40 +267,14 @@ def _tag_sizes(*shown: ScheduledTask) -> dict[str, int]:
 def _run_many(task_ids: Sequence[int], now: datetime) -> None:
     started = starting.start_many(task_ids, trigger=Trigger.PERSON, now=now, requested_by=current_user)
     db.session.commit()
-    queued = words.plural(len(started.run_ids) - started.waiting, "run") + " queued"
-    waiting = words.plural(started.waiting, "waits for an earlier run", "wait for earlier runs")
-    skipped = words.plural(started.skipped, "was running already", "were running already")
-    flash(_told(queued, started.waiting and waiting, started.skipped and skipped), "success")
+    facts = [filters.plural(len(started.run_ids) - started.waiting, "run") + " queued"]
+    if started.waiting:
+        facts.append(filters.plural(started.waiting, "waits for an earlier run", "wait for earlier runs"))
+    if started.skipped:
+        facts.append(f"{started.skipped} already running")
+    flash("; ".join(facts) + ".", "success")
     if paused := task_queries.count_paused(task_ids):
-        waits = words.plural(paused, "task waits", "tasks wait")
-        flash(f"{waits} for a host that is no longer in config.toml.", "warning")
+        tasks_are = filters.plural(paused, "task is", "tasks are")
+        flash(f"{tasks_are} paused: the host is no longer in config.toml.", "warning")
     if not messages.send_runs(started.run_ids):
         flash(NO_REDIS, "warning")
-
-
-def _activate(task_ids: Sequence[int], now: datetime) -> None:
-    changed, already = task_editing.set_active(task_ids, active=True, now=now)
-    db.session.commit()
-    rest = words.plural(already, "was active already", "were active already")
-    flash(_told(words.plural(changed, "task") + " activated", already and rest), "success")
-
-
-def _deactivate(task_ids: Sequence[int], now: datetime) -> None:
-    changed, already = task_editing.set_active(task_ids, active=False, now=now)
-    db.session.commit()
-    rest = words.plural(already, "was inactive already", "were inactive already")
-    flash(_told(words.plural(changed, "task") + " deactivated", already and rest), "success")
-
-
-def _delete_many(task_ids: Sequence[int], _: datetime) -> None:
-    deleted, going = task_editing.delete_many(task_ids)
-    db.session.commit()
-    messages.send_stop(going)
-    flash(_told(words.plural(deleted, "task") + " deleted"), "success")
-
-
-def _told(done: str, *rest: str | int) -> str:
-    return "; ".join([done, *(str(each) for each in rest if each)]) + "."
-
-
-_BULK = {"run": _run_many, "activate": _activate, "deactivate": _deactivate, "delete": _delete_many}

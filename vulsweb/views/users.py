@@ -1,0 +1,98 @@
+"""`/people/`: the users and their roles."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import login_required
+
+from vulsweb.accounts import access
+from vulsweb.extensions import db
+from vulsweb.models import Role, User
+
+bp = Blueprint("people", __name__, url_prefix="/people")
+
+
+@bp.get("/")
+@login_required
+def index() -> ResponseReturnValue:
+    """List the users."""
+    return _page({"role": Role.VIEWER}, None)
+
+
+@bp.post("/")
+@login_required
+def create() -> ResponseReturnValue:
+    """Add a user."""
+    name, role = request.form.get("name", "").strip(), _role()
+    try:
+        user = access.create_user(name, request.form.get("password", ""), role, datetime.now(UTC))
+    except access.AccessError as error:
+        return _page({"name": name, "role": role}, str(error)), 422
+    db.session.commit()
+    return _redirect(f"{user.name} added as {user.role.label.lower()}.")
+
+
+@bp.post("/<int:user_id>/role")
+@login_required
+def change_role(user_id: int) -> ResponseReturnValue:
+    """Change the role of a user."""
+    user = user_or_404(user_id)
+    try:
+        access.change_role(user, _role())
+    except access.AccessError as error:
+        return _redirect(str(error), "warning")
+    db.session.commit()
+    return _redirect(f"{user.name} is now {user.role.label.lower()}.")
+
+
+@bp.get("/<int:user_id>/delete")
+@login_required
+def confirm_delete(user_id: int) -> ResponseReturnValue:
+    """Ask for confirmation before a user is removed."""
+    user = user_or_404(user_id)
+    return render_template("users/delete.html", user=user, tokens=access.tokens(user))
+
+
+@bp.post("/<int:user_id>/delete")
+@login_required
+def delete(user_id: int) -> ResponseReturnValue:
+    """Remove a user and their tokens; the history of runs stays."""
+    user = user_or_404(user_id)
+    name = user.name
+    try:
+        access.delete_user(user)
+    except access.AccessError as error:
+        return _redirect(str(error), "warning")
+    db.session.commit()
+    return _redirect(f"{name} removed.")
+
+
+def user_or_404(user_id: int) -> User:
+    """Return the user, or abort with 404."""
+    return db.session.get(User, user_id) or abort(404)
+
+
+def _role() -> Role:
+    try:
+        return Role(request.form.get("role", ""))
+    except ValueError:
+        abort(400)
+
+
+def _page(values: dict[str, Any], error: str | None) -> str:
+    return render_template(
+        "users/index.html",
+        users=access.users(),
+        values=values,
+        error=error,
+        roles=Role,
+        name_length=access.NAME_LENGTH,
+        password_length=access.MINIMUM_PASSWORD_LENGTH,
+    )
+
+
+def _redirect(sentence: str, category: str = "success") -> ResponseReturnValue:
+    flash(sentence, category)
+    return redirect(url_for("people.index"), code=303)
