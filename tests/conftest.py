@@ -22,9 +22,9 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 import executor
-from tests.dockerd import docker_engine
 from tests.images import server_images, ssh_target, tool_images
-from tests.serving import serving
+from tests.support.dockerd import docker_engine
+from tests.support.serving import serving
 from vulsweb import create_app
 from vulsweb.accounts import access
 from vulsweb.executors.settings import MAIN, Executor

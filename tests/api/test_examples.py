@@ -13,8 +13,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.conftest import NOW
-from tests.needs import lacking
-from tests.serving import serving
+from tests.support.needs import lacking
+from tests.support.serving import serving
 from vulsweb.extensions import db
 from vulsweb.hosts import connection_tests
 from vulsweb.models import Host, Run, RunStatus, ScheduledTask, Trigger, User

@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 
 from tests.api.conftest import CountQueries
 from tests.conftest import NOW
-from tests.views.test_findings import add
+from tests.views.conftest import add_finding
 from vulsweb.models import Host
 
 MakeHost = Callable[..., Host]
@@ -20,7 +20,7 @@ def listed(api: FlaskClient, query: str = "") -> list[str]:
 
 def test_a_finding_has_these_fields(api: FlaskClient, make_host: MakeHost) -> None:
     host = make_host("web-1")
-    finding = add(host, "CVE-2026-1", "high", fixed_at=NOW + timedelta(days=1))
+    finding = add_finding(host, "CVE-2026-1", "high", fixed_at=NOW + timedelta(days=1))
 
     (item,) = api.get("/api/findings?status=fixed").get_json()["items"]
 
@@ -42,10 +42,10 @@ def test_a_finding_has_these_fields(api: FlaskClient, make_host: MakeHost) -> No
 
 def test_the_list_filters_and_sorts(api: FlaskClient, make_host: MakeHost) -> None:
     web, db_1 = make_host("web-1"), make_host("db-1")
-    add(web, "CVE-1", "low", first_seen_at=NOW + timedelta(days=2))
-    add(web, "CVE-2", "critical", title="Overflow in libfoo")
-    add(db_1, "CVE-3", "high", first_seen_at=NOW + timedelta(days=1))
-    add(db_1, "CVE-1", "low", fixed_at=NOW)
+    add_finding(web, "CVE-1", "low", first_seen_at=NOW + timedelta(days=2))
+    add_finding(web, "CVE-2", "critical", title="Overflow in libfoo")
+    add_finding(db_1, "CVE-3", "high", first_seen_at=NOW + timedelta(days=1))
+    add_finding(db_1, "CVE-1", "low", fixed_at=NOW)
 
     assert listed(api) == ["CVE-2", "CVE-3", "CVE-1"]
     assert listed(api, "sort=first_seen") == ["CVE-1", "CVE-3", "CVE-2"]
@@ -60,7 +60,7 @@ def test_the_list_filters_and_sorts(api: FlaskClient, make_host: MakeHost) -> No
 
 def test_links_lead_through_all_pages(api: FlaskClient, make_host: MakeHost) -> None:
     for number in range(5):
-        add(make_host(f"web-{number}"), f"CVE-{number}")
+        add_finding(make_host(f"web-{number}"), f"CVE-{number}")
 
     address, seen = "/api/findings?per_page=2&severity=high&severity=low&sort=host", []
     while address:
@@ -86,7 +86,7 @@ def test_a_list_of_fifty_takes_as_many_queries_as_one_of_five_and_never_counts(
     api: FlaskClient, make_host: MakeHost, queries: CountQueries
 ) -> None:
     for number in range(50):
-        add(make_host(f"web-{number}"), "CVE-1")
+        add_finding(make_host(f"web-{number}"), "CVE-1")
     api.get("/api/findings")
 
     with queries() as few:

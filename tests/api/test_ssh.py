@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from tests.conftest import handle_messages
-from tests.sshd import Server, fingerprint, make_key, sshd
+from tests.support.sshd import Server, fingerprint, make_key, sshd
 from vulsweb import worker
 from vulsweb.extensions import db
 from vulsweb.models import HostSync, Role, Trigger, User

@@ -13,7 +13,7 @@ from flask import Flask
 
 import executor
 from tests.conftest import EXECUTOR_KEY, NOW, executors_at
-from tests.serving import serving
+from tests.support.serving import serving
 from vulsweb import worker
 from vulsweb.executors import settings as executor_settings
 from vulsweb.executors.client import Job

@@ -9,7 +9,7 @@ from flask import Flask
 
 import executor
 from tests.contract.conftest import Tools
-from tests.serving import serving
+from tests.support.serving import serving
 
 CONFIG = '[servers.inner]\nhost = "192.0.2.1"\n[servers.outer]\nhost = "192.0.2.2"\n'
 

@@ -11,8 +11,8 @@ from flask.testing import FlaskClient
 
 import executor
 from tests.conftest import EXECUTOR_KEY, NOW, executors_at
-from tests.needs import tool
-from tests.serving import serving
+from tests.support.needs import tool
+from tests.support.serving import serving
 from vulsweb import worker
 from vulsweb.extensions import db
 from vulsweb.hosts import config_sync, connection_tests

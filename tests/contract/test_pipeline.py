@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from tests.conftest import NOW, executors_at
 from tests.contract.conftest import Tools, accept, follow, stumble
-from tests.waiting import wait_for
+from tests.support.waiting import wait_for
 from vulsweb import messages, worker
 from vulsweb.executors.client import ExecutorClient, ExecutorUnavailable, JobRejected, JobUnknown
 from vulsweb.extensions import db

@@ -13,13 +13,13 @@ import requests
 from tests import images
 from tests.docker.place import FAKE, Place
 from tests.docker.stack import ComposeStack, compose_stack
-from tests.dockerd import Engine
 from tests.e2e.stack import Program
 from tests.executor.callers import until
 from tests.executor.conftest import Server
 from tests.executor.processes import runners
 from tests.images import HAPROXY
-from tests.waiting import wait_for
+from tests.support.dockerd import Engine
+from tests.support.waiting import wait_for
 from vulsweb.local.valkey import free_port
 
 PROXY_CONFIG = Path(__file__).parents[2] / "deploy" / "docker-proxy.cfg"

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.dockerd import Engine
 from tests.executor.callers import KEY, until
 from tests.executor.conftest import Server
 from tests.executor.processes import runners
+from tests.support.dockerd import Engine
 
 # A tool that does what the file says that `Place.behave` leaves.
 FAKE = """\

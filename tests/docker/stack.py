@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from tests import images
-from tests.dockerd import Engine
 from tests.e2e.stack import Program, wait_for
 from tests.mirror.expected import QUERY
+from tests.support.dockerd import Engine
 from vulsweb.local.valkey import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +24,14 @@ Host {host}
     User vuls
     IdentityFile {host}
 """
+
+
+DEBIAN = {
+    "name": "Debian",
+    "task_type": "db_update",
+    "config": {"database_type": "gost_debian"},
+    "cron_expression": "0 2 * * *",
+}
 
 
 class Scripts:

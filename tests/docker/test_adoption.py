@@ -13,7 +13,7 @@ from tests.docker.place import Place, kill_all, running, vuls, wait_for
 from tests.executor.callers import until
 from tests.executor.conftest import Server
 from tests.executor.processes import runners
-from tests.forwarding import Forwarder
+from tests.support.forwarding import Forwarder
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests import images
-from tests.dockerd import Engine
+from tests.support.dockerd import Engine
 
 # The first of them may have to build the images.
 pytestmark = pytest.mark.timeout(900)

@@ -13,7 +13,7 @@ import pytest
 from executor.config import IMAGES
 from tests import images
 from tests.docker.stack import ROOT
-from tests.needs import lacking
+from tests.support.needs import lacking
 
 ZONE = "docker-compose.yml:docker-compose.zone.yml"
 SCRIPTS = [path for path in (ROOT / "deploy").iterdir() if path.read_text().startswith("#!/bin/sh\n")]

@@ -15,10 +15,10 @@ import pytest
 from executor.databases import catalogue
 from tests import images, vuls2
 from tests.docker.place import CONFINED, TOOLS_USER, Place, confinement, kill_all, running, volumes
-from tests.dockerd import Engine
 from tests.executor.conftest import Server
 from tests.executor.processes import steps
 from tests.mirror.server import Fault, Mirror, mirror
+from tests.support.dockerd import Engine
 
 PAGE_BYTES = 4096
 

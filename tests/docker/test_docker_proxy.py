@@ -10,9 +10,9 @@ import pytest
 import requests
 from docker.types import LogConfig, Mount
 
-from tests.dockerd import Engine
 from tests.e2e.stack import wait_for
 from tests.images import TOOLS_ROOT
+from tests.support.dockerd import Engine
 
 # The first of them may have to build the images.
 pytestmark = pytest.mark.timeout(900)

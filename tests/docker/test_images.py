@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import needs
-from tests.dockerd import Engine
+from tests.support import needs
+from tests.support.dockerd import Engine
 
 # The first of them may have to build the images.
 pytestmark = pytest.mark.timeout(900)

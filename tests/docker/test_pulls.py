@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import pytest
 
 from tests.docker.place import Place, kill_all, vuls, wait_for
-from tests.dockerd import Engine
 from tests.executor.callers import until
 from tests.executor.conftest import Server
-from tests.forwarding import Forwarder
-from tests.needs import lacking
-from tests.registry import hanging_registry, registry
+from tests.support.dockerd import Engine
+from tests.support.forwarding import Forwarder
+from tests.support.needs import lacking
+from tests.support.registry import hanging_registry, registry
 from vulsweb.local.valkey import free_port
 
 # The first of them may have to build the registry.

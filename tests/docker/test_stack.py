@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from tests import images
-from tests.docker.stack import ComposeStack
+from tests.docker.stack import DEBIAN, ComposeStack
 from tests.e2e.stack import Program, wait_for
 from tests.mirror.documents import debian_tracker
 from tests.mirror.expected import expected_findings
@@ -17,12 +17,6 @@ pytestmark = pytest.mark.timeout(900)
 
 SERVICES = ("web", "worker", "beat", "executor", "docker-proxy", "postgres", "redis")
 ONE_SHOT = "migrate"
-DEBIAN = {
-    "name": "Debian",
-    "task_type": "db_update",
-    "config": {"database_type": "gost_debian"},
-    "cron_expression": "0 2 * * *",
-}
 
 
 def test_the_first_start_made_a_person_who_can_sign_in(stack: ComposeStack) -> None:

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.docker.stack import ComposeStack
-from tests.docker.test_stack import DEBIAN
+from tests.docker.stack import DEBIAN, ComposeStack
 from tests.e2e.stack import Program
 from tests.executor.database_files import cut, overwrite
 

@@ -1,18 +1,25 @@
 """The mirror in front of the feeds, the complete stack behind it, and a browser."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from flask import Flask
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.conftest import NOW
 from tests.e2e.stack import Program, Stack, running
 from tests.mirror.__main__ import settings
 from tests.mirror.documents import Tracker, debian_tracker, shipped_documents
 from tests.mirror.server import Mirror, mirror
-from tests.needs import lacking, tool
+from tests.support.needs import lacking, tool
+from tests.support.serving import KeepAlive, serving
+from tests.views.conftest import MakeRun, add_log, cve, store
 from tests.views.conftest import make_run as make_run
+from vulsweb.extensions import db
+from vulsweb.models import Host, Run, RunHost, RunStatus, ScheduledTask, User
+from vulsweb.vuls.results import Outcome
 
 CHROMIUM = Path("/usr/bin/chromium")
 CHROMIUM_ARGUMENTS = [
@@ -91,3 +98,33 @@ def pictures(tmp_path: Path) -> Path:
     folder = Path(os.environ.get("VULSWEB_SCREENSHOTS", tmp_path / "screenshots"))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@pytest.fixture
+def url(app: Flask, admin: User) -> Iterator[str]:
+    """The application alone, on a thread; rows are put in by the tests."""
+    with serving(app, KeepAlive) as address:
+        yield address
+
+
+@pytest.fixture
+def finished(
+    make_run: MakeRun, make_task: Callable[..., ScheduledTask], make_host: Callable[..., Host]
+) -> Run:
+    """A finished scan with findings, among hosts, runs and tasks in every state."""
+    run = make_run(RunStatus.SUCCESS, make_task(name="Nightly web tier", description="All front ends."))
+    store(run, {f"CVE-2026-{number}": cve(number / 2) for number in range(1, 20)})
+    add_log(run, "[Jan 1]  INFO [a] one\n[Jan 1]  WARN [a] two\n[Jan 1] ERROR [a] three\n")
+    for status in RunStatus:
+        make_run(status, reason=None if status.is_active else "Run 1 was still in progress.")
+    make_task(is_active=False)
+    make_task(task_type="db_update", database_type="all")
+    host = run.task.host
+    assert host is not None
+    host.tags, host.notes, host.last_outcome, host.last_scan_at = ["web"], "Rack 7", Outcome.SUCCESS, NOW
+    make_host("gone", retired_at=NOW, problem="Its host is missing.")
+    tagged = make_run(RunStatus.PARTIAL, make_task(host_id="", host_tag="web"), reason="gone: no.")
+    for name, outcome in ((host.name, Outcome.SUCCESS), ("gone", Outcome.FAILED)):
+        db.session.add(RunHost(run_id=tagged.id, name=name, host_id=host.id, outcome=outcome))
+    db.session.commit()
+    return run

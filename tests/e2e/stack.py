@@ -12,10 +12,10 @@ from typing import Any
 
 import requests
 
-from tests.waiting import wait_for as wait_for
+from tests.conftest import PASSWORD
+from tests.support.waiting import wait_for as wait_for
 from vulsweb.local.valkey import free_port
 
-PASSWORD = "a password for the tests"
 READY_SECONDS = 90
 ROOT = Path(__file__).parents[2]
 

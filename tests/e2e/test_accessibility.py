@@ -1,6 +1,5 @@
 """WCAG 2.2 AA as axe-core checks it, and the keyboard, on pages with data in them."""
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,53 +7,20 @@ import pytest
 from flask import Flask
 from playwright.sync_api import Browser, Page, expect
 
-from tests.conftest import NOW, PASSWORD
-from tests.serving import KeepAlive, serving
-from tests.sshd import make_key
-from tests.views.conftest import MakeRun, add_log, cve, store
+from tests.conftest import NOW
+from tests.e2e.browsing import SOONER_THAN_THE_NEXT, hide, sign_in
+from tests.support.sshd import make_key
 from vulsweb.extensions import db
-from vulsweb.models import Host, Run, RunHost, RunStatus, ScheduledTask, Trigger, User
+from vulsweb.models import Run, RunStatus, Trigger, User
 from vulsweb.ssh import keys, known_hosts, versions
-from vulsweb.vuls.results import Outcome
 from vulsweb.vuls.ssh.config import TEMPLATES
 
 AXE = (Path(__file__).parent / "vendor" / "axe-core-4.14.1.min.js").read_text()
-SOONER_THAN_THE_NEXT = 1500  # milliseconds; the next question by itself comes after two seconds
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 SWEEP = """async (tags) => {
     const { violations } = await axe.run(document, { runOnly: tags });
     return violations.map((each) => `${each.id}: ${each.help}: ${each.nodes.map((n) => n.html).join(" | ")}`);
 }"""
-
-
-@pytest.fixture
-def url(app: Flask, admin: User) -> Iterator[str]:
-    """The application alone, on a thread; rows are put in by the tests."""
-    with serving(app, KeepAlive) as address:
-        yield address
-
-
-@pytest.fixture
-def finished(
-    make_run: MakeRun, make_task: Callable[..., ScheduledTask], make_host: Callable[..., Host]
-) -> Run:
-    """A finished scan with findings, among hosts, runs and tasks in every state."""
-    run = make_run(RunStatus.SUCCESS, make_task(name="Nightly web tier", description="All front ends."))
-    store(run, {f"CVE-2026-{number}": cve(number / 2) for number in range(1, 20)})
-    add_log(run, "[Jan 1]  INFO [a] one\n[Jan 1]  WARN [a] two\n[Jan 1] ERROR [a] three\n")
-    for status in RunStatus:
-        make_run(status, reason=None if status.is_active else "Run 1 was still in progress.")
-    make_task(is_active=False)
-    make_task(task_type="db_update", database_type="all")
-    host = run.task.host
-    assert host is not None
-    host.tags, host.notes, host.last_outcome, host.last_scan_at = ["web"], "Rack 7", Outcome.SUCCESS, NOW
-    make_host("gone", retired_at=NOW, problem="Its host is missing.")
-    tagged = make_run(RunStatus.PARTIAL, make_task(host_id="", host_tag="web"), reason="gone: no.")
-    for name, outcome in ((host.name, Outcome.SUCCESS), ("gone", Outcome.FAILED)):
-        db.session.add(RunHost(run_id=tagged.id, name=name, host_id=host.id, outcome=outcome))
-    db.session.commit()
-    return run
 
 
 @pytest.fixture
@@ -83,14 +49,6 @@ def ssh_pages(app: Flask, admin: User, tmp_path: Path) -> list[str]:
         *(f"/known-hosts/offers/{number}" for number in (1, 2, 3)),
         "/known-hosts/1/remove",
     ]
-
-
-def sign_in(page: Page, url: str) -> None:
-    page.goto(f"{url}/sign-in")
-    page.get_by_label("Name").fill("admin")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
 
 
 def violations(page: Page) -> list[str]:
@@ -201,16 +159,6 @@ def test_a_hidden_tab_asks_nothing_and_asks_at_once_when_seen(page: Page, url: s
 
     assert in_hiding == []
     expect(page.locator(f"#task-{finished.task_id}")).to_contain_text("Partial")
-
-
-def hide(page: Page, *, hidden: bool) -> None:
-    page.evaluate(
-        """(hidden) => {
-            Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
-            document.dispatchEvent(new Event("visibilitychange"));
-        }""",
-        hidden,
-    )
 
 
 def test_the_list_can_be_used_by_keyboard_alone(page: Page, url: str, finished: Run) -> None:

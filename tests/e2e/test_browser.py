@@ -6,19 +6,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.stack import PASSWORD, Stack
+from tests.e2e.browsing import sign_in
+from tests.e2e.stack import Stack
 from tests.mirror.documents import Tracker
 from tests.mirror.expected import already_fixed, expected_findings
 
 RUN_MILLISECONDS = 60_000
-
-
-def sign_in(page: Page, stack: Stack) -> None:
-    page.goto(stack.url)
-    page.get_by_label("Name").fill("admin")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
 
 
 def new_task(page: Page, stack: Stack, kind: str, name: str) -> None:
@@ -56,7 +49,7 @@ def test_a_person_scans_this_machine_and_reads_what_the_real_vuls_found(
     expected, fixed = expected_findings(facts), already_fixed(facts)
     page.goto(started.url)
     page.screenshot(path=pictures / "sign-in.png")
-    sign_in(page, started)
+    sign_in(page, started.url)
 
     make_scan(page, started)
     run_now(page, "Partial")
@@ -88,7 +81,7 @@ def test_a_person_scans_this_machine_and_reads_what_the_real_vuls_found(
 
 def test_without_javascript_a_person_gets_as_far(browser: Browser, started: Stack) -> None:
     page = browser.new_context(java_script_enabled=False).new_page()
-    sign_in(page, started)
+    sign_in(page, started.url)
     page.goto(f"{started.url}/tasks/new?type=scan")
     page.get_by_label("Task name").fill("By hand")
     page.get_by_label("Target host").select_option(label="localhost")

@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests import vuls2
+from tests.e2e.browsing import sign_in
 from tests.e2e.stack import Program, Stack
-from tests.e2e.test_browser import sign_in
 from tests.mirror.__main__ import settings
 from tests.mirror.server import Mirror, mirror
 
@@ -58,7 +58,7 @@ def test_a_scan_finds_what_the_one_database_holds_and_the_nine_are_refused(
     assert seeing["status"] == "success", seeing["error_message"]
     assert {finding["cve_id"] for finding in program.findings(seeing["id"])} == vuls2.FOUND
 
-    sign_in(page, started)
+    sign_in(page, started.url)
     page.goto(f"{started.url}/databases/")
     expect(page.locator("#database-vuls2")).to_contain_text("Used")
     expect(page.locator("#database-nvd")).to_contain_text("has no effect")

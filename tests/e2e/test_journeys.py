@@ -6,9 +6,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.e2e.test_accessibility import SOONER_THAN_THE_NEXT, hide, sign_in
-from tests.e2e.test_accessibility import finished as finished
-from tests.e2e.test_accessibility import url as url
+from tests.e2e.browsing import SOONER_THAN_THE_NEXT, hide, sign_in
 from tests.views.conftest import MakeRun, add_log
 from vulsweb.models import Run, RunStatus, ScheduledTask
 

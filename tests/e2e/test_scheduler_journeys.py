@@ -12,8 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import func, select
 
 from tests.conftest import Installation
-from tests.e2e.test_accessibility import sign_in
-from tests.e2e.test_accessibility import url as url
+from tests.e2e.browsing import sign_in
 from tests.views.conftest import MakeRun
 from vulsweb import worker
 from vulsweb.extensions import db

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.e2e.browsing import sign_in
 from tests.e2e.stack import Stack
-from tests.e2e.test_browser import sign_in
-from tests.sshd import Server, sshd
+from tests.support.sshd import Server, sshd
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 def test_a_person_writes_the_configuration_and_the_hosts_appear(
     page: Page, started: Stack, server: Server, pictures: Path
 ) -> None:
-    sign_in(page, started)
+    sign_in(page, started.url)
     page.get_by_role("link", name="SSH config").click()
     text = page.get_by_label("Configuration", exact=True)
 
@@ -71,7 +71,7 @@ def accept_the_key(page: Page, started: Stack, server: Server) -> None:
 
 def test_without_javascript_a_person_gets_as_far(browser: Browser, started: Stack) -> None:
     page = browser.new_context(java_script_enabled=False).new_page()
-    sign_in(page, started)
+    sign_in(page, started.url)
     page.goto(f"{started.url}/ssh-config/")
     expect(page.get_by_text("Templates to copy")).to_be_visible()
 

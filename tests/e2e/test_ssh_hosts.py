@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.e2e.browsing import sign_in
 from tests.e2e.stack import Program, Stack
-from tests.e2e.test_browser import sign_in
 from tests.mirror.documents import Tracker
 from tests.mirror.expected import expected_findings
-from tests.sshd import Server, hanging, jump_host, sshd
-from tests.waiting import wait_for
+from tests.support.sshd import Server, hanging, jump_host, sshd
+from tests.support.waiting import wait_for
 
 BAD = {
     "refusing": "key_refused",
@@ -103,7 +103,7 @@ def test_one_bad_host_holds_up_and_fails_no_other(
         assert found == expected
     for name in BAD:
         assert lines[name]["message"]
-    sign_in(page, started)
+    sign_in(page, started.url)
     page.goto(f"{started.url}/runs/{run['id']}")
     expect(page.get_by_role("main")).to_contain_text("hanging")
     page.screenshot(path=pictures / "run-hosts.png", full_page=True)

@@ -15,9 +15,10 @@ import requests
 from flask import Flask
 
 from executor import create_app
-from tests import needs, vuls2
+from tests import vuls2
 from tests.executor.callers import KEY, Caller, until
 from tests.executor.fakes import FakeTools
+from tests.support import needs
 
 TOOLS = ("vuls", "gost", "goval-dictionary", "go-cve-dictionary")
 

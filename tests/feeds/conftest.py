@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.needs import lacking, tool
+from tests.support.needs import lacking, tool
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import needs, vuls2
-from tests.dockerd import Engine
+from tests import vuls2
+from tests.support import needs
+from tests.support.dockerd import Engine
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]

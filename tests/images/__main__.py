@@ -1,7 +1,7 @@
 """Build all images of the tests, in the engine that they would use."""
 
 from tests import images
-from tests.dockerd import engine
+from tests.support.dockerd import engine
 
 with engine() as found:
     images.build_servers(found)

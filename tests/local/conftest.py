@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy
+from sqlalchemy.pool import NullPool
 
-from tests.needs import lacking
+from tests.support.needs import lacking
 from vulsweb.local.children import Child, wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -80,3 +82,10 @@ def start_small_stack() -> Iterator[Callable[[dict[str, str]], "subprocess.Popen
 def eventually(condition: Callable[[], bool]) -> bool:
     """Return whether the condition comes true within a minute."""
     return wait_for(condition, 60)
+
+
+def ask(url: str, statement: str) -> object:
+    engine = sqlalchemy.create_engine(url, poolclass=NullPool)
+    with engine.begin() as connection:
+        result = connection.execute(sqlalchemy.text(statement))
+        return result.scalar() if result.returns_rows else None

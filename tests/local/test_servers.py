@@ -7,21 +7,13 @@ from urllib.parse import parse_qs, urlsplit
 import psutil
 import pytest
 import redis as redis_client
-import sqlalchemy
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from sqlalchemy.pool import NullPool
 
-from tests.needs import lacking
+from tests.local.conftest import ask
+from tests.support.needs import lacking
 from vulsweb.local import postgres, redis
 from vulsweb.local.errors import StackError
-
-
-def ask(url: str, statement: str) -> object:
-    engine = sqlalchemy.create_engine(url, poolclass=NullPool)
-    with engine.begin() as connection:
-        result = connection.execute(sqlalchemy.text(statement))
-        return result.scalar() if result.returns_rows else None
 
 
 def socket_folder(url: str) -> Path:

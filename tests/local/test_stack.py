@@ -9,8 +9,7 @@ import psutil
 import pytest
 import sqlalchemy
 
-from tests.local.conftest import eventually
-from tests.local.test_servers import ask
+from tests.local.conftest import ask, eventually
 from vulsweb.local import postgres
 from vulsweb.local.children import Child, Process
 from vulsweb.local.folder import open_folder

@@ -1,6 +1,7 @@
 """Runs in any state, and the few looks at a page that many tests take."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -15,11 +16,17 @@ from vulsweb.executors import client as executor_client
 from vulsweb.executors.settings import MAIN
 from vulsweb.extensions import db
 from vulsweb.findings import storage
-from vulsweb.models import JobStatus, LogChunk, Run, RunJob, RunStatus, ScheduledTask, Trigger
+from vulsweb.models import Finding, Host, JobStatus, LogChunk, Run, RunJob, RunStatus, ScheduledTask, Trigger
 from vulsweb.runs import starting
 from vulsweb.vuls import results
+from vulsweb.vuls.results import Severity
 
 MakeRun = Callable[..., Run]
+MakeHost = Callable[..., Host]
+
+LIVE = {"HX-Request": "true"}  # how htmx asks
+PACKAGE = {"name": "curl", "installed_version": "7.88.1-10", "fixed_in": "", "fix_state": ""}
+SCORES = {"critical": 9.8, "high": 8.1, "medium": 5.0, "low": 2.0, "unknown": None}
 
 # Inserted as a package name, a title or a line of a log by a host that means harm.
 HOSTILE = "<script>alert('x')</script>"
@@ -136,3 +143,25 @@ def store(run: Run, cves: dict[str, dict[str, Any]]) -> None:
         "hosts": [],
     }
     db.session.commit()
+
+
+def asked_again(html: str, place: str) -> str:
+    """Return the address that a live element asks, as the browser reads it."""
+    found = re.search(rf'id="{place}"[^>]*?hx-get="([^"]+)"', html, re.DOTALL)
+    assert found is not None
+    return found[1].replace("&amp;", "&")
+
+
+def add_finding(host: Host, cve_id: str, severity: str = "high", **fields: Any) -> Finding:
+    """Add an open finding to the host, or what the fields say."""
+    given: dict[str, Any] = {
+        "title": "A title",
+        "score": SCORES[severity],
+        "packages": [PACKAGE],
+        "first_seen_at": NOW,
+        "last_seen_at": NOW,
+    }
+    finding = Finding(host=host, cve_id=cve_id, severity=Severity(severity), **(given | fields))
+    db.session.add(finding)
+    db.session.commit()
+    return finding

@@ -2,38 +2,25 @@
 
 import html
 import re
-from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
 from tests.conftest import NOW
-from tests.views.conftest import HOSTILE, MakeRun, cve, flat, statements, store
-from vulsweb.extensions import db
+from tests.views.conftest import (
+    HOSTILE,
+    PACKAGE,
+    MakeHost,
+    MakeRun,
+    add_finding,
+    cve,
+    flat,
+    statements,
+    store,
+)
 from vulsweb.findings import lists as finding_lists
-from vulsweb.models import Finding, Host, RunStatus
-from vulsweb.vuls.results import Severity
-
-MakeHost = Callable[..., Host]
-PACKAGE = {"name": "curl", "installed_version": "7.88.1-10", "fixed_in": "", "fix_state": ""}
-SCORES = {"critical": 9.8, "high": 8.1, "medium": 5.0, "low": 2.0, "unknown": None}
-
-
-def add(host: Host, cve_id: str, severity: str = "high", **fields: Any) -> Finding:
-    """Add an open finding to the host, or what the fields say."""
-    given: dict[str, Any] = {
-        "title": "A title",
-        "score": SCORES[severity],
-        "packages": [PACKAGE],
-        "first_seen_at": NOW,
-        "last_seen_at": NOW,
-    }
-    finding = Finding(host=host, cve_id=cve_id, severity=Severity(severity), **(given | fields))
-    db.session.add(finding)
-    db.session.commit()
-    return finding
+from vulsweb.models import RunStatus
 
 
 def found(page: str) -> list[str]:
@@ -45,12 +32,12 @@ def found(page: str) -> list[str]:
 def some(make_host: MakeHost) -> None:
     """Five findings on two hosts in service, and one on a host that is retired."""
     web, db_1 = make_host("web-1"), make_host("db-1")
-    add(web, "CVE-2026-1", "low", first_seen_at=NOW + timedelta(days=2))
-    add(web, "CVE-2026-2", "critical", title="Overflow of 100% in libfoo")
-    add(db_1, "CVE-2026-3", "high", first_seen_at=NOW + timedelta(days=1))
-    add(db_1, "CVE-2026-4", "unknown", packages=[PACKAGE | {"name": "openssl"}])
-    add(db_1, "CVE-2026-5", "critical", score=9.1, fixed_at=NOW)
-    add(make_host("old-1", retired_at=NOW), "CVE-2026-6", "critical")
+    add_finding(web, "CVE-2026-1", "low", first_seen_at=NOW + timedelta(days=2))
+    add_finding(web, "CVE-2026-2", "critical", title="Overflow of 100% in libfoo")
+    add_finding(db_1, "CVE-2026-3", "high", first_seen_at=NOW + timedelta(days=1))
+    add_finding(db_1, "CVE-2026-4", "unknown", packages=[PACKAGE | {"name": "openssl"}])
+    add_finding(db_1, "CVE-2026-5", "critical", score=9.1, fixed_at=NOW)
+    add_finding(make_host("old-1", retired_at=NOW), "CVE-2026-6", "critical")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +81,7 @@ def test_pages_follow_each_other_both_ways_without_a_gap(
     hosts = [make_host("b-1"), make_host("a-1")]
     for number in range(8):
         # Alike in all but the id, so that nothing else can tell them apart.
-        add(hosts[number % 2], f"CVE-2026-{number}")
+        add_finding(hosts[number % 2], f"CVE-2026-{number}")
 
     first = signed_in.get(f"/findings/?sort={sort}").text
     second = signed_in.get(link(first, "next")).text
@@ -141,13 +128,13 @@ def test_it_counts_no_further_than_it_has_to(
 def test_a_page_of_fifty_asks_the_database_as_often_as_one_of_one(
     signed_in: FlaskClient, make_host: MakeHost
 ) -> None:
-    add(make_host("web-0"), "CVE-2026-0")
+    add_finding(make_host("web-0"), "CVE-2026-0")
     signed_in.get("/findings/")
 
     with statements() as few:
         signed_in.get("/findings/?search=title")
     for number in range(1, 60):
-        add(make_host(f"web-{number}"), f"CVE-2026-{number}")
+        add_finding(make_host(f"web-{number}"), f"CVE-2026-{number}")
     with statements() as many:
         page = signed_in.get("/findings/?search=title").text
 
@@ -177,7 +164,7 @@ def test_a_filter_that_leaves_nothing_says_so(signed_in: FlaskClient, some: None
 
 def test_a_cve_has_a_page_with_the_hosts_that_have_it(signed_in: FlaskClient, make_host: MakeHost) -> None:
     for name, fixed_at in [("web-2", None), ("web-1", None), ("web-3", NOW)]:
-        add(make_host(name), "CVE-2026-7", fixed_at=fixed_at, title="An overflow")
+        add_finding(make_host(name), "CVE-2026-7", fixed_at=fixed_at, title="An overflow")
 
     page = flat(signed_in.get("/findings/CVE-2026-7").text)
     fixed = flat(signed_in.get("/findings/CVE-2026-7?status=fixed").text)
@@ -198,7 +185,7 @@ def test_a_cve_that_no_host_in_service_had_is_not_there(
 
 def test_a_cves_page_asks_a_fixed_number_of_times(signed_in: FlaskClient, make_host: MakeHost) -> None:
     for number in range(20):
-        add(make_host(f"web-{number}"), "CVE-2026-7")
+        add_finding(make_host(f"web-{number}"), "CVE-2026-7")
 
     with statements() as sent:
         signed_in.get("/findings/CVE-2026-7")
@@ -223,8 +210,8 @@ def test_hostile_text_is_shown_as_text(signed_in: FlaskClient, make_run: MakeRun
 
 def test_the_days_of_since_are_whole(signed_in: FlaskClient, make_host: MakeHost) -> None:
     host = make_host()
-    add(host, "CVE-2026-1", first_seen_at=datetime.fromisoformat("2026-01-01T23:59:59+00:00"))
-    add(host, "CVE-2026-2", first_seen_at=datetime.fromisoformat("2026-01-02T00:00:00+00:00"))
+    add_finding(host, "CVE-2026-1", first_seen_at=datetime.fromisoformat("2026-01-01T23:59:59+00:00"))
+    add_finding(host, "CVE-2026-2", first_seen_at=datetime.fromisoformat("2026-01-02T00:00:00+00:00"))
 
     assert found(signed_in.get("/findings/?since=2026-01-02").text) == ["2"]
 
@@ -236,7 +223,7 @@ def test_what_a_run_showed_to_be_fixed_is_a_list_of_its_own(
     store(earlier, {"CVE-2026-1": cve(5.0), "CVE-2026-2": cve(9.8)})
     run = make_run(RunStatus.SUCCESS, earlier.task, completed_at=NOW)
     store(run, {"CVE-2026-2": cve(9.8)})
-    add(make_host(), "CVE-2026-3", fixed_at=NOW)
+    add_finding(make_host(), "CVE-2026-3", fixed_at=NOW)
 
     page = signed_in.get(f"/runs/{run.id}").text
     address = re.search(r'class="fixed"\s+href="([^"]+)"', page)

@@ -8,8 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.conftest import NOW
-from tests.views.conftest import HOSTILE, MakeRun, add_log, flat
-from tests.views.test_runs import LIVE, asked_again
+from tests.views.conftest import HOSTILE, LIVE, MakeRun, add_log, asked_again, flat
 from vulsweb.extensions import db
 from vulsweb.models import Run, RunStatus
 from vulsweb.runs import logs

@@ -10,8 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.conftest import NOW, TOOLS, Installation, executors_at
-from tests.views.conftest import MakeRun, cve, flat, statements, store
-from tests.views.test_findings import MakeHost, add
+from tests.views.conftest import MakeHost, MakeRun, add_finding, cve, flat, statements, store
 from vulsweb.extensions import db
 from vulsweb.models import RunStatus, ScheduledTask
 
@@ -58,8 +57,8 @@ def test_open_findings_are_counted_by_severity_and_lead_to_their_lists(
 def test_what_is_new_since_yesterday_leads_to_just_that(signed_in: FlaskClient, make_host: MakeHost) -> None:
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
     host = make_host()
-    add(host, "CVE-2026-1", first_seen_at=midnight)
-    add(host, "CVE-2026-2", first_seen_at=midnight - timedelta(seconds=1))
+    add_finding(host, "CVE-2026-1", first_seen_at=midnight)
+    add_finding(host, "CVE-2026-2", first_seen_at=midnight - timedelta(seconds=1))
     address = f"/findings/?since={midnight.date()}&sort=first_seen"
 
     assert linked(signed_in.get("/").text, address) == "1 new since yesterday"
@@ -106,7 +105,7 @@ def test_the_worst_hosts_stand_first_and_lead_to_what_they_have(
     bad, worse = make_host("bad-1"), make_host("worse-1")
     for host, severity, count in [(bad, "high", 3), (worse, "critical", 1), (make_host(), "medium", 9)]:
         for number in range(count):
-            add(host, f"CVE-2026-{severity}-{number}", severity)
+            add_finding(host, f"CVE-2026-{severity}-{number}", severity)
 
     page = signed_in.get("/").text
 
@@ -197,7 +196,7 @@ def test_it_asks_as_often_for_many_as_for_none(
     with statements() as few:
         signed_in.get("/")
     for number in range(9):
-        add(make_host(f"web-{number}"), "CVE-2026-1", "critical")
+        add_finding(make_host(f"web-{number}"), "CVE-2026-1", "critical")
         make_run(RunStatus.RUNNING)
         make_run(RunStatus.FAILED)
     with statements() as many:

@@ -8,24 +8,16 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.conftest import NOW
-from tests.views.conftest import HOSTILE, MakeRun, add_log, cve, flat, job_of, store
+from tests.views.conftest import HOSTILE, LIVE, MakeRun, add_log, asked_again, cve, flat, job_of, store
 from vulsweb.extensions import db
 from vulsweb.models import RunStatus
 
-LIVE = {"HX-Request": "true"}
 NOON = "2026-01-01T12:00:00Z"
 STEPS: list[dict[str, Any]] = [
     {"name": "configtest", "status": "completed", "started_at": NOON, "ended_at": "2026-01-01T12:00:03Z"},
     {"name": "scan", "status": "running", "started_at": "2026-01-01T12:00:03Z", "ended_at": None},
     {"name": "report", "status": "waiting", "started_at": None, "ended_at": None},
 ]
-
-
-def asked_again(html: str, place: str) -> str:
-    """Return the address that a live element asks, as the browser reads it."""
-    found = re.search(rf'id="{place}"[^>]*?hx-get="([^"]+)"', html, re.DOTALL)
-    assert found is not None
-    return found[1].replace("&amp;", "&")
 
 
 def test_the_list_begins_with_the_newest(signed_in: FlaskClient, make_run: MakeRun) -> None:

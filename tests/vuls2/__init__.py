@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests import needs
+from tests.support import needs
 
 SCHEMA = 0
 # The version of bash is between the two; no version of a package that there is not is anywhere.

@@ -11,7 +11,7 @@ from vulsweb.accounts import access
 from vulsweb.extensions import db
 from vulsweb.models import Role, User
 
-bp = Blueprint("people", __name__, url_prefix="/people")
+bp = Blueprint("users", __name__, url_prefix="/people")
 
 
 @bp.get("/")
@@ -95,4 +95,4 @@ def _page(values: dict[str, Any], error: str | None) -> str:
 
 def _redirect(sentence: str, category: str = "success") -> ResponseReturnValue:
     flash(sentence, category)
-    return redirect(url_for("people.index"), code=303)
+    return redirect(url_for("users.index"), code=303)

@@ -11,7 +11,7 @@ from flask import Flask
 
 from tests.executor.callers import Caller
 from tests.executor.conftest import caller_of
-from tests.sshd import FIRST_ADDRESS, Server, hanging, make_key, silent, sshd
+from tests.support.sshd import FIRST_ADDRESS, Server, hanging, make_key, silent, sshd
 
 
 class Lab:

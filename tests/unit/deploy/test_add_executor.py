@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.needs import lacking
+from tests.support.needs import lacking
 from vulsweb.executors import settings as executor_settings
 
 ROOT = Path(__file__).parents[3]

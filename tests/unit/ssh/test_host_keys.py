@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sshd import Server, make_key, silent, sshd
+from tests.support.sshd import Server, make_key, silent, sshd
 from vulsweb.ssh import host_keys
 from vulsweb.ssh.host_keys import HostRefused, ScanFailed
 from vulsweb.ssh.public_keys import KeyRefused

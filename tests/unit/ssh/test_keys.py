@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sshd import fingerprint, make_key
+from tests.support.sshd import fingerprint, make_key
 from vulsweb.ssh import keys
 from vulsweb.ssh.folder import SshFolder
 from vulsweb.ssh.keys import KeyNameTaken

@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 
 from tests.conftest import NOW
-from tests.sshd import Server, make_key, sshd
+from tests.support.sshd import Server, make_key, sshd
 from vulsweb.extensions import db
 from vulsweb.models import HostKeyOffer, KnownHost, User
 from vulsweb.ssh import host_keys, known_hosts

@@ -11,8 +11,8 @@ import pytest
 from flask import Flask
 
 from tests.conftest import NOW
-from tests.needs import tool
-from tests.sshd import Server, hanging, jump_host, sshd
+from tests.support.needs import tool
+from tests.support.sshd import Server, hanging, jump_host, sshd
 from vulsweb.extensions import db
 from vulsweb.models import Trigger, User
 from vulsweb.ssh import keys, known_hosts, versions

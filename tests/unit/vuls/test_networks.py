@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.needs import tool
+from tests.support.needs import tool
 from vulsweb.vuls import servers
 from vulsweb.vuls.networks import NetworkError, addresses, is_network
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from tests import needs
+from tests.support import needs
 from vulsweb.vuls.ssh import config
 from vulsweb.vuls.ssh.options import SPELLING
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import needs
+from tests.support import needs
 from vulsweb.vuls.config_toml import plan
 from vulsweb.vuls.ssh import config as ssh_config
 

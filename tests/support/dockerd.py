@@ -15,7 +15,7 @@ from typing import IO
 import psutil
 import pytest
 
-from tests.needs import lacking
+from tests.support.needs import lacking
 
 DEFAULT_SOCKET = Path("/var/run/docker.sock")
 START_SECONDS = 60

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import requests
 
-from tests.dockerd import cache_folder
-from tests.needs import lacking
-from tests.waiting import wait_for
+from tests.support.dockerd import cache_folder
+from tests.support.needs import lacking
+from tests.support.waiting import wait_for
 
 VERSION = "v3.0.0"
 MODULE = "github.com/distribution/distribution/v3/cmd/registry"

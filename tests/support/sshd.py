@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.needs import lacking
-from tests.waiting import wait_for
+from tests.support.needs import lacking
+from tests.support.waiting import wait_for
 from vulsweb.local.valkey import free_port
 
 READY_SECONDS = 20
