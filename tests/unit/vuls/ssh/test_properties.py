@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.support import needs
 from vulsweb.vuls.ssh import config
+from vulsweb.vuls.ssh.blocks import is_ambiguous
 from vulsweb.vuls.ssh.options import SPELLING
 
 EXAMPLES = int(os.environ.get("VULSWEB_EXAMPLES", "300"))
@@ -122,9 +123,14 @@ def test_options_are_found_as_openssh_finds_them(folder: Path, content: str, ali
     assert all("through itself" in reason or "put the ProxyCommand above" in reason for reason in reasons)
 
     theirs = _ssh(folder / "theirs", content, alias)
-    ours = _expected(config.effective_options(content, alias))
+    effective = config.effective_options(content, alias)
+    ours = _expected(effective)
 
     compared = {name.lower() for name in VALUES} - ({"identityfile"} - ours.keys())
+    if is_ambiguous(effective):
+        # Patch levels of OpenSSH 9.2 differ in whether they drop this ProxyCommand; we refuse such a host.
+        compared -= {"proxycommand"}
+        assert theirs.get("proxycommand") in (ours["proxycommand"], None)
     assert {name: ours.get(name) for name in compared} == {name: theirs.get(name) for name in compared}
 
 
