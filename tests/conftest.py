@@ -26,7 +26,7 @@ from tests.images import server_images, ssh_target, tool_images
 from tests.support.dockerd import docker_engine
 from tests.support.serving import serving
 from vulsweb import create_app
-from vulsweb.accounts import access
+from vulsweb.accounts import users
 from vulsweb.executors.settings import MAIN, Executor
 from vulsweb.extensions import celery, db, limiter
 from vulsweb.local import postgres
@@ -144,7 +144,7 @@ def app(application: Flask) -> Iterator[Flask]:
 
 @pytest.fixture
 def admin(app: Flask) -> User:
-    user = access.create_user("admin", PASSWORD, Role.ADMIN, NOW)
+    user = users.create_user("admin", PASSWORD, Role.ADMIN, NOW)
     db.session.commit()
     return user
 
@@ -165,7 +165,7 @@ def signed_in(app: Flask, admin: User) -> FlaskClient:
 
 @pytest.fixture
 def token(app: Flask, admin: User) -> str:
-    made = access.create_token("tests", admin, NOW)
+    made = users.create_token("tests", admin, NOW)
     db.session.commit()
     return made
 

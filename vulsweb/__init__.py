@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import IntegerConverter, Map
 
 from vulsweb import api, cli, config, views, worker
-from vulsweb.accounts import access, permissions
+from vulsweb.accounts import permissions, users
 from vulsweb.api import problems
 from vulsweb.extensions import celery, csrf, db, limiter, login, migrate
 from vulsweb.models import User
@@ -57,7 +57,7 @@ def init_extensions(app: Flask) -> None:
 @login.user_loader
 def load_user(user_id: str) -> User | None:
     """Return the user of a session cookie."""
-    return access.user_of_session(user_id)
+    return users.user_of_session(user_id)
 
 
 @login.request_loader
@@ -66,7 +66,7 @@ def load_user_of_token(incoming: Request) -> User | None:
     scheme, _, token = incoming.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not incoming.path.startswith("/api/"):
         return None
-    return access.user_of_token(token.strip())
+    return users.user_of_token(token.strip())
 
 
 def answer_error(error: HTTPException) -> ResponseReturnValue:

@@ -12,7 +12,7 @@ from flask_migrate import upgrade
 from sqlalchemy import select, text
 
 from vulsweb import config, local
-from vulsweb.accounts import access
+from vulsweb.accounts import users
 from vulsweb.extensions import db
 from vulsweb.hosts import config_sync
 from vulsweb.models import Role, ScheduledTask, User
@@ -49,13 +49,13 @@ def prepare() -> None:
     db.session.execute(text("SELECT pg_advisory_xact_lock(hashtext('vulsweb.prepare'))"))
     if db.session.scalar(select(User.id).limit(1)) is None:
         try:
-            access.create_user("admin", config.admin_password(config.environment()), Role.ADMIN, now)
-        except (access.AccessError, config.ConfigError) as error:
+            users.create_user("admin", config.admin_password(config.environment()), Role.ADMIN, now)
+        except (users.AccessError, config.ConfigError) as error:
             raise click.ClickException(str(error)) from error
         if db.session.scalar(select(ScheduledTask.id).limit(1)) is None:
             task_editing.create(MONTHLY_UPDATE, now)
     else:
-        click.echo(access.USERS_EXIST)
+        click.echo(users.USERS_EXIST)
     _sync_or_seed_hosts(now)
     try:
         known_hosts.restore(SshFolder(current_app.config["SSH_FOLDER"]))
@@ -164,8 +164,8 @@ def user() -> None:
 def create_user(name: str, role: str, password: str) -> None:
     """Add a person."""
     try:
-        access.create_user(name, password, Role(role), datetime.now(UTC))
-    except access.AccessError as error:
+        users.create_user(name, password, Role(role), datetime.now(UTC))
+    except users.AccessError as error:
         raise click.ClickException(str(error)) from error
     db.session.commit()
     click.echo(f"{name} may sign in as {role}.")
@@ -180,8 +180,8 @@ def change_password(name: str, password: str) -> None:
     All sessions of the user end.
     """
     try:
-        access.change_password(_user_named(name), password)
-    except access.AccessError as error:
+        users.change_password(_user_named(name), password)
+    except users.AccessError as error:
         raise click.ClickException(str(error)) from error
     db.session.commit()
     click.echo(f"{name} has a new password.")
@@ -200,8 +200,8 @@ def token() -> None:
 def create_token(name: str, user_name: str) -> None:
     """Create a token and print it; it cannot be shown again."""
     try:
-        new = access.create_token(name, _user_named(user_name), datetime.now(UTC))
-    except access.AccessError as error:
+        new = users.create_token(name, _user_named(user_name), datetime.now(UTC))
+    except users.AccessError as error:
         raise click.ClickException(str(error)) from error
     db.session.commit()
     click.echo(new)

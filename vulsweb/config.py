@@ -24,7 +24,7 @@ def environment() -> Mapping[str, str]:
 
 
 def with_running_stack(environ: Mapping[str, str]) -> Mapping[str, str]:
-    """Add the settings of the running stack on the data folder.
+    """Add the settings of the running stack that uses the data folder.
 
     Thanks to this, `vulsweb token create NAME` needs no settings while `vulsweb run` is running.
     """

@@ -12,9 +12,9 @@ from vulsweb.executors.settings import MAIN, Executor
 from vulsweb.extensions import db
 from vulsweb.hosts import inventory
 from vulsweb.models import ScheduledTask, TaskType
-from vulsweb.system import executors as system_executors
+from vulsweb.system import executor_checks
 from vulsweb.system.checks import Check, State
-from vulsweb.system.executors import Database, Health
+from vulsweb.system.executor_checks import Database, Health
 from vulsweb.tasks.editing import InvalidTask
 from vulsweb.vuls import catalogue
 from vulsweb.vuls.catalogue import DatabaseType, Entry, Profile, Support
@@ -39,7 +39,7 @@ class Fetch:
             return None
         at = run.completed_at or run.started_at or run.created_at
         for step in (run.result_data or {}).get("databases", []):
-            # Runs from before there were several executors do not name theirs.
+            # Older runs do not name their executor.
             if step.get("executor", MAIN) == executor.name and step["name"] == name:
                 label = str(step["status"]).capitalize()
                 return cls(run.id, step["status"], label, step["message"] or "", at)
@@ -93,7 +93,7 @@ class Databases:
 
 def read(executor: Executor, now: datetime) -> Databases:
     """Return an executor's databases; takes about two seconds at most."""
-    ((_, answer),) = system_executors.ask_executors([executor], now)
+    ((_, answer),) = executor_checks.ask_executors([executor], now)
     health = answer if isinstance(answer, Health) else None
     databases = {database.name: database for database in health.databases} if health else {}
     vuls = health.vuls if health else None
@@ -116,7 +116,7 @@ def read(executor: Executor, now: datetime) -> Databases:
         for family in families
     }
     return Databases(
-        system_executors.executor_check(answer, executor),
+        executor_checks.executor_check(answer, executor),
         catalogue.version_label(version) if version else None,
         tuple(sorted(rows, key=lambda row: (not row.is_needed, row.support.supported is False))),
         {family: count for family, count in families.items() if not needed[family]},
@@ -154,15 +154,15 @@ class Summary:
 
     unreachable: tuple[str, ...]  # executors that do not answer
     empty: tuple[str, ...]  # executors that have never fetched a database
-    present: int  # how many databases the executor has that lacks the most
-    total: int  # and how many its profile has
+    present: int  # databases fetched on the executor that lacks the most
+    total: int  # databases of that executor's profile
     by_age: tuple[tuple[Database, str], ...]  # with the name of the executor, oldest first
     old: int
 
 
 def summary(executors: Sequence[Executor], now: datetime) -> Summary:
     """Return the databases of all executors; takes about two seconds at most."""
-    answers = system_executors.ask_executors(executors, now)
+    answers = executor_checks.ask_executors(executors, now)
     healths = {executor.name: health for executor, health in answers if isinstance(health, Health)}
     fewest = min(
         healths.values(), key=lambda each: len(each.present) - len(each.profile_databases), default=None
@@ -207,5 +207,5 @@ def reject_unused_database(
 
 
 def _answering(config: Mapping[str, Any], now: datetime) -> list[Health]:
-    answers = system_executors.ask_executors(config["EXECUTORS"], now)
+    answers = executor_checks.ask_executors(config["EXECUTORS"], now)
     return [health for _, health in answers if isinstance(health, Health)]

@@ -18,7 +18,7 @@ IDS_PER_MESSAGE = 100
 def send(name: str, *arguments: object) -> bool:
     """Call a worker function; return False if Redis is unreachable."""
     try:
-        # By name Celery does not see `task_ignore_result`, and would subscribe to a result that nobody reads.
+        # When sending by name, Celery ignores `task_ignore_result` and would subscribe to an unused result.
         celery.send_task(f"vulsweb.{name}", arguments, ignore_result=True)
     except OperationalError as error:
         log.warning("%s%r not sent: Redis is unreachable: %s", name, arguments, error)

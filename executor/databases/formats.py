@@ -13,7 +13,7 @@ from executor.databases.catalogue import CATALOGUE, DatabaseName
 
 # The executor's own table inside each SQLite file. The tools store one time for the whole file; and a time
 # inside the file is replaced together with the data it describes.
-STAMPS = "executor_fetches"
+FETCH_TIMES = "executor_fetches"
 
 
 class DamagedError(Exception):
@@ -56,7 +56,7 @@ class SqliteFormat:
     def read(self, name: DatabaseName, path: Path) -> tuple[int, str | None]:
         """Return a database's row count and the time of its fetch."""
         times = (
-            (f"SELECT fetched_at FROM {STAMPS} WHERE name = ?", (name,)),  # noqa: S608
+            (f"SELECT fetched_at FROM {FETCH_TIMES} WHERE name = ?", (name,)),  # noqa: S608
             # A file that someone copied there has only the tool's own time.
             ("SELECT max(last_fetched_at) FROM fetch_meta", ()),
         )
@@ -90,10 +90,10 @@ class SqliteFormat:
         """Write the time into the executor's own table."""
         with _connect(path, "rw") as connection, connection:
             connection.execute(
-                f"CREATE TABLE IF NOT EXISTS {STAMPS} (name TEXT PRIMARY KEY, fetched_at TEXT)"
+                f"CREATE TABLE IF NOT EXISTS {FETCH_TIMES} (name TEXT PRIMARY KEY, fetched_at TEXT)"
             )
             connection.execute(
-                f"INSERT OR REPLACE INTO {STAMPS} VALUES (?, ?)",  # noqa: S608
+                f"INSERT OR REPLACE INTO {FETCH_TIMES} VALUES (?, ?)",  # noqa: S608
                 (name, datetime.now(UTC).isoformat()),
             )
 
@@ -127,7 +127,7 @@ class Vuls2Format:
                 file.check()
                 schema = _metadata(file).get("schema_version")
                 if not isinstance(schema, int) or file.count(b"datasource") is None:
-                    raise DamagedError("is unfinished, or not of vuls2")
+                    raise DamagedError("is incomplete or not a vuls2 database")
                 rows = file.count(b"vulnerability", b"root") or 0
         except BboltError as error:
             raise DamagedError(f"is damaged ({error})") from error

@@ -1,7 +1,7 @@
 """Runs each command in a container of its own.
 
 A container gets no path of the host, no capability and no socket. It outlives the runner that started it:
-a later runner finds it by its labels and reads on.
+a later runner finds it by its labels and continues reading its log.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from docker.models.containers import Container
 from docker.models.images import Image
 
 from executor.config import DockerSettings, Settings
-from executor.engines import Command, Outcome, PullReporter, containers, images
+from executor.engines import Command, Outcome, PullReporter, container_options, images
 from executor.engines.streams import FAILURES, LogReader
 from executor.errors import ShutDownError, StepError, ToolMissingError, ToolTimeoutError
 
@@ -89,7 +89,7 @@ class DockerEngine:
                 self._stop_and_remove(container)
                 raise
             finally:
-                containers.remove_special_files(folder)
+                container_options.remove_special_files(folder)
         except NotFound as error:
             raise StepError(REMOVED.format(tool=command.tool)) from error
         except FAILURES as error:
@@ -190,8 +190,8 @@ class DockerEngine:
                 # If another runner was quicker, Docker refuses the second network of the same name.
                 with contextlib.suppress(APIError):
                     self._client.networks.create(network, driver="bridge", check_duplicate=True)
-        options = containers.options(self.settings, self.docker, command, folder)
-        containers.give_to_tools(self.settings, self.docker, folder)
+        options = container_options.options(self.settings, self.docker, command, folder)
+        container_options.give_to_tools(self.settings, self.docker, folder)
         return self._client.containers.create(
             image.id,
             list(command.arguments),
@@ -210,7 +210,7 @@ class DockerEngine:
 
         If the connection to Docker breaks, read on where it broke off.
         """
-        started_at = self._retry(check, lambda: containers.start_once(container))
+        started_at = self._retry(check, lambda: container_options.start_once(container))
 
         def watch() -> None:
             check()
@@ -226,7 +226,7 @@ class DockerEngine:
             failure = log.read(watch)
             try:
                 if failure is None:
-                    outcome = containers.outcome(container, log.tail, self.docker.memory)
+                    outcome = container_options.outcome(container, log.tail, self.docker.memory)
                     if outcome:
                         return outcome
             except NotFound:

@@ -1,8 +1,8 @@
 """The order of the queue: groups take turns, and within a group the oldest job comes first. Pure.
 
-A new job's turn is two after the last of its group, and at least one after the job that is next. So a group
-that comes late has its first turn after the next one. However many jobs come later, no other group gets more
-than two turns before a waiting group.
+A new job gets the turn two after its group's last job, and at least one after the job that is next. So a new
+group is served right after the next waiting job. However many jobs follow, no other group gets more than two
+turns before a waiting group.
 """
 
 from collections.abc import Iterable

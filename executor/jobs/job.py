@@ -99,7 +99,7 @@ class Job:
 
 
 def now() -> str:
-    """Return the time in the form of the wire."""
+    """Return the time in the wire format, such as 2026-01-01T12:00:00Z."""
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 

@@ -1,7 +1,7 @@
 """Reads the output of `vuls configtest` for one server. Pure.
 
-The output repeats what the server answered, so it is hostile. The worst it can do is to give its own server
-the wrong outcome.
+The output repeats what the server answered, so do not trust it. At worst it gives its own server the
+wrong outcome.
 """
 
 import enum

@@ -1,6 +1,6 @@
 """Reads the progress of a fetch from its tool's output, as it comes. Pure.
 
-The output holds what a feed's server sent, so it is hostile. Only numbers are ever taken from it.
+The output holds what a feed's server sent, so do not trust it: only numbers are taken from it.
 """
 
 import codecs

@@ -106,7 +106,7 @@ def _report(context: JobContext, shared: str, targets: list[Target]) -> None:
             if not _read_document(path).get("errors")
         ]
         step.unit, step.done, step.total = "documents", 0, len(pending)
-        # One at a time: in a common report, one missing database would lose the others' findings.
+        # One at a time: in a shared report, one missing database would lose the findings of other documents.
         for number, target, path in pending:
             error = _report_document(context, target, path, number)
             if str(_read_document(path).get("reportedAt", NEVER_REPORTED)).startswith(NEVER_REPORTED):
@@ -118,7 +118,7 @@ def _report(context: JobContext, shared: str, targets: list[Target]) -> None:
 
 
 def _report_document(context: JobContext, target: Target, path: Path, number: int) -> str:
-    """Have Vuls add the vulnerabilities to a document; return what to say if it did not."""
+    """Have Vuls add the vulnerabilities to a document; return the error to show if it fails."""
     # Vuls looks for documents in a folder named by a time, and rewrites them there.
     results = target.folder / "report" / str(number)
     copy = results / path.parent.name / path.name

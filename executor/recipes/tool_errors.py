@@ -1,6 +1,6 @@
 """Takes a tool's last error out of its output, as one sentence. Pure.
 
-The output repeats what a scanned host or a feed's server sent, so it is hostile text.
+The output repeats what a scanned host or a feed's server sent, so do not trust it.
 """
 
 import re

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from tests.bench.rows import Size
-from vulsweb.accounts import access
+from vulsweb.accounts import users
 from vulsweb.extensions import db
 from vulsweb.findings import lists as finding_lists
 from vulsweb.findings.lists import Filter, Sort
@@ -125,7 +125,7 @@ def _tick() -> None:
 
 
 def _signed_in(app: Flask) -> FlaskClient:
-    user = access.create_user("bench", "a password for the bench", Role.VIEWER, datetime.now(UTC))
+    user = users.create_user("bench", "a password for the bench", Role.VIEWER, datetime.now(UTC))
     db.session.commit()
     client = app.test_client()
     with client.session_transaction() as session:

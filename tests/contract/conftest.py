@@ -21,7 +21,7 @@ from vulsweb.extensions import db
 from vulsweb.hosts import config_sync
 from vulsweb.models import JobStatus, Run, RunJob, RunStatus
 from vulsweb.runs import targets
-from vulsweb.runs.scans import HostResult
+from vulsweb.runs.scan_results import HostResult
 
 CONFIG = '[servers.host-1]\nhost = "localhost"\nport = "local"\n'
 

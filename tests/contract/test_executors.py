@@ -21,7 +21,7 @@ from vulsweb.executors.settings import MAIN, Executor
 from vulsweb.extensions import db
 from vulsweb.hosts import config_sync, connection_tests
 from vulsweb.models import Absence, Host, JobStatus, Run, RunJob, RunStatus, ScheduledTask, Trigger
-from vulsweb.runs import lifecycle, logs, scans, starting, targets
+from vulsweb.runs import lifecycle, logs, scan_results, starting, targets
 from vulsweb.tasks import editing as task_editing
 from vulsweb.vuls.results import Outcome
 
@@ -142,12 +142,12 @@ def test_results_of_one_executor_stay_when_those_of_another_cannot_be_stored(
     web: ScheduledTask, make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done(make_task(task_type="db_update", database_type="gost_debian"))
-    real = scans.store_documents
+    real = scan_results.store_documents
 
-    def of_documents(job: RunJob, *rest: Any) -> list[scans.HostResult]:
+    def of_documents(job: RunJob, *rest: Any) -> list[scan_results.HostResult]:
         return (stumble if job.executor == MAIN else real)(job, *rest)
 
-    monkeypatch.setattr(scans, "store_documents", of_documents)
+    monkeypatch.setattr(scan_results, "store_documents", of_documents)
     run = done(web)
 
     assert run.status is RunStatus.PARTIAL

@@ -17,7 +17,7 @@ from vulsweb.executors.client import ExecutorClient, ExecutorUnavailable, JobRej
 from vulsweb.extensions import db
 from vulsweb.findings import storage
 from vulsweb.models import Host, Result, Run, RunStatus, ScheduledTask, Trigger
-from vulsweb.runs import lifecycle, logs, scans, starting
+from vulsweb.runs import lifecycle, logs, scan_results, starting
 from vulsweb.tasks import editing as task_editing
 
 MakeTask = Callable[..., ScheduledTask]
@@ -184,7 +184,7 @@ def test_a_run_whose_results_cannot_be_stored_fails_alone(
     update = start(make_task(task_type="db_update", database_type="gost_debian"))
     run = start(scan)
     worker.launch_runs([run.id, update.id])
-    monkeypatch.setattr(scans, "store_documents", stumble)
+    monkeypatch.setattr(scan_results, "store_documents", stumble)
     follow(run)
     follow(update)
 

@@ -110,14 +110,31 @@ def test_only_its_engine_speaks_to_docker() -> None:
     }
 
     assert speakers == {
-        Path("executor/engines", name) for name in ("containers.py", "docker.py", "images.py", "streams.py")
+        Path("executor/engines", name)
+        for name in ("container_options.py", "docker.py", "images.py", "streams.py")
     }
 
 
-def test_what_vuls_says_is_read_without_flask_or_a_database() -> None:
-    read = {name.split(".")[0] for path in python_files(PACKAGE / "vuls") for name in _modules(path)}
+def test_vuls_formats_and_cron_lines_are_read_without_flask_or_a_database() -> None:
+    pure = [*python_files(PACKAGE / "vuls"), PACKAGE / "cron.py"]
+
+    read = {name.split(".")[0] for path in pure for name in _modules(path)}
 
     assert not read & {"flask", "sqlalchemy", "requests", "celery"}
+
+
+def test_only_the_edges_know_the_request_and_its_user() -> None:
+    knowing = {
+        path.relative_to(PACKAGE)
+        for path in python_files(PACKAGE)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom)
+        and node.module in ("flask", "flask_login")
+        and {"request", "current_user", "session", "g"} & {alias.name for alias in node.names}
+    }
+
+    allowed = {Path("__init__.py"), Path("accounts/permissions.py")}
+    assert {path for path in knowing - allowed if path.parts[0] not in ("views", "api")} == set()
 
 
 def test_only_config_reads_the_environment() -> None:

@@ -45,7 +45,7 @@ def test_the_rule_is_kept_shown_and_offered_again(signed_in: FlaskClient, rule: 
     shown, form = text(signed_in, address), text(signed_in, f"{address}/edit")
     copy = text(signed_in, f"{address}/duplicate")
 
-    assert f"<dt>If the previous run is still going</dt> <dd> {rule.label} </dd>" in shown
+    assert f"<dt>If the previous run is still active</dt> <dd> {rule.label} </dd>" in shown
     assert chosen(form) == chosen(copy) == [rule.value]
 
 

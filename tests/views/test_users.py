@@ -8,7 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.conftest import NOW, PASSWORD
-from vulsweb.accounts import access, permissions
+from vulsweb.accounts import permissions, users
 from vulsweb.extensions import db
 from vulsweb.models import Role, ScheduledTask, User
 
@@ -21,7 +21,7 @@ def as_role(app: Flask, admin: User) -> SignIn:
     """Sign a fresh person of a role in."""
 
     def sign_in(role: Role) -> FlaskClient:
-        user = access.create_user(f"a {role.value}", PASSWORD, role, NOW)
+        user = users.create_user(f"a {role.value}", PASSWORD, role, NOW)
         db.session.commit()
         client = app.test_client()
         with client.session_transaction() as session:
@@ -94,8 +94,8 @@ def test_a_refusal_says_which_role_is_needed(as_role: SignIn) -> None:
 
 
 def test_a_token_may_do_what_its_person_may(app: Flask, admin: User, make_task: MakeTask) -> None:
-    viewer, task = access.create_user("eve", PASSWORD, Role.VIEWER, NOW), make_task()
-    headers = {"Authorization": f"Bearer {access.create_token('eve', viewer, NOW)}"}
+    viewer, task = users.create_user("eve", PASSWORD, Role.VIEWER, NOW), make_task()
+    headers = {"Authorization": f"Bearer {users.create_token('eve', viewer, NOW)}"}
     db.session.commit()
     client = app.test_client()
 
@@ -110,7 +110,7 @@ def test_a_token_may_do_what_its_person_may(app: Flask, admin: User, make_task: 
 
 def test_an_admin_adds_changes_and_removes_people(signed_in: FlaskClient) -> None:
     added = signed_in.post("/people/", data={"name": "eve", "role": "viewer", "password": PASSWORD})
-    eve = access.authenticate("eve", PASSWORD)
+    eve = users.authenticate("eve", PASSWORD)
     assert (added.status_code, eve is not None and eve.role) == (303, Role.VIEWER)
     assert eve is not None
 
@@ -122,7 +122,7 @@ def test_an_admin_adds_changes_and_removes_people(signed_in: FlaskClient) -> Non
     signed_in.post(f"/people/{eve.id}/delete")
 
     db.session.expire_all()
-    assert [person.name for person in access.users()] == ["admin"]
+    assert [person.name for person in users.all_users()] == ["admin"]
 
 
 @pytest.mark.parametrize(

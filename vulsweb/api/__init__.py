@@ -10,12 +10,12 @@ from werkzeug.exceptions import Unauthorized
 
 from vulsweb.api import (
     databases,
-    docs,
-    document,
+    docs_page,
     findings,
     hosts,
     idempotency,
     keys,
+    openapi,
     runs,
     scheduled_tasks,
     ssh_config,
@@ -58,13 +58,13 @@ def register(app: Flask) -> None:
         OPENAPI_URL_PREFIX="/api",
         OPENAPI_JSON_PATH="openapi.json",
         API_SPEC_OPTIONS={
-            "info": {"description": document.DESCRIPTION},
+            "info": {"description": openapi.DESCRIPTION},
             "security": [{"token": []}, {"session": []}],
         },
     )
-    api = ProblemApi(app, spec_kwargs={"extra_plugins": [document.SharedParts()]})
-    document.describe(api)
-    app.register_blueprint(docs.bp)
+    api = ProblemApi(app, spec_kwargs={"extra_plugins": [openapi.SharedParts()]})
+    openapi.describe(api)
+    app.register_blueprint(docs_page.bp)
     for bp in BLUEPRINTS:
         api.register_blueprint(bp)
 

@@ -12,7 +12,7 @@ from vulsweb.api.schemas import FindingPage, LogOut, LogQuery, PageQuery, RunOut
 from vulsweb.extensions import db
 from vulsweb.findings import storage
 from vulsweb.models import Run
-from vulsweb.runs import lifecycle, scans
+from vulsweb.runs import lifecycle, scan_results
 from vulsweb.runs import logs as run_logs
 
 bp = Blueprint("api_runs", __name__, url_prefix="/api/runs", description=__doc__)
@@ -61,7 +61,7 @@ def found(query: dict[str, Any], run_id: int) -> dict[str, Any]:
 def hosts(query: dict[str, Any], run_id: int) -> dict[str, Any]:
     """List the results of a run per host, worst first."""
     run = _run_or_404(run_id)
-    return page_of(scans.host_results(run.id), query["page"], query["per_page"])
+    return page_of(scan_results.host_results(run.id), query["page"], query["per_page"])
 
 
 @bp.post("/<int:run_id>/cancel")

@@ -17,7 +17,7 @@ from vulsweb.vuls.servers import Server
 
 # Hosts per statement: 50,000 hosts take 25 statements of a bounded size.
 BATCH = 2000
-# The first line of a generated ssh_config, and how many characters of one are read at most.
+# The first line of a generated ssh_config, and the most characters to read of one.
 GENERATED_MARK = "# Written by Vuls Web"
 LARGEST_SSH_CONFIG = 16 * 1024 * 1024
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 import redis
 import sqlalchemy
 
-from vulsweb.accounts.access import USERS_EXIST
+from vulsweb.accounts.users import USERS_EXIST
 from vulsweb.config import STACK_FILE
 from vulsweb.local import settings, tools
 from vulsweb.local.apps import Apps, end_jobs, listen

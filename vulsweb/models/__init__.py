@@ -1,4 +1,4 @@
-"""The database tables, one noun per file."""
+"""The database tables, one file for each noun."""
 
 from vulsweb.models.connection_test import ConnectionTest
 from vulsweb.models.finding import Finding

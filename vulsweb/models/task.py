@@ -72,7 +72,7 @@ class Absence(enum.StrEnum):
         """Return the explanation for pages."""
         return {
             "wait": "The run continues when the executor is back, unless it times out first.",
-            "fail": "The run fails: at once if it has not started, else after five minutes without answer.",
+            "fail": "The run fails: at once if it has not started, otherwise after five minutes.",
         }[self.value]
 
 
@@ -100,7 +100,7 @@ class ScheduledTask(Base):
     # Set while its host is retired; `active` is the user's choice and does not change.
     paused_at: Mapped[datetime | None]
     paused_reason: Mapped[str | None]
-    # The newest run that was neither skipped nor is waiting for another: the source of "last status".
+    # The newest run that is neither skipped nor waiting for another: the source of "last status".
     last_run_id: Mapped[int | None] = mapped_column(
         ForeignKey("runs.id", ondelete="SET NULL", use_alter=True), index=True
     )

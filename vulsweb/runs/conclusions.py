@@ -1,4 +1,7 @@
-"""The end of jobs and runs: results stored, and the run judged."""
+"""The end of a job: its results are stored, and its last job ends the run.
+
+`scan_results` and `update_results` judge the run.
+"""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -6,7 +9,7 @@ from datetime import datetime, timedelta
 from vulsweb.executors.client import Job
 from vulsweb.models import JobStatus, Run, RunJob, RunStatus
 from vulsweb.runs import jobs as run_jobs
-from vulsweb.runs import lifecycle, scans, updates
+from vulsweb.runs import lifecycle, scan_results, update_results
 
 
 def conclude(
@@ -19,10 +22,10 @@ def conclude(
     if any(each.status is JobStatus.CANCELLED for each in run.jobs):
         lifecycle.end(run, RunStatus.CANCELLED, run.cancel_reason or "Cancelled.", now)
     elif "servers" in run.request:
-        scans.store_excluded(run, now)
-        scans.end(run, now)
+        scan_results.store_excluded(run, now)
+        scan_results.end(run, now)
     else:
-        updates.end(run, now)
+        update_results.end(run, now)
 
 
 def give_up(run: Run, job: RunJob, status: JobStatus, reason: str, now: datetime) -> None:
@@ -50,6 +53,6 @@ def _store_job(
     if job.status is JobStatus.CANCELLED:
         return  # results of a cancelled job are dropped
     if "servers" in job.request:
-        scans.store_job(run, job, reply, documents, now)
+        scan_results.store_job(run, job, reply, documents, now)
     else:
-        updates.store_job(run, job, reply)
+        update_results.store_job(run, job, reply)

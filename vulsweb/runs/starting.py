@@ -200,7 +200,7 @@ def _advance_tasks(
     # Many tasks share a few cron lines, and finding a line's next slot costs more than updating a row.
     lines = {(task.cron_expression, task.timezone) for task in due}
     slots = {line: cron.next_slot(*line, now) for line in lines}
-    # A skipped run never hides the result of the last real one; a waiting run does not yet.
+    # A skipped run never becomes the task's last run; a waiting run becomes it when it is claimed.
     last = {task_id: run_id for task_id, run_id in queued.items() if not plans[task_id].waits}
     rows = [
         (task.id, slots[task.cron_expression, task.timezone], last.get(task.id, task.last_run_id))

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 from vulsweb.executors.settings import Executor
-from vulsweb.system import services
+from vulsweb.system import service_checks
 from vulsweb.system.checks import Check, State, ask_all
-from vulsweb.system.executors import Database, Health, Tool, ask_executor, executor_checks
+from vulsweb.system.executor_checks import Database, Health, Tool, ask_executor, executor_checks
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,16 @@ def read(config: Mapping[str, Any], now: datetime) -> System:
     """Check all components at once; takes about two seconds at most."""
     executors: Sequence[Executor] = config["EXECUTORS"]
     postgresql, redis, *healths = ask_all(
-        partial(services.ask_postgresql, config["SQLALCHEMY_DATABASE_URI"]),
-        partial(services.ask_redis, config["REDIS_URL"]),
+        partial(service_checks.ask_postgresql, config["SQLALCHEMY_DATABASE_URI"]),
+        partial(service_checks.ask_redis, config["REDIS_URL"]),
         *(partial(ask_executor, executor, now) for executor in executors),
     )
-    worker = services.worker_check(redis)
+    worker = service_checks.worker_check(redis)
     checks = [
         worker,
-        services.beat_check(postgresql, now, worker_answers=worker.state is State.OK),
-        services.redis_check(redis),
-        services.postgresql_check(postgresql),
+        service_checks.beat_check(postgresql, now, worker_answers=worker.state is State.OK),
+        service_checks.redis_check(redis),
+        service_checks.postgresql_check(postgresql),
     ]
     statuses = []
     for executor, health in zip(executors, healths, strict=True):

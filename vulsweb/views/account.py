@@ -6,7 +6,7 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required, login_user
 
-from vulsweb.accounts import access
+from vulsweb.accounts import users
 from vulsweb.extensions import db, limiter
 from vulsweb.models import User
 from vulsweb.views import forms
@@ -26,8 +26,8 @@ def index() -> ResponseReturnValue:
 def change_timezone() -> ResponseReturnValue:
     """Set the time zone in which times are shown."""
     try:
-        access.change_timezone(current_user, request.form.get("timezone", "").strip() or None)
-    except access.AccessError as error:
+        users.change_timezone(current_user, request.form.get("timezone", "").strip() or None)
+    except users.AccessError as error:
         return _page(timezone=str(error)), 422
     db.session.commit()
     flash("Time zone saved.", "success")
@@ -43,8 +43,8 @@ def change_password() -> ResponseReturnValue:
     if not User.check_password(user, request.form.get("current", "")):
         return _page(current="Wrong password."), 422
     try:
-        access.change_password(user, request.form.get("password", ""))
-    except access.AccessError as error:
+        users.change_password(user, request.form.get("password", ""))
+    except users.AccessError as error:
         return _page(password=str(error)), 422
     db.session.commit()
     login_user(user)  # keeps this session
@@ -57,8 +57,8 @@ def change_password() -> ResponseReturnValue:
 def create_token() -> ResponseReturnValue:
     """Create a token and show it once."""
     try:
-        token = access.create_token(request.form.get("name", "").strip(), current_user, datetime.now(UTC))
-    except access.AccessError as error:
+        token = users.create_token(request.form.get("name", "").strip(), current_user, datetime.now(UTC))
+    except users.AccessError as error:
         return _page(name=str(error)), 422
     db.session.commit()
     # Shown in this response, never stored in the session: the cookie is signed but not encrypted.
@@ -69,7 +69,7 @@ def create_token() -> ResponseReturnValue:
 @login_required
 def revoke_token(token_id: int) -> ResponseReturnValue:
     """Revoke a token."""
-    name = access.revoke_token(current_user, token_id) or abort(404)
+    name = users.revoke_token(current_user, token_id) or abort(404)
     db.session.commit()
     flash(f"Token {name} revoked.", "success")
     return redirect(url_for("account.index"), code=303)
@@ -78,10 +78,10 @@ def revoke_token(token_id: int) -> ResponseReturnValue:
 def _page(new_token: str | None = None, **errors: str) -> str:
     return render_template(
         "account/index.html",
-        tokens=access.tokens(current_user),
+        tokens=users.tokens(current_user),
         new_token=new_token,
         errors=errors,
         zones=forms.ZONES,
-        name_length=access.NAME_LENGTH,
-        password_length=access.MINIMUM_PASSWORD_LENGTH,
+        name_length=users.NAME_LENGTH,
+        password_length=users.MINIMUM_PASSWORD_LENGTH,
     )

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, flash, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_user, logout_user
 
-from vulsweb.accounts import access
+from vulsweb.accounts import users
 from vulsweb.extensions import limiter, login
 
 bp = Blueprint("auth", __name__)
@@ -36,7 +36,7 @@ def sign_in() -> ResponseReturnValue:
 def enter() -> ResponseReturnValue:
     """Sign in with a name and a password."""
     name = request.form.get("name", "")
-    user = access.authenticate(name.strip().replace("\x00", ""), request.form.get("password", ""))
+    user = users.authenticate(name.strip().replace("\x00", ""), request.form.get("password", ""))
     if user is None:
         return render_template("auth/sign_in.html", name=name, wrong=True), 422
     session.clear()  # nothing set before the sign-in may carry over

@@ -51,7 +51,12 @@ def _context() -> dict[str, Any]:
     name, executors = request.args.get("executor", MAIN), executor_settings.configured()
     executor = next((each for each in executors if each.name == name), None) or abort(404)
     found = databases.read(executor, datetime.now(UTC))
-    return {"databases": found, "pairs": PROFILE_VERSIONS, "executor": executor, "executors": executors}
+    return {
+        "databases": found,
+        "profile_advice": PROFILE_VERSIONS,
+        "executor": executor,
+        "executors": executors,
+    }
 
 
 def _fingerprint(found: Databases) -> str:

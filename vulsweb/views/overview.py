@@ -14,7 +14,7 @@ from vulsweb.executors import settings as executor_settings
 from vulsweb.findings import storage
 from vulsweb.models import RunStatus
 from vulsweb.models.run import ACTIVE
-from vulsweb.system import executors as system_executors
+from vulsweb.system import executor_checks
 from vulsweb.tasks import queries as task_queries
 from vulsweb.views import filters, forms, live
 
@@ -63,13 +63,13 @@ def databases() -> str:
 @login_required
 def system_notice() -> str:
     """Return what to do if an executor cannot work."""
-    found = system_executors.ask_executors(executor_settings.configured(), datetime.now(UTC))
-    executor, health = min(found, key=lambda each: system_executors.readiness(each[1]))
+    found = executor_checks.ask_executors(executor_settings.configured(), datetime.now(UTC))
+    executor, health = min(found, key=lambda each: executor_checks.readiness(each[1]))
     return render_template(
         "overview/_notice.html",
         executor=executor if len(found) > 1 else None,
-        check=system_executors.executor_check(health, executor),
-        health=health if isinstance(health, system_executors.Health) else None,
+        check=executor_checks.executor_check(health, executor),
+        health=health if isinstance(health, executor_checks.Health) else None,
         update=overview.database_update(),
     )
 

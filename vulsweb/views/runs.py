@@ -11,7 +11,7 @@ from flask_sqlalchemy.pagination import Pagination
 from vulsweb.extensions import db
 from vulsweb.findings import storage
 from vulsweb.models import Run
-from vulsweb.runs import history, lifecycle, scans
+from vulsweb.runs import history, lifecycle, scan_results
 from vulsweb.views import forms, live, log_card, paging
 from vulsweb.vuls.results import Severity
 
@@ -128,5 +128,5 @@ def _host_results(run: Run) -> Pagination:
     """Return a page of the run's results by host."""
     # `page` is the page of findings, so this has another name.
     page = min(max(request.args.get("hosts", 1, type=int), 1), forms.LARGEST_ID)
-    lines = scans.host_results(run.id)
+    lines = scan_results.host_results(run.id)
     return db.paginate(lines, page=page, per_page=HOSTS_PER_PAGE, error_out=False)

@@ -7,7 +7,7 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from flask.typing import ResponseReturnValue
 from flask_login import login_required
 
-from vulsweb.accounts import access
+from vulsweb.accounts import users
 from vulsweb.extensions import db
 from vulsweb.models import Role, User
 
@@ -27,8 +27,8 @@ def create() -> ResponseReturnValue:
     """Add a user."""
     name, role = request.form.get("name", "").strip(), _role()
     try:
-        user = access.create_user(name, request.form.get("password", ""), role, datetime.now(UTC))
-    except access.AccessError as error:
+        user = users.create_user(name, request.form.get("password", ""), role, datetime.now(UTC))
+    except users.AccessError as error:
         return _page({"name": name, "role": role}, str(error)), 422
     db.session.commit()
     return _redirect(f"{user.name} added as {user.role.label.lower()}.")
@@ -40,8 +40,8 @@ def change_role(user_id: int) -> ResponseReturnValue:
     """Change the role of a user."""
     user = user_or_404(user_id)
     try:
-        access.change_role(user, _role())
-    except access.AccessError as error:
+        users.change_role(user, _role())
+    except users.AccessError as error:
         return _redirect(str(error), "warning")
     db.session.commit()
     return _redirect(f"{user.name} is now {user.role.label.lower()}.")
@@ -52,7 +52,7 @@ def change_role(user_id: int) -> ResponseReturnValue:
 def confirm_delete(user_id: int) -> ResponseReturnValue:
     """Ask for confirmation before a user is removed."""
     user = user_or_404(user_id)
-    return render_template("users/delete.html", user=user, tokens=access.tokens(user))
+    return render_template("users/delete.html", user=user, tokens=users.tokens(user))
 
 
 @bp.post("/<int:user_id>/delete")
@@ -62,8 +62,8 @@ def delete(user_id: int) -> ResponseReturnValue:
     user = user_or_404(user_id)
     name = user.name
     try:
-        access.delete_user(user)
-    except access.AccessError as error:
+        users.delete_user(user)
+    except users.AccessError as error:
         return _redirect(str(error), "warning")
     db.session.commit()
     return _redirect(f"{name} removed.")
@@ -84,12 +84,12 @@ def _role() -> Role:
 def _page(values: dict[str, Any], error: str | None) -> str:
     return render_template(
         "users/index.html",
-        users=access.users(),
+        users=users.all_users(),
         values=values,
         error=error,
         roles=Role,
-        name_length=access.NAME_LENGTH,
-        password_length=access.MINIMUM_PASSWORD_LENGTH,
+        name_length=users.NAME_LENGTH,
+        password_length=users.MINIMUM_PASSWORD_LENGTH,
     )
 
 

@@ -257,7 +257,7 @@ def support(entry: Entry, vuls: str | None, profile: Profile | None = None) -> S
         return Support(supported=False, reason=mismatch)
     number = version(vuls)
     if number is None:
-        return Support(None, "The version of Vuls is unknown, and so is whether it reads this database.")
+        return Support(None, "The Vuls version is unknown, so it may or may not read this database.")
     label = version_label(number)
     if number < entry.added_in:
         return Support(supported=False, reason=f"{label} does not know it, so fetching it has no effect.")

@@ -170,7 +170,7 @@ class ScanResult:
     family: str
     release: str
     scanned_at: datetime
-    reported_by: str  # the version of Vuls that looked for CVEs, as it reports it; empty: none did
+    reported_by: str  # the version of Vuls that looked for CVEs, as reported; empty if no report ran
     package_count: int
     errors: tuple[str, ...]
     findings: tuple[ParsedFinding, ...]
@@ -193,7 +193,7 @@ def parse(document: bytes) -> ScanResult:
     if data.get("jsonVersion") != JSON_VERSION:
         raise ResultsError(f"jsonVersion is {data.get('jsonVersion')!r}; this version reads {JSON_VERSION}.")
     packages = _mapping(data, "packages")
-    # By storable name: two names that differ only in what cannot be stored would be one row.
+    # Keyed by the stored name, so that ids that are equal after cleaning do not collide.
     cves = {_storable(cve_id): entry for cve_id, entry in _mapping(data, "scannedCves").items()}
     server_name, family, release, scanned_at = (
         _text(data, field) for field in ("serverName", "family", "release", "scannedAt")

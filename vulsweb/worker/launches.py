@@ -16,7 +16,7 @@ from vulsweb.executors.client import (
 from vulsweb.executors.settings import Executor
 from vulsweb.extensions import db
 from vulsweb.models import Absence, JobStatus, Run, RunJob, RunStatus
-from vulsweb.runs import conclusions, jobs, lifecycle, scans, targets
+from vulsweb.runs import conclusions, jobs, lifecycle, scan_results, targets
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def commit(run: Run) -> Sequence[int]:
     """Commit a run; if it has ended, return runs ready to start."""
     task_id, ended = run.task_id, not run.status.is_active
     db.session.commit()
-    # Looked for after the commit: whoever queues a run sends it too, so at least one side sees the other.
+    # Search after the commit: a run queued meanwhile is found here, or sent by the process that queued it.
     return lifecycle.ready_to_start([task_id]) if ended else []
 
 
@@ -61,17 +61,17 @@ def _submit(clients: ExecutorClients, run: Run, job: RunJob) -> None:
     except ExecutorError as error:
         log.warning("run %d: %s", run.id, error)
         reply = error
-    # Another of its jobs may be ending now, and one of both workers must see that it is the last.
+    # Another job of the run may be ending now; one of the two workers must see that its job is the last.
     lifecycle.lock(run)
     if not run.status.is_active or job.status is not JobStatus.WAITING:
         return
     now = datetime.now(UTC)
     if isinstance(reply, JobRejected) and 0 < len(reply.unknown) < len(job.request["servers"]):
-        scans.exclude_servers(run, job, set(reply.unknown), now)
+        scan_results.exclude_servers(run, job, set(reply.unknown), now)
         db.session.commit()
         _submit(clients, run, job)
         return
-    run.heartbeat_at = now  # another worker takes the run for abandoned a minute from now
+    run.heartbeat_at = now  # after a minute, another worker treats the run as abandoned
     if isinstance(reply, Job):
         jobs.record_reply(job, reply, now)
     elif isinstance(reply, ExecutorUnavailable) and run.task.absence is Absence.WAIT:

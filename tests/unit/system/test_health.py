@@ -16,9 +16,9 @@ from vulsweb import worker
 from vulsweb.extensions import celery, db
 from vulsweb.local import redis
 from vulsweb.runs import starting
-from vulsweb.system import health, services
+from vulsweb.system import health, service_checks
 from vulsweb.system.checks import TIMEOUT_SECONDS, Check, State
-from vulsweb.system.executors import Health, disk_check
+from vulsweb.system.executor_checks import Health, disk_check
 from vulsweb.system.health import System
 
 
@@ -166,9 +166,9 @@ def test_without_a_worker_a_late_tick_is_not_a_failure_of_beat(app: Flask) -> No
 
 
 def test_with_a_worker_a_missing_tick_is_red(app: Flask) -> None:
-    info = services.PostgresqlInfo("18", NOW - timedelta(minutes=9))
+    info = service_checks.PostgresqlInfo("18", NOW - timedelta(minutes=9))
 
-    check = services.beat_check(info, NOW, worker_answers=True)
+    check = service_checks.beat_check(info, NOW, worker_answers=True)
 
     assert check.state is State.FAILED
     assert "8 min late" in check.message

@@ -22,12 +22,12 @@ class AccessError(ValueError):
 
 
 def authenticate(name: str, password: str) -> User | None:
-    """Return the user with this name and password; equally slow if unknown."""
+    """Return the user if name and password match; None takes as long."""
     user = db.session.scalars(select(User).where(User.name == name)).first()
     return user if User.check_password(user, password) else None
 
 
-def users() -> Sequence[User]:
+def all_users() -> Sequence[User]:
     """Return all users, by name."""
     return db.session.scalars(select(User).order_by(User.name)).all()
 

@@ -1,0 +1,86 @@
+"""Users and API tokens."""
+
+import pytest
+from flask import Flask
+
+from tests.conftest import NOW, PASSWORD
+from vulsweb.accounts import users
+from vulsweb.extensions import db
+from vulsweb.models import ApiToken, Role, User
+
+
+def test_a_user_signs_in_with_the_right_password_only(admin: User) -> None:
+    assert users.authenticate("admin", PASSWORD) == admin
+    assert users.authenticate("admin", PASSWORD + "!") is None
+    assert users.authenticate("nobody", PASSWORD) is None
+
+
+def test_a_password_is_stored_as_an_argon2id_hash(admin: User) -> None:
+    assert admin.password_hash.startswith("$argon2id$")
+
+
+def test_short_passwords_and_taken_names_are_refused(admin: User) -> None:
+    with pytest.raises(users.AccessError, match="at least 12"):
+        users.create_user("eve", "short", Role.VIEWER, NOW)
+    with pytest.raises(users.AccessError, match="already"):
+        users.create_user("admin", PASSWORD, Role.ADMIN, NOW)
+
+
+def test_a_token_acts_for_its_user_and_only_its_hash_is_stored(app: Flask, admin: User) -> None:
+    token = users.create_token("ci", admin, NOW)
+
+    assert users.user_of_token(token) == admin
+    assert users.user_of_token(token[:-1]) is None
+    assert token not in str(db.session.get_one(ApiToken, 1).__dict__)
+
+
+def test_a_token_needs_a_unique_name(admin: User) -> None:
+    users.create_token("ci", admin, NOW)
+
+    with pytest.raises(users.AccessError, match="already"):
+        users.create_token("ci", admin, NOW)
+    with pytest.raises(users.AccessError, match="name"):
+        users.create_token(" ", admin, NOW)
+
+
+def test_the_last_admin_cannot_be_demoted_or_deleted(admin: User) -> None:
+    with pytest.raises(users.AccessError, match="only admin"):
+        users.change_role(admin, Role.OPERATOR)
+    with pytest.raises(users.AccessError, match="only admin"):
+        users.delete_user(admin)
+
+
+def test_one_of_several_admins_can_be_demoted(admin: User) -> None:
+    other = users.create_user("other", PASSWORD, Role.ADMIN, NOW)
+
+    users.change_role(admin, Role.VIEWER)
+
+    assert (admin.role, other.role) == (Role.VIEWER, Role.ADMIN)
+
+
+def test_a_new_password_ends_all_sessions(admin: User) -> None:
+    session_id = admin.get_id()
+    assert users.user_of_session(session_id) is admin
+
+    users.change_password(admin, PASSWORD + "!")
+
+    assert users.user_of_session(session_id) is None
+    assert users.user_of_session(f"{admin.id}") is None
+    assert users.user_of_session("x.y") is None
+
+
+def test_deleting_a_user_deletes_their_tokens(admin: User) -> None:
+    other = users.create_user("other", PASSWORD, Role.VIEWER, NOW)
+    token = users.create_token("theirs", other, NOW)
+
+    users.delete_user(other)
+
+    assert users.user_of_token(token) is None
+
+
+def test_an_unknown_time_zone_is_refused(admin: User) -> None:
+    users.change_timezone(admin, "Europe/London")
+
+    with pytest.raises(users.AccessError, match="not a time zone"):
+        users.change_timezone(admin, "Mars/Base")
+    assert admin.timezone == "Europe/London"
