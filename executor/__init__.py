@@ -1,4 +1,7 @@
-"""The executor: a small application that turns a closed list of operations into real commands."""
+"""The executor: a small application that turns requests into real commands.
+
+It accepts only a closed list of operations.
+"""
 
 import json
 import shutil
@@ -57,7 +60,10 @@ def create_app(overrides: Mapping[str, str] | None = None) -> Flask:
 
 @bp.before_app_request
 def check_key() -> None:
-    """Refuse a request without a valid key, except a bare request for /health."""
+    """Refuse a request without a valid key.
+
+    Only a request for /health may come without a key. A wrong key is refused there too.
+    """
     given = request.headers.get("X-API-Key")
     if given is None and request.endpoint == "executor.health":
         return
@@ -101,7 +107,11 @@ def answer_storage_error(error: OSError) -> Response:
 
 @bp.get("/health")
 def health() -> dict[str, Any]:
-    """Say that the executor is up and, to callers with a key, what it has."""
+    """Report the executor's health.
+
+    Without a key, the answer only says that the executor is up. With a key, it also says what the executor
+    has.
+    """
     if "X-API-Key" not in request.headers:
         return {"status": "ok"}
     settings, tools = _executor().settings, _executor().dispatcher.engine.tools()
@@ -151,7 +161,10 @@ def show_job(job_id: str) -> dict[str, Any]:
 
 @bp.get("/jobs/<job_id>/logs")
 def show_log(job_id: str) -> dict[str, Any]:
-    """Show a job's log from an offset, up to the size of a reply."""
+    """Show a job's log from an offset.
+
+    The text is limited to the size of a reply; `next_offset` is where the rest begins.
+    """
     job = _job_or_404(job_id)
     store = _executor().store
     given = request.args.get("offset", "0")
@@ -234,7 +247,10 @@ def _job_or_404(job_id: str) -> Job:
 
 
 def _reconcile(jobs: list[Job]) -> list[Job]:
-    """Return the true state of the jobs, and start runners for those that wait."""
+    """Return the true state of the jobs.
+
+    Start runners for the jobs that wait for one.
+    """
     dispatcher = _executor().dispatcher
     reconciled = [dispatcher.reconcile(job) for job in jobs]
     for lane in {job.lane for job in reconciled if dispatcher.needs_runner(job)}:

@@ -1,4 +1,7 @@
-"""The audit log: who asked for what, and the answer, as JSON lines that are only ever added."""
+"""The audit log: who asked for what, and the answer.
+
+Entries are lines of JSON and are only ever added; rotation drops the oldest.
+"""
 
 import itertools
 import json

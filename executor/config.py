@@ -1,4 +1,7 @@
-"""The executor's settings, read from the environment; the only module that reads it."""
+"""The executor's settings, read from the environment.
+
+No other module of the executor reads the environment.
+"""
 
 import os
 import re
@@ -29,12 +32,18 @@ _DOCKER_VARIABLES = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 
 
 class ConfigError(Exception):
-    """A setting is missing or wrong; the message names it and says what to write."""
+    """A setting is missing or wrong.
+
+    The message names the setting and says what to write.
+    """
 
 
 @dataclass(frozen=True)
 class DockerSettings:
-    """Settings of the tools' containers; volumes are mounted at the executor's own paths."""
+    """The settings of the tools' containers.
+
+    Volumes are mounted at the executor's own paths.
+    """
 
     images: Mapping[str, str]
     jobs_volume: str
@@ -49,7 +58,10 @@ class DockerSettings:
 
     @classmethod
     def read(cls, variables: Mapping[str, str], profile: str) -> Self:
-        """Read the settings of the engine `docker`; raise ConfigError for the first missing or wrong one."""
+        """Read the settings of the engine `docker`.
+
+        Raise ConfigError for the first setting that is missing or wrong.
+        """
         # Both are required, because a container gets volumes and never a path of the host.
         for name in ("EXECUTOR_WORK_DIR", "EXECUTOR_DATABASES_DIR"):
             _path(variables, name)
@@ -105,7 +117,10 @@ class DockerSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of the executor and its runners. No secrets: runners get all of it."""
+    """The settings of the executor and its runners.
+
+    No API key is among them, because runners get all of them.
+    """
 
     profile: str
     data_dir: Path
@@ -204,7 +219,11 @@ def image_variable(tool: str) -> str:
 
 
 def api_keys(variables: Mapping[str, str]) -> tuple[bytes, ...]:
-    """Return the accepted API keys: one, or two while one replaces the other."""
+    """Return the accepted API keys.
+
+    There is one, or two while one replaces the other. Raise ConfigError if they cannot be read or are not
+    valid.
+    """
     text = variables.get("EXECUTOR_API_KEY", "")
     file = variables.get("EXECUTOR_API_KEY_FILE")
     if file and not text:

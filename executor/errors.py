@@ -1,4 +1,7 @@
-"""The ways in which a job can fail or stop; every message is a sentence for people."""
+"""The ways in which a job can fail or stop.
+
+Every message is a sentence for people.
+"""
 
 
 class StepError(Exception):
@@ -14,7 +17,7 @@ class ToolTimeoutError(StepError):
 
 
 class JobError(StepError):
-    """A step failed and the rest of the job cannot run without it."""
+    """A step failed, and the rest of the job needs it."""
 
 
 class StoppedError(Exception):

@@ -1,4 +1,7 @@
-"""The API keys of callers; a key file is read again when it changes."""
+"""The API keys of callers.
+
+A key file is read again when it changes.
+"""
 
 import hashlib
 import hmac
@@ -23,7 +26,10 @@ class Keys:
         self._keys = config.api_keys(variables)
 
     def match(self, given: str | None) -> str | None:
-        """Return the fingerprint of the given key, or None if it is not accepted."""
+        """Return the fingerprint of the given key.
+
+        Return None if the key is not accepted.
+        """
         state = self._read_file_state()
         if state != self._file_state:
             self._file_state = state
@@ -45,5 +51,8 @@ class Keys:
 
 
 def fingerprint(key: bytes) -> str:
-    """Return a short hash that identifies a key; the key cannot be guessed from it."""
+    """Return a short hash that identifies a key.
+
+    The key cannot be guessed from it.
+    """
     return hashlib.sha256(key).hexdigest()[:12]

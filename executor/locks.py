@@ -1,4 +1,7 @@
-"""Advisory locks on files. The kernel releases them when their holder dies, however it dies."""
+"""Advisory locks on files.
+
+The kernel releases them when their holder dies, however it dies.
+"""
 
 import contextlib
 import fcntl
@@ -11,9 +14,9 @@ POLL_SECONDS = 0.1
 
 
 def acquire(path: Path, *, shared: bool = False) -> int | None:
-    """Lock the file and return its descriptor, or None if it is locked.
+    """Lock the file and return its descriptor.
 
-    The caller closes the descriptor, which releases the lock.
+    Return None if it is locked already. The caller closes the descriptor, which releases the lock.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -40,7 +43,10 @@ def try_lock(path: Path) -> Iterator[bool]:
 
 @contextlib.contextmanager
 def lock(path: Path, check: Callable[[], None], *, shared: bool = False) -> Iterator[None]:
-    """Wait for the lock and hold it; `check` is called while waiting and raises to give up."""
+    """Wait for the lock and hold it.
+
+    `check` is called while waiting and raises to give up.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Polled instead of a blocking flock: a waiting job must still notice that it was cancelled.
     while (descriptor := acquire(path, shared=shared)) is None:

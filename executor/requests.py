@@ -1,4 +1,7 @@
-"""The requests that the executor accepts: a closed list, checked field by field. Pure."""
+"""The requests that the executor accepts: a closed list.
+
+They are checked field by field. This module is pure.
+"""
 
 import re
 from collections.abc import Sequence
@@ -20,7 +23,10 @@ SERVER_NAME = re.compile(r"(?!\.\.?$)[^/\x00-\x1f\x7f\ud800-\udfff]{1,200}")
 
 
 class InvalidError(Exception):
-    """The request is refused: `field` says where it is wrong, `unknown` lists unknown names in it."""
+    """The request is refused.
+
+    `field` says where it is wrong, and `unknown` lists unknown names in it.
+    """
 
     def __init__(self, field: str, sentence: str, unknown: Sequence[str] = ()) -> None:
         super().__init__(sentence)
@@ -30,7 +36,10 @@ class InvalidError(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """A valid request. `body` holds what is asked for, without the job's id and group."""
+    """A valid request.
+
+    `body` holds what is asked for, without the job's id and group.
+    """
 
     job_id: str
     kind: str
@@ -45,7 +54,10 @@ class Request:
 
 
 def scan_request(body: Any) -> Request:
-    """Check the fields of a scan request; whether the servers exist is not checked here."""
+    """Check the fields of a scan request.
+
+    Whether the servers exist is not checked here.
+    """
     job_id, group = _check_fields(body, ("job_id", "servers", "scan_type"))
     servers, scan_type = body["servers"], body["scan_type"]
     if not isinstance(servers, list) or not servers:
@@ -62,7 +74,10 @@ def scan_request(body: Any) -> Request:
 
 
 def database_request(body: Any, profile: str = CLASSIC) -> Request:
-    """Check a request for a database update; the profile must use the database."""
+    """Check a request for a database update.
+
+    The profile must use the database.
+    """
     job_id, group = _check_fields(body, ("job_id", "database"))
     database = body["database"]
     if not isinstance(database, str) or database not in (ALL_DATABASES, *CATALOGUE):
@@ -74,7 +89,10 @@ def database_request(body: Any, profile: str = CLASSIC) -> Request:
 
 
 def _check_fields(body: Any, names: tuple[str, ...]) -> tuple[str, str | None]:
-    """Check that the body has exactly these fields and perhaps a group; return its job id and group."""
+    """Check the fields of the body; return its job id and group.
+
+    It must have exactly the fields `names`, and may have a group.
+    """
     if not isinstance(body, dict):
         raise InvalidError("body", "The body must be a JSON object.")
     for name in names:

@@ -1,7 +1,7 @@
-"""A detached process that runs the jobs of one lane, one after another, until none is waiting.
+"""A detached process that runs the jobs of one lane.
 
-It is started with a locked slot and exits when there is nothing left to do. The web process may restart
-meanwhile: the two share only files.
+It runs one job after another until none is waiting. It is started with a locked slot and exits when there is
+nothing left to do. The web process may restart meanwhile: the two share only files.
 """
 
 import logging
@@ -53,7 +53,10 @@ class Runner:
         self.is_stopping = True
 
     def _run_next(self) -> bool:
-        """Run the next job that no other runner takes; return False if there is none."""
+        """Run the next job that no other runner takes.
+
+        Return False if there is none.
+        """
         for job_id in dispatch.waiting_job_ids(self.store, self.lane, self.engine):
             with self.store.own(job_id) as job:
                 if job is None or not dispatch.is_runnable(job, self.engine):
@@ -89,7 +92,10 @@ class Runner:
 
 
 def main() -> None:
-    """Run as `python -m executor.runner LANE SLOT`; SLOT is an inherited locked descriptor."""
+    """Run as `python -m executor.runner LANE SLOT`.
+
+    SLOT is an inherited locked descriptor.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     lane, slot = sys.argv[1], int(sys.argv[2])
     # Tools must not inherit it: a tool that stays alive would keep the slot taken.

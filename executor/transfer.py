@@ -1,6 +1,7 @@
-"""Exports and imports databases, for machines without internet: `python -m executor.transfer import FILE...`.
+"""Exports and imports databases, for machines without internet.
 
-It can run while the executor runs, because it takes the same locks.
+Example: `python -m executor.transfer import FILE...`. It can run while the executor runs, because it takes
+the same locks.
 """
 
 import argparse
@@ -27,12 +28,18 @@ STREAM = "-"
 
 @dataclass(frozen=True)
 class Source:
-    """A file, folder or tar archive to import; - is an archive on standard input."""
+    """A file, folder or tar archive to import.
+
+    `-` is an archive on standard input.
+    """
 
     name: str
 
     def copy_to(self, workspace: Path) -> None:
-        """Copy its database files into a folder; raise StepError if it has none or is incomplete."""
+        """Copy the source's database files into a folder.
+
+        Raise StepError if it has none or is incomplete.
+        """
         shown = "Standard input" if self.name == STREAM else self.name
         copied = 0
         try:
@@ -95,7 +102,10 @@ def import_databases(folder: DatabaseFolder, sources: Sequence[str], log: Callab
 
 
 def export_databases(folder: DatabaseFolder, target: str, log: Callable[[str], None]) -> None:
-    """Write an archive of all existing databases to a file, or to standard output for -."""
+    """Write an archive of all existing databases to a file.
+
+    The target `-` is standard output.
+    """
     path = Path(target)
     draft = path.with_name(f".{path.name}.new")
     names = []
@@ -118,7 +128,10 @@ def export_databases(folder: DatabaseFolder, target: str, log: Callable[[str], N
 
 
 def _log_waiting(log: Callable[[str], None]) -> Callable[[], None]:
-    """Return a function to call while waiting for a lock; it logs that once."""
+    """Return a function to call while waiting for a lock.
+
+    The function logs the wait once.
+    """
     logged: list[bool] = []
 
     def check() -> None:

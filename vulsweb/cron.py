@@ -21,7 +21,10 @@ class CronError(ValueError):
 
 @dataclass(frozen=True)
 class CronField:
-    """One of the five fields of a cron line, with its limits and the names for its numbers."""
+    """One of the five fields of a cron line.
+
+    `low` and `high` are its limits. `names` are words for its numbers, starting at `low`.
+    """
 
     name: str
     low: int
@@ -86,11 +89,11 @@ def upcoming(expression: str, zone: str, after: datetime, count: int) -> list[da
 
 
 def next_slot(expression: str, zone: str, after: datetime) -> datetime:
-    """Return the first time after `after` (aware) that matches the cron line in a time zone.
+    """Return the first time after `after` that matches the cron line.
 
-    Clock changes are handled as in cron(8). A line whose minute or hour begins with `*` follows the wall
-    clock minute by minute. Any other line runs once: at the end of the gap if its time is skipped, and the
-    first time if its time occurs twice.
+    `after` is aware, and the line is matched in the time zone `zone`. Clock changes are handled as in
+    cron(8). A line whose minute or hour begins with `*` follows the wall clock minute by minute. Any other
+    line runs once: at the end of the gap if its time is skipped, and the first time if its time occurs twice.
     """
     minute, hour, *_ = expression.split()
     local_zone = ZoneInfo(zone)
@@ -140,7 +143,10 @@ def _offset(moment: datetime, zone: ZoneInfo) -> timedelta:
 
 
 def _offset_change(start: datetime, end: datetime, zone: ZoneInfo) -> datetime:
-    """Return the second between `start` and `end` at which the zone's offset changed."""
+    """Return when the zone's offset changed between `start` and `end`.
+
+    The result is exact to the second.
+    """
     low, high = int(start.timestamp()), int(end.timestamp())
     old = _offset(start, zone)
     while high - low > 1:

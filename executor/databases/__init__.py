@@ -1,1 +1,4 @@
-"""The vulnerability databases: which exist, their files, and how a file is replaced safely."""
+"""The vulnerability databases and their files.
+
+This package lists the databases, reads their files, and replaces a file safely.
+"""

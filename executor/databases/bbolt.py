@@ -1,4 +1,6 @@
-"""Reads bbolt files, the format of vuls2 databases: values by key, and the key count of a bucket.
+"""Reads bbolt files, the format of vuls2 databases.
+
+It returns values by key, and the key count of a bucket.
 
 The bbolt library is written in Go, and the executor runs Python only. A file is a sequence of pages that are
 copied on write. Two of the first pages are meta pages with the root of the tree; the newer valid one counts.
@@ -25,7 +27,10 @@ MAX_VISITS_PER_PAGE = 8
 
 
 class BboltError(Exception):
-    """The file is no bbolt file, or it is damaged; the message says what was found."""
+    """The file is not a bbolt file, or it is damaged.
+
+    The message says what was found.
+    """
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,10 @@ class _Node:
 
 
 class BboltFile:
-    """An open file. Every number in it is checked before use: the file comes from outside."""
+    """An open bbolt file.
+
+    The file comes from outside, so every number in it is checked before use.
+    """
 
     def __init__(self, path: Path) -> None:
         with path.open("rb") as file:
@@ -71,7 +79,10 @@ class BboltFile:
         self._map.close()
 
     def get(self, *path: bytes) -> bytes | None:
-        """Return the value at `path`: the names of nested buckets, then a key. None if missing."""
+        """Return the value at `path`, or None if it is missing.
+
+        The path is the names of nested buckets, then a key.
+        """
         bucket = self._bucket(path[:-1])
         if bucket is None:
             return None
@@ -81,7 +92,10 @@ class BboltFile:
         return None
 
     def count(self, *path: bytes) -> int | None:
-        """Return the number of keys in a bucket; None if there is no such bucket."""
+        """Return the number of keys in a bucket.
+
+        Return None if there is no such bucket.
+        """
         bucket = self._bucket(path)
         return None if bucket is None else sum(leaf.count for leaf in self._leaves(bucket))
 
@@ -143,7 +157,10 @@ class BboltFile:
                 pending.append(self._page(BRANCH_ELEMENT.unpack_from(self._map, at)[2]))
 
     def _items(self, node: _Node) -> Iterator[tuple[bytes, range, bool]]:
-        """Yield each key, where its value is in the file, and whether the value is a bucket."""
+        """Yield each key with its value's place and kind.
+
+        The place is where the value is in the file. The kind is whether the value is a bucket.
+        """
         for leaf in self._leaves(node):
             for number in range(leaf.count):
                 at = leaf.at + PAGE.size + number * LEAF_ELEMENT.size

@@ -14,9 +14,10 @@ PROFILES = (CLASSIC, CURRENT)
 
 @dataclass(frozen=True)
 class Database:
-    """A database: its file, which it may share with others, and the tool that fetches it.
+    """A database: its file and the tool that fetches it.
 
-    `count` is the query that counts its rows; it is empty for a bbolt file.
+    Several databases may share a file. `count` is the query that counts a database's rows; it is empty for a
+    bbolt file.
     """
 
     file: str
@@ -77,7 +78,10 @@ def profile_databases(profile: str) -> tuple[DatabaseName, ...]:
 
 
 def why_unused(name: DatabaseName, profile: str) -> str | None:
-    """Say why a profile does not use a database; None if it does."""
+    """Return why a profile does not use a database.
+
+    Return None if it does.
+    """
     database = CATALOGUE[name]
     if database.profile == profile:
         return None
@@ -89,9 +93,9 @@ def why_unused(name: DatabaseName, profile: str) -> str | None:
 
 
 def profile_mismatch(profile: str, vuls: str | None) -> str | None:
-    """Say why this version of Vuls does not fit the profile; None if it does.
+    """Return why this version of Vuls does not fit the profile.
 
-    A Vuls without a known version is assumed to fit.
+    Return None if it fits. A Vuls without a known version is assumed to fit.
     """
     found = _VERSION.match(vuls or "")
     if found is None:

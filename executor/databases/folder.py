@@ -1,4 +1,4 @@
-"""The folder of the databases: describe them, lock them, and replace a file safely."""
+"""The folder of the databases: describes, locks and safely replaces files."""
 
 import contextlib
 import functools
@@ -17,7 +17,10 @@ Check = Callable[[], None]
 
 
 class DatabaseFolder:
-    """The live files, their locks, and the staging folder where new files are made."""
+    """The live files, their locks, and the staging folder.
+
+    New files are made in the staging folder.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -29,12 +32,18 @@ class DatabaseFolder:
         return self.folder / file
 
     def present(self, names: Iterable[DatabaseName] = tuple(CATALOGUE)) -> dict[DatabaseName, dict[str, Any]]:
-        """Describe the databases that can be read now; empty ones are left out."""
+        """Describe the databases that can be read now.
+
+        Empty databases are left out.
+        """
         described = {name: self.describe(name) for name in names}
         return {name: description for name, description in described.items() if description}
 
     def describe(self, name: DatabaseName) -> dict[str, Any] | None:
-        """Return a database's rows, time of fetch and file size; None if it is empty or unreadable."""
+        """Return a database's row count, time of fetch and file size.
+
+        Return None if the database is empty or unreadable.
+        """
         path = self.live(CATALOGUE[name].file)
         try:
             status = path.stat()
@@ -45,7 +54,10 @@ class DatabaseFolder:
 
     @contextlib.contextmanager
     def lock_for_reading(self, sections: Mapping[str, str], check: Check) -> Iterator[dict[str, Path]]:
-        """Keep live files from being replaced; yield the existing ones by Vuls' name of their section."""
+        """Keep live files from being replaced while they are read.
+
+        Yield the existing ones by the name of their section in Vuls' configuration.
+        """
         with contextlib.ExitStack() as stack:
             for file in sections.values():
                 stack.enter_context(locks.lock(self._lock_file(file, "swap"), check, shared=True))
@@ -60,10 +72,11 @@ class DatabaseFolder:
         workspace: Path | None = None,
         resumes: Callable[[Path], bool] = lambda _: False,
     ) -> None:
-        """Let `fetch` fill a copy of the live file, check it, and move it into place.
+        """Update a database: `fetch` fills a copy, which replaces the live file.
 
-        Whatever fails, the live file stays. The copy is made in `workspace`, which may be on another disk.
-        Where `resumes` says that an earlier fetch of it is in progress, the existing copy is used.
+        The copy is checked before it is moved into place. Whatever fails, the live file stays. The copy is
+        made in `workspace`, which may be on another disk. If `resumes` says that an earlier fetch of it is in
+        progress, the existing copy is used.
         """
         file = CATALOGUE[name].file
         staged = (workspace or self.staging) / file
@@ -90,10 +103,10 @@ class DatabaseFolder:
             _remove(staged)
 
     def import_files(self, workspace: Path, check: Check) -> dict[DatabaseName, int]:
-        """Move the files of a folder into place and return the rows of each database.
+        """Move the files of a folder into place.
 
-        Every file gets the checks of a fetched one before the first is moved, so either all are imported or
-        none. The times of their fetches stay.
+        Return the row count of each database. Every file gets the checks of a fetched one before the first is
+        moved, so either all are imported or none. The times of their fetches stay.
         """
         rows: dict[DatabaseName, int] = {}
         files = sorted(workspace.iterdir())
@@ -115,7 +128,10 @@ class DatabaseFolder:
         return rows
 
     def lock_each(self, files: Iterable[str], check: Check) -> Iterator[Path]:
-        """Yield the existing live files of those names; each is locked while it is yielded."""
+        """Yield the live files of those names that exist.
+
+        Each file is locked while it is yielded.
+        """
         for file in files:
             with locks.lock(self._lock_file(file, "swap"), check, shared=True):
                 if self.live(file).exists():

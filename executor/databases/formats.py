@@ -1,4 +1,7 @@
-"""The formats of database files: check a file, count its rows and read when it was fetched."""
+"""The formats of database files, and how to read them.
+
+A format checks a file, counts its rows, and reads when it was fetched.
+"""
 
 import contextlib
 import json
@@ -17,7 +20,10 @@ FETCH_TIMES = "executor_fetches"
 
 
 class DamagedError(Exception):
-    """The file is not usable; the message continues a sentence that begins with "The database"."""
+    """The file is not usable.
+
+    The message continues a sentence that begins with "The database".
+    """
 
 
 class Format(Protocol):
@@ -27,13 +33,16 @@ class Format(Protocol):
     is_incremental: bool
 
     def is_readable(self, path: Path) -> bool:
-        """Say whether the file can be opened and read."""
+        """Return whether the file can be opened and read."""
 
     def read(self, name: DatabaseName, path: Path) -> tuple[int, str | None]:
         """Return a database's row count and the time of its fetch."""
 
     def verify(self, path: Path) -> Mapping[DatabaseName, int]:
-        """Check the whole file; return the rows of each database in it, or raise DamagedError."""
+        """Check the whole file, and return the rows of each database.
+
+        Raise DamagedError if the file is not usable.
+        """
 
     def stamp(self, name: DatabaseName, path: Path) -> None:
         """Record in the file that a database was fetched just now."""
@@ -45,7 +54,7 @@ class SqliteFormat:
     is_incremental = True
 
     def is_readable(self, path: Path) -> bool:
-        """Say whether SQLite can read the file."""
+        """Return whether SQLite can read the file."""
         try:
             with _connect(path, "ro") as connection:
                 connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -72,7 +81,7 @@ class SqliteFormat:
             raise DamagedError(f"cannot be read ({error})") from error
 
     def verify(self, path: Path) -> Mapping[DatabaseName, int]:
-        """Have SQLite check the whole file, and merge its journal into it."""
+        """Check the whole file with SQLite, and merge its journal into it."""
         try:
             with _connect(path, "rw") as connection:
                 # Only this one file is moved into place: a separate write-ahead log would be lost.
@@ -99,12 +108,15 @@ class SqliteFormat:
 
 
 class Vuls2Format:
-    """The file of vuls2, which each fetch downloads as a whole and dates itself."""
+    """The file of vuls2.
+
+    Each fetch downloads the whole file, and Vuls writes the time into it.
+    """
 
     is_incremental = False
 
     def is_readable(self, path: Path) -> bool:
-        """Say whether it is a bbolt file."""
+        """Return whether it is a bbolt file."""
         try:
             with BboltFile(path):
                 return True
@@ -112,7 +124,10 @@ class Vuls2Format:
             return False
 
     def read(self, name: DatabaseName, path: Path) -> tuple[int, str | None]:  # noqa: ARG002 (it has one)
-        """Return the number of vulnerabilities, and when it was fetched or else built."""
+        """Return the number of vulnerabilities and the time of the fetch.
+
+        Without a time of the fetch, return when the database was built.
+        """
         try:
             with BboltFile(path) as file:
                 rows, metadata = file.count(b"vulnerability", b"root") or 0, _metadata(file)
@@ -164,7 +179,10 @@ def _metadata(file: BboltFile) -> Mapping[str, object]:
 
 
 def _normal_time(text: object) -> str | None:
-    """Return a time in the executor's form; None for the year 1, which the tools write for never."""
+    """Return a time in the executor's form.
+
+    Return None for an invalid time, and for the year 1, which the tools write for never.
+    """
     with contextlib.suppress(ValueError, TypeError, OverflowError):
         moment = datetime.fromisoformat(str(text)).astimezone(UTC)
         if moment.year > 1:

@@ -1,4 +1,7 @@
-"""Engines run one tool command. Callers name a tool and its arguments, never how it is run."""
+"""Engines, each a way to run one tool command.
+
+Callers name a tool and its arguments, never how it is run.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -14,7 +17,10 @@ TAIL_BYTES = 64 * 1024
 
 @dataclass(frozen=True)
 class Command:
-    """A call of a tool, as a list of arguments: no shell is involved."""
+    """A call of a tool, as a list of arguments.
+
+    No shell is involved.
+    """
 
     tool: str
     arguments: tuple[str, ...]
@@ -32,7 +38,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended: its exit code and the end of its output.
+    """How a command ended: exit code and end of its output.
 
     A negative exit code is a signal number. `reason` is set where the engine knows more than the exit code.
     """
@@ -44,7 +50,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class PullReporter:
-    """What `prepare` reports while it waits; `check` is called often and raises to give up."""
+    """The functions that `prepare` calls while it waits.
+
+    `check` is called often and raises to give up.
+    """
 
     log: Callable[[str], None]  # a line for the job's log
     progress: Callable[[int, int], None]  # bytes received, bytes in total
@@ -73,15 +82,19 @@ class Engine(Protocol):
         write: Callable[[bytes], None],
         check: Callable[[], None],
     ) -> Outcome:
-        """Run a command in `folder` until it ends, passing its output to `write` as it comes.
+        """Run a command in `folder` and pass on its output.
 
-        `check` is called many times a second and raises to stop the command. An engine that reattaches to a
-        command passes its output from the beginning. Any other command must be prepared first.
+        The output goes to `write` as it comes. `check` is called many times a second and raises to stop the
+        command. An engine that reattaches to a command passes its output on from the beginning. Any other
+        command must be prepared first.
         """
         ...
 
     def is_started(self, job_id: str, command: Command, check: Callable[[], None]) -> bool:
-        """Say whether the command was started earlier, so that `run` reattaches to it."""
+        """Return whether the command was started earlier.
+
+        If it was, `run` reattaches to it.
+        """
         ...
 
     def discard(self, job_id: str, command: Command) -> None:
@@ -93,9 +106,15 @@ class Engine(Protocol):
         ...
 
     def remove_orphans(self, is_open: Callable[[str], bool]) -> Iterable[str]:
-        """End what runs for jobs that are not open; return the ids of those jobs."""
+        """End what runs for jobs that are not open.
+
+        Return the ids of those jobs.
+        """
         ...
 
     def tools(self) -> dict[str, dict[str, str | None] | None]:
-        """Return the path and version of each tool, or None where it is missing."""
+        """Return the path and version of each tool.
+
+        A missing tool has None instead.
+        """
         ...

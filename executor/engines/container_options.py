@@ -60,10 +60,10 @@ def options(settings: Settings, docker: DockerSettings, command: Command, folder
 
 
 def give_to_tools(settings: Settings, docker: DockerSettings, folder: Path) -> None:
-    """Make the tools' user the owner of the job's folder, if the executor is root.
+    """Make the tools' user the owner of the job's folder.
 
-    Otherwise they run as the same user already. The tools may enter the folder of all jobs but not list it,
-    so that no job finds the files of another.
+    This has an effect only if the executor is root. Otherwise the tools run as the same user already. The
+    tools may enter the folder of all jobs but not list it, so that no job finds the files of another.
     """
     if os.geteuid() != 0 or settings.work_dir is None:
         return
@@ -76,7 +76,10 @@ def give_to_tools(settings: Settings, docker: DockerSettings, folder: Path) -> N
 
 
 def start_once(container: Container) -> float:
-    """Start a container that has not been started, and return its start time."""
+    """Start a container unless it was started, and return its start time.
+
+    The time is in seconds since 1970.
+    """
     container.reload()
     if container.status == "created":
         container.start()

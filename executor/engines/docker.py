@@ -45,7 +45,10 @@ class DockerEngine:
         self._images: dict[str, Image | ToolMissingError] = {}
 
     def prepare(self, command: Command, reporter: PullReporter) -> None:
-        """Find or pull the tool's image, once for this engine, and log which one it is."""
+        """Find or pull the tool's image, once for this engine.
+
+        Log which image it is. Raise ToolMissingError if there is none.
+        """
         with self._preparing:
             if command.tool not in self._images:
                 try:
@@ -71,10 +74,10 @@ class DockerEngine:
         write: Callable[[bytes], None],
         check: Callable[[], None],
     ) -> Outcome:
-        """Run a command in a container, or reattach to the one that an earlier runner started.
+        """Run a command in a container, or reattach to its container.
 
-        The container stays until `discard`, so that its outcome cannot be lost. It also stays when the
-        runner is told to exit; if this raises anything else, it is removed.
+        An earlier runner may have started the container. It stays until `discard`, so that its outcome cannot
+        be lost. It also stays when the runner is told to exit. If this raises anything else, it is removed.
         """
         try:
             # Look again on each try: it may have been created although Docker's reply was lost.
@@ -96,7 +99,7 @@ class DockerEngine:
             raise StepError(f"Docker could not run {command.tool}: {images.reason(error)}") from error
 
     def is_started(self, job_id: str, command: Command, check: Callable[[], None]) -> bool:
-        """Say whether the command has a container."""
+        """Return whether the command has a container."""
         try:
             return self._retry(check, lambda: self._find(job_id, command)) is not None
         except FAILURES as error:
@@ -117,7 +120,10 @@ class DockerEngine:
                 self._stop_and_remove(container)
 
     def remove_orphans(self, is_open: Callable[[str], bool]) -> list[str]:
-        """Remove containers of jobs that are not open; return the ids of those jobs."""
+        """Remove the containers of jobs that are not open.
+
+        Return the ids of those jobs.
+        """
         removed: list[str] = []
         with contextlib.suppress(*FAILURES):
             for container in self._labelled():
@@ -128,9 +134,10 @@ class DockerEngine:
         return removed
 
     def tools(self) -> dict[str, dict[str, str | None] | None]:
-        """Return the image of each tool, or None where Docker does not answer.
+        """Return the image of each tool.
 
-        The version is None if the image has not been pulled.
+        A tool has None instead if Docker does not answer. The version is None if the image has not been
+        pulled.
         """
         described: dict[str, dict[str, str | None] | None] = {}
         for tool in self.settings.tools:

@@ -1,4 +1,7 @@
-"""Finds or pulls the tools' images, and identifies them by id and digest."""
+"""Finds or pulls the tools' images.
+
+Images are identified by their id and digest.
+"""
 
 import contextlib
 import time
@@ -18,7 +21,10 @@ VERSION_LABEL = "org.opencontainers.image.version"
 
 
 def describe(client: docker.DockerClient, name: str) -> dict[str, str | None]:
-    """Return an image's name and version; without a version it has not been pulled."""
+    """Return an image's name and version.
+
+    The version is None if the image has not been pulled.
+    """
     try:
         image = client.images.get(name)
     except ImageNotFound:
@@ -38,7 +44,10 @@ def find_or_pull(
     reporter: PullReporter,
     silence_seconds: int,
 ) -> Image:
-    """Return the command's image, pulling it if it is missing, and log its id and digest."""
+    """Return the command's image, pulling it if it is missing.
+
+    Log its id and digest. Raise ToolMissingError if it cannot be found or pulled.
+    """
     try:
         try:
             image = client.images.get(name)
@@ -81,7 +90,10 @@ class _PullProgress:
         self._layers: dict[str, tuple[int, int]] = {}
 
     def feed(self, line: dict[str, Any]) -> None:
-        """Read a line of Docker's progress messages; raise DockerException if it is an error."""
+        """Read a line of Docker's progress messages.
+
+        Raise DockerException if the line is an error.
+        """
         if "error" in line:
             raise DockerException(str(line["error"]))
         detail = line.get("progressDetail") or {}
@@ -93,7 +105,10 @@ class _PullProgress:
 
     @property
     def sizes(self) -> tuple[int, int]:
-        """Return the bytes received and the bytes in total, as far as known."""
+        """Return the bytes received and the bytes in total.
+
+        The total is of the layers whose size is known so far.
+        """
         layers = self._layers.values()
         return sum(done for done, _ in layers), sum(total for _, total in layers)
 

@@ -26,7 +26,10 @@ DRAIN_SECONDS = 1.0
 
 
 class LocalEngine:
-    """Runs commands with the tools from the tools folder, or else from the search path."""
+    """Runs commands with the tools that are installed on this machine.
+
+    They come from the tools folder, or else from the search path.
+    """
 
     # The output of a process whose parent died cannot be read any more.
     can_reattach = False
@@ -47,10 +50,10 @@ class LocalEngine:
         write: Callable[[bytes], None],
         check: Callable[[], None],
     ) -> Outcome:
-        """Run a command in `folder` until it ends, passing its output to `write` as it comes.
+        """Run a command in `folder` and pass on its output.
 
-        `check` is called many times a second and raises to stop the command. Whether this returns or
-        raises, no process of the command's group is left.
+        The output goes to `write` as it comes. `check` is called many times a second and raises to stop the
+        command. Whether this returns or raises, no process of the command's group is left.
         """
         with self._start(self._program(command.tool), command, folder) as process:
             output = _Output(process, write)
@@ -86,7 +89,10 @@ class LocalEngine:
         return ()
 
     def end_leftovers(self, job_id: str, folder: Path) -> None:  # noqa: ARG002
-        """Kill the processes that a dead runner left in `folder` and its subfolders."""
+        """Kill the processes that a dead runner left in `folder`.
+
+        Processes in its subfolders are killed too.
+        """
         for path in folder.rglob(GROUP_LOCK):
             with locks.try_lock(path) as is_free:
                 number = path.read_text()
@@ -115,7 +121,10 @@ class LocalEngine:
         )
 
     def tools(self) -> dict[str, dict[str, str | None] | None]:
-        """Return the path and version of each of the profile's tools, or None where it is missing."""
+        """Return the path and version of each of the profile's tools.
+
+        A missing tool has None instead.
+        """
         described: dict[str, dict[str, str | None] | None] = {}
         for tool in self.settings.tools:
             if (path := self.find(tool)) is None:
@@ -187,7 +196,10 @@ class _Output:
         self.ended = False
 
     def pump(self) -> bool:
-        """Pass on the available output, waiting a moment for it; return whether there was any."""
+        """Pass on the available output, waiting a moment for it.
+
+        Return whether there was any.
+        """
         if self.ended:
             time.sleep(POLL_SECONDS)
             return False

@@ -46,7 +46,11 @@ class Stream(Generic[Piece]):
         threading.Thread(target=read, name=name, daemon=True).start()
 
     def take(self) -> tuple[Piece, ...] | None:
-        """Return the next piece, nothing if none came in time, None at the end; raise one of FAILURES."""
+        """Return the next piece, in a tuple of at most one.
+
+        The tuple is empty if none came in time. Return None at the end. Raise one of FAILURES if the stream
+        failed.
+        """
         try:
             pieces = self._pieces.get(timeout=POLL_SECONDS)
         except queue.Empty:
@@ -56,7 +60,10 @@ class Stream(Generic[Piece]):
         return pieces
 
     def close(self) -> None:
-        """Stop the thread at the next piece; if none comes, it ends with the process."""
+        """Stop the thread at the next piece.
+
+        If none comes, the thread ends with the process.
+        """
         self._closed.set()
 
     def _put(self, pieces: tuple[Piece, ...] | None) -> bool:
@@ -68,7 +75,10 @@ class Stream(Generic[Piece]):
 
 
 class LogReader:
-    """Passes each byte of a container's log on once, however often the log is read from the start."""
+    """Passes each byte of a container's log on once.
+
+    This holds however often the log is read from the start.
+    """
 
     def __init__(self, container: Container, write: Callable[[bytes], None]) -> None:
         self.tail = b""
@@ -78,9 +88,10 @@ class LogReader:
         self._passed_on = 0
 
     def read(self, watch: Callable[[], None]) -> Exception | None:
-        """Read the log to its end; return the error if the connection to Docker broke before.
+        """Read the log to its end.
 
-        `watch` is called many times a second and raises to stop.
+        Return the error if the connection to Docker broke before. `watch` is called many times a second and
+        raises to stop.
         """
         self.has_new_output, skip = False, self._passed_on
         log: Stream[bytes] = Stream(

@@ -1,1 +1,1 @@
-"""Jobs: their files on disk, the order of the queue, and the runners that are started for them."""
+"""Jobs: their files on disk, their queue, and their runners."""

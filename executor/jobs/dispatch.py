@@ -1,6 +1,7 @@
-"""Starts runners for waiting jobs and notices runners that died; used by the web process.
+"""Starts runners for waiting jobs and notices runners that died.
 
-It writes a job only after becoming its owner for a moment, which works where the job has no owner.
+The web process uses it. It writes a job only after becoming its owner for a moment, which works where the job
+has no owner.
 """
 
 import logging
@@ -28,7 +29,10 @@ LOST = "The executor was stopped or killed while this job was running."
 
 
 def take_slot(settings: Settings, lane: str) -> int | None:
-    """Take one of the lane's slots, as a locked descriptor; None if all are taken."""
+    """Take one of the lane's slots, as a locked descriptor.
+
+    Return None if all slots are taken.
+    """
     folder = settings.data_dir / "slots"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     slots = {"scan": settings.max_jobs, "test": TEST_SLOTS, "database_update": DATABASE_SLOTS}
@@ -40,12 +44,18 @@ def take_slot(settings: Settings, lane: str) -> int | None:
 
 
 def is_runnable(job: Job, engine: Engine) -> bool:
-    """Say whether to run a job without an owner: it is new, or the engine can reattach to it."""
+    """Return whether to run a job that has no owner.
+
+    It is run if it is new, or if the engine can reattach to it.
+    """
     return job.status is JobStatus.QUEUED or (job.status is JobStatus.RUNNING and engine.can_reattach)
 
 
 def waiting_job_ids(store: JobStore, lane: str, engine: Engine) -> list[str]:
-    """Return the jobs that wait for a runner, in order; another runner may take one first."""
+    """Return the ids of the jobs that wait for a runner.
+
+    They are in the order of the queue. Another runner may take one first.
+    """
     return [
         job.id
         for job in store.open_jobs(lane)
@@ -54,7 +64,10 @@ def waiting_job_ids(store: JobStore, lane: str, engine: Engine) -> list[str]:
 
 
 class Dispatcher:
-    """Starts runners while jobs wait and slots are free, and corrects jobs whose runner died."""
+    """Starts runners while jobs wait and slots are free.
+
+    It also corrects the state of jobs whose runner died.
+    """
 
     def __init__(self, settings: Settings, store: JobStore) -> None:
         self.settings = settings
@@ -73,7 +86,7 @@ class Dispatcher:
             self.start_runners(lane)
 
     def start_runners(self, lane: str) -> None:
-        """Start a runner for each waiting job while there is a free slot."""
+        """Start a runner for each waiting job while slots are free."""
         slot = take_slot(self.settings, lane)
         if slot is None:
             # The runners that hold the slots take the next jobs when they are done.
@@ -102,13 +115,19 @@ class Dispatcher:
             os.close(slot)
 
     def needs_runner(self, job: Job) -> bool:
-        """Say whether the job waits for a runner, to start it or to reattach to it."""
+        """Return whether the job waits for a runner.
+
+        The runner would start it or reattach to it.
+        """
         if job.status is JobStatus.QUEUED:
             return True
         return is_runnable(job, self.engine) and not self.store.is_owned(job.id)
 
     def reconcile(self, job: Job) -> Job:
-        """Return the job's true state: mark it lost if its runner died and nothing can reattach."""
+        """Return the job in its true state.
+
+        Mark it as lost if its runner died and nothing can reattach to it.
+        """
         if job.status is JobStatus.QUEUED:
             self.store.add_to_open(job)
         if job.status is not JobStatus.RUNNING or self.engine.can_reattach:
@@ -125,7 +144,10 @@ class Dispatcher:
             return owned
 
     def cancel(self, job: Job) -> Job:
-        """Cancel the job: at once if it waits, otherwise its runner does it within a moment."""
+        """Cancel the job.
+
+        A waiting job is cancelled at once. Otherwise its runner cancels it within a moment.
+        """
         self.store.request_cancel(job.id)
         with self.store.own(job.id) as owned:
             if owned is not None and owned.status is JobStatus.QUEUED:

@@ -1,8 +1,10 @@
-"""The order of the queue: groups take turns, and within a group the oldest job comes first. Pure.
+"""The order of the queue: groups take turns.
 
-A new job gets the turn two after its group's last job, and at least one after the job that is next. So a new
-group is served right after the next waiting job. However many jobs follow, no other group gets more than two
-turns before a waiting group.
+Within a group, the oldest job comes first. A new job gets the turn two after its group's last job, and at
+least one after the job that is next. So a new group is served right after the next waiting job. However many
+jobs follow, no other group gets more than two turns before a waiting group.
+
+This module is pure.
 """
 
 from collections.abc import Iterable
@@ -12,7 +14,10 @@ from typing import Self
 
 @dataclass(frozen=True, order=True)
 class QueueEntry:
-    """A job's entry in the queue of its lane; entries sort in the order of the queue."""
+    """A job's entry in the queue of its lane.
+
+    Entries sort in the order of the queue.
+    """
 
     turn: int
     sequence: int
@@ -33,7 +38,10 @@ class QueueEntry:
 
 
 def next_turn(group: str, entries: Iterable[QueueEntry], first_waiting: QueueEntry | None) -> int:
-    """Return the turn of a new job, given the entries of all running and waiting jobs."""
+    """Return the turn of a new job.
+
+    `entries` are those of all running and waiting jobs.
+    """
     known = list(entries)
     if first_waiting is None:
         return max((entry.turn for entry in known), default=0)

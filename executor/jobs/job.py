@@ -21,7 +21,7 @@ class JobStatus(enum.StrEnum):
 
     @property
     def has_ended(self) -> bool:
-        """Say whether the state is final."""
+        """Return whether the state is final."""
         return self not in (JobStatus.QUEUED, JobStatus.RUNNING)
 
 
@@ -59,7 +59,10 @@ class Step:
 
 @dataclass
 class Job:
-    """A job. `request` is what the caller asked for, to compare with a repeated request."""
+    """A job of the executor.
+
+    `request` is what the caller asked for, to compare with a repeated request.
+    """
 
     id: str
     kind: str

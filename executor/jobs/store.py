@@ -1,6 +1,7 @@
-"""Stores jobs as folders on disk, so that they outlive the processes that create and run them.
+"""Stores jobs as folders on disk.
 
-A job has one owner at a time: the process that holds the lock on its `owner.lock` may write `job.json`.
+So jobs outlive the processes that create and run them. A job has one owner at a time: the process that holds
+the lock on its `owner.lock` may write `job.json`.
 """
 
 import codecs
@@ -29,7 +30,10 @@ MAX_RUNNING = 64
 
 
 class JobStore:
-    """The jobs in one folder: `jobs/` holds all of them, `open/` has an entry for each open one."""
+    """The jobs in one folder.
+
+    `jobs/` holds all of them, and `open/` has an entry for each open one.
+    """
 
     def __init__(self, data_dir: Path, work_dir: Path | None = None) -> None:
         self.jobs_dir = data_dir / "jobs"
@@ -43,7 +47,10 @@ class JobStore:
         return self.jobs_dir / job_id
 
     def work_folder(self, job_id: str) -> Path:
-        """Return the folder that a job's tools run in; it is removed when the job ends."""
+        """Return the folder that a job's tools run in.
+
+        It is removed when the job ends.
+        """
         return self._work.path(job_id) if self._work else self.folder(job_id) / "work"
 
     def remove_orphan_work_folders(self) -> None:
@@ -56,7 +63,10 @@ class JobStore:
         return self.folder(job_id) / "results" / f"{number}.json"
 
     def create(self, job: Job) -> bool:
-        """Store a new job and give it its turn; return False if its id is taken."""
+        """Store a new job and give it its turn.
+
+        Return False if its id is taken.
+        """
         entries = self._entries(job.lane)
         first_waiting = next((entry for entry in entries if self._is_waiting(entry.job_id)), None)
         job.turn = next_turn(job.queue_entry.group, entries, first_waiting)
@@ -98,7 +108,10 @@ class JobStore:
             self._entry_file(job).unlink(missing_ok=True)
 
     def add_to_open(self, job: Job) -> None:
-        """Add a job's missing entry in `open/`, because its creator died before adding it."""
+        """Add a job's missing entry in `open/`.
+
+        It is missing if the job's creator died before adding it.
+        """
         if not self._entry_file(job).exists():
             with self.own(job.id) as owned:
                 # Only its owner may add it: otherwise the job could end in between.
@@ -106,7 +119,10 @@ class JobStore:
                     self._entry_file(owned).touch()
 
     def rename_old_entries(self) -> None:
-        """Rename the entries of open jobs that an older version without turns made."""
+        """Rename the entries of open jobs that have no turn.
+
+        They were made by an older version, which had no turns.
+        """
         for file in self.open_dir.glob("*-*-*"):
             if file.name.count("-") == 2:
                 if job := self.load(file.name.rpartition("-")[2]):
@@ -114,7 +130,7 @@ class JobStore:
                 file.unlink()
 
     def open_jobs(self, lane: str | None = None) -> list[Job]:
-        """Return the jobs that have not ended, in the order of the queue."""
+        """Return the jobs that have not ended, in queue order."""
         found = []
         for entry in self._entries(lane):
             job = self.load(entry.job_id)
@@ -126,12 +142,15 @@ class JobStore:
         return found
 
     def is_open(self, job_id: str) -> bool:
-        """Say whether the job exists and has not ended."""
+        """Return whether the job exists and has not ended."""
         job = self.load(job_id) if job_id else None
         return job is not None and not job.status.has_ended
 
     def positions(self, lane: str) -> dict[str, int]:
-        """Return the position in the queue, from 1, of each waiting job of a lane."""
+        """Return the queue position of each waiting job of a lane.
+
+        Positions start at 1.
+        """
         ids = [entry.job_id for entry in self._entries(lane)]
         # Jobs start in the order of the queue, so the running ones come first.
         running = [job_id for job_id in ids[:MAX_RUNNING] if not self._is_waiting(job_id)]
@@ -148,7 +167,10 @@ class JobStore:
 
     @contextlib.contextmanager
     def own(self, job_id: str) -> Iterator[Job | None]:
-        """Become the owner of a job and yield it; yield None if it has an owner or does not exist."""
+        """Become the owner of a job and yield it.
+
+        Yield None if it has an owner or does not exist.
+        """
         try:
             owner = locks.acquire(self.folder(job_id) / "owner.lock")
         except FileNotFoundError:
@@ -162,7 +184,7 @@ class JobStore:
             os.close(owner)
 
     def is_owned(self, job_id: str) -> bool:
-        """Say whether the job has an owner now."""
+        """Return whether the job has an owner now."""
         try:
             with locks.try_lock(self.folder(job_id) / "owner.lock") as is_free:
                 return not is_free
@@ -170,11 +192,14 @@ class JobStore:
             return False
 
     def request_cancel(self, job_id: str) -> None:
-        """Create the file that a job's runner checks for many times a second."""
+        """Create the file that asks a job's runner to cancel it.
+
+        The runner checks for the file many times a second.
+        """
         (self.folder(job_id) / "cancel").touch()
 
     def is_cancel_requested(self, job_id: str) -> bool:
-        """Say whether the caller asked to cancel the job."""
+        """Return whether the caller asked to cancel the job."""
         return (self.folder(job_id) / "cancel").exists()
 
     def log_size(self, job_id: str) -> int:
@@ -185,7 +210,10 @@ class JobStore:
             return 0
 
     def append_log(self, job_id: str, data: bytes) -> None:
-        """Add data to a job's log, unchanged, up to the limit of a log."""
+        """Add data to a job's log, up to the log's limit.
+
+        The data is added unchanged.
+        """
         with (self.folder(job_id) / "log").open("ab", buffering=0) as log:
             room = LOG_LIMIT_BYTES - log.tell()
             if room <= 0:
@@ -215,7 +243,10 @@ class JobStore:
         return text, offset + len(data) - len(unfinished)
 
     def prune(self, keep_days: int) -> None:
-        """Remove jobs that ended more than `keep_days` days ago; runs once an hour at most."""
+        """Remove jobs that ended more than `keep_days` days ago.
+
+        This runs once an hour at most.
+        """
         stamp = self.jobs_dir / ".pruned"
         if stamp.exists() and stamp.stat().st_mtime > time.time() - PRUNE_EVERY_SECONDS:
             return

@@ -1,4 +1,4 @@
-"""The work folders of jobs, where all of them are in one common folder.
+"""The work folders of jobs, where they share one folder.
 
 There the tools of different jobs share a volume and a user. A job's folder has a name that cannot be guessed:
 a tool that can neither list nor name a folder cannot open it.
@@ -18,7 +18,10 @@ NAME = re.compile(r"[0-9a-f]{32}")
 
 
 class WorkFolders:
-    """The folders in `folder`. Their names derive from the job's id and a secret, the file `key`."""
+    """The work folders in `folder`.
+
+    Their names derive from the job's id and a secret, which is in the file `key`.
+    """
 
     def __init__(self, folder: Path, key: Path) -> None:
         self._folder = folder

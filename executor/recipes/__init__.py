@@ -1,1 +1,4 @@
-"""What a job does, step by step: the commands it runs and how it reads their output."""
+"""What a job does, step by step.
+
+A recipe runs commands and reads their output.
+"""

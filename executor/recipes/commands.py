@@ -16,9 +16,10 @@ CONFIGTEST_TIMEOUTS = 4
 def configtest_command(
     folder: Path, timeout_seconds: int, connect_seconds: int, *, verbose: bool = False
 ) -> Command:
-    """Return the command that tests whether the server in the folder's config.toml can be scanned.
+    """Return the command that tests whether Vuls can scan a server.
 
-    With `verbose`, ssh says why it could not connect; Vuls does not report it otherwise.
+    The server is the one in the folder's config.toml. With `verbose`, ssh says why it could not connect; Vuls
+    does not report it otherwise.
     """
     options = (f"-timeout={min(connect_seconds, timeout_seconds)}", *(("-vvv",) if verbose else ()))
     limit = min(timeout_seconds, CONFIGTEST_TIMEOUTS * connect_seconds)
@@ -44,7 +45,10 @@ def scan_command(folder: Path, results: Path, timeout_seconds: int, connect_seco
 
 
 def report_command(folder: Path, results: Path, timeout_seconds: int) -> Command:
-    """Return the command that looks up the vulnerabilities of the newest results in a folder."""
+    """Return the command that looks up the vulnerabilities of scan results.
+
+    It takes the newest results in the folder `results`.
+    """
     # Without -refresh-cve, Vuls keeps what an earlier report found. One line of text is enough: the result
     # document holds everything, and the full table would fill the log.
     options = ("-refresh-cve", "-no-progress", "-format-one-line-text")
@@ -66,7 +70,10 @@ def fetch_command(name: DatabaseName, dbpath: Path, timeout_seconds: int) -> Com
 
 
 def fetch_files(name: DatabaseName, dbpath: Path) -> dict[Path, str]:
-    """Return the files that a fetch needs: for vuls2, a made-up result of a host that does not exist."""
+    """Return the files that a fetch needs.
+
+    Only vuls2 needs any: a configuration, and a made-up result of a host that does not exist.
+    """
     if name != VULS2:
         return {}
     folder = dbpath.parent

@@ -34,7 +34,10 @@ class Outcome(enum.StrEnum):
 
 @dataclass
 class ConfigTest:
-    """The test of one server: its outcome, the line that shows it, and facts for fixing it."""
+    """The test of one server.
+
+    It holds the outcome, the line that shows it, and facts for fixing it.
+    """
 
     server: str
     outcome: Outcome

@@ -1,4 +1,7 @@
-"""The recipe of a connection test: `vuls configtest` for each server, read into outcomes."""
+"""The recipe of a connection test.
+
+It runs `vuls configtest` for each server and reads the output into outcomes.
+"""
 
 import dataclasses
 
@@ -20,7 +23,10 @@ MAX_OUTPUT_BYTES = 16 * 1024 * 1024
 
 
 def test_connections(context: JobContext) -> None:
-    """Test the job's servers; it completes with an outcome for each, whatever the outcome."""
+    """Test the job's servers.
+
+    The job completes with an outcome for each server, whatever the outcome.
+    """
     settings = context.settings
 
     def test_one(target: Target) -> None:

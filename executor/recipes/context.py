@@ -1,4 +1,7 @@
-"""A running job as its recipe sees it: steps, log, commands and databases."""
+"""A running job as its recipe sees it.
+
+It has steps, a log, commands and databases.
+"""
 
 import contextlib
 import shutil
@@ -23,7 +26,10 @@ LONGEST_LINE = 64 * 1024
 
 
 class JobContext:
-    """What a recipe needs to run a job. `check` raises when the job is to stop."""
+    """What a recipe needs to run a job.
+
+    `check` raises when the job is to stop.
+    """
 
     def __init__(self, settings: Settings, store: JobStore, job: Job, check: Callable[[], None]) -> None:
         self.settings = settings
@@ -39,9 +45,10 @@ class JobContext:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Mark the job as running and give it a work folder, which is removed at the end.
+        """Mark the job as running and give it a work folder.
 
-        If the runner is told to exit and the engine can reattach, everything stays for the next runner.
+        The folder is removed at the end. If the runner is told to exit and the engine can reattach,
+        everything stays for the next runner.
         """
         self.job.status, self.job.started_at = JobStatus.RUNNING, self.job.started_at or now()
         self.save()
@@ -65,7 +72,10 @@ class JobContext:
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[Step]:
-        """Open a step and close it. A StepError fails the step; a JobError is also raised again."""
+        """Open a step and close it.
+
+        A StepError fails the step; a JobError is also raised again.
+        """
         self.check()
         step = self.job.step(name)
         # A step that an earlier runner started keeps its start time.
@@ -94,11 +104,11 @@ class JobContext:
         label: str | None = None,
         read: Callable[[bytes], None] | None = None,
     ) -> Outcome:
-        """Run a command in one of the job's folders and write its output to the job's log.
+        """Run a command and write its output to the job's log.
 
-        Where several commands run at once, `label` starts each of their lines in the log. `read` gets the
-        output too, as it comes. A command that ended under an earlier runner is not run again. One that
-        still runs is reattached to, and the log continues where it stopped.
+        It runs in `folder`, one of the job's. Where several commands run at once, `label` starts each of
+        their lines in the log. `read` gets the output too, as it comes. A command that ended under an earlier
+        runner is not run again. One that still runs is reattached to, and the log continues where it stopped.
         """
         if self.engine.can_reattach and (ended := self.outcomes.load(command)):
             if read:
@@ -134,7 +144,10 @@ class JobContext:
 
     @contextlib.contextmanager
     def _pull_reporter(self) -> Iterator[PullReporter]:
-        """Yield a reporter that shows megabytes in the current step; restore its counts afterwards."""
+        """Yield a reporter that shows megabytes in the current step.
+
+        The step's own counts are restored afterwards.
+        """
         step = self._step
         before: list[Any] = []
 
@@ -152,7 +165,10 @@ class JobContext:
                 step.unit, step.done, step.total, step.expected = before
 
     def is_started(self, command: Command) -> bool:
-        """Say whether an earlier runner started the command, whether or not it has ended."""
+        """Return whether an earlier runner started the command.
+
+        It does not matter whether the command has ended.
+        """
         return self.engine.can_reattach and (
             self.outcomes.load(command) is not None
             or self.engine.is_started(self.job.id, command, self.check)
@@ -172,7 +188,10 @@ class JobContext:
         self._saved_at = time.monotonic()
 
     def save_soon(self) -> None:
-        """Save the job unless it was saved a moment ago; then the next save includes it."""
+        """Save the job, unless it was saved a moment ago.
+
+        In that case, the next save includes the change.
+        """
         if time.monotonic() - self._saved_at >= SAVE_EVERY_SECONDS:
             self.save()
 
@@ -186,9 +205,10 @@ def _prefix(label: str) -> bytes:
 
 
 class _LogWriter:
-    """Writes output as it comes or, with a label, in whole lines that begin with the label.
+    """Writes output as it comes, each line with an optional label.
 
-    The first `skip` bytes (with a label, lines) are in the log already.
+    With a label, only whole lines are written, and they begin with the label. The first `skip` bytes (with a
+    label, lines) are in the log already.
     """
 
     def __init__(self, write: Callable[[bytes], None], label: str | None, skip: int = 0) -> None:
@@ -220,7 +240,7 @@ class _LogWriter:
 
 
 def failure_message(command: Command, outcome: Outcome) -> str:
-    """Say in one sentence why a command failed."""
+    """Return one sentence that says why a command failed."""
     if outcome.reason:
         return f"{command.tool} did not finish: {outcome.reason}."
     if outcome.exit_code < 0:

@@ -1,4 +1,7 @@
-"""Saves the outcomes of a job's commands, so that a later runner does not run them again."""
+"""Saves the outcomes of a job's commands.
+
+So a later runner does not run the commands again.
+"""
 
 import json
 import shutil

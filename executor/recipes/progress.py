@@ -1,6 +1,9 @@
-"""Reads the progress of a fetch from its tool's output, as it comes. Pure.
+"""Reads the progress of a fetch from its tool's output.
 
-The output holds what a feed's server sent, so do not trust it: only numbers are taken from it.
+The output is read as it comes. It holds what a feed's server sent, so do not trust it: only numbers are
+taken from it.
+
+This module is pure.
 """
 
 import codecs

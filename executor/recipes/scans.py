@@ -1,4 +1,7 @@
-"""The recipe of a scan: configtest, scan, report. The documents they leave decide how it ends."""
+"""The recipe of a scan: configtest, scan, report.
+
+The documents that these steps leave decide how the job ends.
+"""
 
 import json
 import shutil
@@ -28,7 +31,10 @@ NEVER_REPORTED = "0001-01-01"
 
 
 def scan(context: JobContext) -> None:
-    """Scan the job's servers; it completes when each has left a document, whatever that says."""
+    """Scan the job's servers.
+
+    The job completes when each server has left a document, whatever the document says.
+    """
     job, settings = context.job, context.settings
     if job.request["scan_type"] == CONFIGTEST:
         test_connections(context)
@@ -118,7 +124,10 @@ def _report(context: JobContext, shared: str, targets: list[Target]) -> None:
 
 
 def _report_document(context: JobContext, target: Target, path: Path, number: int) -> str:
-    """Have Vuls add the vulnerabilities to a document; return the error to show if it fails."""
+    """Have Vuls add the vulnerabilities to a document.
+
+    Return the error to show if it fails.
+    """
     # Vuls looks for documents in a folder named by a time, and rewrites them there.
     results = target.folder / "report" / str(number)
     copy = results / path.parent.name / path.name

@@ -1,7 +1,7 @@
-"""The servers of a scan or connection test, each with a Vuls process and a folder of its own.
+"""The servers of a scan or connection test.
 
-In a common process, two servers that hang would keep all the others from finishing, and one that hangs late
-would take their results with it.
+Each has a Vuls process and a folder of its own. In a common process, two servers that hang would keep all the
+others from finishing. One that hangs late would take their results with it.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,10 @@ BAD_CONFIGURATION = 2
 
 @dataclass
 class Target:
-    """A server of the job: its folder, its result documents, and what went wrong in the last command."""
+    """A server of the job.
+
+    It has its folder, its result documents, and the error of its last command.
+    """
 
     server: str
     folder: Path
@@ -33,7 +36,10 @@ class Target:
 
 
 def read_shared_config(context: JobContext) -> str:
-    """Return the text of the shared config.toml; raise JobError if a server is missing in it."""
+    """Return the text of the shared config.toml.
+
+    Raise JobError if the file cannot be read or does not have all of the job's servers.
+    """
     try:
         shared = context.settings.vuls_config.read_text(encoding="utf-8")
         check_servers(shared, context.job.request["servers"])
@@ -62,7 +68,10 @@ def prepare_targets(context: JobContext, shared: str) -> list[Target]:
 
 
 def write_config(context: JobContext, shared: str, target: Target, live: dict[str, Path]) -> None:
-    """Write the server's config.toml, with the live databases by Vuls' name of their section."""
+    """Write the server's config.toml.
+
+    `live` has the live databases by the name of their section in Vuls' configuration.
+    """
     scratch = target.folder / "scratch"
     scratch.mkdir(mode=0o700, exist_ok=True)
     # Vuls creates an empty database where it finds none, which must not happen among the live ones.
@@ -81,7 +90,10 @@ def write_config(context: JobContext, shared: str, target: Target, live: dict[st
 def run_for_each(
     context: JobContext, step: Step, targets: list[Target], run: Callable[[Target], None]
 ) -> None:
-    """Call `run` for each target, several at a time, and count the finished ones in the step."""
+    """Call `run` for each target, several at a time.
+
+    The step counts the finished targets.
+    """
     step.unit, step.done, step.total = "hosts", 0, len(targets)
     context.save()
     with ThreadPoolExecutor(min(context.settings.hosts_at_once, len(targets))) as pool:
@@ -104,9 +116,10 @@ def run_vuls(
     fails_job: bool = True,
     read: Callable[[bytes], None] | None = None,
 ) -> Outcome | None:
-    """Run Vuls for one server and keep its error in the target; None if it did not end normally.
+    """Run Vuls for one server and keep its error in the target.
 
-    With `fails_job`, raise JobError if the job has only this server and it cannot be scanned at all.
+    Return None if Vuls did not end normally. With `fails_job`, raise JobError if the job has only this server
+    and it cannot be scanned at all.
     """
     target.error = target.refusal
     label = target.server if len(context.job.request["servers"]) > 1 else None
@@ -139,7 +152,10 @@ def run_configtest_step(context: JobContext, targets: list[Target], run: Callabl
 
 
 def summarize_errors(targets: list[Target], failed: list[Target]) -> str:
-    """Return the first server's error and how many more there are; name it if there are several."""
+    """Return the first server's error and how many more there are.
+
+    The error names the server if there are several.
+    """
     first = failed[0]
     error = first.error or ""
     if len(targets) == 1:

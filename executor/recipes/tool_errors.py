@@ -1,6 +1,9 @@
-"""Takes a tool's last error out of its output, as one sentence. Pure.
+"""Takes a tool's last error out of its output.
 
-The output repeats what a scanned host or a feed's server sent, so do not trust it.
+The error becomes one sentence. The output repeats what a scanned host or a feed's server sent, so do not
+trust it.
+
+This module is pure.
 """
 
 import re
@@ -26,7 +29,10 @@ _SUMMARIES = ("No scannable servers", "An error occurred on [")
 
 
 def last_error(output: bytes) -> str | None:
-    """Return the last error as one line, or else the last line; None if there is no output."""
+    """Return the last error in the output, as one line.
+
+    Without an error, return the last line. Return None if there is no output.
+    """
     lines = [line[:LONGEST_LINE] for line in plain_text(output).splitlines() if line.strip()]
     errors = []
     for line in lines:

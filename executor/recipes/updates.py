@@ -1,4 +1,7 @@
-"""The recipe of a database update: one database after another, each independent of the others."""
+"""The recipe of a database update.
+
+It updates one database after another, each independent of the others.
+"""
 
 from pathlib import Path
 
@@ -11,7 +14,10 @@ from executor.recipes.progress import FetchProgress
 
 
 def update(context: JobContext) -> None:
-    """Fetch each of the job's databases; one that fails does not stop the others."""
+    """Fetch each of the job's databases.
+
+    One that fails does not stop the others.
+    """
     job, databases = context.job, context.databases
     for name in [step.name for step in job.steps]:
         if job.step(name).ended_at:

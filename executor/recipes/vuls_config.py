@@ -1,4 +1,7 @@
-"""Reads the shared config.toml and makes the config.toml of one server of a job. Pure."""
+"""Makes a job's config.toml for one server from the shared one.
+
+This module is pure.
+"""
 
 import functools
 import tomllib
@@ -27,7 +30,7 @@ def check_servers(shared: str, servers: Sequence[str]) -> None:
 
 
 def is_local_machine(shared: str, server: str) -> bool:
-    """Say whether Vuls takes a server for the machine it runs on."""
+    """Return whether Vuls takes a server for the machine it runs on."""
     document = _parse(shared)
     section = _section(document, "default") | _servers(document).get(server, {})
     values = {key.lower(): value for key, value in section.items()}
@@ -35,9 +38,9 @@ def is_local_machine(shared: str, server: str) -> bool:
 
 
 def server_config(shared: str, server: str, scan_type: str, dictionaries: Mapping[str, Path]) -> str:
-    """Return the config.toml for one server of a job, made from the shared one.
+    """Return the config.toml for one server of a job.
 
-    `dictionaries` gives the file for each of Vuls' dictionary sections.
+    It is made from the shared one. `dictionaries` gives the file for each of Vuls' dictionary sections.
     """
     document = _parse(shared)
     own = _servers(document)[server]

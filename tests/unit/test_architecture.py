@@ -168,6 +168,20 @@ def test_files_stay_short() -> None:
     assert not long
 
 
+def test_docstrings_begin_with_one_short_line() -> None:
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = [
+        (path.relative_to(ROOT), ast.get_docstring(node))
+        for folder in (PACKAGE, ROOT / "executor")
+        for path in python_files(folder)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, documented)
+    ]
+    first_lines = [(path, text.partition("\n")[0]) for path, text in docstrings if text]
+
+    assert not [(path, line) for path, line in first_lines if len(line.split()) > 12]
+
+
 def _modules(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):

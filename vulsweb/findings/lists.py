@@ -1,4 +1,7 @@
-"""Findings of all active hosts, filtered and sorted, in pages of constant cost."""
+"""Findings of all active hosts, filtered, sorted and divided into pages.
+
+A page costs the same however many findings there are.
+"""
 
 import enum
 from collections.abc import Collection, Sequence
@@ -41,7 +44,7 @@ class Filter:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of findings, and whether there are more before and after it."""
+    """One page of findings, and whether others come before and after."""
 
     findings: Sequence[Finding]
     earlier: bool
@@ -76,9 +79,10 @@ _ORDERS: dict[Sort, list[Any]] = {
 def page(
     wanted: Filter, sort: Sort, *, limit: int, after: int | None = None, before: int | None = None
 ) -> Page:
-    """Return up to `limit` matching findings: the first, or those after or before a finding's id.
+    """Return a page of up to `limit` matching findings.
 
-    Raise NoSuchFinding if there is no finding with that id.
+    It is the first page, or the findings after or before the one with a given id. Raise NoSuchFinding if
+    there is no finding with that id.
     """
     start_id = after if after is not None else before
     backwards = after is None and before is not None
@@ -109,7 +113,10 @@ def count(wanted: Filter) -> int:
 
 
 def get_cve(cve_id: str) -> Cve | None:
-    """Return a summary of one CVE, or None if no active host ever had it."""
+    """Return a summary of one CVE on all active hosts.
+
+    Return None if no active host ever had it.
+    """
     row = db.session.execute(
         select(
             func.count().filter(Finding.fixed_at.is_(None)),
@@ -134,14 +141,17 @@ def get_cve(cve_id: str) -> Cve | None:
 
 
 def has_results() -> bool:
-    """Say whether any scan result is stored."""
+    """Return whether any scan result is stored."""
     return bool(db.session.scalar(select(exists().where(Result.id.is_not(None)))))
 
 
 def _beyond(
     chosen: Select[Finding], columns: list[ColumnElement[Any]], start_id: int, *, descending: bool
 ) -> Select[Finding]:
-    """Limit `chosen` to the findings after the one with `start_id` in the order."""
+    """Limit `chosen` to what comes after the finding `start_id`.
+
+    The order is that of `columns`. Raise NoSuchFinding if there is no finding with that id.
+    """
     start = db.session.execute(
         select(*columns).select_from(Finding).join(Finding.host).where(Finding.id == start_id)
     ).first()

@@ -66,7 +66,10 @@ def store(
 
 
 def _upsert(run_id: int, host_id: int, found: Sequence[ParsedFinding], now: datetime) -> int:
-    """Insert or update the host's findings, and return how many were not open before."""
+    """Insert or update the host's findings.
+
+    Return how many of them were not open before.
+    """
     if not found:
         return 0
     already_open = set(

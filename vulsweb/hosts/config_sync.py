@@ -69,7 +69,10 @@ _SET_PROBLEMS = """
 
 @dataclass(frozen=True)
 class SyncOutcome:
-    """The names of the hosts that a sync changed or found unchanged, and the errors of the file."""
+    """The outcome of a host sync.
+
+    It holds the names of the changed and the unchanged hosts, and the errors of the file.
+    """
 
     created: list[str] = field(default_factory=list)
     updated: list[str] = field(default_factory=list)
@@ -105,11 +108,11 @@ def sync_file(path: Path, now: datetime) -> SyncOutcome:
 
 
 def sync(config: str, now: datetime) -> SyncOutcome:
-    """Make the hosts table match `config` (config.toml), or raise ConfigTomlError and change nothing.
+    """Make the hosts table match `config`, the text of config.toml.
 
-    A host that is gone from the file is retired, not deleted: its history stays and its tasks are paused.
-    When it returns, it becomes active again and its tasks resume. The hosts of an invalid entry stay as
-    they are.
+    Raise ConfigTomlError and change nothing if Vuls would reject the whole file. A host that is gone from the
+    file is retired, not deleted: its history stays and its tasks are paused. When it returns, it becomes
+    active again and its tasks resume. The hosts of an invalid entry stay as they are.
     """
     reading = servers.read(config, _read_generated_ssh_config)
     # Two syncs at the same time would insert the same new host.
@@ -142,7 +145,10 @@ def sync(config: str, now: datetime) -> SyncOutcome:
 
 
 def _read_generated_ssh_config(path: str) -> str | None:
-    """Return the ssh_config at `path`, or None if Vuls Web did not generate it."""
+    """Return the ssh_config at `path` if Vuls Web generated it.
+
+    Return None for any other file, and for one that cannot be read.
+    """
     try:
         with Path(path).open(encoding="utf-8") as file:
             content = file.read(LARGEST_SSH_CONFIG)
@@ -169,7 +175,10 @@ def _batches(chosen: Iterable[Server]) -> Iterator[str]:
 
 
 def _retire_absent(names: Sequence[str], invalid_entries: Sequence[str], now: datetime) -> list[str]:
-    """Retire the hosts that the file no longer has, with their containers, and return their names."""
+    """Retire the hosts that the file no longer has.
+
+    Their containers are retired with them. Return the names of all that were retired.
+    """
     retired = db.session.scalars(
         text(_RETIRE), {"now": now, "names": names, "invalid_entries": invalid_entries}
     ).all()

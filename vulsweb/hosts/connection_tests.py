@@ -1,4 +1,4 @@
-"""Connection tests: whether Vuls can scan a host, and what to fix if not."""
+"""Connection tests: whether Vuls can scan a host, and what to fix."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -46,7 +46,10 @@ def latest(host_id: int) -> ConnectionTest | None:
 
 
 def claim_active() -> Sequence[ConnectionTest]:
-    """Lock and return the unfinished tests, except those that another worker has locked."""
+    """Lock and return the unfinished tests.
+
+    Tests that another worker has locked are left out.
+    """
     return db.session.scalars(
         select(ConnectionTest)
         .where(ConnectionTest.status.in_(ACTIVE))
@@ -66,7 +69,10 @@ def fail(test: ConnectionTest, reason: str, now: datetime) -> None:
 
 
 def expire_if_late(test: ConnectionTest, now: datetime) -> bool:
-    """End a test that is past its time limit, and return whether it was."""
+    """End a test that is past its time limit.
+
+    Return whether it was.
+    """
     if now - test.created_at < TIME_LIMIT:
         return False
     test.status, test.reason, test.completed_at = RunStatus.TIMEOUT, TIMED_OUT, now
@@ -74,7 +80,10 @@ def expire_if_late(test: ConnectionTest, now: datetime) -> bool:
 
 
 def conclude(test: ConnectionTest, job: Job, log: str, now: datetime) -> None:
-    """Store an ended job's results; the test succeeds if every server can be scanned."""
+    """Store the results of the test's ended job.
+
+    The test succeeds if there are results and every server can be scanned.
+    """
     test.tests, test.log, test.completed_at = job.tests, log[-LOG_LENGTH:], now
     passed = bool(job.tests) and all(server["outcome"] == "ok" for server in job.tests)
     test.status = RunStatus.SUCCESS if passed else RunStatus.FAILED

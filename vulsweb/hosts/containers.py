@@ -15,7 +15,10 @@ _CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
 
 
 class Containers:
-    """The containers on the hosts of one scan; each is a host with its own packages and findings."""
+    """The containers on the hosts of one scan.
+
+    Each container is a host with its own packages and findings.
+    """
 
     def __init__(self, known: dict[str, Host], now: datetime) -> None:
         self._known = known
@@ -23,7 +26,10 @@ class Containers:
         self._changed = False
 
     def add_host(self, document: str) -> Host | None:
-        """Add a host for a document named container@host; return None for any other name."""
+        """Add a host for a document named container@host.
+
+        Return None for any other name, for an unknown host, and for a host with too many containers.
+        """
         name, _, parent_name = document.partition("@")
         parent = self._known.get(parent_name)
         if parent is None or parent.parent_id is not None or not _CONTAINER.fullmatch(name):
@@ -48,9 +54,10 @@ class Containers:
         return container
 
     def retire_absent(self, *, reported: Collection[str], scanned: Collection[str]) -> None:
-        """Retire containers that a scan of their host no longer reports, and restore those that it does.
+        """Retire containers that are gone, and restore those that are back.
 
-        `reported` names the hosts with any result, `scanned` those whose scan did not fail.
+        A container is gone if a scan of its host no longer reports it. `reported` names the hosts with any
+        result, `scanned` those whose scan did not fail.
         """
         names = {host.id: host.name for host in self._known.values()}
         for host in self._known.values():

@@ -1,4 +1,7 @@
-"""The list of hosts: filters, counts, details, and the tags and notes that users edit."""
+"""The list of hosts, and the details of each host.
+
+The list has filters and counts. The tags and notes of a host are edited by users.
+"""
 
 import enum
 from collections.abc import Collection, Mapping, Sequence
@@ -20,7 +23,10 @@ MOST_TAGS = 20
 
 
 class InvalidHost(Exception):
-    """The details of a host are invalid; `errors` has a sentence for each invalid field."""
+    """The details of a host are invalid.
+
+    `errors` has a sentence for each invalid field.
+    """
 
     def __init__(self, errors: Mapping[str, str]) -> None:
         super().__init__(" ".join(errors.values()))
@@ -82,7 +88,10 @@ _GROUPS: dict[Show, ColumnElement[bool]] = {
 
 
 def query(wanted: Filter, sort: Sort = Sort.NAME, *, descending: bool = False) -> Select[Host]:
-    """Return the matching hosts; by last scan, hosts that were never scanned come last."""
+    """Return the matching hosts, sorted.
+
+    By last scan, hosts that were never scanned come last.
+    """
     chosen = select(Host)
     if wanted.show is not None:
         chosen = chosen.where(_GROUPS[wanted.show])
@@ -132,7 +141,10 @@ def families() -> dict[str, int]:
 
 
 def open_counts(host_ids: Collection[int]) -> dict[int, dict[Severity, int]]:
-    """Count the open findings of each host by severity, worst first, without zeros."""
+    """Count the open findings of each host by severity.
+
+    The worst severity comes first. Severities without findings are left out.
+    """
     rows = db.session.execute(
         select(Finding.host_id, Finding.severity, func.count())
         .where(Finding.host_id.in_(host_ids), Finding.fixed_at.is_(None))
@@ -163,7 +175,10 @@ def get(host_id: int) -> Host | None:
 
 
 def findings(host_id: int, severity: Severity | None) -> Select[Finding]:
-    """Return the host's open findings, worst first, of one or of every severity."""
+    """Return the host's open findings, worst first.
+
+    They have the given severity, or any severity if it is None.
+    """
     rank = case({level.value: level.rank for level in Severity}, value=Finding.severity)
     chosen = select(Finding).where(Finding.host_id == host_id, Finding.fixed_at.is_(None))
     if severity is not None:
@@ -180,14 +195,20 @@ def latest_runs(host_id: int, limit: int) -> Sequence[RunHost]:
 
 
 def count_sharing_entry(host: Host) -> int:
-    """Count the other active hosts that are always scanned together with this one."""
+    """Count the other active hosts that are scanned with this one.
+
+    Hosts of the same entry in config.toml are always scanned together. Containers are not counted.
+    """
     together = (Host.entry == host.entry) & (Host.id != host.id)
     others = select(func.count()).where(together, _ACTIVE, Host.parent_id.is_(None))
     return db.session.scalar(others.select_from(Host)) or 0
 
 
 def update_details(host: Host, values: Mapping[str, Any]) -> None:
-    """Set the host's tags and notes, if given; raise InvalidHost and change nothing."""
+    """Set the host's tags and notes, if given.
+
+    Raise InvalidHost and change nothing if one of them is invalid.
+    """
     errors: dict[str, str] = {}
     tags, notes = host.tags, host.notes
     if "tags" in values:
@@ -209,7 +230,10 @@ def update_details(host: Host, values: Mapping[str, Any]) -> None:
 
 
 def tag_many(host_ids: Collection[int], new_tag: str, *, on: bool) -> int:
-    """Add a tag to the hosts or remove it, and return how many changed; raise InvalidHost."""
+    """Add a tag to the hosts, or remove it from them.
+
+    Return how many hosts changed. Raise InvalidHost if the tag is invalid.
+    """
     try:
         tag = host_tags.normalize(new_tag)
     except ValueError as error:

@@ -14,7 +14,7 @@ CONTAINER_REASON = " was not among the running containers. The task resumes when
 
 
 def update_pauses(now: datetime) -> None:
-    """Pause the tasks of retired hosts, and resume paused tasks whose host is active again.
+    """Pause the tasks of retired hosts, and resume those of active hosts.
 
     `active` does not change, so a task that a user deactivated stays inactive.
     """

@@ -20,7 +20,10 @@ ABANDONED_AFTER = timedelta(minutes=10)
 def request(
     trigger: Trigger, *, now: datetime, requested_by: User | None, version_number: int | None = None
 ) -> HostSync:
-    """Store a request for a host sync; after the commit, pass its id to `messages.send_sync`."""
+    """Store a request for a host sync.
+
+    After the commit, pass its id to `messages.send_sync`.
+    """
     sync = HostSync(
         trigger=trigger, requested_at=now, requested_by=requested_by, version_number=version_number
     )
@@ -30,13 +33,19 @@ def request(
 
 
 def claim(sync_id: int) -> HostSync | None:
-    """Lock and return a pending sync, or None if another worker has taken it."""
+    """Lock and return a pending sync.
+
+    Return None if another worker has taken it.
+    """
     pending = select(HostSync).where(HostSync.id == sync_id, HostSync.finished_at.is_(None))
     return db.session.scalars(pending.with_for_update(skip_locked=True)).first()
 
 
 def perform(sync: HostSync, config: Path, now: datetime) -> None:
-    """Sync the hosts with the current config.toml, and store the outcome or error."""
+    """Sync the hosts with the current config.toml.
+
+    Store the outcome, or the error if the file cannot be used.
+    """
     try:
         outcome = config_sync.sync_file(config, now)
     except ConfigTomlError as error:
@@ -52,7 +61,10 @@ def latest() -> HostSync | None:
 
 
 def abandoned(sync: HostSync, now: datetime) -> bool:
-    """Return whether the sync is unfinished and too old for a worker to take."""
+    """Return whether the sync is unfinished and too old.
+
+    After this long, no worker will take it any more.
+    """
     return sync.finished_at is None and sync.requested_at < now - ABANDONED_AFTER
 
 

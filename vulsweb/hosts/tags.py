@@ -18,7 +18,10 @@ def has_tag(tag: str) -> ColumnElement[bool]:
 
 
 def host_counts(tags: Collection[str] | None = None) -> dict[str, int]:
-    """Count the active hosts by tag, for all tags or for the given ones."""
+    """Count the active hosts by tag.
+
+    `tags` limits the count to these tags; None counts all of them.
+    """
     unnested = select(func.unnest(Host.tags).label("tag")).where(Host.retired_at.is_(None))
     if tags is not None:
         unnested = unnested.where(Host.tags.overlap(list(tags)))
@@ -30,7 +33,10 @@ def host_counts(tags: Collection[str] | None = None) -> dict[str, int]:
 
 
 def normalize(text: str) -> str:
-    """Return a tag in lower case with hyphens for spaces; raise ValueError with a sentence."""
+    """Return a tag in lower case with hyphens for spaces.
+
+    Raise ValueError if it is not valid; the message is a sentence for users.
+    """
     word = "-".join(unicodedata.normalize("NFKC", text).casefold().split())
     if not word:
         raise ValueError("A tag cannot be empty.")

@@ -19,7 +19,7 @@ class KeySource(enum.StrEnum):
 
 
 class HostKeyOffer(Base):
-    """The keys of one host, as shown to the user who accepts them."""
+    """The keys of one host that a user sees before accepting them."""
 
     __tablename__ = "host_key_offers"
 

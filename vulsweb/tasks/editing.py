@@ -25,7 +25,10 @@ DESCRIPTION_LENGTH = 2000
 
 
 class InvalidTask(Exception):
-    """The values of a task are invalid; `errors` has a sentence for each invalid field."""
+    """The values of a task are invalid.
+
+    `errors` has a sentence for each invalid field.
+    """
 
     def __init__(self, errors: Mapping[str, str]) -> None:
         super().__init__(" ".join(errors.values()))
@@ -56,7 +59,10 @@ def change(task: ScheduledTask, values: Mapping[str, Any], now: datetime) -> Non
 
 
 def delete(task: ScheduledTask) -> list[tuple[str, str]]:
-    """Delete the task and its runs; return executor and id of each of its jobs still in progress."""
+    """Delete the task and its runs.
+
+    Return the executor and id of each of its jobs still in progress.
+    """
     _, open_jobs = delete_many([task.id])
     return open_jobs
 
@@ -64,7 +70,7 @@ def delete(task: ScheduledTask) -> list[tuple[str, str]]:
 def delete_many(task_ids: Collection[int]) -> tuple[int, list[tuple[str, str]]]:
     """Delete the tasks and their runs.
 
-    Return how many tasks there were, and executor and id of each job still in progress.
+    Return how many tasks there were, and the executor and id of each job still in progress.
     """
     # Starting a run takes the same lock, so no run starts between this query and the deletion.
     locked = select(ScheduledTask.id).where(ScheduledTask.id.in_(task_ids)).order_by(ScheduledTask.id)
@@ -76,7 +82,10 @@ def delete_many(task_ids: Collection[int]) -> tuple[int, list[tuple[str, str]]]:
 
 
 def set_active(task_ids: Collection[int], *, active: bool, now: datetime) -> tuple[int, int]:
-    """Activate or deactivate the tasks; return how many changed and how many did not need to."""
+    """Activate or deactivate the tasks.
+
+    Return how many changed, and how many did not need to.
+    """
     found = db.session.scalars(
         select(ScheduledTask)
         .where(ScheduledTask.id.in_(task_ids))
@@ -189,7 +198,10 @@ def _choose(members: type[StrEnum], value: Any) -> StrEnum:
 
 
 def _choose_host(values: Mapping[str, Any], current: Host | None) -> Host:
-    """Return the host with the given id or name; a retired one only if the task has it already."""
+    """Return the host with the given id or name.
+
+    Raise ValueError if there is none. A retired host is accepted only if the task has it already.
+    """
     host_id, name = str(values.get("host_id") or ""), _line(values.get("host_name"))
     if host_id:
         host = db.session.get(Host, int(host_id)) if host_id.isdecimal() and len(host_id) < 10 else None

@@ -118,7 +118,10 @@ def _order(sort: Sort, *, descending: bool) -> tuple[ColumnElement[Any], ...]:
 
 
 def scanning_host(host: Host) -> Select[ScheduledTask]:
-    """Return the tasks that scan the host, directly or by a tag, sorted by name."""
+    """Return the tasks that scan the host, sorted by name.
+
+    A task scans a host directly or by a tag.
+    """
     return (
         select(ScheduledTask)
         .where(or_(ScheduledTask.host_id == host.id, ScheduledTask.host_tag.in_(host.tags)))

@@ -171,9 +171,9 @@ def clean_lines(text: object) -> str:
 
 
 def reason_with_links(run: Run) -> str | Markup:
-    """Return the reason for a run's status, with links to the runs that it names.
+    """Return the reason for a run's status, with links to runs.
 
-    Only reasons written by Vuls Web get links. Others may quote a host.
+    Only reasons written by Vuls Web get links to the runs that they name. Others may quote a host.
     """
     text = clean(run.reason)
     if run.status not in (RunStatus.QUEUED, RunStatus.SKIPPED, RunStatus.CANCELLED):

@@ -75,10 +75,10 @@ def system_notice() -> str:
 
 
 def _state(now: datetime) -> dict[str, Any]:
-    """Return the active runs, and a fingerprint of all that the page shows.
+    """Return the active runs, and a fingerprint of the whole page.
 
-    While the fingerprint stays the same, no other query is made. The version is read before the data, and
-    counts only if no other transaction that changes it is still open.
+    The fingerprint covers all that the page shows. While it stays the same, no other query is made. The
+    version is read before the data, and counts only if no other transaction that changes it is still open.
     """
     version, settled = changes.version(), changes.settled()
     running = overview.running(ROWS)

@@ -1,1 +1,4 @@
-"""Vuls' own files and documents, read and written without a database or Flask."""
+"""Vuls' own files and documents, read and written.
+
+This package needs neither a database nor Flask.
+"""
