@@ -1,6 +1,6 @@
-"""The end of a job: its results are stored, and its last job ends the run.
+"""The end of jobs and runs, with their results stored.
 
-`scan_results` and `update_results` judge the run.
+The last job of a run ends it; `scan_results` and `update_results` judge how.
 """
 
 from collections.abc import Iterable
