@@ -50,6 +50,20 @@ def test_before_the_first_save_the_configuration_is_empty(api: FlaskClient) -> N
     assert answer == {"content": "", "version": 0, "updated_at": None, "updated_by": None, "hosts": []}
 
 
+@pytest.mark.parametrize("query", ["?dry_run=true", ""])
+def test_a_host_without_identity_file_is_a_warning(api: FlaskClient, folder: SshFolder, query: str) -> None:
+    keys.generate(folder, "scanner")
+
+    without = put(api, ONE, query).get_json()
+    named = put(api, f"{ONE}    IdentityFile scanner\n", query).get_json()
+
+    (warning,) = without["warnings"]
+    assert warning.startswith(
+        "No key is named for web-1, so ssh cannot sign in. Add the line IdentityFile NAME"
+    )
+    assert named["warnings"] == []
+
+
 def test_a_save_returns_what_it_changed_and_syncs_the_hosts(
     api: FlaskClient, handed_on: dict[str, list[int]], app: Flask
 ) -> None:

@@ -13,7 +13,8 @@ from tests.views.conftest import HOSTILE
 from vulsweb import worker
 from vulsweb.extensions import db
 from vulsweb.models import HostSync, Role, SshConfigVersion, Trigger, User
-from vulsweb.ssh import versions
+from vulsweb.ssh import keys, versions
+from vulsweb.ssh.folder import SshFolder
 
 ONE = "Host web-1\n    HostName 192.0.2.1\n    User scanner\n"
 TWO = ONE + "Host web-2\n    HostName 192.0.2.2\n"
@@ -106,11 +107,27 @@ def test_what_is_refused_is_told_by_line_and_the_text_stays(send: Send, app: Fla
 
 def test_the_check_answers_as_one_types(signed_in: FlaskClient) -> None:
     wrong = signed_in.post("/ssh-config/check", data={"content": "Host a\n    Include x\n"})
-    right = signed_in.post("/ssh-config/check", data={"content": ONE})
+    right = signed_in.post("/ssh-config/check", data={"content": ""})
 
     assert 'data-line="2"' in wrong.text
     assert "No problems found." in right.text
     assert right.text.lstrip().startswith('<div id="problems"')
+
+
+def test_a_host_without_identity_file_is_told_at_save_and_in_the_table(
+    send: Send, signed_in: FlaskClient, app: Flask
+) -> None:
+    keys.generate(SshFolder(app.config["SSH_FOLDER"]), "scanner")
+    behind = "    ProxyJump bastion.example.com\n"
+
+    page = send(ONE + behind)
+    checked = signed_in.post(
+        "/ssh-config/check", data={"content": f"{ONE}{behind}Host *\n  IdentityFile scanner\n"}
+    )
+
+    assert "No key is named for web-1, bastion.example.com, so ssh cannot sign in." in page
+    assert "None: add IdentityFile" in page
+    assert "No problems found." in checked.text
 
 
 def test_the_preview_tells_the_difference_and_does_nothing(

@@ -55,7 +55,8 @@ def update(query: dict[str, Any], body: dict[str, Any]) -> Any:
     else has saved in the meantime.
     """
     if query["dry_run"]:
-        return _plan_json(versions.plan(body["content"], _places()), versions.latest())
+        planned = versions.plan(body["content"], _places())
+        return _plan_json(planned, versions.latest(), body["content"])
     saved = versions.save(
         body["content"],
         _places(),
@@ -65,7 +66,7 @@ def update(query: dict[str, Any], body: dict[str, Any]) -> Any:
         saved_by=current_user,
         trigger=Trigger.API,
     )
-    answer, sync_id = _plan_json(saved.plan, saved.version), saved.sync.id
+    answer, sync_id = _plan_json(saved.plan, saved.version, body["content"]), saved.sync.id
     db.session.commit()
     log.info("ssh config: version %d saved by %s", answer["version"], current_user.name)
     messages.send_sync(sync_id)
@@ -105,7 +106,7 @@ def not_written(error: NotWritten) -> Response:
     return problem(503, "Service Unavailable", str(error))
 
 
-def _plan_json(plan: Plan, version: SshConfigVersion | None) -> dict[str, Any]:
+def _plan_json(plan: Plan, version: SshConfigVersion | None, content: str) -> dict[str, Any]:
     return {
         "added": plan.added,
         "changed": plan.changed,
@@ -113,6 +114,7 @@ def _plan_json(plan: Plan, version: SshConfigVersion | None) -> dict[str, Any]:
         "unchanged": plan.unchanged,
         "version": version.number if version else 0,
         "diff": plan.diff,
+        "warnings": versions.warnings(content, _places().folder),
     }
 
 

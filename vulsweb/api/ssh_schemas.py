@@ -72,7 +72,10 @@ class SshConfigOut(Schema):
 
 
 class SshPlan(Schema):
-    """What saving changes: servers in config.toml, and the file's diff."""
+    """What saving changes: servers in config.toml, and the file's diff.
+
+    `warnings` are sentences about what is saved but will not work, such as hosts without IdentityFile.
+    """
 
     added = fields.List(fields.String(), required=True)
     changed = fields.List(fields.String(), required=True)
@@ -80,6 +83,7 @@ class SshPlan(Schema):
     unchanged = fields.List(fields.String(), required=True)
     version = fields.Integer(required=True)
     diff = fields.String(required=True)
+    warnings = fields.List(fields.String(), required=True)
 
 
 class RefusalOut(Schema):

@@ -10,6 +10,7 @@ from vulsweb.ssh import public_keys
 from vulsweb.ssh.public_keys import KeyRefused, PublicKey
 
 _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_ZONE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")  # a network interface's name
 _HOSTNAME = re.compile(rf"{_LABEL}(\.{_LABEL})*", re.ASCII)
 SSH_PORT = 22
 LONGEST_PASTE = 32 * 1024
@@ -31,7 +32,8 @@ def check_host(hostname: str, port: int) -> tuple[str, int]:
     if not 1 <= port <= 65535:
         raise HostRefused("A port is a number from 1 to 65535.")
     try:
-        valid = not getattr(ipaddress.ip_address(hostname), "scope_id", None)
+        zone = getattr(ipaddress.ip_address(hostname), "scope_id", None)
+        valid = zone is None or _ZONE.fullmatch(zone) is not None
     except ValueError:
         valid = _HOSTNAME.fullmatch(hostname) is not None
     if len(hostname) > 253 or not valid:

@@ -33,6 +33,7 @@ from vulsweb.vuls.ssh.config import SshConfigError, SshHost
 from vulsweb.vuls.ssh.lines import Refusal
 
 LONGEST_NOTE = 200
+_NAMES_SHOWN = 10
 _PRIVATE = "PRIVATE KEY-----"
 _NO_PRIVATE_KEYS = "This is a private key, and every version is stored and shown. Add it under Keys instead."
 
@@ -110,6 +111,17 @@ def check(content: str, folder: SshFolder) -> list[Refusal]:
         if _PRIVATE in line
     ]
     return hidden or config.check(content, keys=_key_names(folder))
+
+
+def warnings(content: str, folder: SshFolder) -> list[str]:
+    """Return what will not work in a text that `check` accepts."""
+    names = [] if check(content, folder) else config.without_key(content)
+    if not names:
+        return []
+    shown = ", ".join(names[:_NAMES_SHOWN])
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    advice = "Add the line IdentityFile NAME to each, or once under Host *; NAME is a key under Keys."
+    return [f"No key is named for {shown}{more}, so ssh cannot sign in. {advice}"]
 
 
 def plan(content: str, paths: Paths) -> Plan:

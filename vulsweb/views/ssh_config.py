@@ -38,8 +38,9 @@ def index() -> ResponseReturnValue:
 @login_required
 def check() -> str:
     """Return the problems in the editor's text while it is typed."""
-    refusals = versions.check(request.form.get("content", ""), places().folder)
-    return render_template("ssh_config/_problems.html", refusals=refusals)
+    content, folder = request.form.get("content", ""), places().folder
+    refusals, warnings = versions.check(content, folder), versions.warnings(content, folder)
+    return render_template("ssh_config/_problems.html", refusals=refusals, warnings=warnings)
 
 
 @bp.post("/preview")
@@ -154,6 +155,7 @@ def _page(
         note=note,
         plan=plan,
         refusals=refusals,
+        warnings=versions.warnings(content, places().folder),
         error=error,
         not_saved=not_saved,
         outdated=outdated,

@@ -170,11 +170,12 @@ def _update_sections(
             used.add(keys[host.alias].lower())
         section = sections[keys[host.alias]] = old.get(keys[host.alias], tomlkit.table())
         # `host` is the alias, because only that makes ssh use the host's blocks. User and port are repeated:
-        # Vuls passes those of [default] to ssh as flags, which override the blocks.
+        # Vuls passes those of [default] to ssh as flags, which override the blocks. It first passes the user
+        # through a shell, which takes one of two backslashes.
         fields: dict[str, Any] = {
             "host": host.alias,
             "port": str(host.port),
-            "user": host.user,
+            "user": host.user.replace("\\", "\\\\"),
             "scanMode": list(host.connection.scan_modes),
             "sshConfigPath": ssh_config_path,
         }

@@ -63,7 +63,10 @@ def test_a_missing_ssh_keyscan_is_reported(monkeypatch: pytest.MonkeyPatch) -> N
         "a,b",
         "ho\x00st",
         "x" * 254,
-        "fe80::1%eth0",
+        "fe80::1%",
+        "fe80::1%-x",
+        "fe80::1%$(id)",
+        "192.0.2.1%eth0",
         "..",
         "a..b",
         "-a.example",
@@ -130,3 +133,8 @@ def test_a_weak_host_key_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(KeyRefused, match="Line 1: An RSA key has"):
         host_keys.read_lines(weak, "web-1", 22)
+
+
+@pytest.mark.parametrize("zone", ["eth0", "eth0.1", "3"])
+def test_an_address_can_have_a_zone(zone: str) -> None:
+    assert host_keys.check_host(f"FE80::1%{zone}", 22) == (f"fe80::1%{zone}", 22)

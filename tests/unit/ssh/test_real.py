@@ -85,6 +85,32 @@ def test_a_host_behind_a_jump_host_is_reached_through_it_and_both_are_checked(ne
     assert "Accepted publickey" in network.servers["jump"].log
 
 
+def test_a_user_of_a_domain_reaches_the_server_through_vuls(network: Network, tmp_path: Path) -> None:
+    network.accept("direct")
+    version = versions.latest()
+    assert version is not None
+    content = version.content.replace(f"User {getpass.getuser()}\n", "User EXAMPLE\\new\n")
+    versions.save(content, network.paths, expected=1, now=NOW, saved_by=None, trigger=Trigger.PERSON)
+    words = [str(tool("vuls")), "configtest", f"-config={network.paths.vuls_config}", f"-log-dir={tmp_path}"]
+
+    subprocess.run([*words, "direct"], capture_output=True, timeout=120, cwd=tmp_path, check=False)
+
+    # sshd writes two for each.
+    assert "Invalid user EXAMPLE\\\\new from" in network.servers["direct"].log
+
+
+def test_the_own_user_at_a_jump_host_is_the_one_of_the_host_behind(network: Network) -> None:
+    network.accept("behind", "jump")
+    version = versions.latest()
+    assert version is not None
+    content = version.content.replace("ProxyJump jump", "ProxyCommand exec ssh -qW %h:%p %r@jump # own user")
+    content = content.replace(f"User {getpass.getuser()}\n", "User other\n", 2)  # direct and jump
+    versions.save(content, network.paths, expected=1, now=NOW, saved_by=None, trigger=Trigger.PERSON)
+
+    assert network.ssh("behind", "echo", "through").stdout == "through\n"
+    assert f"Accepted publickey for {getpass.getuser()}" in network.servers["jump"].log
+
+
 def test_ssh_never_asks_for_a_password(network: Network) -> None:
     network.accept("refusing")
 

@@ -11,6 +11,8 @@ from vulsweb.vuls.ssh.lines import Line
 ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # ssh uses all values of these, and the first value of all others.
 _COLLECTED = ("identityfile", "certificatefile")
+# Of these, none sets nothing for ssh: a later value holds.
+_TIMES = ("connecttimeout", "serveraliveinterval")
 # ssh uses the first of these two, even when its value is "none".
 _PROXIES = ("proxycommand", "proxyjump")
 
@@ -38,7 +40,7 @@ class Blocks:
         for line in lines:
             if line.keyword == "host":
                 self.all.append(Block(line.words, line))
-            else:
+            elif line.keyword not in _TIMES or line.words != ("none",):
                 self.all[-1].options.append(line)
         self._effective: dict[str, dict[str, list[str]]] = {}
         self._with_wildcards: list[int] = []
@@ -80,7 +82,8 @@ class Blocks:
                     used[keyword] = list(option.words)
             else:
                 used.setdefault(keyword, list(option.words))
-        hostname = used.get("hostname", [alias])[0].replace("%h", alias)
+        tokens = {"%h": alias, "%%": "%"}  # the second in zones of addresses: fe80::1%%eth0
+        hostname = re.sub("%[h%]", lambda token: tokens[token[0]], used.get("hostname", [alias])[0])
         used |= {"hostname": [hostname], "port": used.get("port", ["22"])}
         self._effective[alias] = used
         return used

@@ -13,7 +13,7 @@ from pathlib import PurePath
 from vulsweb.vuls.ssh import options as ssh_options
 from vulsweb.vuls.ssh.blocks import ALIAS, Blocks, is_ambiguous
 from vulsweb.vuls.ssh.lines import MOST_REFUSALS, Line, Refusal, parse
-from vulsweb.vuls.ssh.proxy import Proxy, SshConnection, first_jump_host, read_proxy_command, read_proxy_jump
+from vulsweb.vuls.ssh.proxy import Proxy, SshConnection, jump_hosts, read_proxy_command, read_proxy_jump
 
 # Names in the managed folder.
 KEYS = "keys"
@@ -69,6 +69,7 @@ Host web-1
     HostName 192.0.2.10
     User scanner
     Port 22
+    # Without a key ssh cannot sign in: IdentityFile NAME, with NAME as on the Keys page.
 """,
     ),
 )
@@ -193,8 +194,10 @@ def _check_jumps(blocks: Blocks) -> list[Refusal]:
         path, reason = [alias], ""
         while not reason:
             options = blocks.effective(path[-1])
-            hop = first_jump_host(_proxy(options).jump)
-            if is_ambiguous(options):
+            hop = next(iter(jump_hosts(_proxy(options).jump)), "")
+            if "\\" in options.get("user", [""])[0] and "%r" in _proxy_text(options):
+                reason = f"A shell would lose the backslash in the user of {path[-1]}; leave out %r."
+            elif is_ambiguous(options):
                 reason = f"{path[-1]} has both ProxyJump none and a ProxyCommand; put the ProxyCommand above."
             elif hop in path:
                 advice = "Write ProxyJump none in a Host block of its own, above the others."
@@ -230,6 +233,17 @@ def read(content: str, *, keys: Collection[str]) -> list[SshHost]:
     return hosts
 
 
+def without_key(content: str) -> list[str]:
+    """Return the hosts and jump hosts of an accepted text that have no IdentityFile."""
+    blocks = Blocks(parse(content)[0])
+    names: dict[str, None] = {}
+    for alias in blocks.aliases():
+        names[alias] = None
+        names |= dict.fromkeys(jump_hosts(_proxy(blocks.effective(alias)).jump))
+    files = {name: blocks.effective(name).get("identityfile", ()) for name in names}
+    return [name for name in names if all(file.lower() == "none" for file in files[name])]
+
+
 def effective_options(content: str, alias: str) -> dict[str, list[str]]:
     """Return what OpenSSH would use for `alias`: lower-case keywords with their values.
 
@@ -259,8 +273,20 @@ def render(content: str, *, keys: Collection[str], folder: PurePath, sockets: Pu
             parts.append(
                 _render_block(block.patterns, [_render_option(option, folder) for option in options])
             )
+    if impatient := _impatient(blocks):
+        parts.append(_render_block(tuple(impatient), ["ServerAliveInterval 0"]))
     parts.append(_render_block(("*",), _DEFAULTS))
     return "\n".join(parts)
+
+
+def _impatient(blocks: Blocks) -> list[str]:
+    """Return the hosts with ServerAliveCountMax 0.
+
+    Their connections end when they are silent for one interval, so they get none that the file does not name.
+    Debian's ssh would use one of five minutes, because of BatchMode.
+    """
+    counts = {alias: blocks.effective(alias).get("serveralivecountmax", ["1"]) for alias in blocks.aliases()}
+    return [alias for alias, count in counts.items() if int(count[0]) == 0]
 
 
 def _render_shared_connections(blocks: Blocks, sockets: PurePath) -> list[str]:
@@ -269,11 +295,7 @@ def _render_shared_connections(blocks: Blocks, sockets: PurePath) -> list[str]:
     Jump hosts can be reached in more than one way, so their connections are not shared.
     """
     aliases = list(blocks.aliases())
-    jumps = {
-        hop.rsplit("@", 1)[-1].split(":")[0]
-        for alias in aliases
-        for hop in _proxy(blocks.effective(alias)).jump.split(",")
-    }
+    jumps = {hop for alias in aliases for hop in jump_hosts(_proxy(blocks.effective(alias)).jump)}
     parts = []
     for alias in aliases:
         if alias not in jumps:
@@ -292,7 +314,7 @@ def _render_option(option: Line, folder: PurePath) -> str:
     if option.keyword in ("proxycommand", "proxyjump") and value.lower() != "none":
         proxy = _proxy({option.keyword: [value]})
         return f"ProxyJump {proxy.jump}" if proxy.jump else f"ProxyCommand {' '.join(proxy.words)}"
-    return f"{keyword} {value}"
+    return f"{keyword} {ssh_options.written_value(option.keyword, value)}"
 
 
 def _render_block(patterns: tuple[str, ...], options: list[str]) -> str:
@@ -303,6 +325,10 @@ def _checked_blocks(content: str, keys: Collection[str]) -> Blocks:
     if refusals := check(content, keys=keys):
         raise SshConfigError(refusals)
     return Blocks(parse(content)[0])
+
+
+def _proxy_text(options: dict[str, list[str]]) -> str:
+    return " ".join(options.get("proxyjump", []) + options.get("proxycommand", []))
 
 
 def _proxy(options: dict[str, list[str]]) -> Proxy:

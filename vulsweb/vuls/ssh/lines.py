@@ -1,7 +1,8 @@
 """The lines of an ssh_config, read like OpenSSH; ambiguous ones are rejected.
 
-OpenSSH versions differ in how they read backslashes, quotes and comments after values. So only plain words
-and words in double quotes are accepted, which are enough to write any option.
+OpenSSH versions differ in how they read single quotes, and backslashes before signs. So only plain words and
+words in double quotes are accepted, which are enough to write any option. A backslash between letters or
+digits, as in DOMAIN\\user, is itself in every version.
 """
 
 import re
@@ -13,11 +14,19 @@ LONGEST_FILE = 256 * 1024
 # Nobody reads more, and a pasted binary file has one for each of its lines.
 MOST_REFUSALS = 100
 
-# For these, the rest of the line is the value, including quotes and comments.
+# For these, the rest of the line is the value, including quotes. ssh removes a comment from a ProxyJump; from
+# a ProxyCommand only the shell does.
 RAW = ("proxycommand", "proxyjump")
 
 _DIRECTIVE = re.compile(r"([A-Za-z][A-Za-z0-9]*)(?:[ \t]*=[ \t]*|[ \t]+)(.+)")
-_WORD = re.compile(r'((?:[^ \t"\'\\]|"[^"\\]*")+)(?:[ \t]+|$)')
+_PLAIN_BACKSLASH = r"\\(?=[A-Za-z0-9_])"
+_WORD = re.compile(rf"""((?:[^ \t"'\\]|{_PLAIN_BACKSLASH}|"(?:[^"\\]|{_PLAIN_BACKSLASH})*")+)(?:[ \t]+|$)""")
+_COMMENT = re.compile(r"(?:^|[ \t]+)#.*")
+_NOT_ASCII = "Only comments can have characters that are not ASCII; replace them."
+_UNCLEAR = (
+    "Write values plainly or in pairs of double quotes, without single quotes. A backslash can only be"
+    " between letters or digits."
+)
 _NO_VALUE = "The value is missing; add it, or delete the line."
 # Control and invisible characters (they can make a line look like another one), unpaired surrogates, and
 # separators at which some programs break lines.
@@ -74,24 +83,34 @@ def _parse_line(number: int, text: str) -> Line | str | None:
     stripped = text.strip(" \t")
     if not stripped or stripped.startswith("#"):
         return None
-    if not stripped.isascii():
-        return "Only comments can have characters that are not ASCII; replace them."
     match = _DIRECTIVE.fullmatch(stripped)
     if match is None:
+        if not _COMMENT.sub("", stripped).isascii():
+            return _NOT_ASCII
         return (
             "This is not an option with a value; write it like `HostName 192.0.2.1`, or a comment with `#`."
         )
     keyword, value = match[1].lower(), match[2]
     if keyword in RAW:
-        # Like ssh, which skips any number of "=".
-        raw = value.lstrip("= \t")
+        raw = _raw_value(keyword, value)
         return Line(number, stripped, keyword, (raw,), raw) if raw else _NO_VALUE
     words: list[str] = []
     rest = value
     while rest and not rest.startswith("#"):
         word = _WORD.match(rest)
         if word is None:
-            return "Write values plainly or in pairs of double quotes, without backslashes or single quotes."
+            return _UNCLEAR
+        if not word[1].isascii():
+            return _NOT_ASCII
         words.append(word[1].replace('"', ""))
         rest = rest[word.end() :]
     return Line(number, stripped, keyword, tuple(words), value) if words else _NO_VALUE
+
+
+def _raw_value(keyword: str, value: str) -> str:
+    # Like ssh, which skips any number of "=".
+    raw = value.lstrip("= \t")
+    without_comment = _COMMENT.sub("", raw)
+    # With a comment behind it, ssh takes none for the name of a jump host.
+    cut = keyword == "proxyjump" and without_comment.lower() != "none"
+    return without_comment if cut else raw

@@ -13,8 +13,14 @@ from vulsweb.vuls.ssh.proxy import read_proxy_command, read_proxy_jump
 Check = Callable[[str], str | None]
 
 KEY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_HOST_NAME = re.compile(r"(?:%h|[A-Za-z0-9:])(?:%h|[A-Za-z0-9._:-]){0,252}")
-_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@+-]{0,63}")
+_ZONE = r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}"  # a network interface's name
+_HOST_NAME = re.compile(rf"(?:%h|[A-Za-z0-9:])(?:%h|[A-Za-z0-9._:-]){{0,252}}(?:%%{_ZONE})?")
+_BIND_ADDRESS = re.compile(rf"[A-Za-z0-9:][A-Za-z0-9._:-]{{0,252}}(?:%{_ZONE})?")
+# DOMAIN\user is an account of a Windows domain. The longest names are sessions of bastions in the cloud.
+_USER = re.compile(r"(?=.{1,255}\Z)[A-Za-z0-9_][A-Za-z0-9._@+-]*(?:\\[A-Za-z0-9_][A-Za-z0-9._@+-]*)?")
+_LONGEST_CONNECT_TIMEOUT = 300
+_TIME = re.compile(r"(?:[0-9]+[smhdwSMHDW])*(?:[0-9]+)?")
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 # Known to OpenSSH 8.8 to 10. One unknown name makes ssh reject the whole file, for all hosts.
 _CIPHERS = """3des-cbc aes128-cbc aes192-cbc aes256-cbc aes128-ctr aes192-ctr aes256-ctr
@@ -50,6 +56,24 @@ def _number(low: int, high: int, what: str) -> Check:
     return check
 
 
+def seconds(value: str) -> int | None:
+    """Return a time such as 90, 10s or 1h30m in seconds; None if it is none."""
+    if not 0 < len(value) <= 20 or not _TIME.fullmatch(value):
+        return None
+    parts = re.findall("([0-9]+)([a-z]?)", value.lower())
+    return sum(int(number) * _UNITS[unit] for number, unit in parts)
+
+
+def _time(longest: int) -> Check:
+    def check(value: str) -> str | None:
+        read = seconds(value)
+        if value == "none" or (read is not None and read <= longest):
+            return None
+        return f"It must be a time such as 30, 10s or 1m30s, of at most {longest} seconds, or none."
+
+    return check
+
+
 def _pattern(pattern: re.Pattern[str], sentence: str) -> Check:
     return lambda value: None if pattern.fullmatch(value) else sentence
 
@@ -71,19 +95,24 @@ _YES_NO = _one_of("yes", "no")
 # The keywords as ssh spells them, and their allowed values.
 _OPTIONS: dict[str, Check] = {
     "HostName": _pattern(
-        _HOST_NAME, "Write a plain host name or address; %h stands for the name after Host."
+        _HOST_NAME,
+        "Write a plain host name or address; %h stands for the name after Host, and %% for the % of a zone.",
     ),
     "User": _pattern(
-        _USER, "Write a plain user name: letters, digits and . _ @ + -, starting with a letter, a digit or _."
+        _USER,
+        "Write a plain user name of at most 255 letters, digits and . _ @ + -, starting with a letter, a"
+        " digit or _. A domain comes before one backslash: DOMAIN\\user.",
     ),
     "Port": _number(1, 65535, "a port"),
     "HostKeyAlias": _pattern(KEY_NAME, "Write a plain name: letters, digits and . _ -."),
     "AddressFamily": _one_of("any", "inet", "inet6"),
     "Compression": _YES_NO,
     "ConnectionAttempts": _number(1, 10, "a number"),
-    "ConnectTimeout": _number(1, 300, "a whole number of seconds"),
-    "ServerAliveInterval": _number(0, 3600, "a whole number of seconds"),
-    "ServerAliveCountMax": _number(1, 100, "a number"),
+    "ConnectTimeout": _time(_LONGEST_CONNECT_TIMEOUT),
+    "ServerAliveInterval": _time(3600),
+    "ServerAliveCountMax": _number(0, 100, "a number"),
+    "BindAddress": _pattern(_BIND_ADDRESS, "Write the plain name or address of this machine."),
+    "BindInterface": _pattern(re.compile(_ZONE), "Write the plain name of a network interface."),
     "TCPKeepAlive": _YES_NO,
     "LogLevel": _one_of("quiet", "fatal", "error", "info", "verbose"),
     "Ciphers": _algorithms(_CIPHERS),
@@ -93,7 +122,8 @@ _OPTIONS: dict[str, Check] = {
     "PubkeyAcceptedAlgorithms": _algorithms(_SIGNATURES),
     "PubkeyAcceptedKeyTypes": _algorithms(_SIGNATURES),
 }
-# Common options that are allowed only with the values that hold here anyway. They are not written for ssh.
+# Common options, allowed with the values that hold here anyway or that change nothing for a scan. They are
+# not written for ssh.
 _REDUNDANT: dict[str, Check] = {
     "StrictHostKeyChecking": _one_of("yes"),
     "BatchMode": _one_of("yes"),
@@ -123,6 +153,11 @@ _REDUNDANT: dict[str, Check] = {
     "UpdateHostKeys": _NO,
     "VerifyHostKeyDNS": _NO,
     "VisualHostKey": _NO,
+    "Protocol": _one_of("2", "2,1"),  # every ssh of today has only version 2
+    "NumberOfPasswordPrompts": _number(0, 1000, "a number"),
+    "ExitOnForwardFailure": _YES_NO,
+    "EscapeChar": _one_of("none"),
+    "FingerprintHash": _one_of("md5", "sha256"),
 }
 # Keywords in lower case, with ssh's own spelling.
 SPELLING = {
@@ -163,12 +198,15 @@ _OPTION_REASONS = {
     "gatewayports": _FORWARDS,
     "streamlocalbindmask": _FORWARDS,
     "streamlocalbindunlink": _FORWARDS,
+    "usekeychain": "Only ssh on macOS knows it, and others refuse the file; leave it out.",
     "ignoreunknown": "It would hide misspelt options; leave it out.",
 }
 # Options of which the value is not allowed.
 _VALUE_REASONS = {
     "stricthostkeychecking": "Host keys are always checked: write yes, and accept the host's key.",
     "permitlocalcommand": _RUNS,
+    "protocol": "ssh has only version 2 of the protocol; leave it out.",
+    "addkeystoagent": "Scans run without an agent, so it can only be no; leave it out.",
     "identityagent": "Scans run without an agent, so it can only be none; upload the key instead.",
     "controlpath": "Vuls Web chooses where connections are shared; leave it out.",
     "controlmaster": "Vuls Web chooses when connections are shared; leave it out.",
@@ -200,3 +238,11 @@ def rejection_reason(line: Line, keys: Collection[str]) -> str | None:
         return f"There is no key {name!r} under Keys; upload or generate it, then write its bare name."
     reason = _CHECKS[line.keyword](value)
     return reason and _VALUE_REASONS.get(line.keyword, reason)
+
+
+def written_value(keyword: str, value: str) -> str:
+    """Return an accepted value as it is written for ssh."""
+    if keyword == "connecttimeout":
+        # Never without end: one host that hangs would hold up its whole scan.
+        return str(seconds(value) or _LONGEST_CONNECT_TIMEOUT)
+    return str(seconds(value)) if keyword == "serveraliveinterval" else value

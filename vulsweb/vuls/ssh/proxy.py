@@ -5,6 +5,7 @@ nothing to a shell. Flags that read files, run programs or open ports are not in
 """
 
 import enum
+import getopt
 import re
 import shlex
 from collections.abc import Mapping
@@ -104,13 +105,41 @@ _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _TARGET = rf"%h|%n|{_NAME}"
 _PORT = r"%p|[0-9]{1,5}"
 _NUMBER = r"[0-9]{1,6}"
-_AWS = {"--region": _NAME, "--profile": _NAME}
+_EMAIL = r"[A-Za-z0-9][A-Za-z0-9._+-]*@[A-Za-z0-9.-]+"
+_AWS = {
+    "--region": _NAME,
+    "--profile": _NAME,
+    "--output": "json|text|table|yaml",
+    "--color": "on|off|auto",
+    "--cli-connect-timeout": _NUMBER,
+    "--cli-read-timeout": _NUMBER,
+    "--no-cli-pager": None,
+    "--no-cli-auto-prompt": None,
+}
 _GCLOUD = {
     "--project": rf"{_NAME}(:{_NAME})?",
     "--zone": _NAME,
-    "--account": r"[A-Za-z0-9][A-Za-z0-9._+-]*@[A-Za-z0-9.-]+",
+    "--account": _EMAIL,
+    "--impersonate-service-account": rf"{_EMAIL}(,{_EMAIL})*",
+    "--billing-project": _NAME,
     "--configuration": _NAME,
+    "--verbosity": "debug|info|warning|error|critical|none",
+    "--no-user-output-enabled": None,
     "--quiet": None,
+    "-q": None,
+}
+# Variables that people put before the program, and the flags that do the same. Others can make the program
+# run or load something else.
+_FLAG_OF_VARIABLE = {
+    "AWS_PROFILE": "--profile",
+    "AWS_DEFAULT_PROFILE": "--profile",
+    "AWS_REGION": "--region",
+    "AWS_DEFAULT_REGION": "--region",
+    "CLOUDSDK_ACTIVE_CONFIG_NAME": "--configuration",
+    "CLOUDSDK_CORE_ACCOUNT": "--account",
+    "CLOUDSDK_CORE_PROJECT": "--project",
+    "CLOUDSDK_COMPUTE_ZONE": "--zone",
+    "CLOUDSDK_COMPUTE_REGION": "--region",
 }
 _FORMS = {
     "aws": (
@@ -123,6 +152,7 @@ _FORMS = {
                 "--target": _TARGET,
                 "--document-name": "AWS-StartSSHSession",
                 "--parameters": rf"portNumber=({_PORT})",
+                "--reason": _NAME,
             },
             ("--target", "--document-name"),
         ),
@@ -147,14 +177,26 @@ _FORMS = {
             SshConnection.GCP_IAP,
             ("compute", "start-iap-tunnel", _TARGET, _PORT),
             _GCLOUD
-            | {"--listen-on-stdin": None, "--network": _NAME, "--region": _NAME, "--dest-group": _NAME},
+            | {
+                "--listen-on-stdin": None,
+                "--iap-tunnel-disable-connection-check": None,
+                "--network": _NAME,
+                "--region": _NAME,
+                "--dest-group": _NAME,
+            },
             ("--listen-on-stdin",),
         ),
         _Form(
             "gcloud compute ssh",
             SshConnection.GCP_IAP,
             ("compute", "ssh", rf"((%r|{_NAME})@)?({_TARGET})"),
-            _GCLOUD | {"--tunnel-through-iap": None, "--internal-ip": None},
+            _GCLOUD
+            | {
+                "--tunnel-through-iap": None,
+                "--internal-ip": None,
+                "--plain": None,
+                "--strict-host-key-checking": "yes",
+            },
             (),
             passed_on=rf"(-q )?-W (%h|localhost|127\.0\.0\.1):({_PORT})",
         ),
@@ -171,6 +213,8 @@ _FORMS = {
                 "--service-token-secret": _NAME,
                 "--id": _NAME,
                 "--secret": _NAME,
+                "--loglevel": "debug|info|warn|error|fatal",
+                "--log-level": "debug|info|warn|error|fatal",
             },
             ("--hostname",),
         ),
@@ -178,33 +222,40 @@ _FORMS = {
 }
 _ALLOWED = ", ".join([*(form.shown for forms in _FORMS.values() for form in forms), "ssh -W"])
 
+# %r is the user at the host behind. ssh puts it in, unless the hop is a URI.
 _HOP = re.compile(
-    rf"(?:(?P<user>[A-Za-z0-9_][A-Za-z0-9._+-]*)@)?(?P<host>{_NAME}|\[[0-9a-fA-F:.]+\])(?::(?P<port>[0-9]{{1,5}}))?"
+    rf"(?:(?P<user>%r|[A-Za-z0-9_][A-Za-z0-9._+-]*)@)?(?P<host>{_NAME}|\[[0-9a-fA-F:.]+\])(?::(?P<port>[0-9]{{1,5}}))?"
 )
 
 # Everything that the forms need. Of the characters special to a shell only quotes, which are removed.
 _SAFE = re.compile(r"[A-Za-z0-9 \t_@%+=:,./'\"\[\]-]*")
+# The shell ends the command at a # that begins a word outside quotes. ssh itself reads no comment there.
+_COMMENTED = re.compile(r"""((?:[^'"]|'[^']*'|"[^"]*")*?)[ \t]+#.*""")
 _TOKEN = re.compile(r"%[hprn]")
 _FOLDERS = re.compile(r"\A/(?:usr/|usr/local/|snap/|opt/homebrew/)?bin/")
 
 
 def read_proxy_command(value: str) -> Proxy | str:
     """Return what a ProxyCommand does, or why it is not allowed."""
+    commented = _COMMENTED.fullmatch(value)
+    value = commented[1] if commented else value
     if not _SAFE.fullmatch(value):
         bad = next(c for c in value if not _SAFE.fullmatch(c))
         return f"A ProxyCommand is run by a shell, so {bad!r} is not allowed in it; use plain words."
     if "%" in _TOKEN.sub("", value):
         return "A ProxyCommand can use only %h, %p, %r and %n; remove any other %."
     try:
-        words = shlex.split(value)
+        words = _split_command(value)
         # AWS and others document `sh -c "aws ..."`. The inner command needs no shell.
         if len(words) == 3 and _FOLDERS.sub("", words[0]) in ("sh", "bash") and words[1] == "-c":
-            words = shlex.split(words[2])
+            words = _split_command(words[2])
     except ValueError:
         return "A quote in the ProxyCommand is not closed; close or remove it."
     program = _FOLDERS.sub("", words[0], count=1) if words else ""
     if program == "ssh":
         return _read_ssh_command(words[1:])
+    if set_first := _variable_reason(words[1:] if program == "env" else words):
+        return set_first
     if program not in _FORMS:
         return f"A ProxyCommand can be {_ALLOWED}; this one would start {program!r}."
     reasons = []
@@ -217,20 +268,40 @@ def read_proxy_command(value: str) -> Proxy | str:
     return max(reasons)[1]
 
 
+def _variable_reason(words: list[str]) -> str | None:
+    """Return why the variable that a command sets first is not allowed."""
+    name, assigned, value = "".join(words[:1]).partition("=")
+    if not assigned or not name.isidentifier():
+        return None
+    flag = _FLAG_OF_VARIABLE.get(name)
+    advice = f"write {flag} {value} behind the program instead" if flag else "leave it out"
+    return f"A ProxyCommand cannot set the variable {name}; {advice}."
+
+
+def _split_command(command: str) -> list[str]:
+    """Return the words of a shell's command, without an exec before them.
+
+    With exec, the program takes the shell's place. The command is the same.
+    """
+    words = shlex.split(command)
+    return words[1:] if words[:1] == ["exec"] else words
+
+
 def _read_ssh_command(words: list[str]) -> Proxy | str:
     """Read `ssh -W %h:%p [user@]host` as ProxyJump, which reads no other ssh_config."""
-    seen: dict[str, str] = {}
-    rest = iter(words)
-    for word in rest:
-        key = word if word.startswith("-") else "host"
-        if key in ("-q", "-T", "-a", "-x"):
-            continue
-        if key not in ("-W", "-l", "-p", "host") or key in seen:
-            return f"{word!r} cannot be used with `ssh -W` here; put it into the jump host's own Host block."
-        seen[key] = next(rest, "") if key != "host" else word
+    unusable = "cannot be used with `ssh -W` here; put it into the jump host's own Host block."
+    try:
+        # The flags without a value change nothing for a connection that only carries another one.
+        flags, rest = getopt.gnu_getopt(words, "qTaxnNkvCW:l:p:")
+    except getopt.GetoptError as error:
+        return f"{'-' + error.opt!r} {unusable}"
+    given = [flag for flag, value in flags if value]
+    if surplus := [*rest[1:], *(flag for flag in set(given) if given.count(flag) > 1)]:
+        return f"{surplus[0]!r} {unusable}"
+    seen = dict(flags)
     if seen.get("-W") not in ("%h:%p", "[%h]:%p"):
         return "With ssh, only `ssh -W %h:%p JUMPHOST` is allowed; or write ProxyJump JUMPHOST instead."
-    hop = seen.get("host", "")
+    hop = "".join(rest)
     hop = f"{seen['-l']}@{hop}" if "-l" in seen else hop
     hop = f"{hop}:{seen['-p']}" if "-p" in seen else hop
     jump = read_proxy_jump(hop)
@@ -243,11 +314,13 @@ def read_proxy_jump(value: str) -> Proxy | str:
     """Return the normalized jump hosts, or why they are not allowed."""
     if value.lower() == "none":
         return Proxy(SshConnection.DIRECT)
+    if re.fullmatch(r"none[ \t]+#.*", value, re.IGNORECASE):
+        return "ssh takes none for a jump host if a comment follows; put the comment on a line of its own."
     hops = []
     for written in value.split(","):
         # ssh recognises the scheme only in small letters.
         hop = written.removeprefix("ssh://").removesuffix("/") if written.startswith("ssh://") else written
-        match = _HOP.fullmatch(hop)
+        match = None if hop != written and "%" in hop else _HOP.fullmatch(hop)
         if match is None or (match["port"] and not 1 <= int(match["port"]) <= 65535):
             return (
                 f"{written!r} is not a jump host; write HOST, USER@HOST or USER@HOST:PORT, split by commas."
@@ -256,7 +329,6 @@ def read_proxy_jump(value: str) -> Proxy | str:
     return Proxy(SshConnection.JUMP, jump=",".join(hops))
 
 
-def first_jump_host(jump: str) -> str:
-    """Return the first jump host, or an empty text for none."""
-    match = _HOP.match(jump)
-    return match["host"].strip("[]") if match else ""
+def jump_hosts(jump: str) -> list[str]:
+    """Return the names or addresses of normalized jump hosts, in order."""
+    return [match["host"].strip("[]") for hop in jump.split(",") if (match := _HOP.fullmatch(hop))]

@@ -92,14 +92,18 @@ KEY = "There is no key"
         ("HostName $(id)", "plain host name"),
         ("HostName %n", "plain host name"),
         ("HostName a/24", "plain host name"),
-        ("HostName fe80::1%eth0", "plain host name"),
         ('HostName "a b"', "plain host name"),
         ('HostName ""', "plain host name"),
         ("HostName a b", "takes one value"),
         ("User -oProxyCommand=id", "plain user name"),
         ("User a;id", "plain user name"),
         ("User a'b", "double quotes"),
-        ("User DOMAIN\\u", "without backslashes"),
+        ("User DOMAIN\\\\u", "backslash can only be between"),
+        ("User DOMAIN\\u\\v", "one backslash"),
+        ("User DOMAIN\\ u", "backslash can only be between"),
+        ('User "DOMAIN\\"u"', "backslash can only be between"),
+        ("User \\u", "one backslash"),
+        ("User " + "u" * 256, "at most 255"),
         ("User ${USER}", "plain user name"),
         ("User %u", "plain user name"),
         ("Port 0", "a port from 1 to 65535"),
@@ -107,12 +111,30 @@ KEY = "There is no key"
         ("Port ssh", "a port from 1"),
         ("Port == 22", "takes one value"),
         ("Port ２２", "ASCII"),
-        ("ConnectTimeout 10m", "whole number of seconds"),
+        ("ConnectTimeout 10m", "of at most 300 seconds"),
+        ("ConnectTimeout NONE", "such as 30, 10s or 1m30s"),
+        ("ConnectTimeout -1", "such as 30, 10s or 1m30s"),
+        ("ConnectTimeout 1y", "such as 30, 10s or 1m30s"),
+        ("ServerAliveInterval 2h", "of at most 3600 seconds"),
+        ("ServerAliveInterval m", "such as 30, 10s or 1m30s"),
+        ("ServerAliveInterval 1 m", "takes one value"),
+        ("ServerAliveCountMax none", "a number from 0 to 100"),
+        ("BindAddress $(id)", "address of this machine"),
+        ("BindAddress -x", "address of this machine"),
+        ("BindInterface ../x", "network interface"),
+        ("Protocol 1", "only version 2"),
+        ("AddKeysToAgent yes", "without an agent"),
+        ("UseKeychain yes", "Only ssh on macOS"),
         ("ProxyJump -oProxyCommand=id", "is not a jump host"),
         ("ProxyJump a;id", "is not a jump host"),
         ("ProxyJump $(id)", "is not a jump host"),
         ("ProxyJump a b", "is not a jump host"),
-        ("ProxyJump b # comment", "is not a jump host"),
+        ("ProxyJump b#comment", "is not a jump host"),
+        ("ProxyJump None # comment", "takes none for a jump host"),
+        ("ProxyJump # comment", "value is missing"),
+        ("ProxyJump ssh://%r@b", "is not a jump host"),
+        ("ProxyJump DOMAIN\\u@b", "is not a jump host"),
+        ("ProxyJump [fe80::1%%eth0]", "is not a jump host"),
         ('ProxyJump "b"', "is not a jump host"),
         ("ProxyJump b,", "is not a jump host"),
         ("ProxyJump b:0", "is not a jump host"),
@@ -125,7 +147,10 @@ KEY = "There is no key"
             (f"ProxyCommand {SSM}{sign}", SHELL)
             for sign in (";id", "|sh", "&", "$X", "`id`", "$(id)", ">x", "<x")
         ),
-        *((f"ProxyCommand {SSM} {sign}", SHELL) for sign in ("{a,b}", "\\", "*", "?", "~", "#x", "!x", "^x")),
+        *(
+            (f"ProxyCommand {SSM} {sign}", SHELL)
+            for sign in ("{a,b}", "\\", "*", "?", "~", "a#x", "!x", "^x")
+        ),
         ("ProxyCommand 'id", "not closed"),
         ('ProxyCommand sh -c "\'id"', "not closed"),
         ("ProxyCommand =", "value is missing"),
@@ -136,8 +161,14 @@ KEY = "There is no key"
         ("ProxyCommand sh -c id", ALLOWED),
         ("ProxyCommand sh -c sh -c id", ALLOWED),
         ("ProxyCommand exec nc %h %p", ALLOWED),
-        (f"ProxyCommand env A=b {SSM}", ALLOWED),
-        (f"ProxyCommand PATH=/tmp {SSM}", ALLOWED),
+        ("ProxyCommand none # comment", ALLOWED),
+        ("ProxyCommand exec", ALLOWED),
+        ("ProxyCommand exec -a aws sh", ALLOWED),
+        (f"ProxyCommand exec exec {SSM}", ALLOWED),
+        (f"ProxyCommand exec PATH=/tmp {SSM}", "cannot set the variable PATH; leave it out"),
+        (f"ProxyCommand env A=b {SSM}", "cannot set the variable A; leave it out"),
+        (f"ProxyCommand PATH=/tmp {SSM}", "cannot set the variable PATH; leave it out"),
+        (f"ProxyCommand AWS_REGION=eu-1 {SSM}", "write --region eu-1 behind the program"),
         (f"ProxyCommand /tmp/{SSM}", ALLOWED),
         (f"ProxyCommand ./{SSM}", ALLOWED),
         ("ProxyCommand aws/bin/ ssm start-session --target %h", ALLOWED),
@@ -203,7 +234,10 @@ KEY = "There is no key"
         ("ProxyCommand ssh -W %h:%p none", "is not a jump host"),
         ("ProxyCommand ssh -W %h:%p -l -oProxyCommand=id bastion", "is not a jump host"),
         ("ProxyCommand ssh -W %h:%p a,b", "is not a jump host"),
-        ("ProxyCommand ssh -W %h:%p %r@bastion", "is not a jump host"),
+        ("ProxyCommand ssh -W %h:%p -p 1 -p2 bastion", "cannot be used with `ssh -W`"),
+        ("ProxyCommand ssh -AW %h:%p bastion", "cannot be used with `ssh -W`"),
+        ("ProxyCommand ssh -qoProxyCommand=id -W %h:%p bastion", "cannot be used with `ssh -W`"),
+        ("ProxyCommand ssh -W %h:%p -- -oProxyCommand=id", "is not a jump host"),
         # Lines that are none.
         ("HostName", "not an option with a value"),
         ('"HostName" x', "not an option with a value"),
@@ -211,7 +245,8 @@ KEY = "There is no key"
         ("HostName # only a comment", "value is missing"),
         ('HostName "x', "pairs of double quotes"),
         ('HostName "x"y"', "pairs of double quotes"),
-        ("HostName x\\", "without backslashes"),
+        ("HostName x\\", "backslash can only be between"),
+        ("HostName fe80::1%eth0", "%% for the % of a zone"),
         ("HostName x\x00", "U+0000"),
         ("HostName x\rLocalCommand id", "U+000D"),
         ("HostName x\x0b", "U+000B"),
@@ -254,6 +289,16 @@ def test_a_wrong_host_name_is_refused(pattern: str) -> None:
     (refusal,) = check(f"Host ok\nHost {pattern}", keys=())
 
     assert refusal.line == 2
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    ["ProxyJump %r@b", "ProxyCommand ssh -W %h:%p %r@b", "ProxyCommand gcloud compute ssh %r@a -- -W %h:%p"],
+)
+def test_a_backslash_that_a_shell_would_lose_is_refused(proxy: str) -> None:
+    (refusal,) = check(f"Host a\n{proxy}\nHost *\nUser DOMAIN\\u", keys=())
+
+    assert (refusal.line, "lose the backslash in the user of a" in refusal.reason) == (1, True)
 
 
 def test_refusals_are_in_the_order_of_the_file() -> None:
