@@ -234,7 +234,7 @@ def read(content: str, *, keys: Collection[str]) -> list[SshHost]:
 
 
 def without_key(content: str) -> list[str]:
-    """Return the hosts and jump hosts of an accepted text that have no IdentityFile."""
+    """Return hosts and jump hosts that have no IdentityFile in accepted text."""
     blocks = Blocks(parse(content)[0])
     names: dict[str, None] = {}
     for alias in blocks.aliases():

@@ -57,7 +57,7 @@ def _number(low: int, high: int, what: str) -> Check:
 
 
 def seconds(value: str) -> int | None:
-    """Return a time such as 90, 10s or 1h30m in seconds; None if it is none."""
+    """Return the seconds of a time like 1h30m, or None."""
     if not 0 < len(value) <= 20 or not _TIME.fullmatch(value):
         return None
     parts = re.findall("([0-9]+)([a-z]?)", value.lower())
