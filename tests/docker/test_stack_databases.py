@@ -54,7 +54,7 @@ def test_a_lost_database_is_back_as_it_was(
 
 @pytest.mark.parametrize(
     ("spoil", "complaint"),
-    [(overwrite, "gost.sqlite3"), (lambda path: cut(path, 0.5), "is no whole archive")],
+    [(overwrite, "gost.sqlite3"), (lambda path: cut(path, 0.5), "neither a complete archive")],
     ids=["a file in it is corrupt", "it broke off"],
 )
 def test_a_broken_archive_is_refused_and_changes_nothing(
@@ -79,5 +79,5 @@ def test_an_export_that_fails_leaves_no_file(stack: ComposeStack, tmp_path: Path
     refused = stack.run("deploy/databases", "export", str(tmp_path / "databases.tar"), check=False)
 
     assert refused.returncode == 1
-    assert "nothing to carry" in refused.stderr
+    assert "There is no database to export yet." in refused.stderr
     assert list(tmp_path.iterdir()) == []
