@@ -286,3 +286,20 @@ def test_the_openapi_document_describes_every_call(api: FlaskClient) -> None:
         "/api/hosts/{host_id}/connection-test",
         "/api/system",
     }
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("@daily", "Write 0 0 * * * instead of @daily."),
+        ("CRON_TZ=Europe/London 0 2 * * *", "time zone"),
+        (",".join(map(str, range(60))) + " " + ",".join(map(str, range(24))) + " * * *", "at most 120"),
+    ],
+)
+def test_a_cron_line_of_another_program_answers_422_with_what_to_write(
+    api: FlaskClient, line: str, said: str
+) -> None:
+    answer = api.post("/api/scheduled-tasks/", json=UPDATE | {"cron_expression": line})
+
+    assert answer.status_code == 422
+    assert said in answer.get_json()["errors"]["cron_expression"][0]

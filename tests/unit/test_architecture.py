@@ -13,7 +13,12 @@ PACKAGE = ROOT / "vulsweb"
 # A module imports from lower ranks and its own package only; docs/architecture.md says what each one is.
 RANKS = {
     "vulsweb": [
-        {"cron", "executors", "extensions", "vuls"},
+        {
+            "cron",
+            "executors",
+            "extensions",
+            "vuls",
+        },
         {"config", "messages", "models"},
         {"accounts", "changes", "findings", "idempotency"},
         {"hosts", "system"},

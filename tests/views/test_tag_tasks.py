@@ -104,7 +104,7 @@ def test_a_paused_task_says_why_and_is_not_run(
     assert "None while paused" in page
     assert "Paused" in signed_in.get("/tasks/").text
     bulk = signed_in.post("/tasks/bulk", data={"ids": [task.id], "action": "run"})
-    assert "1 task is paused: the host is no longer in config.toml." in signed_in.get(bulk.location).text
+    assert "1 task is paused and did not start." in signed_in.get(bulk.location).text
 
 
 def test_a_run_over_several_hosts_says_of_each_what_it_came_to(

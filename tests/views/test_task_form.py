@@ -221,3 +221,30 @@ def test_the_preview_says_what_a_cron_line_means(
     assert all(word in answer.text for word in words)
     assert answer.text.count("<time") in (0, 5)
     assert "<b>" not in answer.text or "Next" in answer.text
+
+
+def test_neither_form_offers_a_zone_that_each_machine_reads_differently(signed_in: FlaskClient) -> None:
+    for path in ("/tasks/new", "/account/"):
+        offered = re.findall(r'<option value="([^"]+)"></option>', signed_in.get(path).text)
+
+        assert {"UTC", "Europe/London"} <= set(offered)
+        assert not {"Factory", "localtime", "posixrules"} & set(offered)
+
+
+@pytest.mark.parametrize("columns", [{"timezone": "Mars/Base"}, {"cron_expression": "99 * * * *"}])
+def test_the_pages_of_a_task_whose_schedule_cannot_be_read_say_so_and_lead_on(
+    signed_in: FlaskClient, make_task: MakeTask, columns: dict[str, str]
+) -> None:
+    task = make_task(task_type="db_update", database_type="all")
+    for name, value in columns.items():
+        setattr(task, name, value)
+    task.plan(NOW)
+    db.session.commit()
+
+    pages = ["/", "/tasks/", "/databases/", f"/tasks/{task.id}", f"/tasks/{task.id}/edit"]
+    answers = {path: signed_in.get(path) for path in pages}
+
+    assert {path: answer.status_code for path, answer in answers.items()} == dict.fromkeys(pages, 200)
+    assert "Edit the schedule to resume the task." in answers[f"/tasks/{task.id}"].text
+    assert "None while paused" in answers[f"/tasks/{task.id}"].text
+    assert "Paused" in answers["/tasks/"].text

@@ -4,10 +4,10 @@ import hashlib
 import secrets
 from collections.abc import Sequence
 from datetime import datetime
-from zoneinfo import available_timezones
 
 from sqlalchemy import func, select
 
+from vulsweb import cron
 from vulsweb.extensions import db
 from vulsweb.models import ApiToken, Role, User
 
@@ -68,9 +68,10 @@ def change_role(user: User, role: Role) -> None:
 
 def change_timezone(user: User, zone: str | None) -> None:
     """Set the time zone, None for the browser's; raise AccessError if unknown."""
-    if zone is not None and zone not in available_timezones():
-        raise AccessError(f"{zone!r} is not a time zone; write one like Europe/London or UTC.")
-    user.timezone = zone
+    try:
+        user.timezone = zone if zone is None else cron.check_zone(zone)
+    except ValueError as error:
+        raise AccessError(str(error)) from error
 
 
 def delete_user(user: User) -> None:

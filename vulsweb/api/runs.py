@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from flask import url_for
 from flask_smorest import Blueprint
 from werkzeug.exceptions import Conflict, NotFound, UnprocessableEntity
 
@@ -70,7 +71,8 @@ def cancel(run_id: int) -> Run:
     """Cancel an active run. It may take some seconds to stop."""
     run = _run_or_404(run_id)
     if not lifecycle.cancel(run, datetime.now(UTC)):
-        raise Conflict(f"Run {run.id} has already ended: {run.status.value}.")
+        again = url_for("api_scheduled_tasks.run", task_id=run.task_id)
+        raise Conflict(f"Run {run.id} has already ended: {run.status.value}. To run it again, POST {again}.")
     db.session.commit()
     return run
 

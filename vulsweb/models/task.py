@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, func, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from vulsweb import cron
 from vulsweb.extensions import Base
 from vulsweb.models.host import Host
 from vulsweb.vuls.catalogue import DatabaseType
@@ -76,8 +77,17 @@ class Absence(enum.StrEnum):
         }[self.value]
 
 
+# Ends the reason of a pause that only an edit ends; all others end when the host is back.
+EDIT_TO_RESUME = "Edit the schedule to resume the task."
+
+
 class ScheduledTask(Base):
-    """A scheduled scan of a host or tag, or database update."""
+    """A scheduled scan of a host or tag, or database update.
+
+    Locks are taken in one order: tasks, by id, then their runs, by id. A task is locked with FOR NO KEY
+    UPDATE. A worker that holds a run only needs its task's key, for the foreign key of the run, and that
+    lock does not keep it waiting.
+    """
 
     __tablename__ = "scheduled_tasks"
 
@@ -91,13 +101,14 @@ class ScheduledTask(Base):
     host_tag: Mapped[str | None] = mapped_column(
         String(32), index=True
     )  # each run resolves it to hosts when it starts
-    cron_expression: Mapped[str] = mapped_column(String(120))
+    cron_expression: Mapped[str] = mapped_column(String(cron.LENGTH))
     timezone: Mapped[str] = mapped_column(String(64), default="UTC")
     active: Mapped[bool] = mapped_column(default=True)
     overlap: Mapped[Overlap] = mapped_column(default=Overlap.SKIP, server_default=Overlap.SKIP.value)
     absence: Mapped[Absence] = mapped_column(default=Absence.WAIT, server_default=Absence.WAIT.value)
     next_run_at: Mapped[datetime | None]  # None while the task is inactive or paused
-    # Set while its host is retired; `active` is the user's choice and does not change.
+    # Set while its host is retired, or its schedule cannot be read. `active` is the user's choice and does
+    # not change.
     paused_at: Mapped[datetime | None]
     paused_reason: Mapped[str | None]
     # The newest run that is neither skipped nor waiting for another: the source of "last status".
@@ -124,6 +135,19 @@ class ScheduledTask(Base):
         ),
         CheckConstraint("(paused_at IS NULL) = (paused_reason IS NULL)", name="pause_says_why"),
     )
+
+    def plan(self, now: datetime) -> None:
+        """Set the next slot, or pause the task if there is none.
+
+        The schedule was valid when it was saved, but this machine may not know its zone, or no longer.
+        """
+        self.paused_at = self.paused_reason = self.next_run_at = None
+        try:
+            slot = cron.next_slot(self.cron_expression, self.timezone, now)
+        except cron.CronError as error:
+            self.paused_at, self.paused_reason = now, f"{error} {EDIT_TO_RESUME}"
+        else:
+            self.next_run_at = slot if self.active else None
 
     @property
     def target(self) -> str:

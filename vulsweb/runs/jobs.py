@@ -123,7 +123,9 @@ def record_unchanged(job_ids: Collection[str], now: datetime) -> None:
     """Record that the executor has just replied about these jobs without news."""
     if not job_ids:
         return
-    unchanged = update(RunJob).where(RunJob.id.in_(job_ids)).values(heartbeat_at=now)
+    # A job that is locked is being ended or deleted; waiting for it could end in a deadlock.
+    free = select(RunJob.id).where(RunJob.id.in_(job_ids)).with_for_update(skip_locked=True)
+    unchanged = update(RunJob).where(RunJob.id.in_(free)).values(heartbeat_at=now)
     db.session.execute(unchanged.execution_options(synchronize_session=False))
 
 

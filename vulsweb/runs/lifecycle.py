@@ -3,8 +3,9 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, func, inspect, or_, select, update
 from sqlalchemy.orm import aliased
+from sqlalchemy.orm.exc import ObjectDeletedError
 
 from vulsweb.extensions import db
 from vulsweb.models import JobStatus, Run, RunJob, RunStatus, ScheduledTask
@@ -27,7 +28,7 @@ def claim(run_id: int, now: datetime) -> Run | None:
     # The same lock as for a start, so that no overlap rule is decided meanwhile.
     locked = select(ScheduledTask).join(Run, Run.task_id == ScheduledTask.id).where(Run.id == run_id)
     task = db.session.scalars(
-        locked.with_for_update(of=ScheduledTask).execution_options(populate_existing=True)
+        locked.with_for_update(of=ScheduledTask, key_share=True).execution_options(populate_existing=True)
     ).one_or_none()
     won = task and db.session.scalar(
         update(Run)
@@ -76,13 +77,16 @@ def mark_running_or_waiting(run: Run) -> None:
 
 
 def lock(run: Run) -> None:
-    """Lock the run and its jobs, and reload them."""
+    """Lock the run and its jobs, and reload them.
+
+    Raise ObjectDeletedError if its task was deleted meanwhile.
+    """
     db.session.flush()
-    for rows in (
-        select(Run).where(Run.id == run.id).with_for_update(of=Run),
-        select(RunJob).where(RunJob.run_id == run.id),
-    ):
-        db.session.scalars(rows.execution_options(populate_existing=True)).all()
+    locked = select(Run).where(Run.id == run.id).with_for_update(of=Run)
+    if db.session.scalars(locked.execution_options(populate_existing=True)).one_or_none() is None:
+        raise ObjectDeletedError(inspect(run))
+    jobs = select(RunJob).where(RunJob.run_id == run.id)
+    db.session.scalars(jobs.execution_options(populate_existing=True)).all()
 
 
 def lock_running(run_id: int) -> Run | None:

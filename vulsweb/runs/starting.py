@@ -1,5 +1,6 @@
 """Starting runs: on demand, in bulk, and when a task is due."""
 
+import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,7 +22,7 @@ REPEAT_WINDOW = timedelta(minutes=5)
 
 
 class TaskPaused(Exception):
-    """The task is paused with its host; the message says why."""
+    """The task is paused; the message says why, and what resumes it."""
 
 
 class AlreadyActive(Exception):
@@ -55,11 +56,11 @@ def start(
 ) -> Run:
     """Queue a run of `task`, as its overlap rule allows.
 
-    Raise AlreadyActive where the rule skips the run, and TaskPaused while the host is out of service.
+    Raise AlreadyActive where the rule skips the run, and TaskPaused while the task is paused.
     A `request_key` seen in the last minutes is the same request: it returns the run already made for it.
     """
     # The lock serialises this with other starts of the task, including the tick's, and with claims.
-    lock = select(ScheduledTask).where(ScheduledTask.id == task.id).with_for_update()
+    lock = select(ScheduledTask).where(ScheduledTask.id == task.id).with_for_update(key_share=True)
     db.session.scalars(lock.execution_options(populate_existing=True)).one()
     if request_key:
         same_request = select(Run).where(Run.task_id == task.id, Run.request_key == request_key)
@@ -90,7 +91,7 @@ def start_many(
         .options(joinedload(ScheduledTask.host))
         # Always in this order, so that two calls cannot deadlock.
         .order_by(ScheduledTask.id)
-        .with_for_update(of=ScheduledTask)
+        .with_for_update(of=ScheduledTask, key_share=True)
         .execution_options(populate_existing=True)
     ).all()
     active = overlap.active_runs([task.id for task in tasks])
@@ -157,7 +158,7 @@ def start_due_tasks(now: datetime, limit: int = 500, *, wait_for_locks: bool = F
         # Waiting for locks is safe only in the order in which everybody takes them.
         .order_by(ScheduledTask.id if wait_for_locks else ScheduledTask.next_run_at)
         .limit(limit)
-        .with_for_update(skip_locked=not wait_for_locks, of=ScheduledTask)
+        .with_for_update(skip_locked=not wait_for_locks, of=ScheduledTask, key_share=True)
         .execution_options(populate_existing=True)
     ).all()
     if not due:
@@ -198,12 +199,14 @@ def _advance_tasks(
     due: Sequence[ScheduledTask], plans: Mapping[int, Plan], queued: Mapping[int, int], now: datetime
 ) -> None:
     # Many tasks share a few cron lines, and finding a line's next slot costs more than updating a row.
-    lines = {(task.cron_expression, task.timezone) for task in due}
-    slots = {line: cron.next_slot(*line, now) for line in lines}
+    slots: dict[tuple[str, str], datetime] = {}
+    for line in {(task.cron_expression, task.timezone) for task in due}:
+        with contextlib.suppress(cron.CronError):
+            slots[line] = cron.next_slot(*line, now)
     # A skipped run never becomes the task's last run; a waiting run becomes it when it is claimed.
     last = {task_id: run_id for task_id, run_id in queued.items() if not plans[task_id].waits}
     rows = [
-        (task.id, slots[task.cron_expression, task.timezone], last.get(task.id, task.last_run_id))
+        (task.id, slots.get((task.cron_expression, task.timezone)), last.get(task.id, task.last_run_id))
         for task in due
     ]
     columns = column("id", Integer), column("next_run_at", DateTime), column("last_run_id", Integer)
@@ -212,9 +215,16 @@ def _advance_tasks(
     db.session.execute(
         update(ScheduledTask)
         .where(ScheduledTask.id == changed.c.id)
-        .values(next_run_at=changed.c.next_run_at, last_run_id=cast(changed.c.last_run_id, Integer))
+        .values(
+            # Where all values of a column are NULL, PostgreSQL takes them for text.
+            next_run_at=cast(changed.c.next_run_at, DateTime(timezone=True)),
+            last_run_id=cast(changed.c.last_run_id, Integer),
+        )
         .execution_options(synchronize_session=False)
     )
+    for task in due:
+        if (task.cron_expression, task.timezone) not in slots:
+            task.plan(now)  # which pauses it and says why
 
 
 def record_tick(now: datetime) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
-from zoneinfo import available_timezones
 
 from sqlalchemy import delete as delete_from
 from sqlalchemy import func, select
@@ -74,9 +73,10 @@ def delete_many(task_ids: Collection[int]) -> tuple[int, list[tuple[str, str]]]:
     """
     # Starting a run takes the same lock, so no run starts between this query and the deletion.
     locked = select(ScheduledTask.id).where(ScheduledTask.id.in_(task_ids)).order_by(ScheduledTask.id)
-    found = db.session.scalars(locked.with_for_update()).all()
-    active = select(Run.id).where(Run.task_id.in_(found), Run.status.in_(ACTIVE))
-    open_jobs = jobs.open_jobs(active)
+    found = db.session.scalars(locked.with_for_update(key_share=True)).all()
+    # Then the runs, of which a worker may hold one. It can finish: see `ScheduledTask`.
+    active = select(Run.id).where(Run.task_id.in_(found), Run.status.in_(ACTIVE)).order_by(Run.id)
+    open_jobs = jobs.open_jobs(db.session.scalars(active.with_for_update()).all())
     db.session.execute(delete_from(ScheduledTask).where(ScheduledTask.id.in_(found)))
     return len(found), open_jobs
 
@@ -91,21 +91,16 @@ def set_active(task_ids: Collection[int], *, active: bool, now: datetime) -> tup
         .where(ScheduledTask.id.in_(task_ids))
         # Tasks are locked in the order of their ids everywhere, which prevents deadlocks.
         .order_by(ScheduledTask.id)
-        .with_for_update()
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     ).all()
     changing = [task for task in found if task.active != active]
     for task in changing:
         task.active, task.updated_at = active, now
-        task.next_run_at = _next_run(task, now)
+        if task.paused_at is None:
+            task.plan(now)
     db.session.flush()
     return len(changing), len(found) - len(changing)
-
-
-def _next_run(task: ScheduledTask, now: datetime) -> datetime | None:
-    if not task.active or task.paused_at is not None:
-        return None
-    return cron.next_slot(task.cron_expression, task.timezone, now)
 
 
 def _flush() -> None:
@@ -124,8 +119,7 @@ def _apply(task: ScheduledTask, fields: Mapping[str, Any], now: datetime) -> Non
         setattr(task, name, value)
     task.updated_at = now
     if task.host is None or task.host.retired_at is None:
-        task.paused_at = task.paused_reason = None
-    task.next_run_at = _next_run(task, now)
+        task.plan(now)
 
 
 def _read_fields(task: ScheduledTask, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,9 +133,6 @@ def _read_fields(task: ScheduledTask, values: Mapping[str, Any]) -> dict[str, An
             errors[field] = str(error)
             return None
 
-    zone = _line(values.get("timezone")) or "UTC"
-    if zone not in available_timezones():
-        errors["timezone"] = f"{zone!r} is not a time zone; write one like Europe/London or UTC."
     active = values.get("is_active", True)
     if not isinstance(active, bool):
         errors["is_active"] = "Use true or false."
@@ -155,7 +146,7 @@ def _read_fields(task: ScheduledTask, values: Mapping[str, Any]) -> dict[str, An
         "host": None,
         "host_tag": None,
         "cron_expression": read("cron_expression", cron.check, _line(values.get("cron_expression"))),
-        "timezone": zone,
+        "timezone": read("timezone", cron.check_zone, _line(values.get("timezone")) or "UTC"),
         "active": active,
         "overlap": read("overlap", _choose, Overlap, values.get("overlap", Overlap.SKIP)),
         "absence": read("absence", _choose, Absence, values.get("absence", Absence.WAIT)),

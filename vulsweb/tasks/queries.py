@@ -131,7 +131,7 @@ def scanning_host(host: Host) -> Select[ScheduledTask]:
 
 
 def count_paused(task_ids: Collection[int]) -> int:
-    """Count the tasks that are paused until their host is active again."""
+    """Count the tasks that are paused."""
     chosen = ScheduledTask.id.in_(task_ids) & ScheduledTask.paused_at.is_not(None)
     return db.session.scalar(select(func.count()).select_from(ScheduledTask).where(chosen)) or 0
 

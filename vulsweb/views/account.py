@@ -6,10 +6,10 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required, login_user
 
+from vulsweb import cron
 from vulsweb.accounts import users
 from vulsweb.extensions import db, limiter
 from vulsweb.models import User
-from vulsweb.views import forms
 
 bp = Blueprint("account", __name__, url_prefix="/account")
 
@@ -81,7 +81,7 @@ def _page(new_token: str | None = None, **errors: str) -> str:
         tokens=users.tokens(current_user),
         new_token=new_token,
         errors=errors,
-        zones=forms.ZONES,
+        zones=cron.ZONES,
         name_length=users.NAME_LENGTH,
         password_length=users.MINIMUM_PASSWORD_LENGTH,
     )

@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from vulsweb import cron
 from vulsweb.models import Run, RunStatus
-from vulsweb.views.forms import ZONES, new_request_key
+from vulsweb.views.forms import new_request_key
 from vulsweb.vuls import results
 from vulsweb.vuls.catalogue import DatabaseType
 
@@ -65,7 +65,7 @@ def reader_zone() -> str:
         return "UTC"
     chosen: str | None = current_user.timezone if current_user.is_authenticated else None
     zone = chosen or request.cookies.get("zone", "")
-    return zone if zone in ZONES else "UTC"
+    return zone if zone in cron.ZONES else "UTC"
 
 
 def may_operate() -> bool:

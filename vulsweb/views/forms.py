@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from werkzeug.datastructures import MultiDict
 
@@ -34,8 +34,6 @@ TEXT_FIELDS = (
     "overlap",
     "absence",
 )
-# Read once, because it reads the file system.
-ZONES = tuple(sorted(available_timezones()))
 EXAMPLES = (
     ("0 2 * * *", "Every day at 2 AM"),
     ("0 0 * * 0", "Every Sunday at midnight"),

@@ -228,7 +228,7 @@ def _form(task: ScheduledTask | None, values: dict[str, Any], errors: dict[str, 
         overlaps=Overlap,
         absences=Absence,
         examples=forms.EXAMPLES,
-        zones=forms.ZONES,
+        zones=cron.ZONES,
         name_length=task_editing.NAME_LENGTH,
         preview=_preview(values),
     )
@@ -236,7 +236,7 @@ def _form(task: ScheduledTask | None, values: dict[str, Any], errors: dict[str, 
 
 def _preview(values: Any) -> dict[str, Any]:
     zone = values.get("timezone", "").strip() or "UTC"
-    if zone not in forms.ZONES:
+    if zone not in cron.ZONES:
         return {"error": f"{zone!r} is not a time zone."}
     try:
         line = cron.check(values.get("cron_expression", ""))
@@ -275,6 +275,6 @@ def _run_many(task_ids: Sequence[int], now: datetime) -> None:
     flash("; ".join(facts) + ".", "success")
     if paused := task_queries.count_paused(task_ids):
         tasks_are = filters.plural(paused, "task is", "tasks are")
-        flash(f"{tasks_are} paused: the host is no longer in config.toml.", "warning")
+        flash(f"{tasks_are} paused and did not start. Each task says what resumes it.", "warning")
     if not messages.send_runs(started.run_ids):
         flash(NO_REDIS, "warning")

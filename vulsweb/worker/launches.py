@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
+from sqlalchemy.orm.exc import ObjectDeletedError
+
+from vulsweb import messages
 from vulsweb.executors.client import (
     ExecutorClient,
     ExecutorClients,
@@ -28,8 +31,17 @@ def launch(clients: ExecutorClients, executors: Sequence[Executor], run_id: int)
     """
     run = lifecycle.claim(run_id, datetime.now(UTC))
     db.session.commit()
-    if run is None:
+    try:
+        return _launch(clients, executors, run) if run is not None else []
+    except ObjectDeletedError:
+        db.session.rollback()
+        log.info("run %d: deleted with its task while it started", run_id)
         return []
+
+
+def _launch(clients: ExecutorClients, executors: Sequence[Executor], run: Run) -> Sequence[int]:
+    # From here to each commit, a deletion of the task waits for the run.
+    lifecycle.lock(run)
     if run.cancel_requested_at is not None:
         _cancel(clients, run)
     elif problem := targets.prepare(run, executors):
@@ -55,14 +67,20 @@ def commit(run: Run) -> Sequence[int]:
 def _submit(clients: ExecutorClients, run: Run, job: RunJob) -> None:
     # The executor alternates between groups, so that the jobs of one run do not block those of others.
     request = {**job.request, "group": f"{run.id:032x}"}
+    executor, job_id = job.executor, job.id
     reply: Job | ExecutorError
     try:
-        reply = clients.ask(job.executor, lambda client: client.submit(job.id, request))
+        reply = clients.ask(executor, lambda client: client.submit(job_id, request))
     except ExecutorError as error:
         log.warning("run %d: %s", run.id, error)
         reply = error
     # Another job of the run may be ending now; one of the two workers must see that its job is the last.
-    lifecycle.lock(run)
+    try:
+        lifecycle.lock(run)
+    except ObjectDeletedError:
+        # The deletion asked the executor to stop the job, which may have been before it had it.
+        messages.send_stop([(executor, job_id)])
+        raise
     if not run.status.is_active or job.status is not JobStatus.WAITING:
         return
     now = datetime.now(UTC)

@@ -47,6 +47,8 @@ def test_an_inactive_task_has_no_next_slot(app: Flask) -> None:
         ({"database_type": "oracle"}, "database_type", "gost_debian"),
         ({"cron_expression": "0 0 2 1 * *"}, "cron_expression", "five fields"),
         ({"cron_expression": "99 * * * *"}, "cron_expression", "is not a valid minute"),
+        ({"cron_expression": ",".join(["1"] * 65) + " * * * *"}, "cron_expression", "at most 120 characters"),
+        ({"cron_expression": "@daily"}, "cron_expression", "Write 0 0 * * *"),
         ({"timezone": "Mars/Base"}, "timezone", "'Mars/Base' is not a time zone"),
         ({"description": "x" * 2001}, "description", "at most 2000"),
         ({"description": "nul\x00"}, "description", "plain text"),
