@@ -127,6 +127,7 @@ def sweep() -> None:
         down = {executor.name for executor in executors if not followups.answers(clients, executor.name)}
         messages.send_runs(lifecycle.stranded(now, down))
         messages.send_runs(followups.end_overdue(clients, current_app.config["RUN_TIMEOUT"], now))
+        messages.send_runs(followups.follow_again(now))
         for executor in executors:
             messages.send_runs(followups.rescue(clients, executor.name, now))
     for job_id, run_id in run_jobs.of_removed_executors(executors):

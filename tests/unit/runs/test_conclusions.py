@@ -11,8 +11,9 @@ from tests.conftest import NOW
 from tests.unit.runs.support import LATER, MakeTask, accept, conclude, job
 from vulsweb.extensions import db
 from vulsweb.findings import storage
-from vulsweb.models import Finding, Result, Run, RunStatus, ScheduledTask, Trigger
+from vulsweb.models import Finding, JobStatus, Result, Run, RunStatus, ScheduledTask, Trigger
 from vulsweb.runs import conclusions, lifecycle, starting
+from vulsweb.runs import jobs as run_jobs
 from vulsweb.vuls.results import Severity
 
 
@@ -151,3 +152,16 @@ def test_a_run_past_its_deadline_says_how_long_it_may_take(running: Run, hours: 
     conclusions.time_out(running, timedelta(hours=hours), LATER)
 
     assert (running.status, running.reason) == (RunStatus.TIMEOUT, reason)
+
+
+@pytest.mark.parametrize("status", [status for status in JobStatus if status is not JobStatus.WAITING])
+def test_a_reply_never_ends_a_job_since_only_a_conclusion_stores_its_results(
+    running: Run, status: JobStatus
+) -> None:
+    (told,) = running.jobs
+
+    run_jobs.record_reply(told, job(status.value), LATER)
+    db.session.commit()
+
+    assert told.status.is_with_executor
+    assert [row.id for row in run_jobs.to_poll(told.executor)] == [told.id]
