@@ -65,7 +65,7 @@ def waiting_job_ids(store: JobStore, lane: str, engine: Engine) -> list[str]:
 
 
 def end_leftovers(store: JobStore, engine: Engine, job_id: str) -> None:
-    """End what is left of a job's tools, and remove its work folder."""
+    """End a job's leftover tools, and remove its work folder."""
     engine.end_leftovers(job_id, store.work_folder(job_id))
     shutil.rmtree(store.work_folder(job_id), ignore_errors=True)
 

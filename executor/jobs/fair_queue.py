@@ -27,7 +27,7 @@ class QueueEntry:
 
     @classmethod
     def parse(cls, name: str) -> Self | None:
-        """Read an entry from the name of its file; None if it is not one."""
+        """Read an entry from its file's name; None if invalid."""
         try:
             turn, sequence, lane, group, job_id = name.split("-")
             return cls(int(turn), int(sequence), lane, group, job_id)

@@ -1,4 +1,7 @@
-"""Checks of an executor's answers: one of another version may say anything."""
+"""Checks an executor's answers.
+
+One of another version may say anything.
+"""
 
 import json
 from collections.abc import Callable, Mapping
@@ -15,7 +18,7 @@ STEP_STATUSES = ("waiting", "running", "completed", "failed", "cancelled", "skip
 
 
 class Unexpected(Exception):
-    """A part of an answer that we do not understand; the message names it."""
+    """A part of an answer that we do not understand."""
 
 
 def read(body: bytes) -> Any:

@@ -1,4 +1,4 @@
-"""HTTP whose time limit is for the whole answer, not for each read of it.
+"""HTTP with a time limit for the whole answer.
 
 An executor that sends a byte now and then would otherwise hold a worker for hours.
 """

@@ -100,7 +100,7 @@ def record_problem(run: Run, job: RunJob, problem: str) -> None:
 
 
 def clear_problem(run: Run) -> None:
-    """Remove the reason of a running run, unless a job still has one."""
+    """Remove a running run's reason, unless a job has one."""
     run.reason = next((job.reason for job in run.jobs if job.status in WITH_EXECUTOR and job.reason), None)
 
 

@@ -60,7 +60,7 @@ def follow(client: ExecutorClient, stored: Sequence[Row[Any]]) -> list[int]:
 def _changed(
     client: ExecutorClient, stored: Sequence[Row[Any]]
 ) -> list[tuple[Row[Any], Job | AnswerUnexpected]]:
-    """Poll the jobs; return those with news, and record that the others have none."""
+    """Poll the jobs; return those with news, and touch the others."""
     replies = client.replies(job.id for job in stored)
     known = [(job, replies[job.id]) for job in stored if job.id in replies]
     changed = [
