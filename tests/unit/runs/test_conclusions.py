@@ -165,3 +165,41 @@ def test_a_reply_never_ends_a_job_since_only_a_conclusion_stores_its_results(
 
     assert told.status.is_with_executor
     assert [row.id for row in run_jobs.to_poll(told.executor)] == [told.id]
+
+
+def test_a_run_whose_results_are_all_stored_is_ended_and_no_job_is_followed_again(
+    running: Run, document: Callable[..., bytes]
+) -> None:
+    (one,) = running.jobs
+    conclusions.conclude(running, one, job(), [("host-1", document("CVE-1"))], NOW)
+    running.status, running.completed_at = RunStatus.RUNNING, None
+    db.session.commit()
+
+    (found,) = lifecycle.unfollowed()
+    conclusions.reopen(found, LATER)
+
+    assert (running.status, one.status) == (RunStatus.SUCCESS, JobStatus.COMPLETED)
+    assert running.result_data is not None
+    assert running.result_data["opened"] == 1
+
+
+def test_a_running_run_without_jobs_is_ended_with_a_sentence(running: Run) -> None:
+    db.session.delete(running.jobs[0])
+    db.session.commit()
+    db.session.refresh(running)
+
+    (found,) = lifecycle.unfollowed()
+    conclusions.reopen(found, LATER)
+
+    assert (running.status, running.reason) == (RunStatus.FAILED, conclusions.NO_JOBS)
+
+
+def test_a_run_with_an_open_job_or_about_to_get_its_jobs_is_not_unfollowed(
+    running: Run, make_task: MakeTask
+) -> None:
+    starting_run = starting.start(make_task(), trigger=Trigger.PERSON, now=NOW)
+    lifecycle.claim(starting_run.id, NOW)
+    db.session.commit()
+
+    assert running.jobs[0].status.is_with_executor
+    assert lifecycle.unfollowed() == []
