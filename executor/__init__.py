@@ -216,7 +216,8 @@ def _submit(wanted: Request) -> tuple[dict[str, Any], int]:
 
 
 def _existing(job: Job, wanted: Request) -> tuple[dict[str, Any], int]:
-    if (job.kind, job.request) != (wanted.kind, wanted.body):
+    # A job whose record was damaged has no request: it is lost, whatever was asked for.
+    if job.request and (job.kind, job.request) != (wanted.kind, wanted.body):
         raise Conflict("There is another job with this job_id.")
     (job,) = _reconcile([job])
     return _document(job), 200

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+from functools import partial
 from types import FrameType
 
 from executor import config
@@ -33,6 +34,7 @@ class Runner:
         self.lane = lane
         self.store = JobStore(settings.data_dir, settings.work_dir)
         self.engine = create_engine(settings)
+        self.store.end_leftovers = partial(dispatch.end_leftovers, self.store, self.engine)
         self.is_stopping = False
 
     def run(self, slot: int | None) -> None:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from functools import partial
 
 from executor import locks
 from executor.config import Settings
@@ -63,6 +64,12 @@ def waiting_job_ids(store: JobStore, lane: str, engine: Engine) -> list[str]:
     ]
 
 
+def end_leftovers(store: JobStore, engine: Engine, job_id: str) -> None:
+    """End a job's leftover tools, and remove its work folder."""
+    engine.end_leftovers(job_id, store.work_folder(job_id))
+    shutil.rmtree(store.work_folder(job_id), ignore_errors=True)
+
+
 class Dispatcher:
     """Starts runners while jobs wait and slots are free.
 
@@ -73,6 +80,7 @@ class Dispatcher:
         self.settings = settings
         self.store = store
         self.engine = create_engine(settings)
+        store.end_leftovers = partial(end_leftovers, store, self.engine)
 
     def recover(self) -> None:
         """Clean up after an earlier process and run its waiting jobs."""
@@ -137,8 +145,7 @@ class Dispatcher:
             if owned is None or owned.status is not JobStatus.RUNNING:
                 return owned or job
             log.warning("job %s: its runner died", owned.id)
-            self.engine.end_leftovers(owned.id, self.store.work_folder(owned.id))
-            shutil.rmtree(self.store.work_folder(owned.id), ignore_errors=True)
+            end_leftovers(self.store, self.engine, owned.id)
             owned.end(JobStatus.LOST, LOST)
             self.store.save(owned)
             return owned

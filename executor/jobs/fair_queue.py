@@ -26,10 +26,13 @@ class QueueEntry:
     job_id: str
 
     @classmethod
-    def parse(cls, name: str) -> Self:
-        """Read an entry from the name of its file."""
-        turn, sequence, lane, group, job_id = name.split("-")
-        return cls(int(turn), int(sequence), lane, group, job_id)
+    def parse(cls, name: str) -> Self | None:
+        """Read an entry from its file's name; None if invalid."""
+        try:
+            turn, sequence, lane, group, job_id = name.split("-")
+            return cls(int(turn), int(sequence), lane, group, job_id)
+        except ValueError:
+            return None
 
     @property
     def name(self) -> str:

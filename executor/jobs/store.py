@@ -7,19 +7,23 @@ the lock on its `owner.lock` may write `job.json`.
 import codecs
 import contextlib
 import dataclasses
+import errno
 import json
+import logging
 import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
 from executor import locks
 from executor.jobs.fair_queue import QueueEntry, next_turn
-from executor.jobs.job import Job, JobStatus, Step, StepStatus
+from executor.jobs.job import Job, JobStatus, Step, StepStatus, new_job
 from executor.jobs.workfolders import WorkFolders
+
+log = logging.getLogger(__name__)
 
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
 LOG_CUT = b"\n[The log is cut here: it reached its limit.]\n"
@@ -27,6 +31,14 @@ LOG_REPLY_BYTES = 256 * 1024
 PRUNE_EVERY_SECONDS = 60 * 60
 # More jobs than ever run at once.
 MAX_RUNNING = 64
+# What a bad disk or file system answers for one file, and a folder in the place of a file.
+UNREADABLE = (errno.EIO, errno.EBADMSG, errno.EUCLEAN, errno.EISDIR)
+DAMAGED_NAME = "job.damaged"
+DAMAGED = "The executor's record of this job was damaged, so the job and its results are lost."
+
+
+class DamagedError(Exception):
+    """A job's record is there, but cannot be read."""
 
 
 class JobStore:
@@ -39,6 +51,8 @@ class JobStore:
         self.jobs_dir = data_dir / "jobs"
         self.open_dir = data_dir / "open"
         self._work = WorkFolders(work_dir, data_dir / "work.key") if work_dir else None
+        # What to do about the tools of a job whose record is lost; the dispatcher knows the engine.
+        self.end_leftovers: Callable[[str], None] = lambda _job_id: None
         for folder in (self.jobs_dir, self.open_dir):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -92,14 +106,15 @@ class JobStore:
         return True
 
     def load(self, job_id: str) -> Job | None:
-        """Read a job; None if it does not exist."""
+        """Read a job; None if it does not exist.
+
+        None too if its record is damaged and it has an owner, which will soon write the record again.
+        """
         try:
-            document = json.loads((self.folder(job_id) / "job.json").read_bytes())
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        steps = [Step(**{**step, "status": StepStatus(step["status"])}) for step in document["steps"]]
-        known = {"lane": document["kind"], **document}
-        return Job(**{**known, "steps": steps, "status": JobStatus(document["status"])})
+            return _read(self.folder(job_id) / "job.json")
+        except DamagedError:
+            with self.own(job_id) as job:
+                return job
 
     def save(self, job: Job) -> None:
         """Store a job that this process owns."""
@@ -134,6 +149,8 @@ class JobStore:
         found = []
         for entry in self._entries(lane):
             job = self.load(entry.job_id)
+            if job is None and self.is_owned(entry.job_id):
+                continue  # its record is damaged, and its owner will write it again
             if job is None or job.status.has_ended:
                 # Its runner died after it stored the end and before it removed the entry.
                 (self.open_dir / entry.name).unlink(missing_ok=True)
@@ -159,7 +176,7 @@ class JobStore:
 
     def _entries(self, lane: str | None) -> list[QueueEntry]:
         every = (QueueEntry.parse(file.name) for file in self.open_dir.iterdir())
-        return sorted(entry for entry in every if lane in (None, entry.lane))
+        return sorted(entry for entry in every if entry and lane in (None, entry.lane))
 
     def _is_waiting(self, job_id: str) -> bool:
         job = self.load(job_id)
@@ -179,9 +196,29 @@ class JobStore:
             yield None
             return
         try:
-            yield self.load(job_id)
+            try:
+                job = _read(self.folder(job_id) / "job.json")
+            except DamagedError as error:
+                job = self._replace_record(job_id, error)
+            yield job
         finally:
             os.close(owner)
+
+    def _replace_record(self, job_id: str, error: DamagedError) -> Job:
+        """Set a damaged record aside; store its job as lost."""
+        record = self.folder(job_id) / "job.json"
+        aside = record.with_name(DAMAGED_NAME)
+        log.error("job %s: its record is damaged and is now %s: %s", job_id, aside, error)
+        self.end_leftovers(job_id)
+        record.replace(aside)
+        entries = [entry for entry in self._entries(None) if entry.job_id == job_id]
+        # Nobody knows any more what was asked for.
+        job = new_job(job_id, "scan", {}, [], lane=entries[0].lane if entries else None)
+        job.end(JobStatus.LOST, DAMAGED)
+        _write(record, job)
+        for entry in entries:
+            (self.open_dir / entry.name).unlink(missing_ok=True)
+        return job
 
     def is_owned(self, job_id: str) -> bool:
         """Return whether the job has an owner now."""
@@ -273,6 +310,25 @@ class JobStore:
 
     def _entry_file(self, job: Job) -> Path:
         return self.open_dir / job.queue_entry.name
+
+
+def _read(path: Path) -> Job | None:
+    try:
+        document = json.loads(path.read_bytes())
+        steps = [Step(**{**step, "status": StepStatus(step["status"])}) for step in document["steps"]]
+        known = {"lane": document["kind"], **document}
+        if document["id"] != path.parent.name:
+            raise DamagedError("It is the record of another job.")
+        return Job(**{**known, "steps": steps, "status": JobStatus(document["status"])})
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        # Anything else, such as missing rights, is not about this record alone.
+        if error.errno not in UNREADABLE:
+            raise
+        raise DamagedError(str(error)) from error
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        raise DamagedError(f"{type(error).__name__}: {error}") from error
 
 
 def _write(path: Path, job: Job) -> None:

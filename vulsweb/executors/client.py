@@ -1,5 +1,6 @@
 """The HTTP client of the executors; executor/README.md is the contract."""
 
+import contextlib
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,12 +9,20 @@ from typing import Any, Self, TypeVar
 
 import requests
 
+from vulsweb.executors import answers
 from vulsweb.executors.settings import MAIN, Executor
+from vulsweb.executors.whole_answers import WholeAnswerAdapter
 
 T = TypeVar("T")
 
 CONNECT_SECONDS = 3
+# For a whole answer. A result may be large and the line slow.
 READ_SECONDS = 30
+RESULT_SECONDS = 300
+PIECE_BYTES = 64 * 1024
+# A hundred jobs of a thousand servers each have less.
+ANSWER_BYTES = 64 * 1024 * 1024
+RESULT_BYTES = 256 * 1024 * 1024
 IDS_PER_REQUEST = 100
 
 
@@ -25,6 +34,12 @@ class ExecutorError(Exception):
 
 class ExecutorUnavailable(ExecutorError):
     """The executor did not answer as expected; a retry may help."""
+
+    retryable = True
+
+
+class AnswerUnexpected(ExecutorError):
+    """An answer about one job was not understood; the next may be."""
 
     retryable = True
 
@@ -87,6 +102,10 @@ class ExecutorClient:
         self._session = requests.Session()
         self._session.headers["X-API-Key"] = executor.api_key
         self._session.verify = str(executor.ca_bundle) if executor.ca_bundle else True
+        # Its size is limited as it comes, so it must not grow when it is unpacked.
+        self._session.headers["Accept-Encoding"] = "identity"
+        self._session.mount("http://", WholeAnswerAdapter())
+        self._session.mount("https://", WholeAnswerAdapter())
         self._session.trust_env = False  # an internet proxy must never see the key
 
     def __enter__(self) -> Self:
@@ -102,69 +121,122 @@ class ExecutorClient:
     def submit(self, job_id: str, request: Mapping[str, Any]) -> Job:
         """Submit a job; safe to repeat, since `job_id` is its key."""
         path = "/scan" if "servers" in request else "/database/update"
-        return _job(self._json("POST", path, json={"job_id": job_id, **request}))
+        return self._job(self._json("POST", path, json={"job_id": job_id, **request}))
 
     def jobs(self, job_ids: Iterable[str]) -> dict[str, Job]:
         """Return the jobs among `job_ids` that the executor knows."""
-        ids = list(job_ids)
         found: dict[str, Job] = {}
+        for job_id, reply in self.replies(job_ids).items():
+            if isinstance(reply, AnswerUnexpected):
+                raise reply
+            found[job_id] = reply
+        return found
+
+    def replies(self, job_ids: Iterable[str]) -> dict[str, Job | AnswerUnexpected]:
+        """Return the known jobs, or why a job's description is not understood."""
+        ids = list(job_ids)
+        found: dict[str, Job | AnswerUnexpected] = {}
         for start in range(0, len(ids), IDS_PER_REQUEST):
-            wanted = ",".join(ids[start : start + IDS_PER_REQUEST])
-            answer = self._json("GET", "/jobs", params={"ids": wanted})
-            found.update((document["id"], _job(document)) for document in answer["jobs"])
+            wanted = ids[start : start + IDS_PER_REQUEST]
+            answer = self._json("GET", "/jobs", params={"ids": ",".join(wanted)})
+            documents = answer.get("jobs")
+            if not isinstance(documents, list):
+                raise self._unexpected(answers.Unexpected("the list of jobs is missing"))
+            for document in documents:
+                job_id = document.get("id") if isinstance(document, dict) else None
+                if isinstance(job_id, str) and job_id in wanted:
+                    try:
+                        found[job_id] = self._job(document)
+                    except AnswerUnexpected as error:
+                        found[job_id] = error
         return found
 
     def log(self, job_id: str, offset: int) -> LogPiece:
         """Return one piece of the job's log, from byte `offset`."""
         answer = self._json("GET", f"/jobs/{job_id}/logs", params={"offset": offset})
-        # PostgreSQL's text cannot hold NUL, and a scanned host may send one.
-        return LogPiece(answer["text"].replace("\x00", "\N{REPLACEMENT CHARACTER}"), answer["next_offset"])
+        try:
+            answers.check_log(answer, offset)
+        except answers.Unexpected as error:
+            raise self._unexpected(error) from error
+        return LogPiece(answer["text"], answer["next_offset"])
 
     def results(self, job: Job) -> Iterator[tuple[str, bytes]]:
         """Yield server name and document of each of the job's results."""
         for result in job.results:
-            yield result["server"], self._send("GET", result["url"]).content
+            yield result["server"], self._send("GET", result["url"], is_result=True)
 
     def cancel(self, job_id: str) -> None:
         """Cancel the job; do nothing if it has ended."""
         self._send("DELETE", f"/jobs/{job_id}")
 
+    def _job(self, document: Any) -> Job:
+        try:
+            answers.check_job(document)
+        except answers.Unexpected as error:
+            raise self._unexpected(error) from error
+        return Job(
+            id=document["id"],
+            status=document["status"],
+            steps=document["steps"],
+            log_size=document["log_size"],
+            error=document["error"],
+            results=document["results"],
+            databases=document["databases"] or {},
+            tests=document.get("tests") or [],
+        )
+
+    def _unexpected(self, error: answers.Unexpected) -> AnswerUnexpected:
+        return AnswerUnexpected(
+            f"{self._name} sent an unexpected answer: {error}. Check that it has the version of Vuls Web."
+        )
+
     def _json(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         try:
-            answer = self._send(method, path, **arguments).json()
-        except requests.JSONDecodeError as error:
+            answer = answers.read(self._send(method, path, **arguments))
+        except ValueError as error:
             raise ExecutorUnavailable("The executor's answer was not JSON.") from error
         if not isinstance(answer, dict):
             raise ExecutorUnavailable("The executor's answer was not a JSON object.")
         return answer
 
-    def _send(self, method: str, path: str, **arguments: Any) -> requests.Response:
+    def _send(self, method: str, path: str, *, is_result: bool = False, **arguments: Any) -> bytes:
+        connect, read = self._timeout
         try:
-            response = self._session.request(
+            with self._session.request(
                 method,
                 f"{self._url}{path}",
-                timeout=self._timeout,
+                timeout=(connect, max(read, RESULT_SECONDS) if is_result else read),
                 allow_redirects=False,
+                stream=True,
                 **arguments,
-            )
+            ) as response:
+                body = self._body(response, RESULT_BYTES if is_result else ANSWER_BYTES)
         except requests.RequestException as error:
             setting = "EXECUTOR_URL" if self._executor.name == MAIN else "its url"
             raise ExecutorUnavailable(
                 f"{self._name} does not answer. Check that it is running and that {setting} is right."
             ) from error
         if response.ok:
-            return response
-        raise self._error(response)
+            return body
+        raise self._error(response.status_code, body)
+
+    def _body(self, response: requests.Response, limit: int) -> bytes:
+        body = bytearray()
+        for piece in response.iter_content(PIECE_BYTES):
+            body += piece
+            if len(body) > limit:
+                raise ExecutorUnavailable(f"{self._name} sent an answer of more than {limit >> 20} MiB.")
+        return bytes(body)
 
     @property
     def _name(self) -> str:
         return "The executor" if self._executor.name == MAIN else f"The executor {self._executor.name}"
 
-    def _error(self, response: requests.Response) -> ExecutorError:
-        if response.status_code == 401:
+    def _error(self, status: int, body: bytes) -> ExecutorError:
+        if status == 401:
             key = "EXECUTOR_API_KEY" if self._executor.name == MAIN else "Its key"
             return JobRejected(f"{self._name} rejected our key. {key} must be the same on both sides.")
-        return _error(response)
+        return _error(status, body)
 
 
 class ExecutorClients:
@@ -202,31 +274,14 @@ class ExecutorClients:
             raise
 
 
-def _error(response: requests.Response) -> ExecutorError:
-    try:
-        document = response.json()
+def _error(status: int, body: bytes) -> ExecutorError:
+    detail, unknown = f"The executor answered {status}.", list[str]()
+    with contextlib.suppress(ValueError, AttributeError, KeyError, TypeError):
+        document = answers.read(body)
         detail, unknown = str(document["detail"]), [str(name) for name in document.get("unknown", [])]
-    except (requests.JSONDecodeError, AttributeError, KeyError, TypeError):
-        detail, unknown = f"The executor answered {response.status_code}.", []
-    if response.status_code == 404:
+    if status == 404:
         return JobUnknown(detail)
-    return ExecutorUnavailable(detail) if response.status_code >= 500 else JobRejected(detail, unknown)
-
-
-def _job(document: Mapping[str, Any]) -> Job:
-    try:
-        return Job(
-            id=document["id"],
-            status=document["status"],
-            steps=document["steps"],
-            log_size=document["log_size"],
-            error=document["error"],
-            results=document["results"],
-            databases=document["databases"] or {},
-            tests=document.get("tests") or [],
-        )
-    except KeyError as error:
-        raise ExecutorUnavailable(f"The executor's description of a job lacks {error}.") from error
+    return ExecutorUnavailable(detail) if status >= 500 else JobRejected(detail, unknown)
 
 
 def new_job_id() -> str:

@@ -11,14 +11,19 @@ from vulsweb.models import JobStatus, Run, RunJob, RunStatus
 from vulsweb.runs import jobs as run_jobs
 from vulsweb.runs import lifecycle, scan_results, update_results
 
+NO_JOBS = "It has no jobs, so nothing can come of it. Run it again."
+
 
 def conclude(
     run: Run, job: RunJob, reply: Job, documents: Iterable[tuple[str, bytes]], now: datetime
 ) -> None:
     """Store the results of an ended job; the last ends the run."""
     _store_job(run, job, reply, documents, now)
-    if not all(each.status.has_ended for each in run.jobs):
-        return
+    if all(each.status.has_ended for each in run.jobs):
+        _end(run, now)
+
+
+def _end(run: Run, now: datetime) -> None:
     if any(each.status is JobStatus.CANCELLED for each in run.jobs):
         lifecycle.end(run, RunStatus.CANCELLED, run.cancel_reason or "Cancelled.", now)
     elif "servers" in run.request:
@@ -31,6 +36,22 @@ def conclude(
 def give_up(run: Run, job: RunJob, status: JobStatus, reason: str, now: datetime) -> None:
     """End a job without results; the last one ends the run."""
     conclude(run, job, Job.ended_with(job.id, status.value, reason, job.steps), (), now)
+
+
+def reopen(run: Run, now: datetime) -> None:
+    """Have a run's forgotten jobs followed again; without any, end the run.
+
+    Forgotten are jobs that were recorded as ended and left nothing, as version 0.2.0 did after a worker died.
+    """
+    forgotten = [job for job in run.jobs if not run_jobs.has_stored_results(run, job)]
+    for job in forgotten:
+        job.status, job.heartbeat_at = JobStatus.RUNNING, now
+    if forgotten:
+        run.status = RunStatus.RUNNING
+    elif run.jobs:
+        _end(run, now)
+    else:
+        lifecycle.end(run, RunStatus.FAILED, NO_JOBS, now)
 
 
 def time_out(run: Run, timeout: timedelta, now: datetime) -> None:
@@ -49,7 +70,8 @@ def time_out(run: Run, timeout: timedelta, now: datetime) -> None:
 def _store_job(
     run: Run, job: RunJob, reply: Job, documents: Iterable[tuple[str, bytes]], now: datetime
 ) -> None:
-    run_jobs.record_reply(job, reply, now)
+    job.status = JobStatus(reply.status)
+    run_jobs.record_details(job, reply, now)
     if job.status is JobStatus.CANCELLED:
         return  # results of a cancelled job are dropped
     if "servers" in job.request:

@@ -12,7 +12,7 @@ from vulsweb.executors import settings as executor_settings
 from vulsweb.executors.client import Job
 from vulsweb.executors.settings import Executor
 from vulsweb.extensions import db
-from vulsweb.models import Absence, Host, JobStatus, Run, RunJob, RunStatus, ScheduledTask
+from vulsweb.models import Absence, Host, JobStatus, Run, RunHost, RunJob, RunStatus, ScheduledTask
 from vulsweb.models.run import ACTIVE
 from vulsweb.models.run_job import WITH_EXECUTOR
 
@@ -77,12 +77,31 @@ def _batches(servers: Sequence[str]) -> Iterator[list[str]]:
 
 
 def record_reply(job: RunJob, reply: Job, now: datetime) -> None:
-    """Store what the executor replied about the job."""
-    job.status = JobStatus(reply.status)
+    """Store what the executor replied about the job, but never its end.
+
+    `conclusions` alone ends a job, with its results. An ended job is no longer polled: if one were recorded
+    without its results, they would be lost.
+    """
+    job.status = JobStatus.RUNNING if reply.ended else JobStatus(reply.status)
+    record_details(job, reply, now)
+
+
+def record_details(job: RunJob, reply: Job, now: datetime) -> None:
+    """Store everything that the executor replied but the status."""
     job.reason = reply.error
     if job.steps != reply.steps:
         job.steps = reply.steps
     job.heartbeat_at = now
+
+
+def record_problem(run: Run, job: RunJob, problem: str) -> None:
+    """Store why the executor's latest answer could not be used."""
+    job.reason = run.reason = problem
+
+
+def clear_problem(run: Run) -> None:
+    """Remove a running run's reason, unless a job has one."""
+    run.reason = next((job.reason for job in run.jobs if job.status in WITH_EXECUTOR and job.reason), None)
 
 
 def to_poll(executor: str) -> Sequence[Row[Any]]:
@@ -97,6 +116,7 @@ def to_poll(executor: str) -> Sequence[Row[Any]]:
             RunJob.status,
             RunJob.steps,
             RunJob.log_offset,
+            RunJob.reason,
             Run.cancel_requested_at,
         )
         .join(Run, Run.id == RunJob.run_id)
@@ -114,6 +134,7 @@ def has_changed(stored: Row[Any], reply: Job) -> bool:
     return (
         reply.status != stored.status
         or reply.steps != stored.steps
+        or reply.error != stored.reason
         or reply.log_size > stored.log_offset
         or stored.cancel_requested_at is not None
     )
@@ -183,6 +204,20 @@ def open_jobs(run_ids: Select[int] | Collection[int]) -> list[tuple[str, str]]:
         )
     )
     return [(executor, job_id) for executor, job_id in rows]
+
+
+def has_stored_results(run: Run, job: RunJob) -> bool:
+    """Return whether something that the job left has been stored."""
+    if "servers" not in job.request:
+        entries = (run.result_data or {}).get("databases", [])
+        return any(entry["executor"] == job.executor for entry in entries)
+    stored = (
+        select(RunHost.name)
+        .join(Host, Host.id == RunHost.host_id)
+        .where(RunHost.run_id == run.id, RunHost.outcome.is_not(None))
+        .where(Host.entry.in_(job.request["servers"]))
+    )
+    return db.session.scalars(stored.limit(1)).first() is not None
 
 
 def failure_reasons(run: Run) -> list[str]:

@@ -10,6 +10,7 @@ from sqlalchemy.orm.exc import ObjectDeletedError
 from vulsweb.extensions import db
 from vulsweb.models import JobStatus, Run, RunJob, RunStatus, ScheduledTask
 from vulsweb.models.run import ACTIVE, IN_PROGRESS
+from vulsweb.models.run_job import WITH_EXECUTOR
 from vulsweb.runs import targets
 
 # After this long without progress a message was lost, or a worker died while it asked the executor.
@@ -143,6 +144,18 @@ def stranded(now: datetime, down: Collection[str] = ()) -> Sequence[int]:
     lost = and_(_is_ready(), Run.created_at < now - STALE_AFTER)
     abandoned = and_(_is_abandoned(now), or_(~jobs.exists(), to_ask.exists()))
     return db.session.scalars(select(Run.id).where(or_(lost, abandoned)).order_by(Run.id)).all()
+
+
+def unfollowed() -> Sequence[Run]:
+    """Lock and return the runs in progress that nothing will end.
+
+    None of their jobs waits or is with an executor. A run that is starting and has no jobs yet is `stranded`.
+    """
+    jobs = select(RunJob.id).where(RunJob.run_id == Run.id)
+    is_open = jobs.where(RunJob.status.in_((JobStatus.WAITING, *WITH_EXECUTOR)))
+    begun = or_(Run.status == RunStatus.RUNNING, jobs.exists())
+    found = select(Run).where(Run.status.in_(IN_PROGRESS), begun, ~is_open.exists())
+    return db.session.scalars(found.with_for_update(skip_locked=True, of=Run)).all()
 
 
 def overdue(now: datetime, timeout: timedelta) -> Sequence[Run]:

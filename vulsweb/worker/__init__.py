@@ -22,22 +22,25 @@ from vulsweb.runs import jobs as run_jobs
 from vulsweb.runs import lifecycle, starting
 from vulsweb.ssh import host_keys, known_hosts
 from vulsweb.worker import followups, launches
+from vulsweb.worker.repeats import drop_repeats
 
 log = logging.getLogger(__name__)
 
 FOLLOW_SECONDS = 2
+SWEEP_SECONDS = 60
+# A part of these times: of two messages that are closer than that, the second only waited.
+REPEATS = 4
 RUNS_PER_BATCH = 500
 NO_EXECUTOR = "Its executor is no longer configured."
 
 BEAT: dict[str, dict[str, Any]] = {
     "tick": {"task": "vulsweb.tick", "schedule": crontab()},
-    # A message that no worker took before the next one would only repeat it: hence `expires`.
     "follow_tests": {
         "task": "vulsweb.follow_tests",
+        "kwargs": {"by_beat": True},
         "schedule": FOLLOW_SECONDS,
-        "options": {"expires": FOLLOW_SECONDS},
     },
-    "sweep": {"task": "vulsweb.sweep", "schedule": 60, "options": {"expires": 60}},
+    "sweep": {"task": "vulsweb.sweep", "kwargs": {"by_beat": True}, "schedule": SWEEP_SECONDS},
     # At night, after most scans have started and before people are at work.
     "prune": {"task": "vulsweb.prune", "schedule": crontab(hour="3", minute="30")},
 }
@@ -46,14 +49,15 @@ BEAT: dict[str, dict[str, Any]] = {
 def beat_table(executors: Sequence[Executor]) -> dict[str, dict[str, Any]]:
     """Return the beat schedule.
 
-    Each executor has its own entry, so that none waits for another.
+    Each executor has its own entry, so that none waits for another. No entry expires: that would compare the
+    clocks of beat and worker, and a worker that is two seconds ahead would never follow a run.
     """
     follow = {
         f"follow_runs {executor.name}": {
             "task": "vulsweb.follow_runs",
             "args": (executor.name,),
+            "kwargs": {"by_beat": True},
             "schedule": FOLLOW_SECONDS,
-            "options": {"expires": FOLLOW_SECONDS},
         }
         for executor in executors
     }
@@ -84,6 +88,7 @@ def launch_runs(run_ids: Sequence[int]) -> None:
 
 
 @shared_task(name="vulsweb.follow_runs")
+@drop_repeats(FOLLOW_SECONDS / REPEATS)
 def follow_runs(executor: str = MAIN) -> None:
     """Poll one executor for its jobs, and store its replies."""
     with db.engine.connect() as connection, ExecutorClients(executor_settings.configured()) as clients:
@@ -101,6 +106,7 @@ def follow_runs(executor: str = MAIN) -> None:
 
 
 @shared_task(name="vulsweb.follow_tests")
+@drop_repeats(FOLLOW_SECONDS / REPEATS)
 def follow_tests() -> None:
     """Poll the executors for the active connection tests, and store their results."""
     with ExecutorClients(executor_settings.configured()) as clients:
@@ -117,6 +123,7 @@ def follow_tests() -> None:
 
 
 @shared_task(name="vulsweb.sweep")
+@drop_repeats(SWEEP_SECONDS / REPEATS)
 def sweep() -> None:
     """Send stranded runs again; end overdue runs and lost jobs."""
     now = datetime.now(UTC)
@@ -127,6 +134,7 @@ def sweep() -> None:
         down = {executor.name for executor in executors if not followups.answers(clients, executor.name)}
         messages.send_runs(lifecycle.stranded(now, down))
         messages.send_runs(followups.end_overdue(clients, current_app.config["RUN_TIMEOUT"], now))
+        messages.send_runs(followups.follow_again(now))
         for executor in executors:
             messages.send_runs(followups.rescue(clients, executor.name, now))
     for job_id, run_id in run_jobs.of_removed_executors(executors):

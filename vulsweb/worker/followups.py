@@ -7,8 +7,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row
+from sqlalchemy.exc import OperationalError
 
-from vulsweb.executors.client import ExecutorClient, ExecutorClients, ExecutorError, Job, JobUnknown
+from vulsweb.executors.client import (
+    AnswerUnexpected,
+    ExecutorClient,
+    ExecutorClients,
+    ExecutorError,
+    Job,
+    JobUnknown,
+)
 from vulsweb.extensions import db
 from vulsweb.hosts import connection_tests
 from vulsweb.models import ConnectionTest, JobStatus, Run, RunJob
@@ -21,28 +29,61 @@ log = logging.getLogger(__name__)
 NOT_STORED = "Its job's results could not be stored. See the worker's log."
 LOST = "The executor no longer knows this job; its data folder may have been emptied. Run it again."
 
+SILENT = "It has not replied for five minutes."
+
 
 def follow(client: ExecutorClient, stored: Sequence[Row[Any]]) -> list[int]:
     """Store an executor's replies; return the runs now ready to start."""
-    replies = client.jobs(job.id for job in stored)
-    known = [job for job in stored if job.id in replies]
-    changed = [job for job in known if run_jobs.has_changed(job, replies[job.id])]
-    run_jobs.record_unchanged({job.id for job in known} - {job.id for job in changed}, datetime.now(UTC))
-    db.session.commit()
     ready: list[int] = []
-    for job in changed:
-        reply = replies[job.id]
+    for job, reply in _changed(client, stored):
         try:
+            if isinstance(reply, AnswerUnexpected):
+                raise reply
             ready += _store_reply(client, job.run_id, reply)
-        except ExecutorError:
-            raise
+        except AnswerUnexpected as error:
+            db.session.rollback()
+            _store_problem(client, job.run_id, job.id, error)
+        except JobUnknown as error:
+            db.session.rollback()
+            ready += give_up(job.run_id, job.id, f"The results of its job are gone. {error}")
+        except (ExecutorError, OperationalError):
+            raise  # nothing is wrong with the job: it is polled again
         except Exception:  # ends this job alone, and never delays the others
             db.session.rollback()
-            log.exception("run %d: the results of job %s could not be stored", job.run_id, reply.id)
-            ready += give_up(job.run_id, reply.id, NOT_STORED)
-            if not reply.ended:
-                client.cancel(reply.id)
+            log.exception("run %d: the results of job %s could not be stored", job.run_id, job.id)
+            ready += give_up(job.run_id, job.id, NOT_STORED)
+            if isinstance(reply, Job) and not reply.ended:
+                client.cancel(job.id)
     return ready
+
+
+def _changed(
+    client: ExecutorClient, stored: Sequence[Row[Any]]
+) -> list[tuple[Row[Any], Job | AnswerUnexpected]]:
+    """Poll the jobs; return those with news, and touch the others."""
+    replies = client.replies(job.id for job in stored)
+    known = [(job, replies[job.id]) for job in stored if job.id in replies]
+    changed = [
+        (job, reply)
+        for job, reply in known
+        if isinstance(reply, AnswerUnexpected) or run_jobs.has_changed(job, reply)
+    ]
+    unchanged = {job.id for job, _ in known} - {job.id for job, _ in changed}
+    run_jobs.record_unchanged(unchanged, datetime.now(UTC))
+    db.session.commit()
+    return changed
+
+
+def _store_problem(client: ExecutorClient, run_id: int, job_id: str, problem: AnswerUnexpected) -> None:
+    run, job = _lock_open_job(run_id, job_id)
+    if run is None or job is None:
+        return
+    if run.cancel_requested_at is not None:
+        client.cancel(job_id)
+    if job.reason != str(problem):
+        log.warning("run %d: job %d: %s", run.id, job.number, problem)
+        run_jobs.record_problem(run, job, str(problem))
+    db.session.commit()
 
 
 def _store_reply(client: ExecutorClient, run_id: int, reply: Job) -> Sequence[int]:
@@ -61,6 +102,7 @@ def _store_reply(client: ExecutorClient, run_id: int, reply: Job) -> Sequence[in
         log.info("run %d: job %d at %s: %s", run.id, job.number, job.executor, job.status.value)
     else:
         run_jobs.record_reply(job, reply, datetime.now(UTC))
+        run_jobs.clear_problem(run)
     return commit(run)
 
 
@@ -104,21 +146,34 @@ def end_overdue(clients: ExecutorClients, timeout: timedelta, now: datetime) -> 
     return lifecycle.ready_to_start(task_ids)
 
 
+def follow_again(now: datetime) -> Sequence[int]:
+    """Have runs followed that nothing would end; return runs ready to start."""
+    forgotten = lifecycle.unfollowed()
+    for run in forgotten:
+        conclusions.reopen(run, now)
+        log.warning("run %d: none of its jobs was followed", run.id)
+    task_ids = [run.task_id for run in forgotten if not run.status.is_active]
+    db.session.commit()
+    return lifecycle.ready_to_start(task_ids) if task_ids else []
+
+
 def rescue(clients: ExecutorClients, executor: str, now: datetime) -> list[int]:
     """Fail jobs that were lost, or that waited too long.
 
     Return the runs that are now ready to start.
     """
     unanswered = run_jobs.without_reply(executor, now)
+    too_long = run_jobs.without_reply_too_long(executor, now)
     db.session.commit()
     try:
-        known = clients.ask(executor, lambda client: client.jobs(job_id for job_id, _ in unanswered))
+        known = clients.ask(executor, lambda client: client.replies(job_id for job_id, _ in unanswered))
     except ExecutorError as error:
-        lost = run_jobs.without_reply_too_long(executor, now)
-        reason = f"{error} It has not replied for five minutes."
+        lost = [(*job, f"{error} {SILENT}") for job in too_long]
     else:
-        lost, reason = [job for job in unanswered if job[0] not in known], LOST
-    return [ready for job_id, run_id in lost for ready in give_up(run_id, job_id, reason)]
+        lost = [(*job, LOST) for job in unanswered if job[0] not in known]
+        odd = [(job, known.get(job[0])) for job in too_long]
+        lost += [(*job, f"{reply} {SILENT}") for job, reply in odd if isinstance(reply, AnswerUnexpected)]
+    return [ready for job_id, run_id, reason in lost for ready in give_up(run_id, job_id, reason)]
 
 
 def give_up(run_id: int, job_id: str, reason: str) -> Sequence[int]:

@@ -9,6 +9,7 @@ from sqlalchemy.orm.exc import ObjectDeletedError
 
 from vulsweb import messages
 from vulsweb.executors.client import (
+    AnswerUnexpected,
     ExecutorClient,
     ExecutorClients,
     ExecutorError,
@@ -92,6 +93,10 @@ def _submit(clients: ExecutorClients, run: Run, job: RunJob) -> None:
     run.heartbeat_at = now  # after a minute, another worker treats the run as abandoned
     if isinstance(reply, Job):
         jobs.record_reply(job, reply, now)
+    elif isinstance(reply, AnswerUnexpected):
+        # It has taken the job, so the job is followed, and its next answer may be understood.
+        job.status, job.heartbeat_at = JobStatus.QUEUED, now
+        jobs.record_problem(run, job, str(reply))
     elif isinstance(reply, ExecutorUnavailable) and run.task.absence is Absence.WAIT:
         job.reason = f"{reply} Trying again within two minutes."
     else:

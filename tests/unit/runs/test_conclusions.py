@@ -11,8 +11,9 @@ from tests.conftest import NOW
 from tests.unit.runs.support import LATER, MakeTask, accept, conclude, job
 from vulsweb.extensions import db
 from vulsweb.findings import storage
-from vulsweb.models import Finding, Result, Run, RunStatus, ScheduledTask, Trigger
+from vulsweb.models import Finding, JobStatus, Result, Run, RunStatus, ScheduledTask, Trigger
 from vulsweb.runs import conclusions, lifecycle, starting
+from vulsweb.runs import jobs as run_jobs
 from vulsweb.vuls.results import Severity
 
 
@@ -151,3 +152,54 @@ def test_a_run_past_its_deadline_says_how_long_it_may_take(running: Run, hours: 
     conclusions.time_out(running, timedelta(hours=hours), LATER)
 
     assert (running.status, running.reason) == (RunStatus.TIMEOUT, reason)
+
+
+@pytest.mark.parametrize("status", [status for status in JobStatus if status is not JobStatus.WAITING])
+def test_a_reply_never_ends_a_job_since_only_a_conclusion_stores_its_results(
+    running: Run, status: JobStatus
+) -> None:
+    (told,) = running.jobs
+
+    run_jobs.record_reply(told, job(status.value), LATER)
+    db.session.commit()
+
+    assert told.status.is_with_executor
+    assert [row.id for row in run_jobs.to_poll(told.executor)] == [told.id]
+
+
+def test_a_run_whose_results_are_all_stored_is_ended_and_no_job_is_followed_again(
+    running: Run, document: Callable[..., bytes]
+) -> None:
+    (one,) = running.jobs
+    conclusions.conclude(running, one, job(), [("host-1", document("CVE-1"))], NOW)
+    running.status, running.completed_at = RunStatus.RUNNING, None
+    db.session.commit()
+
+    (found,) = lifecycle.unfollowed()
+    conclusions.reopen(found, LATER)
+
+    assert (running.status, one.status) == (RunStatus.SUCCESS, JobStatus.COMPLETED)
+    assert running.result_data is not None
+    assert running.result_data["opened"] == 1
+
+
+def test_a_running_run_without_jobs_is_ended_with_a_sentence(running: Run) -> None:
+    db.session.delete(running.jobs[0])
+    db.session.commit()
+    db.session.refresh(running)
+
+    (found,) = lifecycle.unfollowed()
+    conclusions.reopen(found, LATER)
+
+    assert (running.status, running.reason) == (RunStatus.FAILED, conclusions.NO_JOBS)
+
+
+def test_a_run_with_an_open_job_or_about_to_get_its_jobs_is_not_unfollowed(
+    running: Run, make_task: MakeTask
+) -> None:
+    starting_run = starting.start(make_task(), trigger=Trigger.PERSON, now=NOW)
+    lifecycle.claim(starting_run.id, NOW)
+    db.session.commit()
+
+    assert running.jobs[0].status.is_with_executor
+    assert lifecycle.unfollowed() == []
