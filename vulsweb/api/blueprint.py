@@ -59,7 +59,7 @@ def check() -> None:
     if request.mimetype != "application/json" and not request.mimetype.endswith("+json"):
         sent = f"is {request.mimetype}" if request.mimetype else "is missing"
         raise UnsupportedMediaType(
-            f"Send the body as JSON, with the header Content-Type: application/json; the Content-Type {sent}."
+            f"Send the body as JSON, with the header Content-Type: application/json; its content-type {sent}."
         )
     if "json" not in takes:
         Blueprint.ARGUMENTS_PARSER.parse(Nothing, request, location="json")

@@ -14,7 +14,7 @@ from vulsweb.models import Role
 DESCRIPTION = """Schedule scans and database updates, run them, and read what they found.
 
 Send a token as `Authorization: Bearer TOKEN` (`vulsweb token create NAME` prints one). Errors are problem
-details (RFC 9457). Every POST accepts an `Idempotency-Key`."""
+details (RFC 9457). Every POST accepts an `Idempotency-Key`. Unknown parameters and fields are refused."""
 
 _PROBLEMS = {
     400: "The body is not JSON, the CSRF token is missing, or the `Idempotency-Key` is not valid.",
