@@ -33,4 +33,5 @@ USER $UID:$UID
 EXPOSE 8000
 # Listens on all addresses of the container; the networks in docker-compose.yml limit who reaches it.
 CMD ["gunicorn", "wsgi:app", "--bind=0.0.0.0:8000", "--workers=2", "--threads=4", "--keep-alive=30", \
-     "--graceful-timeout=10", "--worker-tmp-dir=/dev/shm", "--no-control-socket"]
+     "--graceful-timeout=10", "--worker-tmp-dir=/dev/shm", "--no-control-socket", \
+     "--worker-class=vulsweb.api.gunicorn_worker.Worker"]

@@ -8,7 +8,7 @@ from celery import Task
 from flask import Flask, Request, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import IntegerConverter, Map
+from werkzeug.routing import IntegerConverter
 
 from vulsweb import api, cli, config, views, worker
 from vulsweb.accounts import permissions, users
@@ -19,10 +19,13 @@ from vulsweb.views import errors
 
 
 class RowId(IntegerConverter):
-    """A row id in a URL; too large ids give a 404."""
+    """A row id in a URL; too large ids give a 404.
 
-    def __init__(self, url_map: Map) -> None:
-        super().__init__(url_map, max=2**31 - 1)
+    Not with `max`: an id that matches the pattern and is then refused gives a 405 for some methods. Ten
+    digits are more than a row can have, and fewer than PostgreSQL can compare it with.
+    """
+
+    regex = r"\d{1,10}"
 
 
 def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
@@ -71,7 +74,7 @@ def load_user_of_token(incoming: Request) -> User | None:
 
 def answer_error(error: HTTPException) -> ResponseReturnValue:
     """Answer an HTTP error: a problem document under /api/, a page elsewhere."""
-    return problems.of_exception(error) if request.path.startswith("/api/") else errors.page(error)
+    return problems.of_exception(error) if problems.belongs_to_api(request.path) else errors.page(error)
 
 
 def init_celery(app: Flask) -> None:

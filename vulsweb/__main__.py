@@ -1,35 +1,45 @@
 """Vuls Web: `vulsweb run` starts it; other commands manage it."""
 
 import sys
+from collections.abc import Mapping
 
 import click
-from flask.cli import FlaskGroup
+from flask.cli import ScriptInfo
+from flask_migrate.cli import db  # type: ignore[import-not-found]  # its stubs lack this module
 from sqlalchemy.exc import OperationalError
 
-from vulsweb import cli, create_app
-from vulsweb.config import ConfigError
+from vulsweb import cli, config, create_app
 
-group = FlaskGroup(
-    create_app=create_app,
-    add_default_commands=False,
-    add_version_option=False,  # that of Flask
+_NOT_RUNNING = (
+    "Vuls Web is not running here: start it with `make run` or `vulsweb run`,"
+    " or set VULSWEB_DATA_DIR to the data folder of the one that runs."
+)
+
+# Not a FlaskGroup, which creates the application to list the commands.
+group = click.Group(
+    "vulsweb",
     help=__doc__,
-    name="vulsweb",
+    commands=[*cli.COMMANDS, db],
+    context_settings={"obj": ScriptInfo(create_app=create_app)},
 )
 click.version_option(package_name="vulsweb", message="vulsweb %(version)s")(group)
-# Neither needs the application: `run` starts the servers that it needs, `images` works without it.
-group.add_command(cli.run)
-group.add_command(cli.images)
 
 
 def main() -> None:
     """Run one command; report errors in one sentence, exit code 1."""
     try:
         group()
-    except ConfigError as error:
-        sys.exit(f"{error} Is Vuls Web running, and is VULSWEB_DATA_DIR its data folder?")
+    except config.ConfigError as error:
+        environ = config.with_running_stack(config.environment())
+        sys.exit(str(error) if _names_database(environ) else _NOT_RUNNING)
     except OperationalError as error:
-        sys.exit(f"The database does not answer: {str(error.orig).splitlines()[0]}")
+        reason = f"The database does not answer: {str(error.orig).splitlines()[0]}"
+        # A local stack that was killed leaves its settings behind.
+        sys.exit(reason if _names_database(config.environment()) else f"{reason}. {_NOT_RUNNING}")
+
+
+def _names_database(environ: Mapping[str, str]) -> bool:
+    return not environ.keys().isdisjoint(("DATABASE_URL", "DATABASE_URL_FILE"))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 from flask import Flask, current_app
+from flask.cli import ScriptInfo
 from flask_migrate import upgrade
 from sqlalchemy import select, text
 
@@ -33,13 +34,23 @@ MONTHLY_UPDATE = {
 }
 
 
+class StackCommand(click.Command):
+    """A command that needs the application; its help does not."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Create the application first, so that nobody types a password in vain."""
+        if not current_app and not set(ctx.help_option_names) & set(args):
+            ctx.with_resource(ctx.ensure_object(ScriptInfo).load_app().app_context())
+        return super().parse_args(ctx, args)
+
+
 @click.command()
 def run() -> None:
     """Start the complete stack on this machine; Ctrl-C stops it."""
     sys.exit(local.run(config.environment()))
 
 
-@click.command()
+@click.command(cls=StackCommand)
 def prepare() -> None:
     """Migrate the database; if empty, add the admin and default task."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -87,7 +98,7 @@ def hosts_group() -> None:
     """Manage the hosts in config.toml."""
 
 
-@hosts_group.command("sync")
+@hosts_group.command("sync", cls=StackCommand)
 def sync_hosts() -> None:
     """Sync the hosts with config.toml; exit code 1 on errors."""
     try:
@@ -101,7 +112,7 @@ def sync_hosts() -> None:
     sys.exit(bool(outcome.errors))
 
 
-@click.command()
+@click.command(cls=StackCommand)
 def doctor() -> None:
     """Check every component; say how to fix what fails (exit code 1)."""
     system = health.read(current_app.config, datetime.now(UTC))
@@ -155,7 +166,7 @@ def user() -> None:
     """Manage users."""
 
 
-@user.command("create")
+@user.command("create", cls=StackCommand)
 @click.argument("name")
 @click.option(
     "--role", type=click.Choice([role.value for role in Role]), default=Role.VIEWER.value, show_default=True
@@ -171,7 +182,7 @@ def create_user(name: str, role: str, password: str) -> None:
     click.echo(f"{name} may sign in as {role}.")
 
 
-@user.command("password")
+@user.command("password", cls=StackCommand)
 @click.argument("name")
 @click.password_option(help="Prompted for if not given.")
 def change_password(name: str, password: str) -> None:
@@ -192,7 +203,7 @@ def token() -> None:
     """Manage API tokens."""
 
 
-@token.command("create")
+@token.command("create", cls=StackCommand)
 @click.argument("name")
 @click.option(
     "--user", "user_name", default="admin", show_default=True, help="The user that the token acts as."
@@ -214,7 +225,10 @@ def _user_named(name: str) -> User:
     return found
 
 
+COMMANDS = (run, prepare, doctor, hosts_group, user, token, images)
+
+
 def register(app: Flask) -> None:
     """Add the commands to the application."""
-    for command in (prepare, doctor, hosts_group, user, token):
+    for command in COMMANDS:
         app.cli.add_command(command)

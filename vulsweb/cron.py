@@ -1,4 +1,4 @@
-"""Cron lines and their time zones: checked, described in words, and turned into times."""
+"""Cron lines and time zones: checked, described in words, turned into times."""
 
 import re
 from collections.abc import Sequence

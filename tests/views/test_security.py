@@ -12,8 +12,16 @@ from tests.conftest import PASSWORD
 from vulsweb.extensions import db
 from vulsweb.models import User
 
-# The API's document says nothing that its source does not.
-PUBLIC = {"static", "auth.sign_in", "auth.enter", "auth.sign_out", "healthz", "api-docs.openapi_json"}
+# The address and the document of the API say nothing that its source does not.
+PUBLIC = {
+    "static",
+    "auth.sign_in",
+    "auth.enter",
+    "auth.sign_out",
+    "healthz",
+    "docs.root",
+    "api-docs.openapi_json",
+}
 
 
 def test_every_route_but_the_public_ones_is_closed_to_strangers(app: Flask, client: FlaskClient) -> None:

@@ -6,9 +6,11 @@ from flask import Flask, request
 from flask.json.provider import DefaultJSONProvider
 from flask_login import current_user
 from flask_smorest import Api
+from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Unauthorized
 
 from vulsweb.api import (
+    blueprint,
     databases,
     docs_page,
     findings,
@@ -16,6 +18,7 @@ from vulsweb.api import (
     idempotency,
     keys,
     openapi,
+    problems,
     runs,
     scheduled_tasks,
     ssh_config,
@@ -65,6 +68,7 @@ def register(app: Flask) -> None:
     api = ProblemApi(app, spec_kwargs={"extra_plugins": [openapi.SharedParts()]})
     openapi.describe(api)
     app.register_blueprint(docs_page.bp)
+    app.after_request(problems.of_redirect)
     for bp in BLUEPRINTS:
         api.register_blueprint(bp)
 
@@ -72,15 +76,24 @@ def register(app: Flask) -> None:
 def require_user() -> None:
     """Require a token or a session, and its CSRF token for writes."""
     if not current_user.is_authenticated:
-        raise Unauthorized("Sign in, or send a token: `Authorization: Bearer TOKEN`.")
+        raise Unauthorized(
+            "Sign in, or send a token: `Authorization: Bearer TOKEN`.", www_authenticate=_challenge()
+        )
     # Any site can make a browser send its session cookie; a token is only sent on purpose.
     if "Authorization" not in request.headers and request.method not in ("GET", "HEAD", "OPTIONS"):
         csrf.protect()
+
+
+def _challenge() -> WWWAuthenticate:
+    """Return how to authenticate (RFC 6750), and whether a token was refused."""
+    refused = {"error": "invalid_token"} if "Authorization" in request.headers else {}
+    return WWWAuthenticate("bearer", {"realm": "Vuls Web", **refused})
 
 
 # At import, so only once: tests create several applications with the same blueprints.
 for bp in BLUEPRINTS:
     csrf.exempt(bp)
     bp.before_request(require_user)
+    bp.before_request(blueprint.check)
     bp.before_request(idempotency.begin)
     bp.after_request(idempotency.finish)

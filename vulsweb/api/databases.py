@@ -3,11 +3,11 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from flask_smorest import Blueprint
 from marshmallow import Schema, fields, pre_dump
 from werkzeug.exceptions import UnprocessableEntity
 
 from vulsweb import databases
+from vulsweb.api.blueprint import Blueprint
 from vulsweb.api.schemas import CheckOut, Strict
 from vulsweb.databases import DatabaseRow, Databases
 from vulsweb.executors import settings as executor_settings

@@ -1,9 +1,22 @@
-"""`/api/docs`: the API documentation, to read and try out."""
+"""`/api`, which says where the documentation is, and `/api/docs`."""
 
-from flask import Blueprint, render_template
+from typing import Any
+
+from flask import Blueprint, current_app, render_template, url_for
 from flask_login import login_required
 
 bp = Blueprint("docs", __name__)
+
+
+@bp.get("/api", strict_slashes=False)
+def root() -> dict[str, Any]:
+    """Say where the documentation is."""
+    return {
+        "title": current_app.config["API_TITLE"],
+        "version": current_app.config["API_VERSION"],
+        "documentation": url_for("docs.show"),
+        "openapi": url_for("api-docs.openapi_json"),
+    }
 
 
 @bp.get("/api/docs")

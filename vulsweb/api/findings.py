@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from flask_smorest import Blueprint
 from werkzeug.exceptions import UnprocessableEntity
 
+from vulsweb.api.blueprint import Blueprint
 from vulsweb.api.paging import page_url
 from vulsweb.api.schemas import FindingQuery, FindingStream
 from vulsweb.findings import lists as finding_lists

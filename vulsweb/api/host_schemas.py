@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from marshmallow import Schema, fields, pre_dump
-from marshmallow.validate import ContainsNoneOf, Length
+from marshmallow.validate import Length
 
-from vulsweb.api.schemas import Page, PageQuery, Strict
+from vulsweb.api.schemas import Page, PageQuery, Strict, search_text
 from vulsweb.hosts.connection_tests import explanations
 from vulsweb.hosts.inventory import MOST_TAGS, NOTES_LENGTH
 from vulsweb.models import ConnectionTest, Host, RunStatus
@@ -78,15 +78,16 @@ class HostPage(Page):
 class HostQuery(PageQuery):
     """Filters and page; by default all hosts, including retired ones."""
 
-    # PostgreSQL's text cannot hold NUL.
-    search = fields.String(load_default="", validate=ContainsNoneOf("\x00"))
-    tag = fields.String(load_default="", validate=ContainsNoneOf("\x00"))
+    search = search_text()
+    tag = search_text()
     connection = fields.Enum(HostConnection, by_value=True, load_default=None)
     retired = fields.Boolean(load_default=None)
 
 
 class HostIn(Strict):
     """What users can change; everything else comes from config.toml."""
+
+    shown = HostOut
 
     tags = fields.List(fields.String(), validate=Length(max=MOST_TAGS))
     notes = fields.String(validate=Length(max=NOTES_LENGTH))

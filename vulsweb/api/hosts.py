@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import Response, current_app
-from flask_smorest import Blueprint
 from werkzeug.exceptions import Conflict, NotFound
 
 from vulsweb import messages
+from vulsweb.api import read_only
+from vulsweb.api.blueprint import Blueprint
 from vulsweb.api.host_schemas import ConnectionTestOut, Counted, HostIn, HostOut, HostPage, HostQuery, SyncOut
 from vulsweb.api.paging import page_of
 from vulsweb.api.problems import problem
@@ -63,6 +64,7 @@ def show(host_id: int) -> Counted:
 def describe(body: dict[str, Any], host_id: int) -> Counted:
     """Change a host's tags or notes."""
     host = _host_or_404(host_id)
+    read_only.reject_changes(HostIn, lambda: _counted([host])[0])
     inventory.update_details(host, body)
     db.session.commit()
     return _counted([host])[0]

@@ -6,10 +6,10 @@ from typing import Any
 
 from flask import Response, current_app, url_for
 from flask_login import current_user
-from flask_smorest import Blueprint
 from werkzeug.exceptions import NotFound
 
 from vulsweb import messages
+from vulsweb.api.blueprint import Blueprint
 from vulsweb.api.paging import page_of_list
 from vulsweb.api.problems import problem
 from vulsweb.api.schemas import PageQuery, Problem

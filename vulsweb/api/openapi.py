@@ -14,15 +14,16 @@ from vulsweb.models import Role
 DESCRIPTION = """Schedule scans and database updates, run them, and read what they found.
 
 Send a token as `Authorization: Bearer TOKEN` (`vulsweb token create NAME` prints one). Errors are problem
-details (RFC 9457). Every POST accepts an `Idempotency-Key`."""
+details (RFC 9457). Every POST accepts an `Idempotency-Key`. Unknown parameters and fields are refused."""
 
 _PROBLEMS = {
-    400: "The request is malformed, its CSRF token is missing, or its `Idempotency-Key` is not valid.",
+    400: "The body is not JSON, the CSRF token is missing, or the `Idempotency-Key` is not valid.",
     401: "Not signed in, and no valid token.",
     403: "The role of the user is not sufficient.",
     404: "Not found.",
     409: "Conflict with the current state, or the first request with this key is still in progress.",
-    422: "Some fields are wrong (see `errors`), or the key was used for another request.",
+    415: "The request has a body whose `Content-Type` is not JSON.",
+    422: "Fields or parameters are wrong or unknown (see `errors`), or the key was used before.",
 }
 # Operations whose errors have a schema of their own.
 _PROBLEM_SCHEMAS = {"ssh_config_update": "SshConfigProblem"}
@@ -53,14 +54,14 @@ class SharedParts(BasePlugin):
             operation["operationId"] = f"{noun}_{verb}"
             responses = operation["responses"]
             responses.pop("default", None)
-            takes_fields = bool(operation.get("parameters") or operation.get("requestBody"))
             possible = {
-                400: method != "get",
+                400: True,
                 401: True,
                 403: required_role(endpoint.rpartition(".")[0], method.upper()) is not Role.VIEWER,
                 404: "{" in (path or ""),
-                409: method in ("post", "put"),
-                422: takes_fields or method == "post",
+                409: method in ("post", "put", "patch"),
+                415: True,
+                422: True,
             }
             for status in (status for status, is_possible in possible.items() if is_possible):
                 content = {"application/problem+json": {"schema": schema}}

@@ -3,8 +3,24 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flask import Response, jsonify
-from werkzeug.exceptions import HTTPException
+from flask import Response, jsonify, request
+from werkzeug.exceptions import HTTPException, NotFound, UnprocessableEntity
+
+_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
+_NO_SUCH_CALL = "The API has no such call. GET /api says where its documentation is."
+
+
+class InvalidFields(UnprocessableEntity):
+    """Fields or parameters are wrong: a sentence for each."""
+
+    def __init__(self, errors: Mapping[str, str]) -> None:
+        super().__init__()
+        self.data = {"messages": {"": {name: [sentence] for name, sentence in errors.items()}}}
+
+
+def belongs_to_api(path: str) -> bool:
+    """Return whether errors at this path are problem documents."""
+    return path == "/api" or path.startswith("/api/")
 
 
 def problem(
@@ -28,10 +44,23 @@ def of_exception(error: HTTPException) -> Response:
     for messages in (data.get("messages") or data.get("errors") or {}).values():
         _flatten("", messages, errors)
     detail = "Some fields are wrong." if errors else str(error.description or error.name)
+    if error.description == NotFound.description:  # no route
+        detail = _NO_SUCH_CALL
     answer = problem(error.code or 500, error.name, detail, errors)
-    answer.headers.update(
-        {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
-    )
+    answer.headers.update({name: value for name, value in error.get_headers() if name in _HEADERS})
+    return answer
+
+
+def of_redirect(response: Response) -> Response:
+    """Turn the page of a permanent redirect into a problem document.
+
+    Flask sends the redirects of its router past the error handlers.
+    """
+    if response.status_code != 308 or not belongs_to_api(request.path):
+        return response
+    location = response.headers["Location"]
+    answer = problem(308, "Permanent Redirect", f"Send the request to {location}.")
+    answer.headers["Location"] = location
     return answer
 
 

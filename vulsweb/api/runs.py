@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import url_for
-from flask_smorest import Blueprint
 from werkzeug.exceptions import Conflict, NotFound, UnprocessableEntity
 
+from vulsweb.api.blueprint import Blueprint
 from vulsweb.api.host_schemas import RunHostPage
 from vulsweb.api.paging import page_of, page_of_list, stream
 from vulsweb.api.schemas import FindingPage, LogOut, LogQuery, PageQuery, RunOut, RunQuery, RunStream

@@ -6,13 +6,15 @@ from typing import Any
 
 from flask import Response, current_app, url_for
 from flask_login import current_user
-from flask_smorest import Blueprint
 from werkzeug.exceptions import NotFound
 
 from vulsweb import databases, messages
+from vulsweb.api import read_only, task_values
+from vulsweb.api.blueprint import Blueprint
 from vulsweb.api.paging import page_of, stream
 from vulsweb.api.problems import problem
-from vulsweb.api.schemas import HistoryQuery, RunOut, RunStream, TaskIn, TaskOut, TaskPage, TaskQuery
+from vulsweb.api.schemas import HistoryQuery, RunOut, RunStream
+from vulsweb.api.task_schemas import TaskChange, TaskIn, TaskOut, TaskPage, TaskQuery
 from vulsweb.extensions import db
 from vulsweb.models import ScheduledTask, Trigger
 from vulsweb.runs import starting
@@ -51,8 +53,10 @@ def index(query: dict[str, Any]) -> dict[str, Any]:
 @bp.response(201, TaskOut)
 def create(body: dict[str, Any]) -> tuple[ScheduledTask, dict[str, str]]:
     """Create a new task."""
-    databases.reject_unused_database(current_app.config, _values(body), datetime.now(UTC))
-    task = task_editing.create(_values(body), datetime.now(UTC))
+    read_only.reject_changes(TaskIn)
+    values = task_values.of_body(body)
+    databases.reject_unused_database(current_app.config, values, datetime.now(UTC))
+    task = task_editing.create(values, datetime.now(UTC))
     db.session.commit()
     return task, {"Location": url_for("api_scheduled_tasks.show", task_id=task.id)}
 
@@ -65,15 +69,22 @@ def show(task_id: int) -> ScheduledTask:
 
 
 @bp.put("/<int:task_id>")
-@bp.arguments(TaskIn, example=EXAMPLE)
+@bp.arguments(TaskChange, example=EXAMPLE)
 @bp.response(200, TaskOut)
 def update(body: dict[str, Any], task_id: int) -> ScheduledTask:
-    """Update a scheduled task. Its history is kept."""
-    task = _task_or_404(task_id)
-    databases.reject_unused_database(current_app.config, _values(body), datetime.now(UTC), task)
-    task_editing.change(task, _values(body), datetime.now(UTC))
-    db.session.commit()
-    return task
+    """Update a scheduled task.
+
+    Fields that are left out stay as they are, and so does its history.
+    """
+    return _changed(_task_or_404(task_id), body)
+
+
+@bp.patch("/<int:task_id>")
+@bp.arguments(TaskChange, example={"is_active": False})
+@bp.response(200, TaskOut)
+def patch(body: dict[str, Any], task_id: int) -> ScheduledTask:
+    """Change some fields of a scheduled task. The same as PUT."""
+    return _changed(_task_or_404(task_id), body)
 
 
 @bp.delete("/<int:task_id>")
@@ -136,6 +147,10 @@ def _task_or_404(task_id: int) -> ScheduledTask:
     return task
 
 
-def _values(body: Mapping[str, Any]) -> dict[str, Any]:
-    values = {name: value for name, value in body.items() if name != "config"}
-    return {**values, **body["config"]}
+def _changed(task: ScheduledTask, body: Mapping[str, Any]) -> ScheduledTask:
+    read_only.reject_changes(TaskChange, lambda: task)
+    values = task_values.of_body(body, task)
+    databases.reject_unused_database(current_app.config, values, datetime.now(UTC), task)
+    task_editing.change(task, values, datetime.now(UTC))
+    db.session.commit()
+    return task

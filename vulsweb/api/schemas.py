@@ -1,118 +1,67 @@
-"""API schemas of tasks, runs, findings and the system."""
+"""API schemas of runs, findings and the system."""
 
+from collections.abc import Mapping
 from datetime import UTC
-from typing import Any
+from typing import Any, ClassVar
 
-from marshmallow import RAISE, Schema, fields, pre_dump
+from marshmallow import RAISE, Schema, fields, pre_dump, pre_load
 from marshmallow.validate import ContainsNoneOf, OneOf, Range
 
 from vulsweb.findings.lists import Sort
-from vulsweb.models import Absence, Overlap, Run, RunStatus, ScheduledTask, TaskType, Trigger
+from vulsweb.models import Run, RunStatus, Trigger
 from vulsweb.system.checks import State
 from vulsweb.vuls.catalogue import DatabaseType
-from vulsweb.vuls.results import ScanType, Severity, worst_first
+from vulsweb.vuls.results import Severity, worst_first
 
 LARGEST_ID = 2**31 - 1
-OVERLAP_RULES = (
-    "While a previous run of the task is active, a new run is skipped (`skip`), waits for it to end (`wait`;"
-    " at most one run waits), or stops it and then starts (`replace`)."
-)
-
-ABSENCE_RULES = (
-    "While its executor does not answer, a run waits (`wait`) or fails (`fail`): at once if it has not"
-    " started, otherwise after five minutes without an answer."
-)
 
 
 class Strict(Schema):
-    """A schema that rejects unknown fields."""
+    """A schema that rejects unknown fields.
+
+    Fields of `shown`, which is what GET returns, are known: `read_only.reject_changes` compares them.
+    """
+
+    shown: ClassVar[type[Schema] | None] = None
 
     class Meta:
         """Reject unknown fields, so that a misspelled field is not silently ignored."""
 
         unknown = RAISE
 
+    @classmethod
+    def read_only(cls) -> list[str]:
+        """Return the fields that are shown, but cannot be set."""
+        return [name for name in cls.shown().fields if name not in cls().fields] if cls.shown else []
 
-class TaskConfig(Strict):
-    """A scan type or a database type, depending on the task type."""
+    @pre_load
+    def set_read_only_aside(self, body: Any, **_: Any) -> Any:
+        """Keep the fields that GET shows from being called unknown."""
+        if not isinstance(body, Mapping):
+            return body
+        aside = self.read_only()
+        return {name: value for name, value in body.items() if name not in aside}
 
-    scan_type = fields.Enum(ScanType, by_value=True)
-    database_type = fields.Enum(DatabaseType, by_value=True)
+
+class Nothing(Strict):
+    """The query or body of a call that takes none."""
 
 
-class TaskIn(Strict):
-    """The settings of a task."""
+class TrueOrFalse(fields.Boolean):
+    """A boolean of JSON; marshmallow also takes 1 for true, and more."""
 
-    name = fields.String(required=True)
-    description = fields.String(load_default="")
-    task_type = fields.Enum(TaskType, by_value=True, required=True)
-    config = fields.Nested(TaskConfig, required=True)
-    host_id = fields.Integer(strict=True, load_default=None, allow_none=True)
-    host_tag = fields.String(load_default=None, allow_none=True)
-    cron_expression = fields.String(required=True)
-    timezone = fields.String(load_default="UTC")
-    overlap = fields.Enum(
-        Overlap, by_value=True, load_default=Overlap.SKIP, metadata={"description": OVERLAP_RULES}
+    def _deserialize(self, value: Any, *args: Any, **options: Any) -> Any:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, *args, **options)
+
+
+def search_text() -> fields.String:
+    """Return a parameter with a text to search for."""
+    # PostgreSQL's text cannot hold NUL.
+    return fields.String(
+        load_default="", validate=ContainsNoneOf("\x00", error="Leave out the NUL character.")
     )
-    absence = fields.Enum(
-        Absence, by_value=True, load_default=Absence.WAIT, metadata={"description": ABSENCE_RULES}
-    )
-    is_active = fields.Boolean(load_default=True, truthy={True}, falsy={False})
-
-
-class TaskOut(Schema):
-    """A scheduled task."""
-
-    id = fields.Integer(required=True)
-    name = fields.String(required=True)
-    description = fields.String(required=True)
-    task_type = fields.Enum(TaskType, by_value=True, required=True)
-    config = fields.Nested(TaskConfig, required=True)
-    host_id = fields.Integer(required=True, allow_none=True)
-    host_name = fields.String(required=True, allow_none=True)
-    host_tag = fields.String(required=True, allow_none=True)
-    cron_expression = fields.String(required=True)
-    timezone = fields.String(required=True)
-    overlap = fields.Enum(Overlap, by_value=True, required=True, metadata={"description": OVERLAP_RULES})
-    absence = fields.Enum(Absence, by_value=True, required=True, metadata={"description": ABSENCE_RULES})
-    is_active = fields.Boolean(required=True)
-    next_run_at = fields.AwareDateTime(required=True, allow_none=True)
-    paused_at = fields.AwareDateTime(required=True, allow_none=True)
-    paused_reason = fields.String(required=True, allow_none=True)
-    last_run_at = fields.AwareDateTime(required=True, allow_none=True)
-    last_status = fields.Enum(RunStatus, by_value=True, required=True, allow_none=True)
-    last_error = fields.String(required=True, allow_none=True)
-    created_at = fields.AwareDateTime(required=True)
-    updated_at = fields.AwareDateTime(required=True)
-
-    @pre_dump
-    def from_task(self, task: ScheduledTask, **_: Any) -> dict[str, Any]:
-        """Return the task in the format of the API."""
-        last = task.last_run
-        kind = "scan_type" if task.task_type is TaskType.SCAN else "database_type"
-        return {
-            "id": task.id,
-            "name": task.name,
-            "description": task.description,
-            "task_type": task.task_type,
-            "config": {kind: getattr(task, kind)},
-            "host_id": task.host_id,
-            "host_name": task.host.name if task.host else None,
-            "host_tag": task.host_tag,
-            "cron_expression": task.cron_expression,
-            "timezone": task.timezone,
-            "overlap": task.overlap,
-            "absence": task.absence,
-            "is_active": task.active,
-            "next_run_at": task.next_run_at,
-            "paused_at": task.paused_at,
-            "paused_reason": task.paused_reason,
-            "last_run_at": (last.started_at or last.created_at) if last else None,
-            "last_status": last.status if last else None,
-            "last_error": last.reason if last else None,
-            "created_at": task.created_at,
-            "updated_at": task.updated_at,
-        }
 
 
 class RunOut(Schema):
@@ -248,15 +197,6 @@ class PageQuery(Schema):
     per_page = fields.Integer(load_default=50, validate=Range(1, 500))
 
 
-class TaskQuery(PageQuery):
-    """Filters and page."""
-
-    task_type = fields.Enum(TaskType, by_value=True, load_default=None)
-    is_active = fields.Boolean(load_default=None)
-    # PostgreSQL's text cannot hold NUL.
-    search = fields.String(load_default="", validate=ContainsNoneOf("\x00"))
-
-
 class Moment(fields.AwareDateTime):
     """A time in UTC: PostgreSQL rejects some valid ISO 8601 offsets."""
 
@@ -285,8 +225,8 @@ class FindingQuery(Schema):
     severity = fields.List(fields.Enum(Severity, by_value=True))
     host_id = fields.Integer(load_default=None, validate=Range(1, LARGEST_ID))
     first_seen_after = Moment(default_timezone=UTC)
-    cve_id = fields.String(load_default="", validate=ContainsNoneOf("\x00"))
-    search = fields.String(load_default="", validate=ContainsNoneOf("\x00"))
+    cve_id = search_text()
+    search = search_text()
     sort = fields.Enum(Sort, by_value=True, load_default=Sort.SEVERITY)
     after_id = fields.Integer(validate=Range(1, LARGEST_ID))
     per_page = fields.Integer(load_default=50, validate=Range(1, 500))
@@ -318,12 +258,6 @@ class Page(Schema):
     per_page = fields.Integer(required=True)
     total = fields.Integer(required=True)
     links = fields.Nested(Links, required=True)
-
-
-class TaskPage(Page):
-    """A page of tasks."""
-
-    items = fields.List(fields.Nested(TaskOut), required=True)
 
 
 class FindingPage(Page):

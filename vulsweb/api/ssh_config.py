@@ -6,9 +6,10 @@ from typing import Any
 
 from flask import Response, current_app
 from flask_login import current_user
-from flask_smorest import Blueprint
 
 from vulsweb import messages
+from vulsweb.api import read_only
+from vulsweb.api.blueprint import Blueprint
 from vulsweb.api.problems import problem
 from vulsweb.api.ssh_schemas import DryRun, SshConfigIn, SshConfigOut, SshPlan
 from vulsweb.extensions import db
@@ -34,14 +35,7 @@ def show() -> dict[str, Any]:
 
     `version` is 0 before the first save.
     """
-    version = versions.latest()
-    return {
-        "content": version.content if version else "",
-        "version": version.number if version else 0,
-        "updated_at": version.created_at if version else None,
-        "updated_by": version.created_by.name if version and version.created_by else None,
-        "hosts": versions.hosts_of(version),
-    }
+    return _shown()
 
 
 @bp.put("")
@@ -54,6 +48,7 @@ def update(query: dict[str, Any], body: dict[str, Any]) -> Any:
     With `dry_run=true` nothing is changed. Send the `version` that you read to get a conflict if somebody
     else has saved in the meantime.
     """
+    read_only.reject_changes(SshConfigIn, _shown)
     if query["dry_run"]:
         planned = versions.plan(body["content"], _places())
         return _plan_json(planned, versions.latest(), body["content"])
@@ -104,6 +99,17 @@ def not_written(error: NotWritten) -> Response:
     db.session.rollback()
     log.error("ssh config: %s", error)
     return problem(503, "Service Unavailable", str(error))
+
+
+def _shown() -> dict[str, Any]:
+    version = versions.latest()
+    return {
+        "content": version.content if version else "",
+        "version": version.number if version else 0,
+        "updated_at": version.created_at if version else None,
+        "updated_by": version.created_by.name if version and version.created_by else None,
+        "hosts": versions.hosts_of(version),
+    }
 
 
 def _plan_json(plan: Plan, version: SshConfigVersion | None, content: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import Schema, fields, pre_dump
 from marshmallow.validate import Length, Range
 
-from vulsweb.api.schemas import LARGEST_ID, Page, Problem, Strict
+from vulsweb.api.schemas import LARGEST_ID, Page, Problem, Strict, TrueOrFalse
 from vulsweb.models import HostKeyOffer, KeySource, KnownHost
 from vulsweb.ssh import keys as ssh_keys
 from vulsweb.ssh import known_hosts, versions
@@ -24,14 +24,6 @@ class Force(Schema):
     """Whether to delete something that is in use."""
 
     force = fields.Boolean(load_default=False)
-
-
-class SshConfigIn(Strict):
-    """A new version of the SSH configuration."""
-
-    content = fields.String(required=True)
-    version = fields.Integer(strict=True, load_default=None, allow_none=True, validate=Range(0, LARGEST_ID))
-    note = fields.String(load_default="", validate=Length(max=versions.LONGEST_NOTE))
 
 
 class SshHostOut(Schema):
@@ -69,6 +61,16 @@ class SshConfigOut(Schema):
     updated_at = fields.AwareDateTime(required=True, allow_none=True)
     updated_by = fields.String(required=True, allow_none=True)
     hosts = fields.List(fields.Nested(SshHostOut), required=True)
+
+
+class SshConfigIn(Strict):
+    """A new version of the SSH configuration."""
+
+    shown = SshConfigOut
+
+    content = fields.String(required=True)
+    version = fields.Integer(strict=True, load_default=None, allow_none=True, validate=Range(0, LARGEST_ID))
+    note = fields.String(load_default="", validate=Length(max=versions.LONGEST_NOTE))
 
 
 class SshPlan(Schema):
@@ -192,7 +194,7 @@ class OfferIn(Strict):
 class AcceptIn(Strict):
     """Whether to accept keys that differ from the trusted ones."""
 
-    accept_changed = fields.Boolean(load_default=False, truthy={True}, falsy={False})
+    accept_changed = TrueOrFalse(load_default=False)
 
 
 class OfferedKeyOut(Schema):

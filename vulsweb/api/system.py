@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 
 from flask import current_app
-from flask_smorest import Blueprint
 
+from vulsweb.api.blueprint import Blueprint
 from vulsweb.api.schemas import SystemOut
 from vulsweb.system import health
 from vulsweb.system.health import System

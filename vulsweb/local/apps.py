@@ -72,7 +72,10 @@ class Apps:
         """Return the web application."""
         return Child(
             name="web",
-            command=_gunicorn("wsgi:app", self.web_socket, workers=2, threads=4),
+            command=[
+                *_gunicorn("wsgi:app", self.web_socket, workers=2, threads=4),
+                *("--worker-class", "vulsweb.api.gunicorn_worker.Worker"),
+            ],
             environ=self.environ(),
             folder=HOME,
             ready=lambda: _answers(self.web_socket, "/healthz"),
