@@ -258,7 +258,7 @@ def test_an_unknown_version_of_vuls_is_reported_and_nothing_is_claimed(
 
     page = signed_in.get("/databases/").text
 
-    assert "The version of Vuls is unknown," in page
+    assert "The Vuls version is unknown," in page
     assert page.count("Unknown</span>") == 9
 
 
