@@ -67,8 +67,8 @@ class RouteFinder:
         if (section.get("port") or default.get("port")) == "local" and host in LOCAL_HOSTS:
             return Route(HostConnection.LOCAL, host)
         path = str(section.get("sshconfigpath") or default.get("sshconfigpath") or "")
+        jumps = section.get("jumpserver") or default.get("jumpserver")
         if not path:
-            jumps = section.get("jumpserver") or default.get("jumpserver")
             return Route(HostConnection.JUMP if jumps else HostConnection.DIRECT, host)
         if path not in self._blocks:
             text = self._read_ssh_config(path)
@@ -78,7 +78,8 @@ class RouteFinder:
             return Route(HostConnection.CUSTOM, host)
         options = blocks.effective(host)
         address = options["hostname"][0] or host
-        if options.get("proxyjump", ["none"])[0].lower() != "none":
+        # Vuls passes its jump servers to ssh as a flag, which overrides the file.
+        if jumps or options.get("proxyjump", ["none"])[0].lower() != "none":
             return Route(HostConnection.JUMP, address)
         command = options.get("proxycommand", ["none"])[0]
         if command.lower() == "none":

@@ -67,6 +67,16 @@ def test_a_file_that_does_not_parse_changes_nothing(app: Flask) -> None:
     assert [host.name for host in inventory.scannable()] == ["a", "b"]
 
 
+@pytest.mark.parametrize("text", ["", "[cveDict]\ntype = 'sqlite3'\n", TWO.replace("servers.", "")])
+def test_a_file_that_names_no_server_changes_nothing(app: Flask, text: str) -> None:
+    config_sync.sync(TWO, NOW)
+
+    with pytest.raises(ConfigTomlError, match=r"names no server.*No host was changed\."):
+        config_sync.sync(text, LATER)
+
+    assert [host.name for host in inventory.scannable()] == ["a", "b"]
+
+
 def test_an_invalid_entry_is_reported_and_its_hosts_stay_unchanged(app: Flask) -> None:
     config_sync.sync(TWO, NOW)
 
@@ -91,7 +101,7 @@ def test_tags_and_notes_survive_a_sync_and_a_retirement(app: Flask) -> None:
     host("b").tags, host("b").notes = ["web"], "Rack 7"
     db.session.commit()
 
-    config_sync.sync("", LATER)
+    config_sync.sync("", LATER, may_name_none=True)
     config_sync.sync(TWO, LATER)
 
     assert (host("b").tags, host("b").notes) == (["web"], "Rack 7")
