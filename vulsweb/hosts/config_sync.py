@@ -117,7 +117,7 @@ def sync(config: str, now: datetime, *, may_name_none: bool = False) -> SyncOutc
     When it returns, it becomes active again and its tasks resume. The hosts of an invalid entry stay as they
     are.
     """
-    reading = servers.read(config, _read_generated_ssh_config)
+    reading = servers.read(config, _read_generated_ssh_config, _has_key)
     if reading.no_server and not may_name_none:
         raise ConfigTomlError(f"{reading.no_server} No host was changed.")
     # Two syncs at the same time would insert the same new host.
@@ -160,6 +160,14 @@ def _read_generated_ssh_config(path: str) -> str | None:
     except (OSError, ValueError):
         return None
     return content if content.startswith(GENERATED_MARK) else None
+
+
+def _has_key(path: str) -> bool:
+    """Return whether Vuls may find a key at `path`."""
+    try:
+        return not Path(path).is_absolute() or Path(path).exists()
+    except (OSError, ValueError):
+        return True
 
 
 def _batches(chosen: Iterable[Server]) -> Iterator[str]:

@@ -9,8 +9,8 @@ from datetime import date, time
 from typing import Any
 
 from vulsweb.vuls import networks, server_options, server_values
-from vulsweb.vuls.config_toml import ConfigTomlError
-from vulsweb.vuls.connections import LOCAL_HOSTS, HostConnection, ReadSshConfig, RouteFinder
+from vulsweb.vuls.config_toml import BYTE_ORDER_MARK, ConfigTomlError
+from vulsweb.vuls.connections import LOCAL_HOSTS, HasKey, HostConnection, ReadSshConfig, RouteFinder
 from vulsweb.vuls.networks import NetworkError
 from vulsweb.vuls.server_options import OptionError, printable
 
@@ -23,7 +23,6 @@ _NAME = re.compile(r"(?!\.\.?$)[^/\x00-\x1f\x7f\ud800-\udfff]{1,200}")
 _SECRET = re.compile(r"token|passw|secret|apikey|api_key|passphrase", re.IGNORECASE)
 _POSITION = re.compile(r"\(at line (\d+), column (\d+)\)")
 _END = re.compile(r"\(at end of document\)")
-BYTE_ORDER_MARK = "\ufeff"
 _VULS_SECTIONS = server_options.OTHER_SECTIONS | set(server_options.WHOLE_FILE)
 
 
@@ -57,7 +56,9 @@ class ParsedServers:
     no_server: str | None = None
 
 
-def read(text: str, read_ssh_config: ReadSshConfig = lambda _: None) -> ParsedServers:
+def read(
+    text: str, read_ssh_config: ReadSshConfig = lambda _: None, has_key: HasKey = lambda _: True
+) -> ParsedServers:
     """Return the servers of `text`, and errors for entries Vuls would reject.
 
     `read_ssh_config` returns the text of a managed ssh_config, by path. Raises ConfigTomlError, with line and
@@ -65,7 +66,7 @@ def read(text: str, read_ssh_config: ReadSshConfig = lambda _: None) -> ParsedSe
     """
     document = _parse_toml(text)
     default = server_options.values(_whole_file(document).get("default", {}))
-    routes = RouteFinder(read_ssh_config)
+    routes = RouteFinder(read_ssh_config, has_key)
     servers: dict[str, Server] = {}
     entries, errors = _entries(document)
     for entry, section in entries.items():
@@ -168,6 +169,9 @@ def _servers_of(entry: str, section: object, default: Mapping[str, Any], routes:
         raise OptionError('port = "local" needs host = "localhost" or host = "127.0.0.1".')
     modes = server_values.scan_modes(own, default)
     server_values.check(own, default)
+    if key := routes.missing_key(own, default):
+        place = "" if own.get("keypath") else " of [default], which Vuls uses for this host too,"
+        raise OptionError(f"keyPath{place} is {printable(key)}, but there is no such file.")
     route = routes.find(own, default)
     ignored = own.get("ignoreipaddresses", [])
     if networks.is_network(host):

@@ -163,3 +163,23 @@ def test_only_a_generated_ssh_config_determines_the_connection(app: Flask, tmp_p
     assert (host("db").connection, host("db").hostname) == ("jump_host", "192.0.2.7")
     assert (host("web").connection, host("web").hostname) == ("custom", "web")
     assert host("gone").connection == "custom"
+
+
+def test_a_key_of_the_defaults_that_is_gone_is_a_problem_of_managed_hosts(app: Flask, tmp_path: Path) -> None:
+    generated, key = tmp_path / "generated", tmp_path / "id_rsa"
+    generated.write_text("# Written by Vuls Web\nHost db\n    HostName 192.0.2.7\n")
+    text = f"[default]\nkeyPath = '{key}'\n[servers.own]\nhost = 'own'\n"
+    text += f"[servers.db]\nhost = 'db'\nsshConfigPath = '{generated}'\n"
+
+    gone = config_sync.sync(text, NOW)
+    key.touch()
+    there = config_sync.sync(text, LATER)
+
+    assert gone.created == ["own"]
+    assert gone.errors == [
+        (
+            "[servers.db]: keyPath of [default], which Vuls uses for this host too,"
+            f" is {key}, but there is no such file."
+        )
+    ]
+    assert (there.created, there.errors) == (["db"], [])
