@@ -67,17 +67,19 @@ def server_config(shared: str, server: str, scan_type: str, dictionaries: Mappin
 @functools.lru_cache(maxsize=1)
 def _parse(shared: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(shared)
+        # Vuls skips a byte order mark, which editors on Windows write.
+        return tomllib.loads(shared.removeprefix("\ufeff"))
     except tomllib.TOMLDecodeError as error:
         raise InvalidError("servers", f"The shared config.toml is not valid TOML: {error}.") from error
 
 
 def _section(document: Mapping[str, Any], name: str) -> dict[str, Any]:
-    # Vuls ignores the case of keys.
+    # Vuls ignores the case of keys, and reads [servers.a] and [SERVERS.b] as one section.
+    merged: dict[str, Any] = {}
     for key, value in document.items():
         if key.lower() == name and isinstance(value, dict):
-            return value
-    return {}
+            merged |= value
+    return merged
 
 
 def _servers(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -189,11 +189,20 @@ def test_a_task_for_a_tag_is_created_and_found(api: FlaskClient, sent: list[int]
     assert [task["id"] for task in found] == [made["id"]]
 
 
+def test_a_config_without_servers_is_refused_and_retires_no_host(app: Flask, api: FlaskClient) -> None:
+    app.config["VULS_CONFIG"].write_text("")
+
+    answer = api.post("/api/hosts/sync-from-vuls-config")
+
+    assert answer.status_code == 422
+    assert answer.get_json()["detail"].startswith("config.toml names no server.")
+
+
 def test_a_paused_task_has_a_reason_and_answers_409_when_run(
     app: Flask, api: FlaskClient, make_host: MakeHost, make_task: MakeTask, sent: list[int]
 ) -> None:
     task = make_task(host_id=make_host("a").id)
-    app.config["VULS_CONFIG"].write_text("")
+    app.config["VULS_CONFIG"].write_text('[servers.b]\nhost = "192.0.2.2"\n')
     api.post("/api/hosts/sync-from-vuls-config")
 
     reply = api.get(f"/api/scheduled-tasks/{task.id}").get_json()

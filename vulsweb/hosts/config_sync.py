@@ -90,7 +90,7 @@ class SyncOutcome:
         return f"Hosts: {counts}{errors}."
 
 
-def sync_file(path: Path, now: datetime) -> SyncOutcome:
+def sync_file(path: Path, now: datetime, *, may_name_none: bool = False) -> SyncOutcome:
     """Sync the hosts with the config.toml at `path`; see `sync`."""
     try:
         config = path.read_text(encoding="utf-8")
@@ -104,17 +104,22 @@ def sync_file(path: Path, now: datetime) -> SyncOutcome:
         ) from error
     except OSError as error:
         raise ConfigTomlError(f"config.toml cannot be read: {error.strerror}.") from error
-    return sync(config, now)
+    return sync(config, now, may_name_none=may_name_none)
 
 
-def sync(config: str, now: datetime) -> SyncOutcome:
+def sync(config: str, now: datetime, *, may_name_none: bool = False) -> SyncOutcome:
     """Make the hosts table match `config`, the text of config.toml.
 
-    Raise ConfigTomlError and change nothing if Vuls would reject the whole file. A host that is gone from the
-    file is retired, not deleted: its history stays and its tasks are paused. When it returns, it becomes
-    active again and its tasks resume. The hosts of an invalid entry stay as they are.
+    Raise ConfigTomlError and change nothing if Vuls would reject the whole file. The same goes for a file
+    that names no server, unless `may_name_none`: that is rather a mistake than a wish to retire every host.
+
+    A host that is gone from the file is retired, not deleted: its history stays and its tasks are paused.
+    When it returns, it becomes active again and its tasks resume. The hosts of an invalid entry stay as they
+    are.
     """
-    reading = servers.read(config, _read_generated_ssh_config)
+    reading = servers.read(config, _read_generated_ssh_config, _has_key)
+    if reading.no_server and not may_name_none:
+        raise ConfigTomlError(f"{reading.no_server} No host was changed.")
     # Two syncs at the same time would insert the same new host.
     db.session.execute(text("SELECT pg_advisory_xact_lock(hashtext('vulsweb.hosts.sync'))"))
     # Hosts are locked in the order of their ids everywhere, which prevents deadlocks.
@@ -155,6 +160,14 @@ def _read_generated_ssh_config(path: str) -> str | None:
     except (OSError, ValueError):
         return None
     return content if content.startswith(GENERATED_MARK) else None
+
+
+def _has_key(path: str) -> bool:
+    """Return whether Vuls may find a key at `path`."""
+    try:
+        return not Path(path).is_absolute() or Path(path).exists()
+    except (OSError, ValueError):
+        return True
 
 
 def _batches(chosen: Iterable[Server]) -> Iterator[str]:

@@ -28,6 +28,9 @@ port = "local"
 scanMode = ["fast"]
 """
 
+# Editors on Windows write it, and Vuls skips it.
+BYTE_ORDER_MARK = "\ufeff"
+
 BEGIN = "# >>> Vuls Web: hosts from the SSH configuration. It writes these lines; write your own outside. >>>"
 END = "# <<< Vuls Web: end of the hosts from the SSH configuration <<<"
 
@@ -71,7 +74,7 @@ def parse_servers(text: str) -> list[ServerSection]:
 
 def _parse_toml(text: str) -> TOMLDocument:
     try:
-        return tomlkit.parse(text)
+        return tomlkit.parse(text.removeprefix(BYTE_ORDER_MARK))
     except ParseError as error:
         raise ConfigTomlError(f"config.toml, line {error.line}, column {error.col}: {error}") from error
     except TOMLKitError as error:

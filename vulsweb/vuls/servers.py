@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import date, time
 from typing import Any
 
-from vulsweb.vuls import networks
-from vulsweb.vuls.config_toml import ConfigTomlError
-from vulsweb.vuls.connections import LOCAL_HOSTS, HostConnection, ReadSshConfig, RouteFinder
+from vulsweb.vuls import networks, server_options, server_values
+from vulsweb.vuls.config_toml import BYTE_ORDER_MARK, ConfigTomlError
+from vulsweb.vuls.connections import LOCAL_HOSTS, HasKey, HostConnection, ReadSshConfig, RouteFinder
 from vulsweb.vuls.networks import NetworkError
+from vulsweb.vuls.server_options import OptionError, printable
 
 HIDDEN = "(hidden)"
 LONGEST_ADDRESS = 253
@@ -20,22 +21,9 @@ MOST_HOSTS = 100_000
 # The executor's rule, because a server's name becomes the name of its result file.
 _NAME = re.compile(r"(?!\.\.?$)[^/\x00-\x1f\x7f\ud800-\udfff]{1,200}")
 _SECRET = re.compile(r"token|passw|secret|apikey|api_key|passphrase", re.IGNORECASE)
-_TEXTS = ("host", "user", "port", "sshconfigpath", "keypath", "type", "memo", "containertype")
-_LISTS = (
-    "jumpserver",
-    "ignoreipaddresses",
-    "scanmode",
-    "scanmodules",
-    "cpenames",
-    "ignorecves",
-    "ignorepkgsregexp",
-    "containersincluded",
-    "containersexcluded",
-    "lockfiles",
-)
-_DEPTHS = ("fast", "fast-root", "deep")
 _POSITION = re.compile(r"\(at line (\d+), column (\d+)\)")
 _END = re.compile(r"\(at end of document\)")
+_VULS_SECTIONS = server_options.OTHER_SECTIONS | set(server_options.WHOLE_FILE)
 
 
 @dataclass(frozen=True)
@@ -64,46 +52,45 @@ class ParsedServers:
 
     servers: Sequence[Server]
     errors: Sequence[ServerError]
+    # Why Vuls finds nothing to scan in the file, or None if it names a server.
+    no_server: str | None = None
 
 
-class _SectionError(ValueError):
-    """A section cannot be used; the message follows the section's name."""
-
-
-def read(text: str, read_ssh_config: ReadSshConfig = lambda _: None) -> ParsedServers:
+def read(
+    text: str, read_ssh_config: ReadSshConfig = lambda _: None, has_key: HasKey = lambda _: True
+) -> ParsedServers:
     """Return the servers of `text`, and errors for entries Vuls would reject.
 
     `read_ssh_config` returns the text of a managed ssh_config, by path. Raises ConfigTomlError, with line and
-    column, for a file that is not TOML.
+    column, for a file that is not TOML, and for one whose other sections Vuls would reject.
     """
     document = _parse_toml(text)
-    default = _table(document, "default")
-    try:
-        _check_types(default)
-    except _SectionError as error:
-        # Vuls would reject the whole file.
-        raise ConfigTomlError(f"config.toml: [default]: {error}") from error
-    routes = RouteFinder(read_ssh_config)
+    default = server_options.values(_whole_file(document).get("default", {}))
+    routes = RouteFinder(read_ssh_config, has_key)
     servers: dict[str, Server] = {}
-    errors: list[ServerError] = []
-    for entry, section in _table(document, "servers").items():
+    entries, errors = _entries(document)
+    for entry, section in entries.items():
         try:
             added = _servers_of(entry, section, default, routes)
             if duplicate := next((each.name for each in added if each.name in servers), None):
-                raise _SectionError(f"another entry already defines {duplicate!r}; rename one of them.")
+                raise OptionError(f"another entry already defines {duplicate!r}; rename one of them.")
             if len(servers) + len(added) > MOST_HOSTS:
-                raise _SectionError(f"config.toml has more than {MOST_HOSTS:,} hosts; remove this or others.")
-        except (_SectionError, NetworkError) as error:
-            errors.append(ServerError(_storable(entry), f"[servers.{_printable(entry)}]: {error}"))
+                raise OptionError(f"config.toml has more than {MOST_HOSTS:,} hosts; remove this or others.")
+        except (OptionError, NetworkError) as error:
+            errors.append(ServerError(_storable(entry), f"[servers.{printable(entry)}]: {error}"))
         else:
             servers.update((each.name, each) for each in added)
-    return ParsedServers(list(servers.values()), errors)
+    no_server = None
+    if not entries:
+        stray = " ".join(error.message for error in errors) or "A server is a section [servers.NAME]."
+        no_server = f"config.toml names no server. {stray}"
+    return ParsedServers(list(servers.values()), errors, no_server)
 
 
 def _parse_toml(text: str) -> Mapping[str, Any]:
     # Not tomlkit: it keeps comments, which only writing needs, and takes a minute instead of a second.
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(text.removeprefix(BYTE_ORDER_MARK))
     except tomllib.TOMLDecodeError as error:
         lines = text.split("\n")
         line, column = len(lines), len(lines[-1]) + 1
@@ -115,64 +102,105 @@ def _parse_toml(text: str) -> Mapping[str, Any]:
         raise ConfigTomlError("config.toml: lists or tables are nested too deeply.") from error
 
 
-def _table(document: Mapping[str, Any], name: str) -> dict[str, Any]:
-    found = _value(document, name, {})
-    if not isinstance(found, dict):
-        raise ConfigTomlError(f"config.toml: [{name}] must be a table.")
-    return found
+def _whole_file(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what Vuls reads for every server.
+
+    Raise ConfigTomlError if it would refuse that.
+    """
+    merged: dict[str, Any] = {}
+    for key, value in document.items():
+        name = key.lower()
+        if name not in server_options.WHOLE_FILE:
+            continue
+        try:
+            merged[name] = _merge(name, merged.get(name), value)
+        except OptionError as error:
+            raise ConfigTomlError(f"config.toml: {error}") from error
+    return merged
 
 
-def _value(section: Mapping[str, Any], name: str, default: Any = None) -> Any:
-    # Vuls ignores the case of keys.
-    return next((value for key, value in section.items() if key.lower() == name), default)
+def _merge(name: str, first: Any, second: Any) -> Any:
+    """Return one section; Vuls reads [default] and [Default] as one."""
+    kind = server_options.WHOLE_FILE[name]
+    if not isinstance(kind, Mapping) or not isinstance(second, dict):
+        server_options.check(server_options.WHOLE_FILE, {name: second})
+        return second
+    first = first or {}
+    try:
+        if twice := next((key for key in second if key in first), None):
+            raise OptionError(f"{printable(twice)} is there twice; remove one.")
+        server_options.check(kind, first | second)
+    except OptionError as error:
+        raise OptionError(f"[{name}]: {error}") from error
+    return first | second
 
 
-def _check_types(section: Mapping[str, Any]) -> None:
-    for key, value in section.items():
-        if key.lower() in _TEXTS and not isinstance(value, str):
-            raise _SectionError(f'{key} must be text, in quotes, such as {key} = "{_printable(value)}".')
-        is_list_of_texts = isinstance(value, list) and all(isinstance(each, str) for each in value)
-        if key.lower() in _LISTS and not is_list_of_texts:
-            raise _SectionError(f'{key} must be a list of texts, such as {key} = ["..."].')
+def _entries(document: Mapping[str, Any]) -> tuple[dict[str, Any], list[ServerError]]:
+    """Return the sections of servers, and errors for misplaced ones."""
+    entries: dict[str, Any] = {}
+    errors: list[ServerError] = []
+    for key, value in document.items():
+        name = key.lower()
+        if name == "servers":
+            if not isinstance(value, dict):
+                raise ConfigTomlError(f"config.toml: [{key}] must be a table.")
+            if twice := next((entry for entry in value if entry in entries), None):
+                raise ConfigTomlError(f"config.toml: [{key}.{printable(twice)}] is there twice; remove one.")
+            entries |= value
+        elif isinstance(value, dict) and "host" in value and name not in _VULS_SECTIONS:
+            message = f"[{printable(key)}] is no server for Vuls; write [servers.{_toml_key(key)}]."
+            errors.append(ServerError(_storable(key), message))
+    return entries, errors
 
 
 def _servers_of(entry: str, section: object, default: Mapping[str, Any], routes: RouteFinder) -> list[Server]:
     if not _NAME.fullmatch(entry):
-        raise _SectionError("the name must have 1 to 200 characters, without slashes or control characters.")
+        raise OptionError("the name must have 1 to 200 characters, without slashes or control characters.")
     if not isinstance(section, dict):
-        raise _SectionError("this must be a table.")
-    _check_types(section)
-    host = str(_value(section, "host", ""))
-    if not host and _value(section, "type") != "pseudo":
-        raise _SectionError('host is missing; add a name or address, such as host = "192.0.2.1".')
+        raise OptionError("this must be a table.")
+    server_options.check(server_options.SERVER, section)
+    own = server_options.values(section)
+    host = str(own.get("host", ""))
+    if not host and own.get("type") != "pseudo":
+        raise OptionError(f"host is missing; {_host_advice(entry, section)}")
     if len(host) > LONGEST_ADDRESS or not host.isprintable():
-        raise _SectionError(f"host must have at most {LONGEST_ADDRESS} characters, all of them printable.")
-    if _value(section, "port") == "local" and host not in LOCAL_HOSTS:
-        raise _SectionError('port = "local" needs host = "localhost" or host = "127.0.0.1".')
-    modes = _scan_modes(section, default)
-    route = routes.find(*({key.lower(): value for key, value in each.items()} for each in (section, default)))
-    addresses = {entry: route.address}
+        raise OptionError(f"host must have at most {LONGEST_ADDRESS} characters, all of them printable.")
+    if own.get("port") == "local" and host not in LOCAL_HOSTS:
+        raise OptionError('port = "local" needs host = "localhost" or host = "127.0.0.1".')
+    modes = server_values.scan_modes(own, default)
+    server_values.check(own, default)
+    if key := routes.missing_key(own, default):
+        place = "" if own.get("keypath") else " of [default], which Vuls uses for this host too,"
+        raise OptionError(f"keyPath{place} is {printable(key)}, but there is no such file.")
+    route = routes.find(own, default)
+    ignored = own.get("ignoreipaddresses", [])
     if networks.is_network(host):
-        ignored = _value(section, "ignoreipaddresses", [])
         addresses = {f"{entry}({each})": each for each in networks.addresses(host, ignored)}
+    else:
+        networks.check_ignored(host, ignored)
+        addresses = {entry: route.address}
     stored = _without_secrets("", section)
     return [
         Server(name, entry, address, route.connection, modes, stored) for name, address in addresses.items()
     ]
 
 
-def _scan_modes(section: Mapping[str, Any], default: Mapping[str, Any]) -> tuple[str, ...]:
-    modes = _value(section, "scanmode") or _value(default, "scanmode") or ["fast"]
-    words = tuple(dict.fromkeys(mode.lower() for mode in modes))
-    if unknown := [word for word in words if word not in (*_DEPTHS, "offline")]:
-        raise _SectionError(
-            f"scanMode can be fast, fast-root, deep or offline, not {_printable(unknown[0])!r}."
-        )
-    if len(set(words) & set(_DEPTHS)) > 1:
-        raise _SectionError("scanMode can have only one of fast, fast-root and deep.")
-    if {"deep", "offline"} <= set(words):
-        raise _SectionError("scanMode cannot have both deep and offline.")
-    return words
+def _host_advice(entry: str, section: Mapping[str, Any]) -> str:
+    """Return what to write: a host, or quotes around the name."""
+    path, table = [entry], section
+    while "host" not in table:
+        inner = ((key, value) for key, value in table.items() if isinstance(value, dict))
+        found = next((each for each in inner if each[0].lower() not in server_options.TABLES), None)
+        if found is None:
+            return 'add a name or address, such as host = "192.0.2.1".'
+        path.append(found[0])
+        table = found[1]
+    # TOML reads a name with dots as tables within tables.
+    return f'put a name with dots in quotes: [servers."{printable(".".join(path))}"].'
+
+
+def _toml_key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else f'"{printable(name)}"'
 
 
 def _without_secrets(name: str, value: Any) -> Any:
@@ -193,7 +221,3 @@ def _without_secrets(name: str, value: Any) -> Any:
 def _storable(text: str) -> str:
     # PostgreSQL cannot store NUL.
     return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
-
-
-def _printable(value: object) -> str:
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))[:200]

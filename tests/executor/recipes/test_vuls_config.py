@@ -32,6 +32,15 @@ def test_the_config_names_the_vuls2_database_and_forbids_fetching_it() -> None:
     assert tomllib.loads(text)["vuls2"] == {"Path": "/live/vuls2.db", "SkipUpdate": True}
 
 
+def test_sections_that_differ_in_case_are_one_and_a_byte_order_mark_is_skipped() -> None:
+    shared = '\ufeff[servers.a]\nhost = "a"\n[SERVERS.b]\nhost = "b"\n'
+
+    check_servers(shared, ["a", "b"])
+    text = server_config(shared, "b", "fast", {})
+
+    assert tomllib.loads(text) == {"servers": {"b": {"host": "b"}}}
+
+
 def test_a_servers_config_holds_nothing_of_the_others() -> None:
     text = server_config(SHARED, "odd name", "fast", {"gost": Path("/live/gost.sqlite3")})
 

@@ -67,6 +67,16 @@ def test_a_file_that_does_not_parse_changes_nothing(app: Flask) -> None:
     assert [host.name for host in inventory.scannable()] == ["a", "b"]
 
 
+@pytest.mark.parametrize("text", ["", "[cveDict]\ntype = 'sqlite3'\n", TWO.replace("servers.", "")])
+def test_a_file_that_names_no_server_changes_nothing(app: Flask, text: str) -> None:
+    config_sync.sync(TWO, NOW)
+
+    with pytest.raises(ConfigTomlError, match=r"names no server.*No host was changed\."):
+        config_sync.sync(text, LATER)
+
+    assert [host.name for host in inventory.scannable()] == ["a", "b"]
+
+
 def test_an_invalid_entry_is_reported_and_its_hosts_stay_unchanged(app: Flask) -> None:
     config_sync.sync(TWO, NOW)
 
@@ -91,7 +101,7 @@ def test_tags_and_notes_survive_a_sync_and_a_retirement(app: Flask) -> None:
     host("b").tags, host("b").notes = ["web"], "Rack 7"
     db.session.commit()
 
-    config_sync.sync("", LATER)
+    config_sync.sync("", LATER, may_name_none=True)
     config_sync.sync(TWO, LATER)
 
     assert (host("b").tags, host("b").notes) == (["web"], "Rack 7")
@@ -153,3 +163,23 @@ def test_only_a_generated_ssh_config_determines_the_connection(app: Flask, tmp_p
     assert (host("db").connection, host("db").hostname) == ("jump_host", "192.0.2.7")
     assert (host("web").connection, host("web").hostname) == ("custom", "web")
     assert host("gone").connection == "custom"
+
+
+def test_a_key_of_the_defaults_that_is_gone_is_a_problem_of_managed_hosts(app: Flask, tmp_path: Path) -> None:
+    generated, key = tmp_path / "generated", tmp_path / "id_rsa"
+    generated.write_text("# Written by Vuls Web\nHost db\n    HostName 192.0.2.7\n")
+    text = f"[default]\nkeyPath = '{key}'\n[servers.own]\nhost = 'own'\n"
+    text += f"[servers.db]\nhost = 'db'\nsshConfigPath = '{generated}'\n"
+
+    gone = config_sync.sync(text, NOW)
+    key.touch()
+    there = config_sync.sync(text, LATER)
+
+    assert gone.created == ["own"]
+    assert gone.errors == [
+        (
+            "[servers.db]: keyPath of [default], which Vuls uses for this host too,"
+            f" is {key}, but there is no such file."
+        )
+    ]
+    assert (there.created, there.errors) == (["db"], [])

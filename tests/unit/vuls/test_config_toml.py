@@ -58,6 +58,10 @@ def test_a_wrong_file_is_refused_with_line_or_field(text: str, expected: str) ->
     assert expected in str(refusal.value)
 
 
+def test_a_byte_order_mark_is_skipped_and_stays() -> None:
+    assert made("\ufeff" + STARTER).new == "\ufeff" + made(STARTER).new
+
+
 HANDWRITTEN = """\
 # Ours since 2019.
 [default]

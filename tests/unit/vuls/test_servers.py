@@ -92,6 +92,35 @@ def test_the_connection_and_address_of_a_managed_host_come_from_the_managed_ssh_
         ('host = "10.0.0.0/8"', "16,777,216 addresses"),
         ('host = "a\\u0000b"', "all of them printable"),
         (f'host = "{"x" * 254}"', "at most 253 characters"),
+        ('host = "x"\ncontainersOnly = "true"', "containersOnly must be true or false, without quotes."),
+        ('host = "x"\nwindows.serverSelection = "1"', "windows.serverSelection must be a whole number"),
+        ('host = "x"\nwindows.serverSelection = 4', "windows.serverSelection can be 0 to 3, not 4."),
+        ('host = "x"\nwordpress = "/var/www"', "wordpress must be a table."),
+        ('host = "x"\nuuids = { web = 1 }', 'uuids.web must be text, in quotes, such as web = "1".'),
+        (
+            'host = "x"\ncontainers.web.ignoreCves = "CVE-2014-0160"',
+            "containers.web.ignoreCves must be a list of texts",
+        ),
+        ('host = "x"\nHost = "y"', "host and Host are the same option to Vuls; remove one."),
+        ('host = "x"\noptional.n = 9223372036854775808', "optional.n is larger than a number can be."),
+        ('host = "x"\nenablerepo = ["epel"]', "enablerepo can be base or updates, not 'epel'."),
+        (
+            'host = "x"\nscanModules = ["os"]',
+            "scanModules can be ospkg, wordpress, lockfile or port, not 'os'.",
+        ),
+        ('host = "x"\nscanModules = ["port"]', "scanModules needs ospkg for port."),
+        ('host = "x"\ncpeNames = ["cpe:2.3:a:b:c:1"]', "it must have 11 parts after cpe:2.3, but has 4"),
+        (
+            'host = "x"\ncpeNames = ["cpe:/a:b:internet explorer"]',
+            "it must not have spaces; write _ instead.",
+        ),
+        ('host = "x"\nignorePkgsRegexp = ["*kernel*"]', "a wildcard is written .*"),
+        ('host = "x"\nignorePkgsRegexp = ["^(?!kernel)"]', "no lookahead or lookbehind"),
+        ('host = "x"\ngithubs.repo.token = "t"', "write \"OWNER/REPOSITORY\", not 'repo'."),
+        ('host = "x"\ngithubs."o/r".ignoreGitHubDismissed = true', "githubs: o/r needs a token."),
+        ('host = "x"\nportscan.sourcePort = "53"', "portscan needs scannerBinPath, such as /usr/bin/nmap."),
+        ('host = "192.0.2.1"\nignoreIPAddresses = ["192.0.2.1"]', "excludes the host itself, 192.0.2.1"),
+        ('host = "192.0.2.1"\nignoreIPAddresses = ["2001:db8::/64"]', "is too large for Vuls"),
     ],
 )
 def test_a_wrong_entry_is_an_error_and_the_others_are_read(section: str, expected: str) -> None:
@@ -99,6 +128,70 @@ def test_a_wrong_entry_is_an_error_and_the_others_are_read(section: str, expecte
 
     assert [server.name for server in parsed.servers] == ["good"]
     assert [(error.entry, expected in error.message) for error in parsed.errors] == [("bad", True)]
+
+
+def test_a_wrong_default_is_an_error_of_each_server_that_takes_it() -> None:
+    text = '[default]\nenablerepo = ["epel"]\n[servers.a]\nhost = "x"\n'
+
+    parsed = servers.read(f'{text}[servers.b]\nhost = "y"\nenablerepo = ["base"]')
+
+    assert [server.name for server in parsed.servers] == ["b"]
+    assert [error.entry for error in parsed.errors] == ["a"]
+
+
+@pytest.mark.parametrize("name", ["192.0.2.10", "web.example.com"])
+def test_the_error_of_a_name_with_dots_shows_how_to_quote_it(name: str) -> None:
+    (error,) = servers.read(f'[servers.{name}]\nhost = "x"\nuser = "me"').errors
+
+    assert error.message.endswith(f'put a name with dots in quotes: [servers."{name}"].')
+
+
+def test_sections_that_differ_in_case_are_one_as_for_vuls() -> None:
+    text = '[Default]\nport = "2222"\n[default]\nscanMode = ["deep"]\n'
+
+    parsed = servers.read(f'{text}[servers.a]\nhost = "x"\n[SERVERS.b]\nhost = "y"\n[SERVERS.B]\nhost = "z"')
+
+    assert [(server.name, server.scan_modes) for server in parsed.servers] == [
+        ("a", ("deep",)),
+        ("b", ("deep",)),
+        ("B", ("deep",)),
+    ]
+
+
+def test_a_byte_order_mark_is_skipped() -> None:
+    assert only("\ufeff" + STARTER).name == "localhost"
+
+
+def test_a_section_without_the_prefix_is_an_error_that_shows_it() -> None:
+    parsed = servers.read('[servers.a]\nhost = "x"\n["lap top"]\nhost = "y"\n[syslog]\nhost = "z"')
+
+    assert [error.message for error in parsed.errors] == [
+        '[lap top] is no server for Vuls; write [servers."lap top"].'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "config.toml names no server. A server is a section [servers.NAME]."),
+        ('[cveDict]\ntype = "sqlite3"\n[servers]\n', "config.toml names no server. A server is a section"),
+        (
+            '[servers]\n[laptop]\nhost = "192.0.2.9"',
+            "config.toml names no server. [laptop] is no server for Vuls; write [servers.laptop].",
+        ),
+    ],
+)
+def test_a_file_without_servers_says_so(text: str, expected: str) -> None:
+    assert str(servers.read(text).no_server).startswith(expected)
+
+
+def test_jump_servers_of_the_defaults_are_shown_for_managed_hosts_too() -> None:
+    text = '[default]\njumpServer = ["root@192.0.2.99:22"]\n'
+    text += '[servers.web]\nhost = "web"\nsshConfigPath = "/managed/config"\n'
+
+    (server,) = servers.read(text, {"/managed/config": "Host web\n    HostName 192.0.2.8\n"}.get).servers
+
+    assert (server.connection.value, server.address) == ("jump_host", "192.0.2.8")
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "", "x" * 201, "a\\u0000", "a\\nb"])
@@ -142,6 +235,10 @@ def test_secrets_are_hidden_and_dates_are_text() -> None:
         ("a = " + "[" * 5000, "nested too deeply"),
         ("servers = 3", "[servers] must be a table"),
         ("[default]\nport = 22", "[default]: port must be text"),
+        ("[default]\nport = '1'\n[Default]\nport = '2'", "[default]: port is there twice"),
+        ("[servers.a]\nhost = 'x'\n[SERVERS.a]\nhost = 'y'", "[SERVERS.a] is there twice"),
+        ("[wpscan]\ndetectInactive = 'false'", "[wpscan]: detectInactive must be true or false"),
+        ("version = 2", 'version must be text, in quotes, such as version = "2".'),
     ],
 )
 def test_a_file_that_vuls_cannot_read_is_refused_with_line_or_field(text: str, expected: str) -> None:
