@@ -20,6 +20,7 @@ from vulsweb.hosts import connection_tests
 from vulsweb.models import Host, Run, RunStatus, ScheduledTask, Trigger, User
 from vulsweb.ssh import keys, known_hosts
 from vulsweb.ssh.folder import SshFolder
+from vulsweb.vuls.config_toml import STARTER
 
 MakeTask = Callable[..., ScheduledTask]
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
@@ -50,7 +51,7 @@ def address(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[str]:
     """The application, listening, with what the examples speak of: hosts, task 1, active run 7, SSH."""
-    (tmp_path / "config.toml").touch()
+    (tmp_path / "config.toml").write_text(STARTER)
     monkeypatch.setitem(app.config, "VULS_CONFIG", tmp_path / "config.toml")
     monkeypatch.setitem(app.config, "SSH_FOLDER", tmp_path / "ssh")
     idle, busy = make_task(name="Idle"), make_task(name="Busy")
