@@ -72,22 +72,23 @@ class CronField:
 
     def check(self, text: str) -> str:
         """Return `text` with each item in its simplest form, or raise CronError."""
-        return ",".join(self._check_item(item) for item in text.split(","))
-
-    def _check_item(self, item: str) -> str:
-        match = _ITEM.fullmatch(item.lower())
-        first, last, step = match.groups() if match else (None, None, None)
-        ends = [self._number(end) for end in (first, last) if end]
-        if match is None or step == "0" or not all(self.low <= end <= self.high for end in ends):
-            hint = self._hint(item.lower())
-            raise CronError(f"{item!r} is not a valid {self.name} ({self.low}-{self.high}).{hint}")
-        if ends != sorted(ends):
-            instead = self._split_range(str(first), str(last), int(step or 1))
-            raise CronError(
-                f"{item!r} is not a valid {self.name}: a range cannot run past {self.end}. Write {instead}."
-            )
-        # croniter 7.0 reads a range of one day, "0-0" or "0-0/2", as every day.
-        return str(first) if len(ends) == 2 and ends[0] == ends[1] else item
+        items = []
+        for item in text.split(","):
+            match = _ITEM.fullmatch(item.lower())
+            first, last, step = match.groups() if match else (None, None, None)
+            ends = [self._number(end) for end in (first, last) if end]
+            if match is None or step == "0" or not all(self.low <= end <= self.high for end in ends):
+                hint = self._hint(item.lower())
+                raise CronError(f"{item!r} is not a valid {self.name} ({self.low}-{self.high}).{hint}")
+            if ends != sorted(ends):
+                instead = self._split_range(str(first), str(last), int(step or 1))
+                raise CronError(
+                    f"{item!r} is not a valid {self.name}: a range cannot run past {self.end}. "
+                    f"Write {instead}."
+                )
+            # croniter 7.0 reads a range of one day, "0-0" or "0-0/2", as every day.
+            items.append(str(first) if len(ends) == 2 and ends[0] == ends[1] else item)
+        return ",".join(items)
 
     def values(self, text: str) -> list[int]:
         """Return the numbers that a valid field matches; Sunday is 0."""
@@ -268,7 +269,11 @@ def next_slot(expression: str, zone: str, after: datetime) -> datetime:
     Raise CronError if this machine does not know the zone, or if the line never matches.
     """
     minute, hour, *_ = expression.split()
-    local_zone = _zone(zone)
+    try:
+        local_zone = ZoneInfo(zone)
+    # The errors for names that are missing, malformed, and folders.
+    except (KeyError, ValueError, OSError) as error:
+        raise CronError(f"This machine does not know the time zone {zone!r}.") from error
     if minute.startswith("*") or hour.startswith("*"):
         return _next_by_the_minute(expression, local_zone, after)
     wall = after.astimezone(local_zone).replace(tzinfo=None)
@@ -281,14 +286,6 @@ def next_slot(expression: str, zone: str, after: datetime) -> datetime:
             slot = _offset_change(slot - timedelta(days=1), slot, local_zone)
         if slot > after:
             return slot
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    # The errors for names that are missing, malformed, and folders.
-    except (KeyError, ValueError, OSError) as error:
-        raise CronError(f"This machine does not know the time zone {name!r}.") from error
 
 
 def _next_by_the_minute(expression: str, zone: ZoneInfo, after: datetime) -> datetime:

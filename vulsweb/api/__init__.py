@@ -76,18 +76,15 @@ def register(app: Flask) -> None:
 def require_user() -> None:
     """Require a token or a session, and its CSRF token for writes."""
     if not current_user.is_authenticated:
+        # How to authenticate (RFC 6750), and whether a token was refused.
+        refused = {"error": "invalid_token"} if "Authorization" in request.headers else {}
         raise Unauthorized(
-            "Sign in, or send a token: `Authorization: Bearer TOKEN`.", www_authenticate=_challenge()
+            "Sign in, or send a token: `Authorization: Bearer TOKEN`.",
+            www_authenticate=WWWAuthenticate("bearer", {"realm": "Vuls Web", **refused}),
         )
     # Any site can make a browser send its session cookie; a token is only sent on purpose.
     if "Authorization" not in request.headers and request.method not in ("GET", "HEAD", "OPTIONS"):
         csrf.protect()
-
-
-def _challenge() -> WWWAuthenticate:
-    """Return how to authenticate (RFC 6750), and whether a token was refused."""
-    refused = {"error": "invalid_token"} if "Authorization" in request.headers else {}
-    return WWWAuthenticate("bearer", {"realm": "Vuls Web", **refused})
 
 
 # At import, so only once: tests create several applications with the same blueprints.

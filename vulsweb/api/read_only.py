@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import request
-from marshmallow import ValidationError, fields
+from marshmallow import ValidationError
 
 from vulsweb.api.blueprint import read_json
 from vulsweb.api.problems import InvalidFields
@@ -24,16 +24,15 @@ def reject_changes(body: type[Strict], read: Callable[[], Any] | None = None) ->
         return
     shown = body.shown()
     now: dict[str, Any] = shown.dump(read()) if read else {}
-    changed = [
-        name for name in names if name not in now or not _is_same(shown.fields[name], sent[name], now[name])
-    ]
+    changed = []
+    for name in names:
+        field = shown.fields[name]
+        try:
+            # Values are compared, not text: a time may be written in several ways.
+            is_same = name in now and bool(field.deserialize(sent[name]) == field.deserialize(now[name]))
+        except ValidationError:
+            is_same = False
+        if not is_same:
+            changed.append(name)
     if changed:
         raise InvalidFields(dict.fromkeys(changed, SENTENCE))
-
-
-def _is_same(field: fields.Field[Any], sent: Any, now: Any) -> bool:
-    """Compare values, not text: a time may be written in several ways."""
-    try:
-        return bool(field.deserialize(sent) == field.deserialize(now))
-    except ValidationError:
-        return False

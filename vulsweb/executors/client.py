@@ -201,6 +201,8 @@ class ExecutorClient:
 
     def _send(self, method: str, path: str, *, is_result: bool = False, **arguments: Any) -> bytes:
         connect, read = self._timeout
+        limit = RESULT_BYTES if is_result else ANSWER_BYTES
+        body = bytearray()
         try:
             with self._session.request(
                 method,
@@ -210,23 +212,20 @@ class ExecutorClient:
                 stream=True,
                 **arguments,
             ) as response:
-                body = self._body(response, RESULT_BYTES if is_result else ANSWER_BYTES)
+                for piece in response.iter_content(PIECE_BYTES):
+                    body += piece
+                    if len(body) > limit:
+                        raise ExecutorUnavailable(
+                            f"{self._name} sent an answer of more than {limit >> 20} MiB."
+                        )
         except requests.RequestException as error:
             setting = "EXECUTOR_URL" if self._executor.name == MAIN else "its url"
             raise ExecutorUnavailable(
                 f"{self._name} does not answer. Check that it is running and that {setting} is right."
             ) from error
         if response.ok:
-            return body
-        raise self._error(response.status_code, body)
-
-    def _body(self, response: requests.Response, limit: int) -> bytes:
-        body = bytearray()
-        for piece in response.iter_content(PIECE_BYTES):
-            body += piece
-            if len(body) > limit:
-                raise ExecutorUnavailable(f"{self._name} sent an answer of more than {limit >> 20} MiB.")
-        return bytes(body)
+            return bytes(body)
+        raise self._error(response.status_code, bytes(body))
 
     @property
     def _name(self) -> str:

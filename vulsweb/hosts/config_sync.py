@@ -1,7 +1,7 @@
 """Host sync: makes the hosts table match config.toml."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -134,7 +134,9 @@ def sync(config: str, now: datetime, *, may_name_none: bool = False) -> SyncOutc
         updated.update(db.session.scalars(text(_UPDATE), {"rows": rows}))
     db.session.execute(text(_SET_SYNCED_AT), {"now": now, "names": names})
     problems = {error.entry: error.message for error in reading.errors}
-    retired = _retire_absent(names, list(problems), now)
+    parameters = {"now": now, "names": names, "invalid_entries": list(problems)}
+    retired = [*db.session.scalars(text(_RETIRE), parameters)]
+    retired += db.session.scalars(text(_RETIRE_CONTAINERS), {"now": now})
     if problems:
         rows = json.dumps([{"entry": entry, "message": message} for entry, message in problems.items()])
         db.session.execute(text(_SET_PROBLEMS), {"rows": rows})
@@ -143,7 +145,7 @@ def sync(config: str, now: datetime, *, may_name_none: bool = False) -> SyncOutc
     return SyncOutcome(
         created=[server.name for server in created],
         updated=[name for name in names if name in updated],
-        retired=retired,
+        retired=sorted(retired),
         unchanged=[name for name in names if name in known and name not in updated],
         errors=list(problems.values()),
     )
@@ -185,15 +187,3 @@ def _batches(chosen: Iterable[Server]) -> Iterator[str]:
     ]
     for start in range(0, len(rows), BATCH):
         yield json.dumps(rows[start : start + BATCH])
-
-
-def _retire_absent(names: Sequence[str], invalid_entries: Sequence[str], now: datetime) -> list[str]:
-    """Retire the hosts that the file no longer has.
-
-    Their containers are retired with them. Return the names of all that were retired.
-    """
-    retired = db.session.scalars(
-        text(_RETIRE), {"now": now, "names": names, "invalid_entries": invalid_entries}
-    ).all()
-    containers = db.session.scalars(text(_RETIRE_CONTAINERS), {"now": now}).all()
-    return sorted([*retired, *containers])

@@ -101,11 +101,6 @@ def start_servers(
     if database_url is None:
         cluster.create_database()
         database_url = cluster.url
-    _check_external_servers(found)
-    return database_url, redis_url
-
-
-def _check_external_servers(found: Settings) -> None:
     try:
         if found.database_url:
             sqlalchemy.create_engine(found.database_url).connect().close()
@@ -117,6 +112,7 @@ def _check_external_servers(found: Settings) -> None:
             redis.Redis.from_url(found.redis_url).ping()
     except (redis.RedisError, ValueError) as error:
         raise StackError(f"The server in REDIS_URL does not answer: {error}") from error
+    return database_url, redis_url
 
 
 def _prepare(apps: Apps, supervisor: Supervisor) -> str:

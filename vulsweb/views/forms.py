@@ -207,13 +207,17 @@ def run_query(args: MultiDict[str, str], zone: str) -> RunQuery:
     Days are in `zone`. Invalid values are ignored.
     """
     status = args.get("status", "")
+    try:
+        begin = datetime.fromisoformat(args.get("since", ""))
+    except ValueError:
+        begin = None
     return RunQuery(
         status=status if status == "active" or status in set(RunStatus) else "",
         trigger=member(Trigger, args, "trigger"),
         since=day(args.get("from", "")),
         until=day(args.get("to", "")),
         zone=zone,
-        begin=_exact_time(args.get("since", "")),
+        begin=begin.astimezone(UTC) if begin and begin.tzinfo and 2000 <= begin.year < 3000 else None,
     )
 
 
@@ -230,14 +234,6 @@ def day(text: str) -> date | None:
     except ValueError:
         return None
     return parsed if 2000 <= parsed.year < 3000 else None
-
-
-def _exact_time(text: str) -> datetime | None:
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return parsed.astimezone(UTC) if parsed.tzinfo and 2000 <= parsed.year < 3000 else None
 
 
 def midnight(day: date, zone: str) -> datetime:

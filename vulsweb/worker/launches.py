@@ -32,29 +32,27 @@ def launch(clients: ExecutorClients, executors: Sequence[Executor], run_id: int)
     """
     run = lifecycle.claim(run_id, datetime.now(UTC))
     db.session.commit()
+    if run is None:
+        return []
     try:
-        return _launch(clients, executors, run) if run is not None else []
+        # From here to each commit, a deletion of the task waits for the run.
+        lifecycle.lock(run)
+        if run.cancel_requested_at is not None:
+            _cancel(clients, run)
+        elif problem := targets.prepare(run, executors):
+            lifecycle.end(run, RunStatus.FAILED, problem, datetime.now(UTC))
+        else:
+            # If this worker dies now, the next one asks for the same hosts.
+            db.session.commit()
+            for job in list(run.jobs):
+                if job.status is JobStatus.WAITING:
+                    db.session.commit()  # no lock is held while the executor answers
+                    _submit(clients, run, job)
+        return commit(run)
     except ObjectDeletedError:
         db.session.rollback()
         log.info("run %d: deleted with its task while it started", run_id)
         return []
-
-
-def _launch(clients: ExecutorClients, executors: Sequence[Executor], run: Run) -> Sequence[int]:
-    # From here to each commit, a deletion of the task waits for the run.
-    lifecycle.lock(run)
-    if run.cancel_requested_at is not None:
-        _cancel(clients, run)
-    elif problem := targets.prepare(run, executors):
-        lifecycle.end(run, RunStatus.FAILED, problem, datetime.now(UTC))
-    else:
-        # If this worker dies now, the next one asks for the same hosts.
-        db.session.commit()
-        for job in list(run.jobs):
-            if job.status is JobStatus.WAITING:
-                db.session.commit()  # no lock is held while the executor answers
-                _submit(clients, run, job)
-    return commit(run)
 
 
 def commit(run: Run) -> Sequence[int]:
