@@ -100,22 +100,72 @@ class Plan:
         return "".join(f"{line}\n" for line in lines)
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """The text before, between and after the markers."""
+
+    before: str
+    managed: str
+    after: str
+
+    @classmethod
+    def from_text(cls, text: str) -> "_Parts":
+        """Split a config.toml; raise ConfigTomlError if the markers are not clear."""
+        # Not splitlines(): it breaks lines at characters that TOML allows in comments and strings.
+        lines = text.split("\n")
+        begins, ends = (
+            [number for number, line in enumerate(lines) if line.strip() == mark] for mark in (BEGIN, END)
+        )
+        if not begins and not ends:
+            return cls(text, "", "")
+        if len(begins) != 1 or len(ends) != 1 or begins > ends:
+            raise ConfigTomlError(
+                "config.toml: each of the two marker lines around the managed hosts must be there once, in"
+                " order. Restore them, or remove both and the sections between them."
+            )
+        gap = 1 if begins[0] and not lines[begins[0] - 1].strip() else 0
+        before, managed = lines[: begins[0] - gap], lines[begins[0] + 1 : ends[0]]
+        after = lines[ends[0] + 1 :]
+        stripped = (line.strip() for line in after)
+        first = next((line for line in stripped if line and not line.startswith("#")), "[")
+        if not first.startswith("["):
+            raise ConfigTomlError(
+                f"config.toml: {first!r} follows the managed hosts and would become part of the last one."
+                " Add the header of its section above it."
+            )
+        return cls("".join(f"{line}\n" for line in before), "\n".join(managed), "\n".join(after))
+
+    def with_sections(self, sections: Mapping[str, Table]) -> str:
+        """Return the config.toml with these sections between the markers."""
+        if not sections:
+            return self.before + self.after
+        servers = tomlkit.table(is_super_table=True)
+        for key, section in sections.items():
+            servers.append(key, section)
+        document = tomlkit.document()
+        document.append("servers", servers)
+        managed = tomlkit.dumps(document).strip("\n")
+        line_end = "" if not self.before or self.before.endswith("\n") else "\n"
+        gap = "\n" if self.before else ""
+        return f"{self.before}{line_end}{gap}{BEGIN}\n{managed}\n{END}\n{self.after}"
+
+
 def plan(existing: str, hosts: Sequence[SshHost], *, ssh_config_path: str) -> Plan:
     """Return how config.toml will change; raise ConfigTomlError if it cannot."""
     parse_servers(existing)
-    before, managed, after = _split(existing)
-    document = _parse_toml(managed)
+    parts = _Parts.from_text(existing)
+    document = _parse_toml(parts.managed)
     if other := [key for key in document if key != "servers"]:
         raise ConfigTomlError(f"config.toml: move [{other[0]}] out of the lines that Vuls Web writes.")
     sections: dict[str, Table] = dict(document.get("servers", {}))
     old = {key: section for key, section in sections.items() if "sshConfigPath" in section}
     # Sections that people wrote between the markers.
     kept = {key: section for key, section in sections.items() if key not in old}
-    taken = {server.name for server in parse_servers(before + after)} | set(kept)
+    taken = {server.name for server in parse_servers(parts.before + parts.after)} | set(kept)
     old_values = {key: section.unwrap() for key, section in old.items()}
     new = _update_sections(old, hosts, taken, ssh_config_path)
     new_values = {key: section.unwrap() for key, section in new.items()}
-    text = _render(before, new | kept, after)
+    text = parts.with_sections(new | kept)
     try:
         parse_servers(text)
     except ConfigTomlError as error:
@@ -128,31 +178,6 @@ def plan(existing: str, hosts: Sequence[SshHost], *, ssh_config_path: str) -> Pl
         retired=tuple(key for key in old_values if key not in new_values),
         unchanged=tuple(key for key in new_values if old_values.get(key) == new_values[key]),
     )
-
-
-def _split(text: str) -> tuple[str, str, str]:
-    """Return the text before, between and after the markers."""
-    # Not splitlines(): it breaks lines at characters that TOML allows in comments and strings.
-    lines = text.split("\n")
-    begins, ends = (
-        [number for number, line in enumerate(lines) if line.strip() == mark] for mark in (BEGIN, END)
-    )
-    if not begins and not ends:
-        return text, "", ""
-    if len(begins) != 1 or len(ends) != 1 or begins > ends:
-        raise ConfigTomlError(
-            "config.toml: each of the two marker lines around the managed hosts must be there once, in order."
-            " Restore them, or remove both and the sections between them."
-        )
-    gap = 1 if begins[0] and not lines[begins[0] - 1].strip() else 0
-    before, managed, after = lines[: begins[0] - gap], lines[begins[0] + 1 : ends[0]], lines[ends[0] + 1 :]
-    first = next((line.strip() for line in after if line.strip() and not line.strip().startswith("#")), "[")
-    if not first.startswith("["):
-        raise ConfigTomlError(
-            f"config.toml: {first!r} follows the managed hosts and would become part of the last one."
-            " Add the header of its section above it."
-        )
-    return "".join(f"{line}\n" for line in before), "\n".join(managed), "\n".join(after)
 
 
 def _update_sections(
@@ -188,17 +213,3 @@ def _update_sections(
             elif section.get(name) != value:
                 section[name] = value
     return sections
-
-
-def _render(before: str, sections: Mapping[str, Table], after: str) -> str:
-    if not sections:
-        return before + after
-    servers = tomlkit.table(is_super_table=True)
-    for key, section in sections.items():
-        servers.append(key, section)
-    document = tomlkit.document()
-    document.append("servers", servers)
-    managed = tomlkit.dumps(document).strip("\n")
-    line_end = "" if not before or before.endswith("\n") else "\n"
-    gap = "\n" if before else ""
-    return f"{before}{line_end}{gap}{BEGIN}\n{managed}\n{END}\n{after}"

@@ -31,7 +31,17 @@ def problem(name: str) -> str | None:
     """Return why Vuls refuses the CPE name, or None."""
     try:
         if name.startswith("cpe:2.3:"):
-            _check_formatted(name)
+            fields = re.split(r"(?<!\\):", name)[2:]
+            if "" in fields[:-1]:
+                raise _Refused("one of its parts is empty; write * for any")
+            if len(fields) != FIELDS:
+                message = f"it must have {FIELDS} parts after cpe:2.3, but has {len(fields)}; write * for any"
+                raise _Refused(message)
+            for number, each in enumerate(fields):
+                quoted = "" if each in ("*", "-") else _quote(each)
+                if number == 0 and quoted not in _PARTS:
+                    raise _Refused(_WRONG_PART)
+                _check_value(quoted)
         elif name.startswith("cpe:/"):
             _check_uri(name)
         else:
@@ -41,23 +51,11 @@ def problem(name: str) -> str | None:
     return None
 
 
-def _check_formatted(name: str) -> None:
-    fields = re.split(r"(?<!\\):", name)[2:]
-    if "" in fields[:-1]:
-        raise _Refused("one of its parts is empty; write * for any")
-    if len(fields) != FIELDS:
-        raise _Refused(f"it must have {FIELDS} parts after cpe:2.3, but has {len(fields)}; write * for any")
-    for number, each in enumerate(fields):
-        quoted = "" if each in ("*", "-") else _quote(each)
-        if number == 0 and quoted not in _PARTS:
-            raise _Refused(_WRONG_PART)
-        _check_value(quoted)
-
-
 def _quote(text: str) -> str:
     """Return a part of the form cpe:2.3 with its marks quoted."""
     # Go looks at bytes, and takes one that is no character for this sign.
-    text, quoted, position, embedded = _bytes(text), "", 0, False
+    text = "".join(chr(byte) if byte < 128 else "\N{REPLACEMENT CHARACTER}" for byte in text.encode())
+    quoted, position, embedded = "", 0, False
     while position < len(text):
         character, at_end = text[position], position in (0, len(text) - 1)
         if character == "\\" and position == len(text) - 1:
@@ -80,10 +78,6 @@ def _quote(text: str) -> str:
     return quoted
 
 
-def _bytes(text: str) -> str:
-    return "".join(chr(byte) if byte < 128 else "\N{REPLACEMENT CHARACTER}" for byte in text.encode())
-
-
 def _check_uri(name: str) -> None:
     components = name.split(":")[1:]
     if len(components) > COMPONENTS:
@@ -91,7 +85,12 @@ def _check_uri(name: str) -> None:
     components[0] = components[0].lstrip("/")
     for number, component in enumerate(components, 1):
         packed = number == _EDITION and component.startswith("~")
-        decoded = _decode(component, is_edition=number == _EDITION)
+        try:
+            decoded = _decode(component)
+        except _Refused as refusal:
+            if number != _EDITION or isinstance(refusal, _Crash):
+                raise
+            decoded = ""  # Vuls takes it for any edition
         if number == 1 and decoded not in _PARTS:
             raise _Refused(_WRONG_PART)
         values = component[1:].split("~", 4) if packed else []
@@ -101,22 +100,12 @@ def _check_uri(name: str) -> None:
             _check_value(value)
 
 
-def _decode(text: str, *, is_edition: bool = False) -> str:
+def _decode(text: str) -> str:
     """Return a component with its percent signs replaced; empty for any."""
     if text in ("", "-"):
         return ""
-    try:
-        # Go looks at bytes.
-        return _decode_bytes(text.lower().encode().decode("latin-1")).encode("latin-1").decode()
-    except _Crash:
-        raise
-    except _Refused:
-        if is_edition:
-            return ""  # Vuls takes it for any edition
-        raise
-
-
-def _decode_bytes(text: str) -> str:
+    # Go looks at bytes.
+    text = text.lower().encode().decode("latin-1")
     decoded, position, embedded = "", 0, False
     while position < len(text):
         character = text[position]
@@ -138,7 +127,7 @@ def _decode_bytes(text: str) -> str:
         decoded += _SPECIAL.get(form) or f"\\{_ENCODED[form]}"
         # Vuls keeps the state over %01.
         position, embedded = position + 3, embedded or form != "%01"
-    return decoded
+    return decoded.encode("latin-1").decode()
 
 
 def _check_value(value: str) -> None:

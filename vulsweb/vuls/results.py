@@ -3,7 +3,7 @@
 import enum
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -147,12 +147,27 @@ class ParsedFinding:
             for content in (source if isinstance(source, list) else [source])
             if isinstance(content, dict)
         ]
-        severity, score = _severity(contents)
+        score: float | None = None
+        # Like Vuls: the highest score of the newest CVSS version that has any.
+        for version in ("cvss40Score", "cvss3Score", "cvss2Score"):
+            values = [content.get(version) for content in contents]
+            numbers = [value for value in values if isinstance(value, int | float) and value is not True]
+            if score := max((float(number) for number in numbers if 0 < number <= 10), default=None):
+                break
+        words = (
+            word
+            for content in contents
+            for field in ("cvss40Severity", "cvss3Severity", "cvss2Severity")
+            # Where Debian's source packages disagree, Vuls joins their words: "low|medium".
+            for word in str(content.get(field) or "").lower().split("|")
+        )
+        known = [_SEVERITY_WORDS[word] for word in words if word in _SEVERITY_WORDS]
+        worst = min(known, key=lambda severity: severity.rank, default=Severity.UNKNOWN)
         titles = (str(content.get(field) or "") for field in ("title", "summary") for content in contents)
         where = f"scannedCves.{cve_id}.affectedPackages"
         return cls(
             cve_id=cve_id,
-            severity=severity,
+            severity=worst if score is None else Severity.from_score(score),
             score=score,
             title=_one_line(next((title for title in titles if title.strip()), ""))[:TITLE_LENGTH],
             packages=tuple(
@@ -251,25 +266,6 @@ def judge(result: ScanResult, databases: Collection[str]) -> tuple[Outcome, str 
             f" First run a database update of {' and '.join(missing)} or of all databases."
         )
     return Outcome.SUCCESS, None
-
-
-def _severity(contents: Sequence[Mapping[str, Any]]) -> tuple[Severity, float | None]:
-    """Return severity and CVSS score, or the worst severity in words."""
-    # Like Vuls: the highest score of the newest CVSS version that has any.
-    for version in ("cvss40Score", "cvss3Score", "cvss2Score"):
-        values = [content.get(version) for content in contents]
-        scores = [value for value in values if isinstance(value, int | float) and value is not True]
-        if highest := max((score for score in scores if 0 < score <= 10), default=0):
-            return Severity.from_score(highest), float(highest)
-    words = (
-        word
-        for content in contents
-        for field in ("cvss40Severity", "cvss3Severity", "cvss2Severity")
-        # Where Debian's source packages disagree, Vuls joins their words: "low|medium".
-        for word in str(content.get(field) or "").lower().split("|")
-    )
-    known = [_SEVERITY_WORDS[word] for word in words if word in _SEVERITY_WORDS]
-    return min(known, key=lambda severity: severity.rank, default=Severity.UNKNOWN), None
 
 
 def _one_line(text: str) -> str:

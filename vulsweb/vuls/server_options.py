@@ -16,6 +16,14 @@ class Type:
     python: type
     sentence: str
 
+    def accepts(self, value: object) -> bool:
+        """Return whether Vuls reads the value as one of this type."""
+        if self.python is list:
+            return isinstance(value, list) and all(isinstance(each, str) for each in value)
+        if self.python is int:
+            return type(value) is int and _fits(value)
+        return isinstance(value, self.python)
+
 
 @dataclass(frozen=True)
 class Map:
@@ -140,9 +148,11 @@ def _problems(kind: Mapping[str, Kind], section: Mapping[str, Any], path: str) -
 
 def _value_problems(kind: Kind, value: object, path: str) -> Iterator[str]:
     if isinstance(kind, Type):
-        if not _is_of(kind, value):
+        if not kind.accepts(value):
             key = path.rpartition(".")[2]
-            yield f"{path} {kind.sentence.format(key=key, text=_quoted(value))}."
+            text = str(value).lower() if isinstance(value, bool) else value
+            quoted = '"..."' if isinstance(value, list | dict) else f'"{printable(text)}"'
+            yield f"{path} {kind.sentence.format(key=key, text=quoted)}."
     elif isinstance(kind, Map):
         if not isinstance(value, dict):
             yield from _number_problems(value, path)  # Vuls ignores it otherwise
@@ -153,14 +163,6 @@ def _value_problems(kind: Kind, value: object, path: str) -> Iterator[str]:
         yield f"{path} must be a table."
     else:
         yield from _problems(kind, value, f"{path}.")
-
-
-def _is_of(kind: Type, value: object) -> bool:
-    if kind is TEXTS:
-        return isinstance(value, list) and all(isinstance(each, str) for each in value)
-    if kind is NUMBER:
-        return type(value) is int and _fits(value)
-    return isinstance(value, kind.python)
 
 
 def _number_problems(value: object, path: str) -> Iterator[str]:
@@ -177,12 +179,6 @@ def _number_problems(value: object, path: str) -> Iterator[str]:
 
 def _fits(number: int) -> bool:
     return -(2**63) <= number < 2**63
-
-
-def _quoted(value: object) -> str:
-    if isinstance(value, list | dict):
-        return '"..."'
-    return f'"{printable(str(value).lower() if isinstance(value, bool) else value)}"'
 
 
 def printable(value: object) -> str:

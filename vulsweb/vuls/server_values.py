@@ -21,18 +21,26 @@ _PORT = re.compile(r"[+-]?[0-9]{1,18}")
 
 def check(own: Values, default: Values) -> None:
     """Raise OptionError for a value that Vuls would refuse."""
-    _check_cpe_names(own, default)
+    for name in inherited(own, default, "cpenames"):
+        if problem := cpe.problem(name):
+            raise OptionError(f"cpeNames: Vuls cannot read {printable(name)!r}: {problem}.")
     _check_expressions(
         "ignorePkgsRegexp", [*_texts(own, "ignorepkgsregexp"), *_texts(default, "ignorepkgsregexp")]
     )
     for name, container in _tables(own, "containers").items():
         expressions = _texts(values(container), "ignorepkgsregexp")
         _check_expressions(f"containers.{name}.ignorePkgsRegexp", expressions)
-    _check_repositories(own)
-    for each in inherited(own, default, "enablerepo"):
-        if each not in _REPOSITORIES:
-            raise OptionError(f"enablerepo can be base or updates, not {printable(each)!r}.")
-    if "port" in _scan_modules(own, default):
+    for name, repository in _tables(own, "githubs").items():
+        if name.count("/") != 1:
+            raise OptionError(f'githubs: write "OWNER/REPOSITORY", not {printable(name)!r}.')
+        if not values(repository).get("token"):
+            raise OptionError(f"githubs: {printable(name)} needs a token.")
+    _check_words("enablerepo", inherited(own, default, "enablerepo"), _REPOSITORIES)
+    modules = [module.lower() for module in inherited(own, default, "scanmodules")]
+    _check_words("scanModules", modules, _MODULES)
+    if "port" in modules and "ospkg" not in modules:
+        raise OptionError("scanModules needs ospkg for port.")
+    if "port" in (modules or _MODULES):
         _check_port_scan(values(_pointed(own, default, "portscan")))
         selection = values(_pointed(own, default, "windows")).get("serverselection", 0)
         if selection not in range(4):
@@ -47,8 +55,7 @@ def inherited(own: Values, default: Values, name: str) -> Sequence[str]:
 def scan_modes(own: Values, default: Values) -> tuple[str, ...]:
     """Return the scan modes; raise OptionError for wrong ones."""
     words = tuple(dict.fromkeys(mode.lower() for mode in inherited(own, default, "scanmode") or ["fast"]))
-    if unknown := [word for word in words if word not in (*_DEPTHS, "offline")]:
-        raise OptionError(f"scanMode can be fast, fast-root, deep or offline, not {printable(unknown[0])!r}.")
+    _check_words("scanMode", words, (*_DEPTHS, "offline"))
     if {"deep", "offline"} <= set(words):
         raise OptionError("scanMode cannot have both deep and offline.")
     if len(set(words) & set(_DEPTHS)) > 1:
@@ -56,20 +63,11 @@ def scan_modes(own: Values, default: Values) -> tuple[str, ...]:
     return words
 
 
-def _scan_modules(own: Values, default: Values) -> Sequence[str]:
-    modules = [module.lower() for module in inherited(own, default, "scanmodules")]
-    if unknown := [module for module in modules if module not in _MODULES]:
-        known = ", ".join(_MODULES[:-1])
-        raise OptionError(f"scanModules can be {known} or {_MODULES[-1]}, not {printable(unknown[0])!r}.")
-    if "port" in modules and "ospkg" not in modules:
-        raise OptionError("scanModules needs ospkg for port.")
-    return modules or _MODULES
-
-
-def _check_cpe_names(own: Values, default: Values) -> None:
-    for name in inherited(own, default, "cpenames"):
-        if problem := cpe.problem(name):
-            raise OptionError(f"cpeNames: Vuls cannot read {printable(name)!r}: {problem}.")
+def _check_words(option: str, words: Sequence[str], known: Sequence[str]) -> None:
+    for word in words:
+        if word not in known:
+            choice = f"{', '.join(known[:-1])} or {known[-1]}"
+            raise OptionError(f"{option} can be {choice}, not {printable(word)!r}.")
 
 
 def _check_expressions(option: str, expressions: Sequence[str]) -> None:
@@ -77,14 +75,6 @@ def _check_expressions(option: str, expressions: Sequence[str]) -> None:
         if problem := go_regexps.problem(expression):
             said = f"{printable(expression)!r} is no regular expression for Vuls: {printable(problem)}"
             raise OptionError(f"{option}: {said}.")
-
-
-def _check_repositories(own: Values) -> None:
-    for name, repository in _tables(own, "githubs").items():
-        if name.count("/") != 1:
-            raise OptionError(f'githubs: write "OWNER/REPOSITORY", not {printable(name)!r}.')
-        if not values(repository).get("token"):
-            raise OptionError(f"githubs: {printable(name)} needs a token.")
 
 
 def _check_port_scan(scan: Values) -> None:

@@ -21,8 +21,7 @@ MOST_HOSTS = 100_000
 # The executor's rule, because a server's name becomes the name of its result file.
 _NAME = re.compile(r"(?!\.\.?$)[^/\x00-\x1f\x7f\ud800-\udfff]{1,200}")
 _SECRET = re.compile(r"token|passw|secret|apikey|api_key|passphrase", re.IGNORECASE)
-_POSITION = re.compile(r"\(at line (\d+), column (\d+)\)")
-_END = re.compile(r"\(at end of document\)")
+_POSITION = re.compile(r"\(at (?:line (\d+), column (\d+)|end of document)\)")
 _VULS_SECTIONS = server_options.OTHER_SECTIONS | set(server_options.WHOLE_FILE)
 
 
@@ -64,7 +63,16 @@ def read(
     `read_ssh_config` returns the text of a managed ssh_config, by path. Raises ConfigTomlError, with line and
     column, for a file that is not TOML, and for one whose other sections Vuls would reject.
     """
-    document = _parse_toml(text)
+    # Not tomlkit: it keeps comments, which only writing needs, and takes a minute instead of a second.
+    try:
+        document = tomllib.loads(text.removeprefix(BYTE_ORDER_MARK))
+    except tomllib.TOMLDecodeError as error:
+        lines, found = text.split("\n"), _POSITION.search(str(error))
+        line, column = found.groups() if found and found[1] else (len(lines), len(lines[-1]) + 1)
+        message = _POSITION.sub("", str(error)).strip() or "the file ends too early"
+        raise ConfigTomlError(f"config.toml, line {line}, column {column}: {message}.") from error
+    except RecursionError as error:
+        raise ConfigTomlError("config.toml: lists or tables are nested too deeply.") from error
     default = server_options.values(_whole_file(document).get("default", {}))
     routes = RouteFinder(read_ssh_config, has_key)
     servers: dict[str, Server] = {}
@@ -87,21 +95,6 @@ def read(
     return ParsedServers(list(servers.values()), errors, no_server)
 
 
-def _parse_toml(text: str) -> Mapping[str, Any]:
-    # Not tomlkit: it keeps comments, which only writing needs, and takes a minute instead of a second.
-    try:
-        return tomllib.loads(text.removeprefix(BYTE_ORDER_MARK))
-    except tomllib.TOMLDecodeError as error:
-        lines = text.split("\n")
-        line, column = len(lines), len(lines[-1]) + 1
-        if position := _POSITION.search(str(error)):
-            line, column = int(position[1]), int(position[2])
-        message = _END.sub("", _POSITION.sub("", str(error))).strip() or "the file ends too early"
-        raise ConfigTomlError(f"config.toml, line {line}, column {column}: {message}.") from error
-    except RecursionError as error:
-        raise ConfigTomlError("config.toml: lists or tables are nested too deeply.") from error
-
-
 def _whole_file(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return what Vuls reads for every server.
 
@@ -112,27 +105,21 @@ def _whole_file(document: Mapping[str, Any]) -> dict[str, Any]:
         name = key.lower()
         if name not in server_options.WHOLE_FILE:
             continue
+        kind, where = server_options.WHOLE_FILE[name], ""
         try:
-            merged[name] = _merge(name, merged.get(name), value)
+            if isinstance(kind, Mapping) and isinstance(value, dict):
+                # Vuls reads [default] and [Default] as one.
+                where, first = f"[{name}]: ", merged.get(name, {})
+                if twice := next((option for option in value if option in first), None):
+                    raise OptionError(f"{printable(twice)} is there twice; remove one.")
+                merged[name] = first | value
+                server_options.check(kind, merged[name])
+            else:
+                merged[name] = value
+                server_options.check(server_options.WHOLE_FILE, {name: value})
         except OptionError as error:
-            raise ConfigTomlError(f"config.toml: {error}") from error
+            raise ConfigTomlError(f"config.toml: {where}{error}") from error
     return merged
-
-
-def _merge(name: str, first: Any, second: Any) -> Any:
-    """Return one section; Vuls reads [default] and [Default] as one."""
-    kind = server_options.WHOLE_FILE[name]
-    if not isinstance(kind, Mapping) or not isinstance(second, dict):
-        server_options.check(server_options.WHOLE_FILE, {name: second})
-        return second
-    first = first or {}
-    try:
-        if twice := next((key for key in second if key in first), None):
-            raise OptionError(f"{printable(twice)} is there twice; remove one.")
-        server_options.check(kind, first | second)
-    except OptionError as error:
-        raise OptionError(f"[{name}]: {error}") from error
-    return first | second
 
 
 def _entries(document: Mapping[str, Any]) -> tuple[dict[str, Any], list[ServerError]]:
@@ -148,7 +135,8 @@ def _entries(document: Mapping[str, Any]) -> tuple[dict[str, Any], list[ServerEr
                 raise ConfigTomlError(f"config.toml: [{key}.{printable(twice)}] is there twice; remove one.")
             entries |= value
         elif isinstance(value, dict) and "host" in value and name not in _VULS_SECTIONS:
-            message = f"[{printable(key)}] is no server for Vuls; write [servers.{_toml_key(key)}]."
+            quoted = key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else f'"{printable(key)}"'
+            message = f"[{printable(key)}] is no server for Vuls; write [servers.{quoted}]."
             errors.append(ServerError(_storable(key), message))
     return entries, errors
 
@@ -197,10 +185,6 @@ def _host_advice(entry: str, section: Mapping[str, Any]) -> str:
         table = found[1]
     # TOML reads a name with dots as tables within tables.
     return f'put a name with dots in quotes: [servers."{printable(".".join(path))}"].'
-
-
-def _toml_key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else f'"{printable(name)}"'
 
 
 def _without_secrets(name: str, value: Any) -> Any:

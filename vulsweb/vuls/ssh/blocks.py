@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from vulsweb.vuls.ssh.lines import Line
+from vulsweb.vuls.ssh.lines import Line, Refusal
+from vulsweb.vuls.ssh.proxy import jump_hosts, proxy_of
 
 # The name of a scanned host. It becomes a key of config.toml and the name of a result file, and Vuls passes
 # it to a shell without quotes.
@@ -87,6 +88,31 @@ class Blocks:
         used |= {"hostname": [hostname], "port": used.get("port", ["22"])}
         self._effective[alias] = used
         return used
+
+    def refusals(self) -> list[Refusal]:
+        """Refuse ambiguous proxies, and jumps in a circle, which never end."""
+        refusals = []
+        for alias, line in self.aliases().items():
+            path, reason = [alias], ""
+            while not reason:
+                options = self.effective(path[-1])
+                hop = next(iter(jump_hosts(proxy_of(options).jump)), "")
+                proxies = options.get("proxyjump", []) + options.get("proxycommand", [])
+                if "\\" in options.get("user", [""])[0] and any("%r" in proxy for proxy in proxies):
+                    reason = f"A shell would lose the backslash in the user of {path[-1]}; leave out %r."
+                elif is_ambiguous(options):
+                    reason = (
+                        f"{path[-1]} has both ProxyJump none and a ProxyCommand; put the ProxyCommand above."
+                    )
+                elif hop in path:
+                    advice = "Write ProxyJump none in a Host block of its own, above the others."
+                    reason = f"{hop} would be reached through itself. {advice}"
+                elif not hop:
+                    break
+                path.append(hop)
+            if reason:
+                refusals.append(line.refusal(reason))
+        return refusals
 
 
 def is_ambiguous(options: dict[str, list[str]]) -> bool:

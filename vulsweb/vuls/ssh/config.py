@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from vulsweb.vuls.ssh import options as ssh_options
-from vulsweb.vuls.ssh.blocks import ALIAS, Blocks, is_ambiguous
-from vulsweb.vuls.ssh.lines import MOST_REFUSALS, Line, Refusal, parse
-from vulsweb.vuls.ssh.proxy import Proxy, SshConnection, jump_hosts, read_proxy_command, read_proxy_jump
+from vulsweb.vuls.ssh.blocks import ALIAS, Blocks
+from vulsweb.vuls.ssh.lines import MOST_REFUSALS, Refusal, parse
+from vulsweb.vuls.ssh.proxy import SshConnection, jump_hosts, proxy_of
 
 # Names in the managed folder.
 KEYS = "keys"
@@ -162,10 +162,15 @@ def check(content: str, *, keys: Collection[str]) -> list[Refusal]:
     """Return what is wrong, by line; `keys` are the managed keys."""
     lines, refusals = parse(content)
     for line in lines:
-        if line.keyword == "host":
-            reason = next(filter(None, map(_host_name_reason, line.words)), None)
-        else:
-            reason = ssh_options.rejection_reason(line, keys)
+        reason = ssh_options.rejection_reason(line, keys) if line.keyword != "host" else None
+        for word in line.words if line.keyword == "host" else ():
+            is_name = not word.startswith("!") and not any(sign in word for sign in "*?")
+            if not _PATTERN.fullmatch(word) or word.count("*") > 4:
+                advice = "use letters, digits and . _ -, with * and ? in patterns."
+                reason = reason or f"{word!r} is not a host name; {advice}"
+            elif is_name and not ALIAS.fullmatch(word):
+                advice = "use letters, digits and . _ -."
+                reason = reason or f"{word!r} cannot be the name of a scanned host; {advice}"
         if reason:
             refusals.append(line.refusal(reason))
     if not refusals:
@@ -175,39 +180,8 @@ def check(content: str, *, keys: Collection[str]) -> list[Refusal]:
             if patterns > _MOST_PATTERNS:
                 reason = f"The file has more than {_MOST_PATTERNS} names with * or ?; use fewer."
                 return [line.refusal(reason)]
-        refusals = _check_jumps(Blocks(lines))
+        refusals = Blocks(lines).refusals()
     return sorted(refusals, key=lambda refusal: refusal.line)[:MOST_REFUSALS]
-
-
-def _host_name_reason(word: str) -> str | None:
-    if not _PATTERN.fullmatch(word) or word.count("*") > 4:
-        return f"{word!r} is not a host name; use letters, digits and . _ -, with * and ? in patterns."
-    if not word.startswith("!") and not any(sign in word for sign in "*?") and not ALIAS.fullmatch(word):
-        return f"{word!r} cannot be the name of a scanned host; use letters, digits and . _ -."
-    return None
-
-
-def _check_jumps(blocks: Blocks) -> list[Refusal]:
-    """Refuse ambiguous proxies, and jumps in a circle, which never end."""
-    refusals = []
-    for alias, line in blocks.aliases().items():
-        path, reason = [alias], ""
-        while not reason:
-            options = blocks.effective(path[-1])
-            hop = next(iter(jump_hosts(_proxy(options).jump)), "")
-            if "\\" in options.get("user", [""])[0] and "%r" in _proxy_text(options):
-                reason = f"A shell would lose the backslash in the user of {path[-1]}; leave out %r."
-            elif is_ambiguous(options):
-                reason = f"{path[-1]} has both ProxyJump none and a ProxyCommand; put the ProxyCommand above."
-            elif hop in path:
-                advice = "Write ProxyJump none in a Host block of its own, above the others."
-                reason = f"{hop} would be reached through itself. {advice}"
-            elif not hop:
-                break
-            path.append(hop)
-        if reason:
-            refusals.append(line.refusal(reason))
-    return refusals
 
 
 def read(content: str, *, keys: Collection[str]) -> list[SshHost]:
@@ -216,7 +190,7 @@ def read(content: str, *, keys: Collection[str]) -> list[SshHost]:
     hosts = []
     for alias, line in blocks.aliases().items():
         options = blocks.effective(alias)
-        proxy = _proxy(options)
+        proxy = proxy_of(options)
         host = SshHost(
             alias=alias,
             hostname=options["hostname"][0].lower(),
@@ -239,7 +213,7 @@ def without_key(content: str) -> list[str]:
     names: dict[str, None] = {}
     for alias in blocks.aliases():
         names[alias] = None
-        names |= dict.fromkeys(jump_hosts(_proxy(blocks.effective(alias)).jump))
+        names |= dict.fromkeys(jump_hosts(proxy_of(blocks.effective(alias)).jump))
     files = {name: blocks.effective(name).get("identityfile", ()) for name in names}
     return [name for name in names if all(file.lower() == "none" for file in files[name])]
 
@@ -266,55 +240,27 @@ def render(content: str, *, keys: Collection[str], folder: PurePath, sockets: Pu
             raise SshConfigError([Refusal(0, str(path), reason)])
     parts = ["# Written by Vuls Web from the SSH configuration page; changes here are lost.\n"]
     if sockets and len(str(sockets)) <= _LONGEST_SOCKET_FOLDER:
-        parts += _render_shared_connections(blocks, sockets)
+        aliases = list(blocks.aliases())
+        # Jump hosts can be reached in more than one way, so their connections are not shared.
+        jumps = {hop for alias in aliases for hop in jump_hosts(proxy_of(blocks.effective(alias)).jump)}
+        for alias in (alias for alias in aliases if alias not in jumps):
+            # Named by all options, so that no command uses a connection of an older configuration.
+            identity = repr((alias, sorted(blocks.effective(alias).items())))
+            name = hashlib.sha256(identity.encode()).hexdigest()[:16]
+            shared = ["ControlMaster auto", f"ControlPath {sockets}/{name}", "ControlPersist 60"]
+            parts.append(_render_block((alias,), shared))
     parts.append(_render_block(("*",), [line.format(known_hosts=folder / KNOWN_HOSTS) for line in _ENFORCED]))
     for block in blocks.all:
         if options := [option for option in block.options if option.keyword not in ssh_options.REDUNDANT]:
-            parts.append(
-                _render_block(block.patterns, [_render_option(option, folder) for option in options])
-            )
-    if impatient := _impatient(blocks):
-        parts.append(_render_block(tuple(impatient), ["ServerAliveInterval 0"]))
+            written = [ssh_options.written(option, folder / KEYS) for option in options]
+            parts.append(_render_block(block.patterns, written))
+    counts = {alias: blocks.effective(alias).get("serveralivecountmax", ["1"]) for alias in blocks.aliases()}
+    # Connections with a count of 0 end when they are silent for one interval, so they get none that the file
+    # does not name. Debian's ssh would use one of five minutes, because of BatchMode.
+    if impatient := tuple(alias for alias, count in counts.items() if int(count[0]) == 0):
+        parts.append(_render_block(impatient, ["ServerAliveInterval 0"]))
     parts.append(_render_block(("*",), _DEFAULTS))
     return "\n".join(parts)
-
-
-def _impatient(blocks: Blocks) -> list[str]:
-    """Return the hosts with ServerAliveCountMax 0.
-
-    Their connections end when they are silent for one interval, so they get none that the file does not name.
-    Debian's ssh would use one of five minutes, because of BatchMode.
-    """
-    counts = {alias: blocks.effective(alias).get("serveralivecountmax", ["1"]) for alias in blocks.aliases()}
-    return [alias for alias, count in counts.items() if int(count[0]) == 0]
-
-
-def _render_shared_connections(blocks: Blocks, sockets: PurePath) -> list[str]:
-    """Return a block for each host that is not a jump host.
-
-    Jump hosts can be reached in more than one way, so their connections are not shared.
-    """
-    aliases = list(blocks.aliases())
-    jumps = {hop for alias in aliases for hop in jump_hosts(_proxy(blocks.effective(alias)).jump)}
-    parts = []
-    for alias in aliases:
-        if alias not in jumps:
-            # Named by all options, so that no command uses a connection of an older configuration.
-            options = repr((alias, sorted(blocks.effective(alias).items())))
-            name = hashlib.sha256(options.encode()).hexdigest()[:16]
-            lines = ["ControlMaster auto", f"ControlPath {sockets}/{name}", "ControlPersist 60"]
-            parts.append(_render_block((alias,), lines))
-    return parts
-
-
-def _render_option(option: Line, folder: PurePath) -> str:
-    keyword, value = ssh_options.SPELLING[option.keyword], option.words[0]
-    if option.keyword == "identityfile" and value.lower() != "none":
-        return f"{keyword} {folder / KEYS / value}"
-    if option.keyword in ("proxycommand", "proxyjump") and value.lower() != "none":
-        proxy = _proxy({option.keyword: [value]})
-        return f"ProxyJump {proxy.jump}" if proxy.jump else f"ProxyCommand {' '.join(proxy.words)}"
-    return f"{keyword} {ssh_options.written_value(option.keyword, value)}"
 
 
 def _render_block(patterns: tuple[str, ...], options: list[str]) -> str:
@@ -325,16 +271,3 @@ def _checked_blocks(content: str, keys: Collection[str]) -> Blocks:
     if refusals := check(content, keys=keys):
         raise SshConfigError(refusals)
     return Blocks(parse(content)[0])
-
-
-def _proxy_text(options: dict[str, list[str]]) -> str:
-    return " ".join(options.get("proxyjump", []) + options.get("proxycommand", []))
-
-
-def _proxy(options: dict[str, list[str]]) -> Proxy:
-    """Return the proxy of checked options."""
-    proxy = read_proxy_jump(options.get("proxyjump", ["none"])[0])
-    command = options.get("proxycommand", ["none"])[0]
-    if command.lower() != "none":
-        proxy = read_proxy_command(command)
-    return proxy if isinstance(proxy, Proxy) else Proxy(SshConnection.DIRECT)

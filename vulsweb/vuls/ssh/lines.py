@@ -27,6 +27,7 @@ _UNCLEAR = (
     "Write values plainly or in pairs of double quotes, without single quotes. A backslash can only be"
     " between letters or digits."
 )
+_NO_OPTION = "This is not an option with a value; write it like `HostName 192.0.2.1`, or a comment with `#`."
 _NO_VALUE = "The value is missing; add it, or delete the line."
 # Control and invisible characters (they can make a line look like another one), unpaired surrogates, and
 # separators at which some programs break lines.
@@ -52,6 +53,42 @@ class Line:
     words: tuple[str, ...]
     value: str
 
+    @classmethod
+    def from_text(cls, number: int, text: str) -> "Line | str | None":
+        """Return the option, the reason against it, or None without option."""
+        if len(text) > LONGEST_LINE:
+            return f"The line is longer than {LONGEST_LINE} characters; make it shorter."
+        if hidden := next((c for c in text if c != "\t" and unicodedata.category(c) in _INVISIBLE), None):
+            return f"The line has an invisible character (U+{ord(hidden):04X}); type the line again."
+        stripped = text.strip(" \t")
+        if not stripped or stripped.startswith("#"):
+            return None
+        match = _DIRECTIVE.fullmatch(stripped)
+        if match is None:
+            if not _COMMENT.sub("", stripped).isascii():
+                return _NOT_ASCII
+            return _NO_OPTION
+        keyword, value = match[1].lower(), match[2]
+        if keyword in RAW:
+            # Like ssh, which skips any number of "=".
+            raw = value.lstrip("= \t")
+            without_comment = _COMMENT.sub("", raw)
+            # With a comment behind it, ssh takes none for the name of a jump host.
+            cut = keyword == "proxyjump" and without_comment.lower() != "none"
+            raw = without_comment if cut else raw
+            return cls(number, stripped, keyword, (raw,), raw) if raw else _NO_VALUE
+        words: list[str] = []
+        rest = value
+        while rest and not rest.startswith("#"):
+            word = _WORD.match(rest)
+            if word is None:
+                return _UNCLEAR
+            if not word[1].isascii():
+                return _NOT_ASCII
+            words.append(word[1].replace('"', ""))
+            rest = rest[word.end() :]
+        return cls(number, stripped, keyword, tuple(words), value) if words else _NO_VALUE
+
     def refusal(self, reason: str) -> Refusal:
         """Return a refusal of this line."""
         return Refusal(self.number, self.text, reason)
@@ -65,52 +102,10 @@ def parse(content: str) -> tuple[list[Line], list[Refusal]]:
     refusals: list[Refusal] = []
     # Not splitlines(): it breaks lines at characters that do not end a line for ssh. Forms send \r\n.
     for number, text in enumerate(content.replace("\r\n", "\n").split("\n"), start=1):
-        parsed = _parse_line(number, text)
+        parsed = Line.from_text(number, text)
         if isinstance(parsed, Line):
             lines.append(parsed)
         elif parsed:
             visible = (" " if unicodedata.category(c) in _INVISIBLE else c for c in text[:LONGEST_LINE])
             refusals.append(Refusal(number, "".join(visible).strip(), parsed))
     return lines, refusals[:MOST_REFUSALS]
-
-
-def _parse_line(number: int, text: str) -> Line | str | None:
-    """Return the option, the reason against it, or None without option."""
-    if len(text) > LONGEST_LINE:
-        return f"The line is longer than {LONGEST_LINE} characters; make it shorter."
-    if hidden := next((c for c in text if c != "\t" and unicodedata.category(c) in _INVISIBLE), None):
-        return f"The line has an invisible character (U+{ord(hidden):04X}); type the line again."
-    stripped = text.strip(" \t")
-    if not stripped or stripped.startswith("#"):
-        return None
-    match = _DIRECTIVE.fullmatch(stripped)
-    if match is None:
-        if not _COMMENT.sub("", stripped).isascii():
-            return _NOT_ASCII
-        return (
-            "This is not an option with a value; write it like `HostName 192.0.2.1`, or a comment with `#`."
-        )
-    keyword, value = match[1].lower(), match[2]
-    if keyword in RAW:
-        raw = _raw_value(keyword, value)
-        return Line(number, stripped, keyword, (raw,), raw) if raw else _NO_VALUE
-    words: list[str] = []
-    rest = value
-    while rest and not rest.startswith("#"):
-        word = _WORD.match(rest)
-        if word is None:
-            return _UNCLEAR
-        if not word[1].isascii():
-            return _NOT_ASCII
-        words.append(word[1].replace('"', ""))
-        rest = rest[word.end() :]
-    return Line(number, stripped, keyword, tuple(words), value) if words else _NO_VALUE
-
-
-def _raw_value(keyword: str, value: str) -> str:
-    # Like ssh, which skips any number of "=".
-    raw = value.lstrip("= \t")
-    without_comment = _COMMENT.sub("", raw)
-    # With a comment behind it, ssh takes none for the name of a jump host.
-    cut = keyword == "proxyjump" and without_comment.lower() != "none"
-    return without_comment if cut else raw

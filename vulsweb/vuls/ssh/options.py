@@ -6,9 +6,10 @@ option that a later ssh adds is rejected until somebody has reviewed it.
 
 import re
 from collections.abc import Callable, Collection
+from pathlib import PurePath
 
 from vulsweb.vuls.ssh.lines import Line
-from vulsweb.vuls.ssh.proxy import read_proxy_command, read_proxy_jump
+from vulsweb.vuls.ssh.proxy import proxy_of, read_proxy_command, read_proxy_jump
 
 Check = Callable[[str], str | None]
 
@@ -240,9 +241,19 @@ def rejection_reason(line: Line, keys: Collection[str]) -> str | None:
     return reason and _VALUE_REASONS.get(line.keyword, reason)
 
 
-def written_value(keyword: str, value: str) -> str:
-    """Return an accepted value as it is written for ssh."""
-    if keyword == "connecttimeout":
+def written(option: Line, keys: PurePath) -> str:
+    """Return an accepted option as it is written for ssh."""
+    keyword, value = option.keyword, option.words[0]
+    if keyword in ("proxycommand", "proxyjump"):
+        proxy = proxy_of({keyword: [value]})
+        if proxy.jump:
+            return f"ProxyJump {proxy.jump}"
+        value = " ".join(proxy.words) or value
+    elif keyword == "identityfile" and value.lower() != "none":
+        value = str(keys / value)
+    elif keyword == "connecttimeout":
         # Never without end: one host that hangs would hold up its whole scan.
-        return str(seconds(value) or _LONGEST_CONNECT_TIMEOUT)
-    return str(seconds(value)) if keyword == "serveraliveinterval" else value
+        value = str(seconds(value) or _LONGEST_CONNECT_TIMEOUT)
+    elif keyword == "serveraliveinterval":
+        value = str(seconds(value))
+    return f"{SPELLING[keyword]} {value}"

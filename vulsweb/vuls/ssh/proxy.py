@@ -254,8 +254,12 @@ def read_proxy_command(value: str) -> Proxy | str:
     program = _FOLDERS.sub("", words[0], count=1) if words else ""
     if program == "ssh":
         return _read_ssh_command(words[1:])
-    if set_first := _variable_reason(words[1:] if program == "env" else words):
-        return set_first
+    first = "".join(words[1:2] if program == "env" else words[:1])
+    name, assigned, assigned_value = first.partition("=")
+    if assigned and name.isidentifier():
+        flag = _FLAG_OF_VARIABLE.get(name)
+        advice = f"write {flag} {assigned_value} behind the program instead" if flag else "leave it out"
+        return f"A ProxyCommand cannot set the variable {name}; {advice}."
     if program not in _FORMS:
         return f"A ProxyCommand can be {_ALLOWED}; this one would start {program!r}."
     reasons = []
@@ -266,16 +270,6 @@ def read_proxy_command(value: str) -> Proxy | str:
         reasons.append(reason)
     # Explain the form that matched furthest: it is the intended one.
     return max(reasons)[1]
-
-
-def _variable_reason(words: list[str]) -> str | None:
-    """Return why the variable that a command sets first is not allowed."""
-    name, assigned, value = "".join(words[:1]).partition("=")
-    if not assigned or not name.isidentifier():
-        return None
-    flag = _FLAG_OF_VARIABLE.get(name)
-    advice = f"write {flag} {value} behind the program instead" if flag else "leave it out"
-    return f"A ProxyCommand cannot set the variable {name}; {advice}."
 
 
 def _split_command(command: str) -> list[str]:
@@ -332,3 +326,12 @@ def read_proxy_jump(value: str) -> Proxy | str:
 def jump_hosts(jump: str) -> list[str]:
     """Return the names or addresses of normalized jump hosts, in order."""
     return [match["host"].strip("[]") for hop in jump.split(",") if (match := _HOP.fullmatch(hop))]
+
+
+def proxy_of(options: Mapping[str, list[str]]) -> Proxy:
+    """Return the proxy of checked options."""
+    proxy = read_proxy_jump(options.get("proxyjump", ["none"])[0])
+    command = options.get("proxycommand", ["none"])[0]
+    if command.lower() != "none":
+        proxy = read_proxy_command(command)
+    return proxy if isinstance(proxy, Proxy) else Proxy(SshConnection.DIRECT)
