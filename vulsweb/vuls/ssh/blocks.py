@@ -92,7 +92,12 @@ class Blocks:
     def refusals(self) -> list[Refusal]:
         """Refuse ambiguous proxies, and jumps in a circle, which never end."""
         refusals = []
-        for alias, line in self.aliases().items():
+        names = self.aliases()
+        if not names:
+            # Nothing is scanned yet, but what the file says of every host must hold for the first one.
+            first = next((option for block in self.all for option in block.options), None)
+            names = {"any host": first} if first else {}
+        for alias, line in names.items():
             path, reason = [alias], ""
             while not reason:
                 options = self.effective(path[-1])

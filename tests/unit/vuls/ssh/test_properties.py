@@ -283,6 +283,8 @@ PROGRAMS = ("aws ", "gcloud ", "cloudflared ")
 @given(content=ANY_FILE)
 @example(content="Host a\nProxyCommand ssh -W %h:%p b\nHost b\nProxyJump a")
 @example(content="HostName 2001:db8::1\nHost web1")
+@example(content="Host *\nUser EXAMPLE\\me\nProxyJump %r@bastion")
+@example(content="User EXAMPLE\\me\nProxyJump %r@bastion")
 def test_accepted_files_are_harmless(folder: Path, content: str) -> None:
     if config.check(content, keys=KEYS):
         return
