@@ -10,6 +10,7 @@ import mmap
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,6 +18,7 @@ from typing import Self
 MAGIC, VERSION = 0xED0CDAED, 2
 BRANCH, LEAF = 0x01, 0x02
 BUCKET = 0x01
+FNV_BASIS, FNV_PRIME, FNV_MASK = 0xCBF29CE484222325, 0x100000001B3, (1 << 64) - 1
 # A page's header, a branch element and a leaf element.
 PAGE, BRANCH_ELEMENT, LEAF_ELEMENT = struct.Struct("<QHHI"), struct.Struct("<IIQ"), struct.Struct("<IIII")
 META_BODY = struct.Struct("<IIIIQQQQQQ")
@@ -62,7 +64,9 @@ class BboltFile:
                 break
             body = self._map[at + PAGE.size : at + PAGE.size + META_BODY.size]
             magic, version, size, _, root, _, _, pages, transaction, checksum = META_BODY.unpack(body)
-            if magic == MAGIC and version == VERSION and size in PAGE_SIZES and checksum == _fnv1a(body[:-8]):
+            # The checksum of a meta page is the 64-bit FNV-1a hash of what precedes it.
+            computed = reduce(lambda hash_, byte: (hash_ ^ byte) * FNV_PRIME & FNV_MASK, body[:-8], FNV_BASIS)
+            if magic == MAGIC and version == VERSION and size in PAGE_SIZES and checksum == computed:
                 metas.append((transaction, size, root, pages))
         if not metas:
             raise BboltError("it is not a bbolt file")
@@ -170,11 +174,3 @@ class BboltFile:
                     raise BboltError(f"the page at {leaf.at:,} is damaged")
                 middle = start + key_size
                 yield self._map[start:middle], range(middle, middle + value_size), flags == BUCKET
-
-
-def _fnv1a(data: bytes) -> int:
-    """Return the 64-bit FNV-1a hash, the checksum of a meta page."""
-    hash_ = 0xCBF29CE484222325
-    for byte in data:
-        hash_ = (hash_ ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
-    return hash_
