@@ -87,17 +87,13 @@ OK = b"HTTP/1.1 200 OK\r\n"
     ids=["status line", "header", "body", "body without length", "chunks", "continue", "error"],
 )
 def test_a_call_ends_in_time_though_the_executor_drips(beginning: bytes, drip: bytes) -> None:
+    # Without a limit for the whole call this would never end: the server drips until the test is over.
     with (
         Dripping(beginning, drip, every=0.1) as server,
         ExecutorClient(Executor("main", server.url, KEY), read_seconds=1) as client,
+        pytest.raises(ExecutorUnavailable, match="does not answer"),
     ):
-        begun = time.monotonic()
-        with pytest.raises(ExecutorUnavailable, match="does not answer"):
-            client.health()
-        seconds = time.monotonic() - begun
-
-    # Without a limit for the whole, it would last as long as the executor drips.
-    assert seconds < 15
+        client.health()
 
 
 def test_a_call_on_an_open_connection_has_the_whole_time_again() -> None:
@@ -105,12 +101,12 @@ def test_a_call_on_an_open_connection_has_the_whole_time_again() -> None:
 
     @app.get("/health")
     def health() -> dict[str, str]:
-        time.sleep(0.8)
+        time.sleep(4)
         return {"status": "ok"}
 
     with (
         serving(app, KeepAlive) as url,
-        ExecutorClient(Executor("main", url, KEY), read_seconds=1.5) as client,
+        ExecutorClient(Executor("main", url, KEY), read_seconds=7) as client,
     ):
         assert [client.health() for _ in range(2)] == [{"status": "ok"}] * 2
 
