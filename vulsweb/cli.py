@@ -38,7 +38,7 @@ class StackCommand(click.Command):
     """A command that needs the application; its help does not."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Create the application first, so that no password is asked for without need."""
+        """Create the application before any prompt for a password."""
         if not current_app and not set(ctx.help_option_names) & set(args):
             ctx.with_resource(ctx.ensure_object(ScriptInfo).load_app().app_context())
         return super().parse_args(ctx, args)
