@@ -171,15 +171,15 @@ def user() -> None:
 @click.option(
     "--role", type=click.Choice([role.value for role in Role]), default=Role.VIEWER.value, show_default=True
 )
-@click.password_option(help="Asked for when it is not given.")
+@click.password_option(help="Prompted for if not given.")
 def create_user(name: str, role: str, password: str) -> None:
-    """Add a person."""
+    """Add a user."""
     try:
         users.create_user(name, password, Role(role), datetime.now(UTC))
     except users.AccessError as error:
         raise click.ClickException(str(error)) from error
     db.session.commit()
-    click.echo(f"{name} may sign in as {role}.")
+    click.echo(f"{name} added as {role}.")
 
 
 @user.command("password", cls=StackCommand)
