@@ -25,7 +25,7 @@ PAGE_BYTES = 4096
 
 @dataclass(frozen=True)
 class Fetch:
-    """An update that is over, and what Docker told of its container."""
+    """An update that is over, and what Docker says about its container."""
 
     job: dict[str, Any]
     container: dict[str, Any]
@@ -110,11 +110,11 @@ def test_vuls_fetches_its_database_in_a_container_that_is_confined_like_any_othe
     assert volumes(container) == {("volume", "jobs", True)}
     assert (place.containers(), list(place.jobs.iterdir())) == ([], [])
 
-    told = server.call("GET", "/health")[1]["databases"]
-    assert told == job["databases"]
-    assert told["vuls2"]["rows"] == len(vuls2.FLAWS)
-    assert told["vuls2"]["size_bytes"] == live(place).stat().st_size
-    assert job["started_at"] <= told["vuls2"]["fetched_at"] <= job["ended_at"]
+    databases = server.call("GET", "/health")[1]["databases"]
+    assert databases == job["databases"]
+    assert databases["vuls2"]["rows"] == len(vuls2.FLAWS)
+    assert databases["vuls2"]["size_bytes"] == live(place).stat().st_size
+    assert job["started_at"] <= databases["vuls2"]["fetched_at"] <= job["ended_at"]
 
 
 def test_a_scan_finds_what_the_fetched_database_holds(

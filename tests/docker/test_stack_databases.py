@@ -53,12 +53,12 @@ def test_a_lost_database_is_back_as_it_was(
 
 
 @pytest.mark.parametrize(
-    ("spoil", "complaint"),
+    ("spoil", "message"),
     [(overwrite, "gost.sqlite3"), (lambda path: cut(path, 0.5), "neither a complete archive")],
     ids=["a file in it is corrupt", "it broke off"],
 )
 def test_a_broken_archive_is_refused_and_changes_nothing(
-    stack: ComposeStack, archive: Path, tmp_path: Path, spoil: Callable[[Path], None], complaint: str
+    stack: ComposeStack, archive: Path, tmp_path: Path, spoil: Callable[[Path], None], message: str
 ) -> None:
     spoilt = tmp_path / "spoilt.tar"
     spoilt.write_bytes(archive.read_bytes())
@@ -69,7 +69,7 @@ def test_a_broken_archive_is_refused_and_changes_nothing(
     refused = stack.run("deploy/databases", "import", str(spoilt), check=False)
 
     assert refused.returncode == 1
-    assert complaint in refused.stderr
+    assert message in refused.stderr
     assert "nothing was changed" in refused.stderr
     assert stack.inside("executor", listed) == before
 

@@ -106,8 +106,8 @@ def test_its_machine_shows_one_port_and_that_by_tls(stack: ComposeStack, zone: Z
     assert published == [{"HostIp": zone.address, "HostPort": str(zone.port)}]
     assert not any(described["docker-proxy"]["NetworkSettings"]["Ports"].values())
     assert all(one["HostConfig"]["ReadonlyRootfs"] for one in described.values())
-    for scheme, complaint in (("http", "RemoteDisconnected"), ("https", "CERTIFICATE_VERIFY_FAILED")):
-        with pytest.raises(RuntimeError, match=complaint):
+    for scheme, message in (("http", "RemoteDisconnected"), ("https", "CERTIFICATE_VERIFY_FAILED")):
+        with pytest.raises(RuntimeError, match=message):
             stack.inside("worker", f'python3 -c "{ask.format(scheme, zone.address, zone.port)}"')
 
 

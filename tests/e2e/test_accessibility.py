@@ -117,7 +117,7 @@ def test_axe_finds_nothing(
     found["/tasks/bulk"] = violations(page)
     context.close()
 
-    assert {path: told for path, told in found.items() if told} == {}
+    assert {path: problems for path, problems in found.items() if problems} == {}
 
 
 def test_a_selection_focus_and_scroll_outlive_a_live_change(page: Page, url: str, finished: Run) -> None:

@@ -24,7 +24,7 @@ BAD = {
 
 @pytest.fixture
 def stack(stack: Stack) -> Stack:
-    """The stack, told to give up soon on a host that hangs."""
+    """The stack, set to give up soon on a host that hangs."""
     stack.environ["EXECUTOR_CONNECT_TIMEOUT_SECONDS"] = "25"
     return stack
 

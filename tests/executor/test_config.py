@@ -59,10 +59,10 @@ def test_a_runners_environment_gives_the_same_settings_without_the_key(
 ) -> None:
     settings = config.settings({**variables, "EXECUTOR_CA_BUNDLE": "/ca.pem", "EXECUTOR_MAX_JOBS": "5"})
 
-    told = settings.for_runner()
+    passed = settings.for_runner()
 
-    assert config.settings(told) == settings
-    assert not any("KEY" in name or KEY in value for name, value in told.items())
+    assert config.settings(passed) == settings
+    assert not any("KEY" in name or KEY in value for name, value in passed.items())
 
 
 def test_relative_paths_become_absolute_as_vuls_needs_them(variables: dict[str, str]) -> None:

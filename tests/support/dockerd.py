@@ -40,7 +40,7 @@ class Engine:
         return {**os.environ, "DOCKER_HOST": self.host, "DOCKER_BUILDKIT": "0"}
 
     def docker(self, *words: str, stdin: IO[bytes] | None = None, seconds: float = 600) -> str:
-        """Run `docker` and return what it says; fail with its complaint."""
+        """Run `docker` and return what it says; fail with its error."""
         ended = subprocess.run(
             ["docker", *words], env=self.environ, stdin=stdin, capture_output=True, timeout=seconds
         )

@@ -19,7 +19,7 @@ MakeHost = Callable[..., Host]
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Each time that the worker was told to look."""
+    """Each time that a worker was asked to follow tests."""
     calls: list[bool] = []
     handle_messages(monkeypatch, "follow_tests", lambda: calls.append(True))
     return calls

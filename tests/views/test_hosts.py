@@ -112,10 +112,10 @@ def test_the_list_notices_hosts_and_is_silent_while_nothing_changes(
     config_sync.sync("", NOW, may_name_none=True)
     db.session.commit()
 
-    told = signed_in.get(address, headers=LIVE)
+    answer = signed_in.get(address, headers=LIVE)
 
     assert silent.status_code == 204
-    assert (told.status_code, names(told.text)) == (200, [])
+    assert (answer.status_code, names(answer.text)) == (200, [])
 
 
 def test_an_empty_list_teaches_where_hosts_come_from(signed_in: FlaskClient) -> None:

@@ -158,13 +158,13 @@ def test_a_run_past_its_deadline_says_how_long_it_may_take(running: Run, hours: 
 def test_a_reply_never_ends_a_job_since_only_a_conclusion_stores_its_results(
     running: Run, status: JobStatus
 ) -> None:
-    (told,) = running.jobs
+    (job_row,) = running.jobs
 
-    run_jobs.record_reply(told, job(status.value), LATER)
+    run_jobs.record_reply(job_row, job(status.value), LATER)
     db.session.commit()
 
-    assert told.status.is_with_executor
-    assert [row.id for row in run_jobs.to_poll(told.executor)] == [told.id]
+    assert job_row.status.is_with_executor
+    assert [row.id for row in run_jobs.to_poll(job_row.executor)] == [job_row.id]
 
 
 def test_a_run_whose_results_are_all_stored_is_ended_and_no_job_is_followed_again(
