@@ -28,6 +28,7 @@ def test_connections(context: JobContext) -> None:
     The job completes with an outcome for each server, whatever the outcome.
     """
     settings = context.settings
+    version = (context.engine.tools()["vuls"] or {}).get("version")
 
     def test_one(target: Target) -> None:
         command = configtest_command(
@@ -42,7 +43,7 @@ def test_connections(context: JobContext) -> None:
             outcomes = configtest_output.Outcome
             outcome = outcomes.CONFIGURATION if target.refusal else outcomes.TIMEOUT
             tests = [configtest_output.ConfigTest(target.server, outcome, target.error)]
-        context.job.tests += [dataclasses.asdict(test) for test in tests]
+        context.job.tests += [dataclasses.asdict(test) | {"vuls": version} for test in tests]
 
     try:
         targets = prepare_targets(context, read_shared_config(context))

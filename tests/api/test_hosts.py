@@ -220,7 +220,9 @@ def test_the_hosts_of_a_run_are_listed_worst_first(
 ) -> None:
     run = start(make_task(), trigger=Trigger.API, now=NOW)
     for name, outcome in (("a", Outcome.SUCCESS), ("b", Outcome.FAILED), ("c", Outcome.PARTIAL), ("d", None)):
-        db.session.add(RunHost(run_id=run.id, name=name, host_id=make_host(name).id, outcome=outcome))
+        line = RunHost(run_id=run.id, name=name, host_id=make_host(name).id, outcome=outcome)
+        line.warnings = [f"Of {name}."]
+        db.session.add(line)
     db.session.commit()
 
     items = api.get(f"/api/runs/{run.id}/hosts").get_json()["items"]
@@ -231,3 +233,4 @@ def test_the_hosts_of_a_run_are_listed_worst_first(
         ("c", "partial"),
         ("a", "success"),
     ]
+    assert items[0]["warnings"] == ["Of d."]

@@ -1,5 +1,6 @@
 """The real gost and the real Vuls, fed by the mirror, against what dpkg alone expects."""
 
+import json
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
@@ -12,6 +13,8 @@ from tests.feeds.tools import fetch_debian, scan_localhost
 from tests.mirror.documents import DEBIAN_TRACKER, Tracker, debian_tracker, shipped_documents
 from tests.mirror.expected import Expected, already_fixed, expected_findings
 from tests.mirror.server import Fault, Request, mirror
+from vulsweb.vuls import results
+from vulsweb.vuls.results import Outcome
 
 # What the table of a gost database holds, to be set against the document.
 ROWS = "SELECT COUNT(DISTINCT cve_id) FROM debian_cves", "SELECT COUNT(*) FROM debian_releases"
@@ -76,6 +79,18 @@ def test_even_an_up_to_date_system_has_findings(findings: dict[str, Any]) -> Non
     tar = findings["CVE-2005-2541"]
 
     assert tar["affectedPackages"] == [{"name": "tar", "notFixedYet": True, "fixState": "open"}]
+
+
+def test_a_release_that_vuls_does_not_know_has_no_findings_and_is_no_success(
+    vuls: Path, fetched: Path, findings: dict[str, Any]
+) -> None:
+    result = scan_localhost(vuls, fetched, release="13.1")
+
+    assert findings
+    assert result["scannedCves"] == {}
+    outcome, reason = results.judge(results.parse(json.dumps(result).encode()), {"gost_debian"})
+    assert outcome is Outcome.PARTIAL
+    assert "does not know Debian 13.1: nothing can be found there." in str(reason)
 
 
 def test_a_finding_names_the_installed_packages_and_the_version_that_fixes_them(

@@ -45,16 +45,22 @@ def fetch_debian(gost: Path, server: Mirror, folder: Path, *, trusting: bool = T
     return run([gost, "fetch", "debian", *database, *proxy], folder, **environment)
 
 
-def scan_localhost(vuls: Path, folder: Path) -> dict[str, Any]:
-    """Scan this machine against the databases in `folder` and return the result document."""
+def scan_localhost(vuls: Path, folder: Path, release: str | None = None) -> dict[str, Any]:
+    """Scan this machine against the databases in `folder` and return the result document.
+
+    With `release`, the report sees the machine as one of that release.
+    """
     config = folder / "config.toml"
     config.write_text(CONFIG.format(folder=folder))
-    results = folder / "results"
+    results = folder / f"results-{release}"
     common = ("-config", config, "-results-dir", results, "-log-dir", folder / "log")
-    for command in ([vuls, "scan", *common], [vuls, "report", *common, "-refresh-cve", "-format-json"]):
-        ended = run(command, folder)
-        assert ended.returncode == 0, ended.stderr
+    ended = run([vuls, "scan", *common], folder)
+    assert ended.returncode == 0, ended.stderr
     (document,) = results.glob("*/localhost.json")
+    if release:
+        document.write_text(json.dumps(json.loads(document.read_bytes()) | {"release": release}))
+    ended = run([vuls, "report", *common, "-refresh-cve", "-format-json"], folder)
+    assert ended.returncode == 0, ended.stderr
     result: dict[str, Any] = json.loads(document.read_bytes())
     return result
 

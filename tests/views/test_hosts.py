@@ -131,7 +131,7 @@ def test_names_and_notes_of_a_host_that_means_harm_are_shown_without_harm(
     evil = f"\u202e{HOSTILE}"
     host = make_host(evil, notes=evil, hostname="x", vuls_config={evil: evil}, tags=["web"])
     run = make_run(RunStatus.FAILED, make_task(host_id=host.id))
-    db.session.add(RunHost(run_id=run.id, name=evil, host_id=host.id, message=evil))
+    db.session.add(RunHost(run_id=run.id, name=evil, host_id=host.id, message=evil, warnings=[evil]))
     db.session.commit()
 
     pages = [

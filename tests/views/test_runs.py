@@ -1,6 +1,7 @@
 """The runs' pages: live while something changes, silent when nothing does, over when the run is."""
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from flask.testing import FlaskClient
 from tests.conftest import NOW
 from tests.views.conftest import HOSTILE, LIVE, MakeRun, add_log, asked_again, cve, flat, job_of, store
 from vulsweb.extensions import db
-from vulsweb.models import RunStatus
+from vulsweb.models import Host, RunHost, RunStatus
 
 NOON = "2026-01-01T12:00:00Z"
 STEPS: list[dict[str, Any]] = [
@@ -264,6 +265,17 @@ def test_nothing_found_is_said_only_by_a_complete_run(signed_in: FlaskClient, ma
     assert "No vulnerabilities found" in clean
     assert "No vulnerabilities found" not in unclear
     assert "no findings is not a clean result" in unclear
+
+
+def test_a_run_of_one_host_shows_what_vuls_warned_of(
+    signed_in: FlaskClient, make_run: MakeRun, make_host: Callable[..., Host]
+) -> None:
+    run = make_run(RunStatus.SUCCESS)
+    line = RunHost(run_id=run.id, name="web-1", host_id=make_host("web-1").id, warnings=["Ends soon."])
+    db.session.add(line)
+    db.session.commit()
+
+    assert "Ends soon." in signed_in.get(f"/runs/{run.id}").text
 
 
 def test_hostile_text_of_a_host_is_shown_as_text(signed_in: FlaskClient, make_run: MakeRun) -> None:

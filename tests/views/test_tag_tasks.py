@@ -115,7 +115,7 @@ def test_a_run_over_several_hosts_says_of_each_what_it_came_to(
         message = "b: Failed to connect." if name == "b" else None
         host = make_host(name)
         line = RunHost(run_id=run.id, name=name, host_id=host.id, outcome=outcome, message=message)
-        line.severity_counts = {"low": 3, "critical": 1}
+        line.severity_counts, line.warnings = {"low": 3, "critical": 1}, [f"Support of {name} ended."]
         db.session.add(line)
         found = document({f"CVE-2026-{host.id}": cve(9.9)})
         storage.store(
@@ -129,6 +129,7 @@ def test_a_run_over_several_hosts_says_of_each_what_it_came_to(
     assert page.index("1 critical") < page.index("3 low")
     assert re.findall(r'id="result-\d+-\d+"[^>]*><bdi>(.*?)</bdi>', page, re.DOTALL) == ["b", "a"]
     assert "b: Failed to connect." in page
+    assert "Support of a ended." in page
     assert "2 hosts, Fast scan" in page
     assert re.findall(r'id="on-CVE-2026-(\d+)-\1"', page) == [str(line.host_id) for line in run_lines(run)]
 

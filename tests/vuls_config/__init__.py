@@ -1,4 +1,4 @@
-"""The verdicts of Vuls' own loader on configurations."""
+"""The verdicts of Vuls' own loader on configurations, and the releases that Vuls knows."""
 
 import json
 import subprocess
@@ -10,21 +10,27 @@ from tests.support import needs
 
 def reasons(texts: Sequence[str]) -> list[str]:
     """Return why Vuls refuses each text, empty where it does not."""
-    found: list[str] = _ask(json.dumps(texts))
+    found: list[str] = _ask("config-judge", json.dumps(texts))
     return found
 
 
 def options() -> dict[str, str]:
     """Return the paths of the options that Vuls reads, with Go's types."""
-    found: dict[str, str] = _ask("", "options")
+    found: dict[str, str] = _ask("config-judge", "", "options")
     return found
 
 
-def _ask(question: str, *arguments: str) -> Any:
-    judge = needs.tool("vuls").parent / "tests" / "config-judge"
-    if not judge.exists():
-        needs.lacking(f"{judge} is missing: tests/vuls_config/build makes it.")
+def known_releases(asked: Sequence[tuple[str, str]], *, current: bool) -> list[bool]:
+    """Return which families and releases the pinned Vuls, or that of tests/vuls2, knows."""
+    found: list[bool] = _ask("current/known-releases" if current else "known-releases", json.dumps(asked))
+    return found
+
+
+def _ask(name: str, question: str, *arguments: str) -> Any:
+    program = needs.tool("vuls").parent / "tests" / name
+    if not program.exists():
+        needs.lacking(f"{program} is missing: tests/vuls_config/build or tests/vuls2/build makes it.")
     done = subprocess.run(
-        [judge, *arguments], input=question, capture_output=True, text=True, check=True, timeout=120
+        [program, *arguments], input=question, capture_output=True, text=True, check=True, timeout=120
     )
     return json.loads(done.stdout)

@@ -152,6 +152,7 @@ class RunHostOut(Schema):
     packages = fields.Integer(required=True)
     opened = fields.Integer(required=True)
     fixed = fields.Integer(required=True)
+    warnings = fields.List(fields.String(), required=True)
 
 
 class RunHostPage(Page):

@@ -85,14 +85,15 @@ def conclude(test: ConnectionTest, job: Job, log: str, now: datetime) -> None:
     The test succeeds if there are results and every server can be scanned.
     """
     test.tests, test.log, test.completed_at = job.tests, log[-LOG_LENGTH:], now
-    passed = bool(job.tests) and all(server["outcome"] == "ok" for server in job.tests)
+    passed = bool(job.tests) and all(each.passed for each in explanations(test))
     test.status = RunStatus.SUCCESS if passed else RunStatus.FAILED
     test.reason = None if job.tests else job.error or NO_OUTPUT
 
 
 def explanations(test: ConnectionTest) -> list[Explanation]:
     """Return the test's result for each server, in words."""
-    return [explain(server) for server in test.tests]
+    day = (test.completed_at or test.created_at).date()
+    return [explain(server, day) for server in test.tests]
 
 
 def prune(before: datetime) -> None:

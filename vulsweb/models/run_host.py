@@ -30,6 +30,7 @@ class RunHost(Base):
     packages: Mapped[int] = mapped_column(default=0)
     opened: Mapped[int] = mapped_column(default=0)
     fixed: Mapped[int] = mapped_column(default=0)
+    warnings: Mapped[list[str]] = mapped_column(default=list)  # in Vuls' words
 
     run: Mapped[Run] = relationship()
     host: Mapped[Host | None] = relationship()

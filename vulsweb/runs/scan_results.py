@@ -43,6 +43,7 @@ class HostResult:
     packages: int = 0
     opened: int = 0
     fixed: int = 0
+    warnings: Sequence[str] = ()
 
 
 def host_results(run_id: int) -> Select[RunHost]:
@@ -118,6 +119,7 @@ def _store_document(
         result.package_count,
         change.opened,
         change.fixed,
+        result.warnings,
     )
 
 
@@ -199,6 +201,7 @@ def store_results(run_id: int, added: Sequence[HostResult], now: datetime) -> No
             "packages": result.packages,
             "opened": result.opened,
             "fixed": result.fixed,
+            "warnings": list(result.warnings),
         }
         for result in added
     ]

@@ -35,10 +35,11 @@ def prepare(run: Run, executors: Sequence[Executor]) -> str | None:
             return " ".join(problems.values())
         if not servers:
             return f"No host has the tag {tag!r}. Add it on a host's page or in the list of hosts."
-        pending = select(
-            literal(run.id), Host.name, Host.id, literal({}, RunHost.severity_counts.type), *[literal(0)] * 3
-        ).where(Host.entry.in_(servers), Host.retired_at.is_(None), Host.parent_id.is_(None))
-        columns = ["run_id", "name", "host_id", "severity_counts", "packages", "opened", "fixed"]
+        counts, warnings = literal({}, RunHost.severity_counts.type), literal([], RunHost.warnings.type)
+        pending = select(literal(run.id), Host.name, Host.id, counts, *[literal(0)] * 3, warnings).where(
+            Host.entry.in_(servers), Host.retired_at.is_(None), Host.parent_id.is_(None)
+        )
+        columns = ["run_id", "name", "host_id", "severity_counts", "packages", "opened", "fixed", "warnings"]
         db.session.execute(insert(RunHost).from_select(columns, pending).on_conflict_do_nothing())
     jobs.create_jobs(run, executors)
     return None

@@ -185,6 +185,8 @@ _MOVED_TO_VULS2: dict[str, Version] = {
 }
 # The same for all other families.
 _ALL_MOVED_TO_VULS2: Version = (0, 40, 0)
+# The family of a server that is not scanned, and has only the CPE names of its section.
+PSEUDO = "pseudo"
 # Assumed when Vuls does not report its version, as when built from source: the versions that we build.
 CLASSIC_VERSION: Version = (0, 26, 0)
 CURRENT_VERSION: Version = (0, 40, 1)
@@ -230,6 +232,8 @@ def required_databases(family: str, vuls: Version | None) -> tuple[DatabaseType,
     number = vuls or CLASSIC_VERSION
     if number >= _MOVED_TO_VULS2.get(family, _ALL_MOVED_TO_VULS2):
         return (DatabaseType.VULS2,)
+    if family == PSEUDO:
+        return (DatabaseType.NVD,)
     return tuple(
         entry.name
         for entry in supported_by(number)

@@ -7,7 +7,10 @@ as untrusted.
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
+
+from vulsweb.vuls import catalogue, releases
 
 # Commands that Vuls v0.26 runs with sudo in the modes fast-root and deep (scanner/debian.go and others).
 _PROCESSES = (
@@ -35,9 +38,10 @@ _INSTALL = {
 
 
 class Outcome(enum.StrEnum):
-    """The outcome of a server's test, as the executor names it."""
+    """The outcome of a test, as executors name it; `release` is ours."""
 
     OK = "ok"
+    RELEASE = "release"
     UNKNOWN_HOST_KEY = "unknown_host_key"
     CHANGED_HOST_KEY = "changed_host_key"
     KEY_REFUSED = "key_refused"
@@ -100,8 +104,11 @@ _MESSAGES = {
 }
 
 
-def explain(test: Mapping[str, Any]) -> Explanation:
-    """Explain an entry of a job's `tests`; unknown outcomes count as `other`."""
+def explain(test: Mapping[str, Any], day: date) -> Explanation:
+    """Explain an entry of a job's `tests`, made on that day.
+
+    Unknown outcomes count as `other`.
+    """
     word = str(test.get("outcome"))
     outcome = Outcome(word) if word in set(Outcome) else Outcome.OTHER
     server, detail = str(test.get("server") or ""), str(test.get("line") or "")
@@ -110,9 +117,14 @@ def explain(test: Mapping[str, Any]) -> Explanation:
     message, advice = _MESSAGES.get(outcome, ("", ""))
     lines: tuple[str, ...] = ()
     if outcome is Outcome.OK:
-        system = " ".join(str(test[name]) for name in ("family", "release") if test.get(name))
-        message = f"It can be scanned: {system}." if system else "It can be scanned."
         detail = ""
+        system, release = str(test.get("family") or ""), str(test.get("release") or "")
+        vuls = catalogue.version(str(test.get("vuls") or "")) or catalogue.CLASSIC_VERSION
+        if gap := releases.gap(system, release, vuls, day):
+            outcome, message = Outcome.RELEASE, f"It can be reached. {gap}"
+        else:
+            name = releases.label(system, release)
+            message = f"It can be scanned: {name}." if name else "It can be scanned."
     elif outcome is Outcome.SUDO:
         user = str(test.get("user") or "vuls")
         message = f"This scan mode needs root, and {user} may not use sudo without a password."

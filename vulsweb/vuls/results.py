@@ -3,16 +3,21 @@
 import enum
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from vulsweb.vuls import catalogue
+from vulsweb.vuls import catalogue, releases
 from vulsweb.vuls.catalogue import DatabaseType
 
 JSON_VERSION = 4
 TITLE_LENGTH = 300
+# Vuls writes one or two; more than this is not worth a page.
+MAX_WARNINGS, WARNING_LENGTH = 10, 500
+SHOWN_RELEASE = 100
+# How its warning about a release that is not in its table begins (models/scanresults.go).
+RELEASE_UNKNOWN = "Failed to check EOL"
 
 
 class ScanType(enum.StrEnum):
@@ -84,6 +89,10 @@ _SEVERITY_WORDS = {
     # Debian's word for a vulnerability that does no harm as shipped.
     "unimportant": Severity.LOW,
 }
+
+
+# The parts of a document that list something besides packages, by which such hosts are judged.
+_OTHER_CONTENT = ("libraries", "WordPressPackages", "windowsKB")
 
 
 @dataclass(frozen=True)
@@ -187,7 +196,9 @@ class ScanResult:
     scanned_at: datetime
     reported_by: str  # the version of Vuls that looked for CVEs, as reported; empty if no report ran
     package_count: int
+    others: tuple[str, ...]  # what else was listed, such as "libraries"
     errors: tuple[str, ...]
+    warnings: tuple[str, ...]  # in Vuls' words, such as about the end of life
     findings: tuple[ParsedFinding, ...]
 
     @property
@@ -224,7 +235,12 @@ def parse(document: bytes) -> ScanResult:
         scanned_at=moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC),
         reported_by=str(data.get("reportedVersion") or ""),
         package_count=len(packages),
+        others=tuple(field for field in _OTHER_CONTENT if data.get(field)),
         errors=tuple(str(line) for line in _list(data, "errors")),
+        warnings=tuple(
+            _one_line(_storable(str(line)[:WARNING_LENGTH]))
+            for line in _list(data, "warnings")[:MAX_WARNINGS]
+        ),
         findings=tuple(
             ParsedFinding.from_document(cve_id, entry, packages) for cve_id, entry in sorted(cves.items())
         ),
@@ -244,28 +260,40 @@ def judge(result: ScanResult, databases: Collection[str]) -> tuple[Outcome, str 
     The result is judged by its content, not by exit codes: Vuls writes a file for a host that it could not
     reach, and reports "0 CVEs" without a database. `databases` names those that the report could read.
     """
-    family, vuls = _one_line(result.family), catalogue.version(result.reported_by)
     if result.errors:
         return Outcome.FAILED, _one_line(result.errors[0])
     if result.family in ("", "unknown"):
         return Outcome.FAILED, "Vuls could not identify the operating system."
-    if not result.package_count:
+    has_packages = result.package_count > 0 or result.family == catalogue.PSEUDO
+    if not has_packages and not result.others:
         return Outcome.FAILED, "Vuls found no installed packages."
     if not result.reported_by:
         return Outcome.PARTIAL, "The host was scanned, but the report that finds CVEs did not run."
-    if vuls is None and DatabaseType.VULS2.value in databases:
-        # It has the database of the current profile, so its unknown version is of that profile.
-        vuls = catalogue.CURRENT_VERSION
-    required = catalogue.required_databases(result.family, vuls)
-    if not required:
-        return Outcome.PARTIAL, f"No known database covers {family}."
+    problems = list(_gaps(result, databases)) if has_packages else []
+    return (Outcome.PARTIAL, " ".join(problems)) if problems else (Outcome.SUCCESS, None)
+
+
+def _gaps(result: ScanResult, databases: Collection[str]) -> Iterator[str]:
+    """Yield why vulnerabilities of installed packages can be missing."""
+    family, release = _one_line(result.family), _one_line(result.release)[:SHOWN_RELEASE]
+    vuls = catalogue.version(result.reported_by)
+    if vuls is None:
+        # The database of the current profile is there, so the unknown version is of that profile.
+        is_current = DatabaseType.VULS2.value in databases
+        vuls = catalogue.CURRENT_VERSION if is_current else catalogue.CLASSIC_VERSION
+    required = catalogue.required_databases(family, vuls)
     missing = [name.label for name in required if name.value not in databases]
-    if missing:
-        return Outcome.PARTIAL, (
+    if not required:
+        yield f"No known database covers {family}."
+    elif missing:
+        yield (
             f"There was no vulnerability database for {family}, so nothing was found."
             f" First run a database update of {' and '.join(missing)} or of all databases."
         )
-    return Outcome.SUCCESS, None
+    if any(line.startswith(RELEASE_UNKNOWN) for line in result.warnings):
+        yield releases.why_unknown(family, release, vuls)
+    elif gap := releases.gap(family, release, vuls, result.scanned_at.date()):
+        yield gap
 
 
 def _one_line(text: str) -> str:

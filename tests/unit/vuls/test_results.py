@@ -141,12 +141,83 @@ def test_a_result_is_judged_by_its_content(
 def test_a_result_is_judged_by_the_version_of_vuls_that_reported_it(
     document: dict[str, Any], vuls: str, outcome: Outcome, expected: str
 ) -> None:
-    change = {"family": "ubuntu", "reportedVersion": vuls}
+    change = {"family": "ubuntu", "release": "22.04", "reportedVersion": vuls}
 
     judged, sentence = results.judge(parse(document | change), {"gost_ubuntu"})
 
     assert judged is outcome
     assert expected in str(sentence)
+
+
+@pytest.mark.parametrize(
+    ("family", "release", "vuls", "expected"),
+    [
+        ("debian", "13.1", "v0.26.0", "Vuls v0.26.0 does not know Debian 13.1: nothing can be found there."),
+        ("debian", "13.1", "v0.26.0", "Use an executor with the profile current."),
+        ("raspbian", "13.1", "v0.26.0", "does not know Raspberry Pi OS 13.1"),
+        ("debian", "99", "v0.26.0", "A newer Vuls may know it."),
+        ("ubuntu", "26.04", "v0.26.0", "does not know Ubuntu 26.04"),
+        ("ubuntu", "14.04", "v0.26.0", "Support of Ubuntu 14.04 ended on 2022-04-01"),
+        ("debian", "8.11", "v0.26.0", "Support of Debian 8 ended: vulnerabilities"),
+        ("debian", "13.1", "v0.36.0", None),
+        ("debian", "12.4", "v0.26.0", None),
+        ("ubuntu", "20.04", "v0.26.0", None),
+    ],
+)
+def test_a_release_that_hides_vulnerabilities_is_never_a_success(
+    document: dict[str, Any], family: str, release: str, vuls: str, expected: str | None
+) -> None:
+    change = {"family": family, "release": release, "reportedVersion": vuls}
+
+    outcome, sentence = results.judge(parse(document | change), {"gost_debian", "gost_ubuntu", "vuls2"})
+
+    assert outcome is (Outcome.PARTIAL if expected else Outcome.SUCCESS)
+    assert (expected or "None") in str(sentence)
+
+
+def test_a_release_that_vuls_itself_does_not_know_is_never_a_success(document: dict[str, Any]) -> None:
+    line = "Failed to check EOL. Register the issue with `Family: debian Release: 12`"
+
+    outcome, sentence = results.judge(parse(document | {"warnings": [line]}), {"gost_debian"})
+
+    assert outcome is Outcome.PARTIAL
+    assert "does not know Debian 12" in str(sentence)
+
+
+def test_a_missing_database_and_an_ended_release_are_both_said(document: dict[str, Any]) -> None:
+    change = {"family": "ubuntu", "release": "14.04"}
+
+    outcome, sentence = results.judge(parse(document | change), {})
+
+    assert outcome is Outcome.PARTIAL
+    assert "First run a database update of GOST Ubuntu" in str(sentence)
+    assert "ended on 2022-04-01" in str(sentence)
+
+
+@pytest.mark.parametrize(
+    ("change", "databases", "outcome"),
+    [
+        ({"packages": {}, "libraries": [{"lockfilePath": "/srv/Gemfile.lock"}]}, set(), Outcome.SUCCESS),
+        ({"packages": {}, "WordPressPackages": [{"name": "core"}]}, set(), Outcome.SUCCESS),
+        ({"packages": {}, "libraries": [{}], "reportedVersion": ""}, set(), Outcome.PARTIAL),
+        ({"packages": {}, "family": "pseudo"}, {"nvd"}, Outcome.SUCCESS),
+        ({"packages": {}, "family": "pseudo"}, {"gost_debian"}, Outcome.PARTIAL),
+    ],
+)
+def test_a_scan_of_something_else_than_packages_is_judged_by_what_it_has(
+    document: dict[str, Any], change: dict[str, Any], databases: set[str], outcome: Outcome
+) -> None:
+    assert results.judge(parse(document | change), databases)[0] is outcome
+
+
+def test_warnings_are_bounded_lines(document: dict[str, Any]) -> None:
+    document["warnings"] = ["a\x1b[31m\nb", 7, "x" * 5_000, *["y"] * 100]
+
+    warnings = parse(document).warnings
+
+    assert warnings[:2] == ("a [31m b", "7")
+    assert len(warnings) == results.MAX_WARNINGS
+    assert max(map(len, warnings)) == results.WARNING_LENGTH
 
 
 @pytest.mark.parametrize(
@@ -192,7 +263,9 @@ JSON = st.recursive(
 
 
 @given(
-    field=st.sampled_from(["packages", "scannedCves", "errors", "family", "scannedAt", "serverName"]),
+    field=st.sampled_from(
+        ["packages", "scannedCves", "errors", "warnings", "libraries", "family", "release", "scannedAt"]
+    ),
     value=JSON,
 )
 def test_hostile_values_are_refused_or_read_but_never_crash(field: str, value: Any) -> None:
