@@ -1,4 +1,4 @@
-"""The releases of operating systems that each version of Vuls knows, and when their support ends.
+"""Which releases each version of Vuls knows, and when their support ends.
 
 The facts are those of Vuls' own table (config/os.go), read in the sources of v0.26.0, v0.30.0, v0.33.1,
 v0.36.0 and v0.40.1; it names the vendors' pages. A release counts as known from the first of these that

@@ -1,6 +1,6 @@
 """What Vuls warned of on a host, with each result
 
-Revision ID: 0030
+Revision ID: 0012
 Revises: 0011
 Create Date: 2026-11-26 10:00:00
 
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 # revision identifiers, used by Alembic.
-revision = '0030'
+revision = '0012'
 down_revision = "0011"
 branch_labels = None
 depends_on = None
