@@ -125,7 +125,7 @@ def jump_host(folder: Path, address: str, *, authorized: Sequence[str]) -> Itera
 @contextmanager
 def hanging(folder: Path, address: str, *, authorized: Sequence[str]) -> Iterator[Server]:
     """Run a server that lets a person in, and then answers nothing that is asked of it."""
-    settings = "ForceCommand exec sleep 3600\n"
+    settings = "ForceCommand exec setpriv --pdeathsig TERM sleep 3600\n"
     with sshd(folder, address, authorized=authorized, settings=settings) as server:
         yield server
 
