@@ -12,7 +12,7 @@ from typing import Any
 from flask import Blueprint, Flask, Response, current_app, g, request, send_file
 from werkzeug.exceptions import BadRequest, Conflict, HTTPException, NotFound, Unauthorized
 
-from executor import config
+from executor import config, log_lines
 from executor.audit import AuditLog
 from executor.databases.catalogue import profile_mismatch
 from executor.databases.folder import DatabaseFolder
@@ -50,6 +50,8 @@ def create_app(overrides: Mapping[str, str] | None = None) -> Flask:
 
     Raise ConfigError if a setting is missing or wrong: without a key the executor does not start.
     """
+    if overrides is None:
+        log_lines.configure()
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     executor = app.extensions["executor"] = Executor(config.environment(overrides))

@@ -8,14 +8,15 @@ import logging
 import os
 import signal
 import sys
+import time
 from functools import partial
 from types import FrameType
 
-from executor import config
+from executor import config, log_lines
 from executor.engines.choice import create_engine
 from executor.errors import CancelledError, ShutDownError
 from executor.jobs import dispatch
-from executor.jobs.job import Job, JobStatus
+from executor.jobs.job import PUT_BACK, Job, JobStatus
 from executor.jobs.store import JobStore
 from executor.recipes.context import JobContext
 from executor.recipes.scans import scan
@@ -76,6 +77,8 @@ class Runner:
             if self.is_stopping:
                 raise ShutDownError
 
+        started = time.monotonic()
+        log.info("job %s: %s started", job.id, job.lane)
         try:
             context = JobContext(self.settings, self.store, job, check)
             with context.running():
@@ -84,13 +87,18 @@ class Runner:
             job.end(JobStatus.CANCELLED)
         except ShutDownError:
             # If the engine can reattach, the job stays open for the next runner.
-            if not self.engine.can_reattach:
+            if not self.engine.can_reattach and job.interrupted:
                 job.end(JobStatus.LOST, dispatch.LOST)
+            elif not self.engine.can_reattach:
+                job.put_back()
+                self.store.append_log(job.id, f"{PUT_BACK}\n".encode())
         except Exception:
             log.exception("job %s: the executor failed", job.id)
             job.end(JobStatus.FAILED, "The executor itself failed on this job; see its runner.log.")
         finally:
             self.store.save(job)
+            seconds = time.monotonic() - started
+            log.info("job %s: %s after %d s. %s", job.id, job.status.value, seconds, job.error or "")
 
 
 def main() -> None:
@@ -98,7 +106,7 @@ def main() -> None:
 
     SLOT is an inherited locked descriptor.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    log_lines.configure()
     lane, slot = sys.argv[1], int(sys.argv[2])
     # Tools must not inherit it: a tool that stays alive would keep the slot taken.
     os.set_inheritable(slot, False)  # noqa: FBT003 (it takes no keyword)

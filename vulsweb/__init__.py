@@ -1,5 +1,6 @@
 """Vuls Web: schedules Vuls scans and database updates, and shows the findings."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from vulsweb.api import problems
 from vulsweb.extensions import celery, csrf, db, limiter, login, migrate
 from vulsweb.models import User
 from vulsweb.views import errors
+
+log = logging.getLogger(__name__)
 
 
 class RowId(IntegerConverter):
@@ -69,7 +72,9 @@ def load_user_of_token(incoming: Request) -> User | None:
     scheme, _, token = incoming.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not incoming.path.startswith("/api/"):
         return None
-    return users.user_of_token(token.strip())
+    if (user := users.user_of_token(token.strip())) is None:
+        log.warning("token refused, from %s", incoming.remote_addr)
+    return user
 
 
 def answer_error(error: HTTPException) -> ResponseReturnValue:
@@ -95,6 +100,7 @@ def init_celery(app: Flask) -> None:
         task_ignore_result=True,
         broker_connection_retry_on_startup=True,
         beat_schedule=worker.beat_table(app.config["EXECUTORS"]),
+        beat_scheduler="vulsweb.worker.scheduler:Scheduler",
         timezone="UTC",
         worker_hijack_root_logger=False,
     )

@@ -102,6 +102,7 @@ class Dispatcher:
         for _ in waiting_job_ids(self.store, lane, self.engine):
             if slot is None:
                 return
+            # Its log lines go to our own standard output, and what it does not expect to a file.
             with (self.settings.data_dir / "runner.log").open("ab") as errors:
                 try:
                     # It inherits the locked slot, so that the slot is never free in between.
@@ -110,7 +111,6 @@ class Dispatcher:
                         cwd=self.settings.data_dir,
                         env=self.settings.for_runner(),
                         stdin=subprocess.DEVNULL,
-                        stdout=errors,
                         stderr=errors,
                         start_new_session=True,
                         pass_fds=(slot,),
@@ -160,6 +160,7 @@ class Dispatcher:
             if owned is not None and owned.status is JobStatus.QUEUED:
                 owned.end(JobStatus.CANCELLED)
                 self.store.save(owned)
+                log.info("job %s: cancelled before it started", owned.id)
                 return owned
         job = self.reconcile(self.store.load(job.id) or job)
         if self.needs_runner(job):

@@ -8,6 +8,8 @@ from typing import Any
 
 from executor.jobs.fair_queue import QueueEntry
 
+PUT_BACK = "The executor was stopped during the first attempt, so the job began again."
+
 
 class JobStatus(enum.StrEnum):
     """The state of a job."""
@@ -80,6 +82,7 @@ class Job:
     results: list[dict[str, Any]] = field(default_factory=list)
     databases: dict[str, dict[str, Any]] = field(default_factory=dict)
     tests: list[dict[str, Any]] = field(default_factory=list)
+    interrupted: bool = False  # once, by a stop of the executor; a second time, the job is lost
 
     @property
     def queue_entry(self) -> QueueEntry:
@@ -99,6 +102,15 @@ class Job:
             elif step.status is StepStatus.WAITING:
                 step.status = StepStatus.SKIPPED
         self.status, self.error, self.ended_at = status, error, now()
+
+    def put_back(self) -> None:
+        """Queue the job again, as a stop of the executor interrupted it.
+
+        It begins anew: nothing of an unfinished attempt is kept but its log.
+        """
+        self.status, self.started_at, self.interrupted = JobStatus.QUEUED, None, True
+        self.steps = [Step(step.name) for step in self.steps]
+        self.results, self.databases, self.tests = [], {}, []
 
 
 def now() -> str:

@@ -15,7 +15,7 @@ from executor.databases.folder import DatabaseFolder
 from executor.engines import Command, Outcome, PullReporter
 from executor.engines.choice import create_engine
 from executor.errors import JobError, ShutDownError, StepError
-from executor.jobs.job import Job, JobStatus, Step, StepStatus, now
+from executor.jobs.job import PUT_BACK, Job, JobStatus, Step, StepStatus, now
 from executor.jobs.store import JobStore
 from executor.recipes.outcomes import OutcomeStore
 from executor.recipes.tool_errors import last_error
@@ -81,7 +81,7 @@ class JobContext:
         # A step that an earlier runner started keeps its start time.
         step.status, step.started_at = StepStatus.RUNNING, step.started_at or now()
         self._step = step
-        step.message = None
+        step.message = PUT_BACK if self.job.interrupted and step is self.job.steps[0] else None
         self.save()
         try:
             yield step

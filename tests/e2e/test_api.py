@@ -126,18 +126,19 @@ def test_killing_the_stack_in_the_middle_of_a_job_and_starting_it_again_loses_no
     assert program.get("/api/scheduled-tasks/")["total"] == 2
 
 
-def test_ctrl_c_stops_everything_and_the_next_start_says_what_became_of_a_job(
+def test_ctrl_c_stops_everything_and_the_next_start_runs_the_interrupted_job_again(
     program: Program, started: Stack, feeds: Mirror, stalled: int
 ) -> None:
     code = started.stop(signal.SIGINT)
     left = processes_of(started)
     said = started.lines[-1]
+    feeds.fault = Fault.NONE
     started.start()
 
     assert (code, said, left) == (0, "Stopped.", [])
     ended = program.end_of(stalled)
-    assert ended["status"] == "failed"
-    assert "stopped or killed" in ended["error_message"]
+    assert (ended["status"], ended["error_message"]) == ("success", None)
+    assert "so the job began again" in ended["steps"][0]["message"]
 
 
 def processes_of(stack: Stack) -> list[str]:
@@ -151,7 +152,7 @@ def processes_of(stack: Stack) -> list[str]:
     return found
 
 
-def test_the_clock_starts_a_task_at_the_minute(program: Program) -> None:
+def test_the_clock_starts_a_task_at_the_minute_and_the_logs_tell_it(program: Program, started: Stack) -> None:
     every_minute = DEBIAN | {"cron_expression": "* * * * *"}
     task_id = program.post("/api/scheduled-tasks/", every_minute)["id"]
     history: list[dict[str, Any]] = []
@@ -165,6 +166,14 @@ def test_the_clock_starts_a_task_at_the_minute(program: Program) -> None:
     slot, created = (datetime.fromisoformat(history[-1][name]) for name in ("scheduled_for", "created_at"))
     assert slot.second == 0
     assert timedelta() <= created - slot < timedelta(seconds=10)
+    run_id = history[-1]["id"]
+    logs = {path.stem: path.read_text() for path in (started.data_dir / "logs").glob("*.log")}
+    assert f"run {run_id}: started, task {task_id} debian" in logs["worker"]
+    assert f"run {run_id}: success after " in logs["worker"]
+    assert "database_update started" in logs["executor"]
+    assert ": completed after " in logs["executor"]
+    # What only repeats itself is not in the logs.
+    assert not [name for name in ("worker", "beat") if "vulsweb.follow" in logs[name]]
 
 
 def test_on_a_database_that_knows_people_already_no_new_password_is_told(open_folder: Path) -> None:

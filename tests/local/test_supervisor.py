@@ -163,7 +163,7 @@ def test_the_terminals_interrupt_does_not_reach_a_child(
     assert int(journal.read_text()) != os.getsid(0)
 
 
-def test_a_large_log_is_renamed_before_the_child_starts(python_child: MakeChild, tmp_path: Path) -> None:
+def test_a_large_log_is_moved_before_the_child_starts(python_child: MakeChild, tmp_path: Path) -> None:
     log = tmp_path / "web.log"
     log.write_bytes(b"x" * (LARGEST_LOG_BYTES + 1))
 
@@ -172,3 +172,16 @@ def test_a_large_log_is_renamed_before_the_child_starts(python_child: MakeChild,
 
     assert log.read_text() == "new\n"
     assert (tmp_path / "web.log.1").stat().st_size == LARGEST_LOG_BYTES + 1
+
+
+def test_a_log_that_grows_large_is_moved_while_its_child_writes(
+    python_child: MakeChild, tmp_path: Path
+) -> None:
+    lines = f"import os, sys, time\nprint('x' * {LARGEST_LOG_BYTES + 1}, flush=True)\n"
+    lines += "while not os.path.exists('web.log.1') or os.path.getsize('web.log'):\n    time.sleep(0.05)\n"
+
+    with Supervisor(tmp_path, lambda _: supervisor.request_stop()) as supervisor:
+        supervisor.start(python_child("web", lines + "sys.exit(3)"))
+        supervisor.watch()
+
+    assert (tmp_path / "web.log.1").stat().st_size > LARGEST_LOG_BYTES

@@ -1,6 +1,7 @@
 """Host sync: makes the hosts table match config.toml."""
 
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +17,8 @@ from vulsweb.vuls.config_toml import ConfigTomlError
 from vulsweb.vuls.servers import Server
 
 # Hosts per statement: 50,000 hosts take 25 statements of a bounded size.
+log = logging.getLogger(__name__)
+
 BATCH = 2000
 # The first line of a generated ssh_config, and the most characters to read of one.
 GENERATED_MARK = "# Written by Vuls Web"
@@ -104,7 +107,9 @@ def sync_file(path: Path, now: datetime, *, may_name_none: bool = False) -> Sync
         ) from error
     except OSError as error:
         raise ConfigTomlError(f"config.toml cannot be read: {error.strerror}.") from error
-    return sync(config, now, may_name_none=may_name_none)
+    outcome = sync(config, now, may_name_none=may_name_none)
+    log.info("host sync: %s", outcome.summary)
+    return outcome
 
 
 def sync(config: str, now: datetime, *, may_name_none: bool = False) -> SyncOutcome:

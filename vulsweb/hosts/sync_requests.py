@@ -1,5 +1,6 @@
 """Requests for a host sync, which a worker performs, and their outcomes."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -11,6 +12,8 @@ from vulsweb.extensions import db
 from vulsweb.hosts import config_sync
 from vulsweb.models import HostSync, Trigger, User
 from vulsweb.vuls.config_toml import ConfigTomlError
+
+log = logging.getLogger(__name__)
 
 # After the first, the message counts as lost and is sent again; after the second, the sync is given up.
 LOST_AFTER = timedelta(minutes=1)
@@ -51,6 +54,7 @@ def perform(sync: HostSync, config: Path, now: datetime) -> None:
         outcome = config_sync.sync_file(config, now, may_name_none=sync.version_number is not None)
     except ConfigTomlError as error:
         sync.error = str(error)
+        log.warning("host sync: %s", error)
     else:
         sync.outcome = asdict(outcome)
     sync.finished_at = now

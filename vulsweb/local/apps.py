@@ -88,7 +88,8 @@ class Apps:
         name = f"local-{self.settings.port}@{socket.gethostname()}"
         client = Celery(broker=self.redis_url, set_as_current=False)
         client.conf.broker_transport_options = {"max_retries": 1, "interval_start": 0}
-        options = ["--concurrency", "2", "--hostname", name, "--without-mingle", "--without-gossip"]
+        options = ["--queues", "celery,periodic", "--concurrency", "2", "--hostname", name]
+        options += ["--without-mingle", "--without-gossip"]
 
         def answers() -> bool:
             try:

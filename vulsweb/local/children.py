@@ -1,6 +1,7 @@
 """Child processes of the stack."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 LARGEST_LOG_BYTES = 10 * 1024 * 1024
 
@@ -44,11 +44,15 @@ def as_owner(owner: Owner | None) -> list[str]:
     return ["setpriv", f"--reuid={owner.uid}", f"--regid={owner.gid}", "--clear-groups", "--no-new-privs"]
 
 
-def open_log(path: Path) -> BinaryIO:
-    """Open a log for appending; first rename it if it is large."""
+def rotate_log(path: Path) -> None:
+    """Move a large log's content to a file beside it.
+
+    The log stays the same file, as a running program has it open. A line that comes in the same moment is
+    lost.
+    """
     if path.exists() and path.stat().st_size > LARGEST_LOG_BYTES:
-        path.replace(f"{path}.1")
-    return path.open("ab")
+        shutil.copyfile(path, f"{path}.1")
+        os.truncate(path, 0)
 
 
 class Process:
@@ -61,7 +65,8 @@ class Process:
         # setpriv makes the child end with its parent, so that even `kill -9` leaves no orphans. preexec_fn
         # could do so too, but Python code between fork and exec can deadlock.
         command = [*as_owner(child.owner), f"--pdeathsig={child.stop_signal.name[3:]}", *child.command]
-        with open_log(log) as output:
+        rotate_log(log)
+        with log.open("ab") as output:
             self._popen = subprocess.Popen(  # noqa: S603 - a fixed command, no shell
                 command,
                 cwd=child.folder,

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from vulsweb.local.children import Child, Process
+from vulsweb.local.children import Child, Process, rotate_log
 from vulsweb.local.errors import StackError, StopRequested
 
 RESTARTS_PER_MINUTE = 3
@@ -109,6 +109,7 @@ class Supervisor:
         """Restart children that end; raise StackError after too many restarts."""
         while not self._stop_requested:
             for index, process in enumerate(self._running):
+                rotate_log(process.log)
                 if process.exit_code() is None or self._stop_requested:
                     continue
                 name = process.child.name

@@ -1,5 +1,6 @@
 """The life of runs: claimed, cancelled, ended, rescued and deleted."""
 
+import logging
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
@@ -12,6 +13,8 @@ from vulsweb.models import JobStatus, Run, RunJob, RunStatus, ScheduledTask
 from vulsweb.models.run import ACTIVE, IN_PROGRESS
 from vulsweb.models.run_job import WITH_EXECUTOR
 from vulsweb.runs import targets
+
+log = logging.getLogger(__name__)
 
 # After this long without progress a message was lost, or a worker died while it asked the executor.
 STALE_AFTER = timedelta(seconds=60)
@@ -46,6 +49,8 @@ def claim(run_id: int, now: datetime) -> Run | None:
     )
     if not task or not won:
         return None
+    if task.last_run_id != run_id:
+        log.info("run %d: started, task %d %s", run_id, task.id, task.name)
     task.last_run_id = run_id
     return db.session.get(Run, run_id, populate_existing=True)
 
@@ -110,6 +115,11 @@ def end(run: Run, status: RunStatus, reason: str | None, now: datetime) -> None:
     run.status = status
     run.reason = reason[:REASON_LENGTH] if reason else None
     run.completed_at = now
+    level = logging.WARNING if status in (RunStatus.FAILED, RunStatus.TIMEOUT) else logging.INFO
+    seconds = (now - (run.started_at or run.created_at)).total_seconds()
+    log.log(
+        level, "run %d: %s after %d s, task %d. %s", run.id, status.value, seconds, run.task_id, reason or ""
+    )
     if status in (RunStatus.FAILED, RunStatus.TIMEOUT) and run.result_data is None:
         targets.mark_hosts_failed(run, now)
 

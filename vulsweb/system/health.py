@@ -54,10 +54,9 @@ def read(config: Mapping[str, Any], now: datetime) -> System:
         partial(service_checks.ask_redis, config["REDIS_URL"]),
         *(partial(ask_executor, executor, now) for executor in executors),
     )
-    worker = service_checks.worker_check(redis)
     checks = [
-        worker,
-        service_checks.beat_check(postgresql, now, worker_answers=worker.state is State.OK),
+        service_checks.worker_check(redis),
+        service_checks.beat_check(postgresql, now),
         service_checks.redis_check(redis),
         service_checks.postgresql_check(postgresql),
     ]

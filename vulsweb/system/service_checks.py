@@ -5,13 +5,13 @@ minutes instead of seconds.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from sqlalchemy import create_engine, select, text
+from sqlalchemy import create_engine, func, select, text
 from sqlalchemy.pool import NullPool
 
 from vulsweb.extensions import celery
@@ -20,6 +20,7 @@ from vulsweb.system.checks import ANSWER_SECONDS, Check, NoAnswer, State, ask
 
 TICK_EVERY = timedelta(minutes=1)
 LATE_AFTER = timedelta(seconds=30)
+SKEW = timedelta(seconds=1)
 MISSING_AFTER = timedelta(minutes=2)
 
 
@@ -29,6 +30,7 @@ class PostgresqlInfo:
 
     version: str
     ticked_at: datetime | None  # the last tick of beat
+    ahead: timedelta = timedelta()  # how far its clock is ahead of ours; negative: behind
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,12 @@ def ask_postgresql(url: str) -> PostgresqlInfo:
     with engine.connect() as connection:
         version = str(connection.scalar(text("SHOW server_version")))
         ticked = connection.scalar(select(Heartbeat.at).where(Heartbeat.name == heartbeat.TICK))
-    return PostgresqlInfo(version.split()[0], ticked)
+        asked = datetime.now(UTC)
+        its_time: datetime = connection.scalars(select(func.clock_timestamp())).one()
+        answered = datetime.now(UTC)
+    # It read its clock at some moment in between.
+    ahead = max(its_time - answered, min(its_time - asked, timedelta()))
+    return PostgresqlInfo(version.split()[0], ticked, ahead)
 
 
 def ask_redis(url: str) -> RedisInfo:
@@ -82,10 +89,10 @@ def worker_check(info: RedisInfo | NoAnswer) -> Check:
     return Check("worker", "Worker", State.FAILED, message, advice, reason)
 
 
-def beat_check(info: PostgresqlInfo | NoAnswer, now: datetime, *, worker_answers: bool) -> Check:
+def beat_check(info: PostgresqlInfo | NoAnswer, now: datetime) -> Check:
     """Check when beat last ticked."""
     advice = (
-        "Ensure that the Celery worker and scheduler (beat) services are running.",
+        "Ensure that the scheduler (beat) service is running.",
         "Review the beat log. Due tasks start at the next tick.",
     )
     if isinstance(info, NoAnswer):
@@ -95,15 +102,17 @@ def beat_check(info: PostgresqlInfo | NoAnswer, now: datetime, *, worker_answers
         message = "No tick yet. The first one comes within a minute of the start."
         return Check("beat", "Beat", State.WARNING, message, advice)
     late = now - info.ticked_at - TICK_EVERY
-    if late <= LATE_AFTER:
-        return Check("beat", "Beat", State.OK, "Ticks every minute.", at=info.ticked_at)
+    if -(TICK_EVERY + SKEW) <= late <= LATE_AFTER:
+        return Check("beat", "Beat", State.OK, "Starts due tasks every minute.", at=info.ticked_at)
+    if late < -(TICK_EVERY + SKEW):
+        ahead = -int((late + TICK_EVERY).total_seconds())
+        message = f"The last tick is {ahead} s in the future: a clock was set back, or clocks differ."
+        return Check("beat", "Beat", State.WARNING, message, ("Compare the clocks of all machines.",))
     seconds = int(late.total_seconds())
     delay = f"{seconds // 3600} h" if seconds >= 7200 else f"{seconds // 60} min"
     delay = delay if seconds >= 60 else f"{seconds} s"
     message = f"The last tick is {delay} late, so due tasks do not start."
-    if not worker_answers:
-        message = f"The last tick is {delay} late, because no worker answers to run it."
-    state = State.FAILED if late > MISSING_AFTER and worker_answers else State.WARNING
+    state = State.FAILED if late > MISSING_AFTER else State.WARNING
     return Check("beat", "Beat", state, message, advice, at=info.ticked_at)
 
 
@@ -120,6 +129,13 @@ def redis_check(info: RedisInfo | NoAnswer) -> Check:
 
 def postgresql_check(info: PostgresqlInfo | NoAnswer) -> Check:
     """Check whether PostgreSQL answers."""
+    if not isinstance(info, NoAnswer) and abs(info.ahead) > SKEW:
+        seconds = info.ahead.total_seconds()
+        message = (
+            f"Its clock is {abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} this machine's."
+        )
+        ntp = "Set the clocks of all machines by the same time servers (NTP)."
+        return Check("postgresql", "PostgreSQL", State.WARNING, message, (ntp,))
     if not isinstance(info, NoAnswer):
         return Check("postgresql", "PostgreSQL", State.OK, f"PostgreSQL {info.version} answers.")
     advice = (

@@ -1,5 +1,6 @@
 """Sign in and out."""
 
+import logging
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, flash, redirect, render_template, request, session, url_for
@@ -8,6 +9,8 @@ from flask_login import current_user, login_user, logout_user
 
 from vulsweb.accounts import users
 from vulsweb.extensions import limiter, login
+
+log = logging.getLogger(__name__)
 
 bp = Blueprint("auth", __name__)
 
@@ -38,10 +41,12 @@ def enter() -> ResponseReturnValue:
     name = request.form.get("name", "")
     user = users.authenticate(name.strip().replace("\x00", ""), request.form.get("password", ""))
     if user is None:
+        log.warning("sign-in refused: %.100s, from %s", name, request.remote_addr)
         return render_template("auth/sign_in.html", name=name, wrong=True), 422
     session.clear()  # nothing set before the sign-in may carry over
     session.permanent = True
     login_user(user)
+    log.info("signed in: %s, from %s", user.name, request.remote_addr)
     return redirect(local_path(request.args.get("next")), code=303)
 
 

@@ -22,9 +22,11 @@ from vulsweb.runs import jobs as run_jobs
 from vulsweb.runs import lifecycle, starting
 from vulsweb.ssh import host_keys, known_hosts
 from vulsweb.worker import followups, launches
+from vulsweb.worker.outages import Outages
 from vulsweb.worker.repeats import drop_repeats
 
 log = logging.getLogger(__name__)
+outages = Outages(log)
 
 FOLLOW_SECONDS = 2
 SWEEP_SECONDS = 60
@@ -33,8 +35,10 @@ REPEATS = 4
 RUNS_PER_BATCH = 500
 NO_EXECUTOR = "Its executor is no longer configured."
 
+# The queue of beat's messages. Beat looks into it, and adds none while they are not taken.
+PERIODIC = "periodic"
+
 BEAT: dict[str, dict[str, Any]] = {
-    "tick": {"task": "vulsweb.tick", "schedule": crontab()},
     "follow_tests": {
         "task": "vulsweb.follow_tests",
         "kwargs": {"by_beat": True},
@@ -66,7 +70,10 @@ def beat_table(executors: Sequence[Executor]) -> dict[str, dict[str, Any]]:
 
 @shared_task(name="vulsweb.tick")
 def tick() -> int:
-    """Queue a run of every due task each minute; return how many."""
+    """Queue a run of every due task; return how many.
+
+    Beat runs it each minute, in its own process: see `worker.scheduler`.
+    """
     count = 0
     # First the tasks that nobody has locked, then the others: their slots must not wait a minute.
     for wait in (False, True):
@@ -100,9 +107,10 @@ def follow_runs(executor: str = MAIN) -> None:
             return
         try:
             messages.send_runs(clients.ask(executor, lambda client: followups.follow(client, jobs)))
+            outages.answered(f"executor {executor}")
         except ExecutorError as error:
             db.session.rollback()
-            log.warning("follow_runs: %s", error)
+            outages.failed(f"executor {executor}", error)
 
 
 @shared_task(name="vulsweb.follow_tests")

@@ -99,7 +99,7 @@ def _store_reply(client: ExecutorClient, run_id: int, reply: Job) -> Sequence[in
         logs.append(run, job, piece.text, piece.next_offset)
     if reply.ended:
         conclusions.conclude(run, job, reply, client.results(reply), datetime.now(UTC))
-        log.info("run %d: job %d at %s: %s", run.id, job.number, job.executor, job.status.value)
+        log.info("run %d: job %d of %s ended: %s", run.id, job.number, job.executor, job.status.value)
     else:
         run_jobs.record_reply(job, reply, datetime.now(UTC))
         run_jobs.clear_problem(run)
@@ -126,7 +126,7 @@ def answers(clients: ExecutorClients, executor: str) -> bool:
     try:
         clients.ask(executor, ExecutorClient.health)
     except ExecutorError as error:
-        log.warning("sweep: %s", error)
+        log.debug("sweep: %s", error)
         # An executor that rejects our key does answer, and its jobs fail with that error.
         return not error.retryable
     return True

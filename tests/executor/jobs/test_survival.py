@@ -101,18 +101,38 @@ def test_a_killed_runner_leaves_a_lost_job_and_no_tool(
     assert not (data / "jobs" / job_id / "work").exists()
 
 
-def test_a_terminated_runner_stops_its_tool_and_marks_the_job_lost(
+def test_a_terminated_runner_stops_its_tool_and_its_job_begins_again(
     call: Caller, fakes: FakeTools, tool: Callable[[], int], data: Path
 ) -> None:
     fakes.vuls(scan=SLEEP)
     job_id = call.submit_scan()
     pid = tool()
+    fakes.vuls()
+
+    for runner in runners(data):
+        os.kill(runner, signal.SIGTERM)
+    job = call.finished(job_id)
+
+    assert job["status"] == "completed"
+    assert "so the job began again" in job["steps"][0]["message"]
+    assert "so the job began again" in call.log(job_id)
+    assert not is_alive(pid)
+
+
+def test_a_job_that_is_interrupted_twice_is_lost(
+    call: Caller, fakes: FakeTools, tool: Callable[[], int], data: Path
+) -> None:
+    fakes.vuls(scan=SLEEP)
+    job_id = call.submit_scan()
+    first = tool()
+    for runner in runners(data):
+        os.kill(runner, signal.SIGTERM)
+    until(lambda: call.job(job_id)["status"] == "running" and tool() != first)
 
     for runner in runners(data):
         os.kill(runner, signal.SIGTERM)
 
     assert call.finished(job_id)["status"] == "lost"
-    assert not is_alive(pid)
 
 
 def test_no_runner_and_no_tool_ever_has_the_key(

@@ -155,23 +155,36 @@ def test_before_the_first_tick_beat_is_amber(app: Flask) -> None:
     assert read(app)["beat"].state is State.WARNING
 
 
-def test_without_a_worker_a_late_tick_is_not_a_failure_of_beat(app: Flask) -> None:
-    starting.record_tick(NOW - timedelta(hours=5))
-    db.session.commit()
-
-    check = read(app)["beat"]
-
-    assert check.state is State.WARNING
-    assert "4 h late, because no worker answers" in check.message
-
-
-def test_with_a_worker_a_missing_tick_is_red(app: Flask) -> None:
+def test_a_missing_tick_is_red() -> None:
     info = service_checks.PostgresqlInfo("18", NOW - timedelta(minutes=9))
 
-    check = service_checks.beat_check(info, NOW, worker_answers=True)
+    check = service_checks.beat_check(info, NOW)
 
     assert check.state is State.FAILED
     assert "8 min late" in check.message
+
+
+def test_a_tick_from_the_future_is_a_warning_about_clocks() -> None:
+    info = service_checks.PostgresqlInfo("18", NOW + timedelta(hours=1))
+
+    check = service_checks.beat_check(info, NOW)
+
+    assert check.state is State.WARNING
+    assert "3600 s in the future: a clock was set back" in check.message
+
+
+@pytest.mark.parametrize(
+    ("ahead", "state", "expected"),
+    [
+        (timedelta(seconds=5), State.WARNING, "Its clock is 5 s ahead of this machine's."),
+        (timedelta(seconds=-70), State.WARNING, "Its clock is 70 s behind this machine's."),
+        (timedelta(seconds=-1), State.OK, "PostgreSQL 18 answers."),
+    ],
+)
+def test_a_database_whose_clock_differs_is_a_warning(ahead: timedelta, state: State, expected: str) -> None:
+    check = service_checks.postgresql_check(service_checks.PostgresqlInfo("18", NOW, ahead))
+
+    assert (check.state, check.message) == (state, expected)
 
 
 def test_a_rejected_key_is_told_apart_from_no_answer(app: Flask, installation: Installation) -> None:
