@@ -1,4 +1,4 @@
-"""Outages in the log: a line at the beginning, and one at the end."""
+"""Outages in the log: one line at the begin, one at the end."""
 
 import logging
 
