@@ -1,4 +1,4 @@
-"""Outages in the log: one line at the begin, one at the end."""
+"""Outages in the log: a line when one begins and ends."""
 
 import logging
 
