@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import select
 
 from tests.conftest import NOW
 from tests.views.conftest import HOSTILE, LIVE, MakeRun, add_log, asked_again, cve, flat, job_of, store
 from vulsweb.extensions import db
-from vulsweb.models import Host, RunHost, RunStatus
+from vulsweb.models import Host, Run, RunHost, RunStatus, ScheduledTask
+from vulsweb.runs import starting
 
 NOON = "2026-01-01T12:00:00Z"
 STEPS: list[dict[str, Any]] = [
@@ -168,6 +170,18 @@ def test_the_reason_has_the_colour_of_the_state(
     page = flat(signed_in.get(f"/runs/{run.id}").text)
 
     assert re.search(rf'class="notice {kind} run-reason">.*Because\.', page)
+
+
+def test_a_missed_slot_has_a_page_with_the_reason(
+    signed_in: FlaskClient, make_task: Callable[..., ScheduledTask]
+) -> None:
+    task = make_task(cron_expression="* * * * *", next_run_at=NOW)
+    starting.start_due_tasks(NOW + timedelta(minutes=1))
+    db.session.commit()
+    run_id = db.session.scalars(select(Run.id).where(Run.status == RunStatus.SKIPPED)).one()
+
+    assert "Missed, because" in signed_in.get(f"/runs/{run_id}").text
+    assert "Missed, because" in signed_in.get(f"/tasks/{task.id}").text
 
 
 def test_cancel_asks_the_executor_by_way_of_the_worker(signed_in: FlaskClient, make_run: MakeRun) -> None:

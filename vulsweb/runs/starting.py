@@ -14,7 +14,7 @@ from vulsweb import cron
 from vulsweb.extensions import db
 from vulsweb.models import Heartbeat, Overlap, Run, RunStatus, ScheduledTask, TaskType, Trigger, User
 from vulsweb.models.heartbeat import TICK
-from vulsweb.runs import overlap
+from vulsweb.runs import missed, overlap
 from vulsweb.runs.overlap import ActiveRuns, Plan
 
 # The same form sent later than this is a new request, as from a page that was left open.
@@ -146,7 +146,8 @@ def request_for(task: ScheduledTask) -> dict[str, Any]:
 def start_due_tasks(now: datetime, limit: int = 500, *, wait_for_locks: bool = False) -> list[int] | None:
     """Queue a run of up to `limit` due tasks; return their ids.
 
-    Return None if no task is due. A task that missed several slots (an outage) runs once.
+    Return None if no task is due. A task that missed several slots (an outage) runs once, and each further
+    slot is stored as a `skipped` run with the reason.
     While an earlier run is active the task's overlap rule decides; a skipped slot is stored as a `skipped`
     run with the reason. Tasks locked elsewhere (another tick, Run now, a claim) are skipped, unless
     `wait_for_locks` is set.
@@ -165,14 +166,17 @@ def start_due_tasks(now: datetime, limit: int = 500, *, wait_for_locks: bool = F
         return None
     active = overlap.active_runs([task.id for task in due])
     plans = {task.id: overlap.plan(task.overlap, active.get(task.id, ActiveRuns())) for task in due}
-    queued = _insert_runs(due, plans, now)
+    run_ids = dict(zip(plans, overlap.reserve_run_ids(len(plans)), strict=True))
+    queued = _insert_runs(due, plans, run_ids, now)
+    missed.record(due, run_ids, now)
     _advance_tasks(due, plans, queued, now)
     return list(queued.values())
 
 
-def _insert_runs(due: Sequence[ScheduledTask], plans: Mapping[int, Plan], now: datetime) -> dict[int, int]:
+def _insert_runs(
+    due: Sequence[ScheduledTask], plans: Mapping[int, Plan], run_ids: Mapping[int, int], now: datetime
+) -> dict[int, int]:
     """Insert a run for each due task; return queued ids by task."""
-    run_ids = dict(zip(plans, overlap.reserve_run_ids(len(plans)), strict=True))
     successors = {old: run_ids[task_id] for task_id in plans for old in plans[task_id].replaces}
     overlap.cancel_replaced(successors, now)
     rows = [

@@ -11,7 +11,7 @@ from tests.conftest import NOW, at
 from tests.unit.runs.support import MakeTask, race
 from vulsweb.extensions import db
 from vulsweb.models import Run, RunStatus, ScheduledTask, Trigger
-from vulsweb.runs import starting
+from vulsweb.runs import missed, starting
 
 
 def test_a_run_stores_the_request_of_its_task(make_task: MakeTask) -> None:
@@ -74,6 +74,36 @@ def test_a_task_missed_during_an_outage_runs_once(make_task: MakeTask) -> None:
     assert again is None
     db.session.refresh(task)
     assert task.next_run_at == at("2026-01-05 03:00")
+
+
+def test_each_slot_of_an_outage_is_recorded_with_the_reason(make_task: MakeTask) -> None:
+    task = make_task(cron_expression="*/10 * * * *", next_run_at=at("2026-01-01 03:00"))
+    starting.record_tick(at("2026-01-01 02:59"))
+
+    started = starting.start_due_tasks(now=at("2026-01-01 03:35")) or []
+    db.session.commit()
+
+    skipped = db.session.scalars(
+        select(Run).where(Run.task == task, Run.status == RunStatus.SKIPPED).order_by(Run.id)
+    ).all()
+    assert [run.scheduled_for for run in skipped] == [at(f"2026-01-01 03:{minute}0") for minute in (1, 2, 3)]
+    (reason,) = {str(run.reason) for run in skipped}
+    assert reason.startswith("Missed, because the scheduler did not run between 2026-01-01 02:59 UTC and ")
+    assert reason.endswith(f" 03:35 UTC. Run {started[0]} makes up for it.")
+    assert task.last_run_id == started[0]
+    assert db.session.get_one(Run, started[0]).scheduled_for == at("2026-01-01 03:00")
+
+
+def test_a_long_outage_is_recorded_up_to_a_limit_and_says_so(make_task: MakeTask) -> None:
+    make_task(cron_expression="* * * * *", next_run_at=at("2026-01-01 03:00"))
+
+    starting.start_due_tasks(now=at("2026-01-03 03:00"))
+
+    reasons = db.session.scalars(
+        select(Run.reason).where(Run.status == RunStatus.SKIPPED).order_by(Run.id)
+    ).all()
+    assert len(reasons) == missed.MOST_RECORDED
+    assert ["later slots" in str(reason) for reason in reasons] == [False] * 99 + [True]
 
 
 def test_inactive_and_future_tasks_are_left_alone(make_task: MakeTask) -> None:
