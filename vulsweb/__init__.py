@@ -8,7 +8,8 @@ from typing import Any
 from celery import Task
 from flask import Flask, Request, request
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import HTTPException
+from sqlalchemy.exc import OperationalError
+from werkzeug.exceptions import HTTPException, ServiceUnavailable
 from werkzeug.routing import IntegerConverter
 
 from vulsweb import api, cli, config, views, worker
@@ -16,6 +17,7 @@ from vulsweb.accounts import permissions, users
 from vulsweb.api import problems
 from vulsweb.extensions import celery, csrf, db, limiter, login, migrate
 from vulsweb.models import User
+from vulsweb.system import database_waits
 from vulsweb.views import errors
 
 log = logging.getLogger(__name__)
@@ -38,11 +40,13 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     app.url_map.converters["int"] = RowId
     init_extensions(app)
     init_celery(app)
+    app.before_request(database_waits.choose_limit)
     app.before_request(permissions.check)
     views.register(app)
     api.register(app)
     cli.register(app)
     app.register_error_handler(HTTPException, answer_error)
+    app.register_error_handler(OperationalError, answer_database_error)
     return app
 
 
@@ -80,6 +84,14 @@ def load_user_of_token(incoming: Request) -> User | None:
 def answer_error(error: HTTPException) -> ResponseReturnValue:
     """Answer an HTTP error: a problem document under /api/, a page elsewhere."""
     return problems.of_exception(error) if problems.belongs_to_api(request.path) else errors.page(error)
+
+
+def answer_database_error(error: OperationalError) -> ResponseReturnValue:
+    """Answer 503 while PostgreSQL is away; other errors of it are ours."""
+    if not database_waits.is_away(error):
+        raise error
+    log.error("PostgreSQL does not answer: %s", error.orig)
+    return answer_error(ServiceUnavailable(database_waits.NO_ANSWER))
 
 
 def init_celery(app: Flask) -> None:

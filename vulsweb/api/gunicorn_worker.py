@@ -1,4 +1,4 @@
-"""A gunicorn worker whose 414 is a problem document."""
+"""The gunicorn worker of the web application."""
 
 import json
 from contextlib import suppress
@@ -7,11 +7,18 @@ from typing import Any
 from gunicorn.http.errors import LimitRequestLine
 from gunicorn.workers.gthread import ThreadWorker
 
+from vulsweb.system import database_waits
+
 DETAIL = "The address of this request is too long: a request line has at most {} characters."
 
 
 class Worker(ThreadWorker):
-    """Answers what no application sees: gunicorn reads the address."""
+    """Limits the waits for PostgreSQL, and answers what no application sees."""
+
+    def init_process(self) -> None:
+        """Start the worker process."""
+        database_waits.apply()
+        super().init_process()
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         """Answer 414 as a problem, and all else as gunicorn does.
