@@ -40,7 +40,7 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     app.url_map.converters["int"] = RowId
     init_extensions(app)
     init_celery(app)
-    app.before_request(database_waits.choose_limit)
+    app.before_request(lambda: database_waits.choose_limit(request.path))
     app.before_request(permissions.check)
     views.register(app)
     api.register(app)

@@ -8,7 +8,6 @@ import time
 from contextvars import ContextVar
 
 import psycopg2
-from flask import request
 from psycopg2 import extensions
 from sqlalchemy.exc import OperationalError
 
@@ -30,9 +29,9 @@ def apply() -> None:
     extensions.set_wait_callback(wait)
 
 
-def choose_limit() -> None:
-    """Set the limit of the current request."""
-    is_system = request.path.startswith(("/system/", "/api/system"))
+def choose_limit(path: str) -> None:
+    """Set the limit of the current request, for `path`."""
+    is_system = path.startswith(("/system/", "/api/system"))
     _limit.set(SYSTEM_SECONDS if is_system else PAGE_SECONDS)
 
 
@@ -44,9 +43,8 @@ def wait(connection: extensions.connection) -> None:
         if seconds <= 0:
             raise psycopg2.OperationalError("PostgreSQL did not answer in time.")
         poller = select.poll()
-        poller.register(
-            connection.fileno(), select.POLLIN if state == extensions.POLL_READ else select.POLLOUT
-        )
+        wanted = select.POLLIN if state == extensions.POLL_READ else select.POLLOUT
+        poller.register(connection.fileno(), wanted)
         poller.poll(seconds * 1000)
 
 
