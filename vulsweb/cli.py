@@ -16,6 +16,7 @@ from vulsweb import config, local
 from vulsweb.accounts import users
 from vulsweb.extensions import db
 from vulsweb.hosts import config_sync
+from vulsweb.local.apps import HOME
 from vulsweb.models import Role, ScheduledTask, User
 from vulsweb.ssh import known_hosts
 from vulsweb.ssh.folder import SshFolder
@@ -48,6 +49,13 @@ class StackCommand(click.Command):
 def run() -> None:
     """Start the complete stack on this machine; Ctrl-C stops it."""
     sys.exit(local.run(config.environment()))
+
+
+@click.command()
+def tools() -> None:
+    """Build the scanner's tools with Go, once."""
+    command = ["bash", HOME / "executor" / "tools" / "build"]
+    sys.exit(subprocess.call(command))  # noqa: S603 - our own script
 
 
 @click.command(cls=StackCommand)
@@ -225,7 +233,7 @@ def _user_named(name: str) -> User:
     return found
 
 
-COMMANDS = (run, prepare, doctor, hosts_group, user, token, images)
+COMMANDS = (run, tools, prepare, doctor, hosts_group, user, token, images)
 
 
 def register(app: Flask) -> None:

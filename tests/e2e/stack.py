@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[2]
 class Stack:
     """`vulsweb run` on a data folder."""
 
-    def __init__(self, data_dir: Path, environ: dict[str, str]) -> None:
-        self.data_dir = data_dir
+    def __init__(self, data_dir: Path, environ: dict[str, str], folder: Path = ROOT) -> None:
+        self.data_dir, self.folder = data_dir, folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environ = {
@@ -41,7 +41,7 @@ class Stack:
         """Start the stack and wait until it says that it is ready."""
         process = subprocess.Popen(
             [sys.executable, "-m", "vulsweb", "run"],
-            cwd=ROOT,
+            cwd=self.folder,
             env=self.environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -76,7 +76,7 @@ class Stack:
         """Run a `vulsweb` command beside the running stack and return what it prints."""
         done = subprocess.run(
             [sys.executable, "-m", "vulsweb", *words],
-            cwd=ROOT,
+            cwd=self.folder,
             env=self.environ,
             capture_output=True,
             text=True,
