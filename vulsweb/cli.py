@@ -12,7 +12,7 @@ from flask.cli import ScriptInfo
 from flask_migrate import upgrade
 from sqlalchemy import select, text
 
-from vulsweb import config, local
+from vulsweb import config, databases, local
 from vulsweb.accounts import users
 from vulsweb.extensions import db
 from vulsweb.hosts import config_sync
@@ -24,6 +24,7 @@ from vulsweb.system import health
 from vulsweb.system.checks import State
 from vulsweb.tasks import editing as task_editing
 from vulsweb.vuls import config_toml
+from vulsweb.vuls.catalogue import Profile
 
 MONTHLY_UPDATE = {
     "name": "Monthly Database Updates",
@@ -54,7 +55,7 @@ def run() -> None:
 @click.command()
 def tools() -> None:
     """Build the scanner's tools with Go, once."""
-    command = ["bash", HOME / "executor" / "tools" / "build"]
+    command = ["bash", str(HOME / "executor" / "tools" / "build")]
     sys.exit(subprocess.call(command))  # noqa: S603 - our own script
 
 
@@ -73,6 +74,7 @@ def prepare() -> None:
             raise click.ClickException(str(error)) from error
         if db.session.scalar(select(ScheduledTask.id).limit(1)) is None:
             task_editing.create(MONTHLY_UPDATE, now)
+            _seed_own_update(now)
     else:
         click.echo(users.USERS_EXIST)
     _sync_or_seed_hosts(now)
@@ -83,6 +85,20 @@ def prepare() -> None:
             f"The folder of SSH keys and known hosts is not usable: {error}."
         ) from error
     db.session.commit()
+
+
+def _seed_own_update(now: datetime) -> None:
+    """Add an update of the database that this machine needs."""
+    needed = databases.of_this_machine()
+    profile = config.environment().get("EXECUTOR_PROFILE", Profile.CLASSIC)
+    if current_app.config["SEED_LOCALHOST"] and needed and profile == Profile.CLASSIC:
+        own = {
+            "name": f"{needed.name.label} Update",
+            "description": "Keeps the one database current that scans of this machine need.",
+            "database_type": needed.name.value,
+            "cron_expression": "0 3 * * 0",
+        }
+        task_editing.create(MONTHLY_UPDATE | own, now)
 
 
 def _sync_or_seed_hosts(now: datetime) -> None:

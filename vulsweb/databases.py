@@ -1,11 +1,12 @@
 """The vulnerability databases: content, hosts that need them, updates. Reads only."""
 
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
-from sqlalchemy import select
+from sqlalchemy import case, select
 from sqlalchemy.orm import joinedload
 
 from vulsweb.executors.settings import MAIN, Executor
@@ -89,6 +90,36 @@ class Databases:
     def is_empty(self) -> bool:
         """Return whether nothing has been fetched yet."""
         return self.answers and not any(row.database and row.database.rows for row in self.rows)
+
+
+# ID in os-release -> family in Vuls' results, where they differ.
+_FAMILIES = {"rhel": "redhat", "almalinux": "alma", "amzn": "amazon", "ol": "oracle"}
+
+
+def of_this_machine() -> catalogue.Entry | None:
+    """Return the classic database that a scan of this machine needs."""
+    try:
+        name = platform.freedesktop_os_release().get("ID", "")
+    except OSError:
+        return None
+    required = catalogue.required_databases(_FAMILIES.get(name, name), None)
+    return next((entry for entry in catalogue.CATALOGUE if entry.name in required), None)
+
+
+def first_update() -> ScheduledTask | None:
+    """Return the task that updates what scans need first, or None."""
+    needed = {name for family in inventory.families() for name in catalogue.required_databases(family, None)}
+    own = of_this_machine()
+    best_first = case(
+        (ScheduledTask.database_type.in_(needed or ({own.name} if own else ())), 0),
+        (ScheduledTask.database_type == DatabaseType.ALL, 1),
+        else_=2,
+    )
+    return db.session.scalars(
+        select(ScheduledTask)
+        .where(ScheduledTask.task_type == TaskType.DB_UPDATE)
+        .order_by(best_first, ScheduledTask.id)
+    ).first()
 
 
 def read(executor: Executor, now: datetime) -> Databases:

@@ -4,14 +4,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import case, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import joinedload
 
 from vulsweb.extensions import db
-from vulsweb.models import Finding, Host, Run, RunStatus, ScheduledTask, TaskType
+from vulsweb.models import Finding, Host, Run, RunStatus, ScheduledTask
 from vulsweb.models.run import ACTIVE
 from vulsweb.runs import history
-from vulsweb.vuls.catalogue import DatabaseType
 from vulsweb.vuls.results import Severity
 
 PROBLEMS = (RunStatus.FAILED, RunStatus.PARTIAL, RunStatus.TIMEOUT)
@@ -73,16 +72,6 @@ def next_up(limit: int) -> Sequence[ScheduledTask]:
         .order_by(ScheduledTask.next_run_at, ScheduledTask.id)
         .limit(limit)
     ).all()
-
-
-def database_update() -> ScheduledTask | None:
-    """Return the task that updates the most databases, or None."""
-    everything_first = case((ScheduledTask.database_type == DatabaseType.ALL, 0), else_=1)
-    return db.session.scalars(
-        select(ScheduledTask)
-        .where(ScheduledTask.task_type == TaskType.DB_UPDATE)
-        .order_by(everything_first, ScheduledTask.id)
-    ).first()
 
 
 def host_counts() -> HostCounts:

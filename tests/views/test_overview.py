@@ -8,11 +8,12 @@ from urllib.parse import urlencode
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import select, update
 
 from tests.conftest import NOW, TOOLS, Installation, executors_at
 from tests.views.conftest import MakeHost, MakeRun, add_finding, cve, flat, statements, store
 from vulsweb.extensions import db
-from vulsweb.models import RunStatus, ScheduledTask
+from vulsweb.models import Result, RunStatus, ScheduledTask
 
 MakeTask = Callable[..., ScheduledTask]
 LIVE = {"HX-Request": "true"}
@@ -287,17 +288,45 @@ def test_without_one_of_the_other_tools_it_names_that_tool(
     assert "Vuls is" not in notice
 
 
-def test_without_a_database_it_offers_the_update_of_the_most(
-    signed_in: FlaskClient, installation: Installation, make_task: MakeTask
+@pytest.mark.parametrize(
+    ("system", "database", "effort"),
+    [
+        ("debian", "gost_debian", "GOST Debian. Some 70 MB, in a minute or two."),
+        ("ubuntu", "gost_ubuntu", "GOST Ubuntu. Several hundred MB"),
+        ("plan9", "all", "All Databases."),
+    ],
+)
+def test_without_a_database_it_offers_what_this_machine_needs(
+    signed_in: FlaskClient,
+    installation: Installation,
+    make_task: MakeTask,
+    monkeypatch: pytest.MonkeyPatch,
+    system: str,
+    database: str,
+    effort: str,
 ) -> None:
+    monkeypatch.setattr("platform.freedesktop_os_release", lambda: {"ID": system})
     installation.add_tools(*TOOLS)
-    make_task(task_type="db_update", database_type="nvd")
-    task = make_task(task_type="db_update", database_type="all")
+    for each in ("nvd", "all", "gost_debian", "gost_ubuntu"):
+        make_task(task_type="db_update", database_type=each, name=each)
+    task = db.session.scalars(select(ScheduledTask).filter_by(name=database)).one()
 
-    notice = signed_in.get("/system-notice").text
+    notice = flat(signed_in.get("/system-notice").text)
 
     assert "No vulnerability database yet." in notice
     assert f'action="/tasks/{task.id}/run"' in notice
+    assert f"fetches {effort}" in notice
+
+
+def test_without_a_database_it_offers_what_the_known_hosts_need(
+    signed_in: FlaskClient, installation: Installation, make_task: MakeTask, make_run: MakeRun
+) -> None:
+    store(make_run(RunStatus.PARTIAL), {})
+    db.session.execute(update(Result).values(family="alpine"))
+    installation.add_tools(*TOOLS)
+    tasks = [make_task(task_type="db_update", database_type=each) for each in ("gost_debian", "alpine")]
+
+    assert f'action="/tasks/{tasks[1].id}/run"' in signed_in.get("/system-notice").text
 
 
 def test_without_a_database_or_a_task_for_it_it_leads_to_a_new_one(

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
 from tests.conftest import NOW
-from tests.views.conftest import MakeRun
+from tests.views.conftest import MakeRun, flat
 from vulsweb.extensions import db
 from vulsweb.models import Host, Run, RunStatus, ScheduledTask
 
@@ -95,6 +95,17 @@ def test_a_form_that_comes_back_keeps_what_was_written(signed_in: FlaskClient, m
     assert 'value="Europe/London"' in page
     assert "Some &lt;b&gt;words&lt;/b&gt;</textarea>" in page
     assert not re.search(r'name="is_active" checked', page)
+
+
+def test_the_only_host_is_chosen(signed_in: FlaskClient, make_host: MakeHost) -> None:
+    host = make_host("web-1")
+
+    alone = flat(signed_in.get("/tasks/new").text)
+    make_host("web-2")
+    of_two = flat(signed_in.get("/tasks/new").text)
+
+    assert f'<option value="{host.id}" selected>web-1' in alone
+    assert f'<option value="{host.id}" >web-1' in of_two
 
 
 def test_a_name_that_is_taken_is_refused_in_any_case(signed_in: FlaskClient, make_task: MakeTask) -> None:

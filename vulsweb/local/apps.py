@@ -121,7 +121,12 @@ class Apps:
             name="prepare",
             command=[sys.executable, "-m", "vulsweb", "prepare"],
             # Without any configuration, the first host to scan is this machine.
-            environ={"VULSWEB_SEED_LOCALHOST": "yes", **self.environ(), **password},
+            environ={
+                "VULSWEB_SEED_LOCALHOST": "yes",
+                "EXECUTOR_PROFILE": self.settings.executor.get("EXECUTOR_PROFILE", "classic"),
+                **self.environ(),
+                **password,
+            },
             folder=HOME,
         )
 

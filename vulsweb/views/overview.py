@@ -70,7 +70,7 @@ def system_notice() -> str:
         executor=executor if len(found) > 1 else None,
         check=executor_checks.executor_check(health, executor),
         health=health if isinstance(health, executor_checks.Health) else None,
-        update=overview.database_update(),
+        update=vulnerability_databases.first_update(),
     )
 
 

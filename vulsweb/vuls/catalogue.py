@@ -37,6 +37,11 @@ class DatabaseType(enum.StrEnum):
         """Return the name to display."""
         return _LABELS[self]
 
+    @property
+    def effort(self) -> str:
+        """Return what a fetch takes, roughly; empty if unknown."""
+        return next((entry.effort for entry in CATALOGUE if entry.name is self), "")
+
 
 _LABELS = {
     DatabaseType.ALL: "All Databases",
@@ -66,6 +71,7 @@ class Entry:
     removed_in: Version | None = None  # the first Vuls that no longer reads it
     added_in: Version = (0, 0, 0)  # the first Vuls that reads it
     profile: Profile = Profile.CLASSIC
+    effort: str = ""  # what a fetch takes, roughly
 
     def is_read_by(self, vuls: Version) -> bool:
         """Return whether this version of Vuls reads the database."""
@@ -145,6 +151,7 @@ CATALOGUE = (
         ("ubuntu",),
         detects=True,
         removed_in=(0, 33, 3),
+        effort="Several hundred MB, in ten minutes or more.",
     ),
     Entry(
         DatabaseType.GOST_DEBIAN,
@@ -153,6 +160,7 @@ CATALOGUE = (
         _DEBIANS,
         detects=True,
         removed_in=(0, 39, 0),
+        effort="Some 70 MB, in a minute or two.",
     ),
     Entry(
         DatabaseType.GOST_REDHAT,
@@ -171,6 +179,7 @@ CATALOGUE = (
         detects=True,
         added_in=(0, 29, 0),
         profile=Profile.CURRENT,
+        effort="About 7 GB on disk, in ten minutes or more.",
     ),
 )
 # The first Vuls that reads a family's vulnerabilities from vuls2.
