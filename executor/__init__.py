@@ -4,9 +4,11 @@ It accepts only a closed list of operations.
 """
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app, g, request, send_file
@@ -118,7 +120,8 @@ def health() -> dict[str, Any]:
         return {"status": "ok"}
     settings, tools = _executor().settings, _executor().dispatcher.engine.tools()
     disk = shutil.disk_usage(settings.data_dir)
-    return {
+    docker = {"docker": {"problem": _executor().dispatcher.engine.problem()}} if settings.docker else {}
+    return docker | {
         "status": "ok",
         "engine": "docker" if settings.docker else "local",
         "profile": settings.profile,
@@ -126,7 +129,15 @@ def health() -> dict[str, Any]:
         "tools": tools,
         "databases": _executor().databases.present(),
         "disk": {"free_bytes": disk.free, "total_bytes": disk.total},
+        "machine": _machine(),
     }
+
+
+def _machine() -> dict[str, Any]:
+    memory = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    names = {"memory_free_bytes": "MemAvailable", "memory_total_bytes": "MemTotal"}
+    sizes = {name: int(memory[key].split()[0]) * 1024 for name, key in names.items()}  # in KiB
+    return {"load": round(os.getloadavg()[0], 2), "cpus": os.cpu_count() or 1, **sizes}
 
 
 @bp.post("/scan")

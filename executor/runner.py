@@ -80,6 +80,10 @@ class Runner:
         started = time.monotonic()
         log.info("job %s: %s started", job.id, job.lane)
         try:
+            # A job that was started before waits for Docker instead: it may only be restarting.
+            if job.status is JobStatus.QUEUED and (problem := self.engine.problem()):
+                job.end(JobStatus.FAILED, problem)
+                return
             context = JobContext(self.settings, self.store, job, check)
             with context.running():
                 RECIPES[job.kind](context)

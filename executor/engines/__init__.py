@@ -112,6 +112,10 @@ class Engine(Protocol):
         """
         ...
 
+    def problem(self) -> str | None:
+        """Return why no command can run at all, or None."""
+        ...
+
     def tools(self) -> dict[str, dict[str, str | None] | None]:
         """Return the path and version of each tool.
 

@@ -28,6 +28,11 @@ JOB_LABEL = "org.vulsweb.job"
 COMMAND_LABEL = "org.vulsweb.command"
 MAX_CONNECTIONS = 64
 RETRY_SECONDS = 0.5
+PROXY_ADVICE = (
+    "Check that Docker runs, and that DOCKER_GID in .env is the group of its socket:"
+    " `stat -c %g /var/run/docker.sock`; `make up` writes it."
+)
+DAEMON_ADVICE = "Check that Docker and the docker-proxy container run, and who may use the socket."
 REMOVED = "The container of {tool} was removed by someone else."
 
 Answer = TypeVar("Answer")
@@ -132,6 +137,18 @@ class DockerEngine:
                     self._stop_and_remove(container)
                     removed.append(job_id)
         return removed
+
+    def problem(self) -> str | None:
+        """Return why Docker cannot be used, with what to do, or None."""
+        address = self.docker.variables.get("DOCKER_HOST", "/var/run/docker.sock")
+        try:
+            self._client.version()
+        except FAILURES as error:
+            # The SDK puts the proxy's own 503 into a sentence of its own.
+            if "503" in str(error):
+                return f"The Docker proxy at {address} cannot reach Docker. {PROXY_ADVICE}"
+            return f"Docker does not answer at {address}. {DAEMON_ADVICE}"
+        return None
 
     def tools(self) -> dict[str, dict[str, str | None] | None]:
         """Return the image of each tool.

@@ -120,6 +120,10 @@ class LocalEngine:
             f" or set VULSWEB_TOOLS_DIR to the folder that holds it."
         )
 
+    def problem(self) -> str | None:
+        """Return None: processes need nothing but this machine."""
+        return None
+
     def tools(self) -> dict[str, dict[str, str | None] | None]:
         """Return the path and version of each of the profile's tools.
 

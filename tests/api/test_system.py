@@ -30,6 +30,7 @@ def test_it_returns_the_checks_the_tools_and_the_databases(
         "tools",
         "databases",
         "disk",
+        "machine",
     ]
     assert [tool["name"] for tool in reply["tools"]] == sorted(TOOLS)
     rows = {database["name"]: database["rows"] for database in reply["databases"]}

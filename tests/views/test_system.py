@@ -35,6 +35,7 @@ def test_it_shows_each_check_with_its_state(signed_in: FlaskClient, installation
         "tools": "ok",
         "databases": "warning",
         "disk": "ok",
+        "machine": "ok",
     }
     assert "3 components need attention." in page
 

@@ -16,8 +16,10 @@ from vulsweb.vuls.catalogue import DatabaseType, Profile
 OLD_AFTER = timedelta(days=35)
 # An update writes a copy beside the live file, and the largest databases have several gigabytes.
 LOW_DISK_BYTES = 5 * 10**9
+LOW_MEMORY = 0.05  # of all memory
 FULL_DISK_BYTES = 10**9
 _TOOLS, _DATABASES, _DISK = "Scanner tools", "Vulnerability databases", "Disk"  # labels
+_MACHINE = "CPU and memory"
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class Health:
     disk: Mapping[str, int] = field(default_factory=dict)
     profile: Profile = Profile.CLASSIC  # older executors send none and know no other
     mismatch: str = ""  # why its Vuls does not fit its profile, in its own words
+    machine: Mapping[str, float] = field(default_factory=dict)  # older executors send nothing
+    docker: str | None = None  # why it cannot use Docker; empty if it can; None if it needs none
 
     @property
     def profile_databases(self) -> tuple[Database, ...]:
@@ -104,6 +108,8 @@ def ask_executor(executor: Executor, now: datetime) -> Health:
         reply.get("disk") or {},
         Profile(reply.get("profile") or Profile.CLASSIC),
         str(reply.get("misfit") or ""),
+        reply.get("machine") or {},
+        str(docker.get("problem") or "") if isinstance(docker := reply.get("docker"), dict) else None,
     )
 
 
@@ -111,7 +117,7 @@ def readiness(health: Health | NoAnswer) -> int:
     """Rate an executor from 0 (no answer) to 3 (ready to scan)."""
     if isinstance(health, NoAnswer):
         return 0
-    if health.missing or health.mismatch:
+    if health.docker or health.missing or health.mismatch:
         return 1
     return 3 if health.present else 2
 
@@ -123,7 +129,8 @@ def executor_checks(health: Health | NoAnswer, executor: Executor) -> list[Check
     """
     checks = [executor_check(health, executor)]
     if isinstance(health, Health):
-        checks += [tools_check(health), databases_check(health), disk_check(health)]
+        checks += docker_checks(health)
+        checks += [tools_check(health), databases_check(health), disk_check(health), *machine_checks(health)]
     elif executor.name == MAIN:
         unknown, advice = "Unknown while the executor does not answer.", ("Fix the executor first.",)
         checks += [
@@ -158,8 +165,21 @@ def executor_check(health: Health | NoAnswer, executor: Executor) -> Check:
     return Check("executor", "Executor", State.FAILED, message, advice, health.reason)
 
 
+def docker_checks(health: Health) -> list[Check]:
+    """Check whether an executor that needs Docker can use it."""
+    if health.docker is None:
+        return []
+    if not health.docker:
+        return [Check("docker", "Docker", State.OK, "Docker answers through its proxy.")]
+    message, _, advice = health.docker.partition(". ")
+    return [Check("docker", "Docker", State.FAILED, f"{message}.", (advice, "Runs fail until it does."))]
+
+
 def tools_check(health: Health) -> Check:
     """Check whether the scanner's tools are installed and fit the profile."""
+    if health.docker:
+        unknown = "Unknown while Docker does not answer."
+        return Check("tools", _TOOLS, State.WARNING, unknown, ("Fix Docker first.",))
     if not health.missing and health.mismatch:
         return Check("tools", _TOOLS, State.FAILED, health.mismatch, (catalogue.PROFILE_VERSIONS,))
     if not health.missing:
@@ -187,6 +207,27 @@ def databases_check(health: Health) -> Check:
         message = f"{len(health.present)} of {len(health.profile_databases)} fetched, all up to date."
         return Check("databases", _DATABASES, State.OK, message)
     return Check("databases", _DATABASES, State.WARNING, message, advice)
+
+
+def machine_checks(health: Health) -> list[Check]:
+    """Check the memory of an executor's machine, and show its load.
+
+    A high load is no fault: scans then take longer.
+    """
+    if not {"load", "cpus", "memory_free_bytes", "memory_total_bytes"} <= health.machine.keys():
+        return []
+    free, total = health.machine["memory_free_bytes"], health.machine["memory_total_bytes"]
+    message = (
+        f"Load {health.machine['load']:.0f} on {health.machine['cpus']} processors;"
+        f" {free / 1e9:,.0f} of {total / 1e9:,.0f} GB memory free."
+    )
+    if free >= LOW_MEMORY * total:
+        return [Check("machine", _MACHINE, State.OK, message)]
+    advice = (
+        "Ensure adequate system resources: run fewer tasks at the same time, or lower EXECUTOR_MAX_JOBS.",
+        "Without free memory the system ends programs, and their runs fail.",
+    )
+    return [Check("machine", _MACHINE, State.WARNING, message, advice)]
 
 
 def disk_check(health: Health) -> Check:

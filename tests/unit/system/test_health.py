@@ -18,7 +18,14 @@ from vulsweb.local import redis
 from vulsweb.runs import starting
 from vulsweb.system import health, service_checks
 from vulsweb.system.checks import TIMEOUT_SECONDS, Check, State
-from vulsweb.system.executor_checks import Health, disk_check
+from vulsweb.system.executor_checks import (
+    Health,
+    disk_check,
+    docker_checks,
+    machine_checks,
+    readiness,
+    tools_check,
+)
 from vulsweb.system.health import System
 
 
@@ -248,3 +255,31 @@ def test_a_disk_that_fills_up_is_reported_in_time(free: int, state: State) -> No
     answer = Health("local", (), (), {"free_bytes": free, "total_bytes": 10**11})
 
     assert disk_check(answer).state is state
+
+
+MACHINE = {"load": 3.2, "cpus": 4, "memory_free_bytes": 6 * 10**9, "memory_total_bytes": 16 * 10**9}
+
+
+@pytest.mark.parametrize(("free", "state"), [(6 * 10**9, State.OK), (5 * 10**8, State.WARNING)])
+def test_the_machine_of_an_executor_shows_load_and_memory(free: int, state: State) -> None:
+    (check,) = machine_checks(Health("local", (), (), machine=MACHINE | {"memory_free_bytes": free}))
+
+    assert check.state is state
+    assert check.message.startswith("Load 3 on 4 processors; ")
+    assert check.message.endswith(" of 16 GB memory free.")
+
+
+def test_docker_away_is_docker_away_and_not_a_missing_tool() -> None:
+    away = Health("docker", (), (), docker="Docker does not answer at tcp://x:1. Check that it runs.")
+
+    (check,) = docker_checks(away)
+
+    assert (check.state, check.message) == (State.FAILED, "Docker does not answer at tcp://x:1.")
+    assert check.advice[0] == "Check that it runs."
+    assert tools_check(away).message == "Unknown while Docker does not answer."
+    assert readiness(away) == 1
+
+
+def test_docker_is_a_part_only_where_the_executor_needs_it() -> None:
+    assert docker_checks(Health("local", (), ())) == []
+    assert [check.state for check in docker_checks(Health("docker", (), (), docker=""))] == [State.OK]

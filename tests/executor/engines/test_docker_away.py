@@ -1,0 +1,82 @@
+"""An executor whose Docker is away, asked by the real Docker SDK."""
+
+import http.server
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from flask import Flask
+
+from tests.executor.callers import Caller
+from tests.executor.conftest import caller_of
+
+AWAY = "tcp://127.0.0.1:1"
+
+
+@pytest.fixture
+def proxy() -> Iterator[str]:
+    """The address of a proxy whose Docker is away: HAProxy answers 503."""
+
+    class Unavailable(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = b"<html><body><h1>503 Service Unavailable</h1></body></html>"
+            self.send_response(503)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Unavailable) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"tcp://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def with_docker_at(variables: dict[str, str], start: Callable[[], Flask]) -> Callable[[str], Caller]:
+    def make(address: str) -> Caller:
+        variables.update(
+            {
+                "EXECUTOR_ENGINE": "docker",
+                "EXECUTOR_JOBS_VOLUME": "tests-jobs",
+                "EXECUTOR_DATABASES_VOLUME": "tests-databases",
+                "EXECUTOR_WORK_DIR": variables["EXECUTOR_DATA_DIR"] + "/work",
+                "EXECUTOR_DATABASES_DIR": variables["EXECUTOR_DATA_DIR"] + "/databases",
+                "DOCKER_HOST": address,
+            }
+        )
+        del variables["VULSWEB_TOOLS_DIR"]
+        return caller_of(start())
+
+    return make
+
+
+def problem(call: Caller) -> str:
+    _, health = call("GET", "/health")
+    found: str = health["docker"]["problem"]
+    return found
+
+
+def test_health_names_a_docker_that_does_not_answer(with_docker_at: Callable[[str], Caller]) -> None:
+    assert problem(with_docker_at(AWAY)).startswith(f"Docker does not answer at {AWAY}. Check that Docker ")
+
+
+def test_health_names_a_proxy_that_cannot_reach_docker(
+    with_docker_at: Callable[[str], Caller], proxy: str
+) -> None:
+    said = problem(with_docker_at(proxy))
+
+    assert said.startswith(f"The Docker proxy at {proxy} cannot reach Docker.")
+    assert "DOCKER_GID in .env" in said
+
+
+def test_a_new_job_fails_at_once_with_that_sentence(with_docker_at: Callable[[str], Caller]) -> None:
+    call = with_docker_at(AWAY)
+
+    job = call.finished(call.submit_scan("localhost"))
+
+    assert job["status"] == "failed"
+    assert job["error"].startswith(f"Docker does not answer at {AWAY}.")
+    assert {step["status"] for step in job["steps"]} == {"skipped"}
