@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Dialog, Page, expect
 
 from tests.e2e.browsing import sign_in
-from tests.e2e.stack import Stack
+from tests.e2e.stack import Stack, wait_for
 from tests.support.sshd import Server, sshd
 
 
@@ -67,6 +67,24 @@ def accept_the_key(page: Page, started: Stack, server: Server) -> None:
     expect(page.get_by_role("row", name=server.place)).to_contain_text("by admin, fetched")
     page.goto(f"{started.url}/ssh-config/")
     expect(page.get_by_role("row", name="loopback")).to_contain_text("Accepted")
+
+
+def test_text_that_was_not_saved_is_not_lost_without_a_question(page: Page, started: Stack) -> None:
+    sign_in(page, started.url)
+    page.goto(f"{started.url}/ssh-config/")
+    text = page.get_by_label("Configuration", exact=True)
+    asked: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+    text.press_sequentially("Host web")
+    page.get_by_role("link", name="Hosts", exact=True).first.click(no_wait_after=True)
+
+    expect(text).to_have_value("Host web")
+    wait_for(lambda: asked == ["beforeunload"], 30)
 
 
 def test_without_javascript_a_person_gets_as_far(browser: Browser, started: Stack) -> None:

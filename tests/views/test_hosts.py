@@ -118,6 +118,12 @@ def test_the_list_notices_hosts_and_is_silent_while_nothing_changes(
     assert (answer.status_code, names(answer.text)) == (200, [])
 
 
+def test_a_page_beyond_the_last_is_the_last(signed_in: FlaskClient, some: list[Host]) -> None:
+    assert "alpha" in signed_in.get("/hosts/").text
+    for number in ("999", "0", "-1", "x", "9" * 30):
+        assert "alpha" in signed_in.get(f"/hosts/?page={number}").text, number
+
+
 def test_an_empty_list_teaches_where_hosts_come_from(signed_in: FlaskClient) -> None:
     page = signed_in.get("/hosts/").text
 

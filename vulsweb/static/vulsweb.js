@@ -151,6 +151,17 @@
     target.dataset.sent = "yes";
     submitter?.setAttribute("aria-busy", "true");
   });
+  // Ask before typed text is lost. A form that is sent loses nothing.
+  const typed = new Set();
+  document.addEventListener("input", ({ target }) => {
+    const form = target.form;
+    if (form?.method === "post" && target.matches("textarea, input[type=text], input:not([type])")) typed.add(form);
+  });
+  document.addEventListener("submit", ({ target }) => typed.delete(target));
+  addEventListener("beforeunload", (event) => {
+    if ([...typed].some((form) => form.isConnected)) event.preventDefault();
+  });
+
   // After the back button, the browser may restore this page in its last state.
   addEventListener("pageshow", () => {
     for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;

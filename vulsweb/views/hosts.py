@@ -16,7 +16,7 @@ from vulsweb.hosts import tags as host_tags
 from vulsweb.hosts.inventory import InvalidHost, Show
 from vulsweb.models import Host
 from vulsweb.tasks import queries as task_queries
-from vulsweb.views import filters, forms, host_query, live
+from vulsweb.views import filters, forms, host_query, live, paging
 from vulsweb.vuls.config_toml import ConfigTomlError
 from vulsweb.vuls.connections import HostConnection
 from vulsweb.vuls.results import Severity
@@ -121,7 +121,7 @@ def host_or_404(host_id: int) -> Host:
 def _list_context() -> dict[str, Any]:
     query = host_query.parse(request.args)
     matching = inventory.query(query.filter, query.sort, descending=query.descending)
-    page = db.paginate(matching, per_page=PER_PAGE, max_per_page=PER_PAGE)
+    page = paging.numbered(matching, per_page=PER_PAGE)
     return {
         "page": page,
         "query": query,
@@ -153,7 +153,7 @@ def _host_context(host_id: int) -> dict[str, Any]:
         "host_results": inventory.latest_runs(host.id, LATEST_RUNS),
         "counts": inventory.open_counts([host.id])[host.id],
         "severity": severity,
-        "page": db.paginate(found, per_page=FINDINGS_PER_PAGE, max_per_page=FINDINGS_PER_PAGE),
+        "page": paging.numbered(found, per_page=FINDINGS_PER_PAGE),
         "section": [filters.clean(line) for line in section.strip().split("\n")],
         "executor": for_tags(executors, scanned.tags).name if len(executors) > 1 else None,
         "typed": {"tags": ", ".join(host.tags), "notes": host.notes},

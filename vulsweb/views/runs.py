@@ -12,7 +12,7 @@ from vulsweb.extensions import db
 from vulsweb.findings import storage
 from vulsweb.models import Run
 from vulsweb.runs import history, lifecycle, scan_results
-from vulsweb.views import forms, live, log_card, paging
+from vulsweb.views import live, log_card, paging
 from vulsweb.vuls.results import Severity
 
 PER_PAGE = 50
@@ -127,6 +127,4 @@ def _findings(run: Run) -> dict[str, Any] | None:
 def _host_results(run: Run) -> Pagination:
     """Return a page of the run's results by host."""
     # `page` is the page of findings, so this has another name.
-    page = min(max(request.args.get("hosts", 1, type=int), 1), forms.LARGEST_ID)
-    lines = scan_results.host_results(run.id)
-    return db.paginate(lines, page=page, per_page=HOSTS_PER_PAGE, error_out=False)
+    return paging.numbered(scan_results.host_results(run.id), per_page=HOSTS_PER_PAGE, name="hosts")

@@ -249,7 +249,7 @@ def _preview(values: Any) -> dict[str, Any]:
 def _list_context() -> dict[str, Any]:
     query = forms.task_query(request.args)
     matching = task_queries.query(query.filter, query.sort, descending=query.descending)
-    page = db.paginate(matching, per_page=PER_PAGE, max_per_page=PER_PAGE)
+    page = paging.numbered(matching, per_page=PER_PAGE)
     return {
         "page": page,
         "tag_sizes": _tag_sizes(*page.items),
