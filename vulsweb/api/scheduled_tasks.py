@@ -12,6 +12,7 @@ from vulsweb import databases, messages
 from vulsweb.api import read_only, task_values
 from vulsweb.api.blueprint import Blueprint
 from vulsweb.api.paging import page_of, stream
+from vulsweb.api.preconditions import IF_MATCH, etag, require_match
 from vulsweb.api.problems import problem
 from vulsweb.api.schemas import HistoryQuery, RunOut, RunStream
 from vulsweb.api.task_schemas import TaskChange, TaskIn, TaskOut, TaskPage, TaskQuery
@@ -58,20 +59,21 @@ def create(body: dict[str, Any]) -> tuple[ScheduledTask, dict[str, str]]:
     databases.reject_unused_database(current_app.config, values, datetime.now(UTC))
     task = task_editing.create(values, datetime.now(UTC))
     db.session.commit()
-    return task, {"Location": url_for("api_scheduled_tasks.show", task_id=task.id)}
+    return task, {"Location": url_for("api_scheduled_tasks.show", task_id=task.id)} | _etag(task)
 
 
 @bp.get("/<int:task_id>")
 @bp.response(200, TaskOut)
-def show(task_id: int) -> ScheduledTask:
-    """Get specific task details."""
-    return _task_or_404(task_id)
+def show(task_id: int) -> tuple[ScheduledTask, dict[str, str]]:
+    """Get specific task details. The ETag changes with its settings."""
+    task = _task_or_404(task_id)
+    return task, _etag(task)
 
 
-@bp.put("/<int:task_id>")
+@bp.put("/<int:task_id>", parameters=[IF_MATCH])
 @bp.arguments(TaskChange, example=EXAMPLE)
 @bp.response(200, TaskOut)
-def update(body: dict[str, Any], task_id: int) -> ScheduledTask:
+def update(body: dict[str, Any], task_id: int) -> tuple[ScheduledTask, dict[str, str]]:
     """Update a scheduled task.
 
     Fields that are left out stay as they are, and so does its history.
@@ -79,19 +81,21 @@ def update(body: dict[str, Any], task_id: int) -> ScheduledTask:
     return _changed(_task_or_404(task_id), body)
 
 
-@bp.patch("/<int:task_id>")
+@bp.patch("/<int:task_id>", parameters=[IF_MATCH])
 @bp.arguments(TaskChange, example={"is_active": False})
 @bp.response(200, TaskOut)
-def patch(body: dict[str, Any], task_id: int) -> ScheduledTask:
+def patch(body: dict[str, Any], task_id: int) -> tuple[ScheduledTask, dict[str, str]]:
     """Change some fields of a scheduled task. The same as PUT."""
     return _changed(_task_or_404(task_id), body)
 
 
-@bp.delete("/<int:task_id>")
+@bp.delete("/<int:task_id>", parameters=[IF_MATCH])
 @bp.response(204)
 def delete(task_id: int) -> None:
     """Delete a scheduled task and its history."""
-    active = task_editing.delete(_task_or_404(task_id))
+    task = _task_or_404(task_id)
+    _require_match(task)
+    active = task_editing.delete(task)
     db.session.commit()
     messages.send_stop(active)
 
@@ -147,10 +151,21 @@ def _task_or_404(task_id: int) -> ScheduledTask:
     return task
 
 
-def _changed(task: ScheduledTask, body: Mapping[str, Any]) -> ScheduledTask:
+def _etag(task: ScheduledTask) -> dict[str, str]:
+    return etag(task.updated_at.isoformat())
+
+
+def _require_match(task: ScheduledTask) -> None:
+    # Locked, so that of two changes with the same ETag only one is made.
+    db.session.refresh(task, ["updated_at"], with_for_update={"key_share": True})
+    require_match(task.updated_at.isoformat())
+
+
+def _changed(task: ScheduledTask, body: Mapping[str, Any]) -> tuple[ScheduledTask, dict[str, str]]:
+    _require_match(task)
     read_only.reject_changes(TaskChange, lambda: task)
     values = task_values.of_body(body, task)
     databases.reject_unused_database(current_app.config, values, datetime.now(UTC), task)
     task_editing.change(task, values, datetime.now(UTC))
     db.session.commit()
-    return task
+    return task, _etag(task)

@@ -10,6 +10,7 @@ from flask_login import current_user
 from vulsweb import messages
 from vulsweb.api import read_only
 from vulsweb.api.blueprint import Blueprint
+from vulsweb.api.preconditions import IF_MATCH, etag, require_match
 from vulsweb.api.problems import problem
 from vulsweb.api.ssh_schemas import DryRun, SshConfigIn, SshConfigOut, SshPlan
 from vulsweb.extensions import db
@@ -30,15 +31,16 @@ bp = Blueprint("api_ssh_config", __name__, url_prefix="/api/ssh-config", descrip
 
 @bp.get("")
 @bp.response(200, SshConfigOut)
-def show() -> dict[str, Any]:
+def show() -> tuple[dict[str, Any], dict[str, str]]:
     """Get the SSH configuration and its hosts.
 
-    `version` is 0 before the first save.
+    `version` is 0 before the first save, and it is the ETag too.
     """
-    return _shown()
+    shown = _shown()
+    return shown, etag(shown["version"])
 
 
-@bp.put("")
+@bp.put("", parameters=[IF_MATCH])
 @bp.arguments(DryRun, location="query")
 @bp.arguments(SshConfigIn, example=EXAMPLE)
 @bp.response(200, SshPlan)
@@ -48,10 +50,12 @@ def update(query: dict[str, Any], body: dict[str, Any]) -> Any:
     With `dry_run=true` nothing is changed. Send the `version` that you read to get a conflict if somebody
     else has saved in the meantime.
     """
+    latest = versions.latest()
+    require_match(latest.number if latest else 0)
     read_only.reject_changes(SshConfigIn, _shown)
     if query["dry_run"]:
         planned = versions.plan(body["content"], _places())
-        return _plan_json(planned, versions.latest(), body["content"])
+        return _plan_json(planned, latest, body["content"])
     saved = versions.save(
         body["content"],
         _places(),
