@@ -123,10 +123,13 @@ def hosts_group() -> None:
 
 
 @hosts_group.command("sync", cls=StackCommand)
-def sync_hosts() -> None:
+@click.option("--yes", is_flag=True, help="Retire hosts that are gone, even if those are most.")
+def sync_hosts(yes: bool) -> None:
     """Sync the hosts with config.toml; exit code 1 on errors."""
     try:
-        outcome = config_sync.sync_file(current_app.config["VULS_CONFIG"], datetime.now(UTC))
+        outcome = config_sync.sync_file(current_app.config["VULS_CONFIG"], datetime.now(UTC), confirmed=yes)
+    except config_sync.RetiresMost as error:
+        raise click.ClickException(f"{error} To do it anyway: vulsweb hosts sync --yes") from error
     except config_toml.ConfigTomlError as error:
         raise click.ClickException(str(error)) from error
     db.session.commit()

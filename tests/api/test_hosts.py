@@ -159,6 +159,21 @@ def test_a_sync_returns_what_it_did_with_each_host(app: Flask, api: FlaskClient,
     }
 
 
+def test_a_sync_that_retires_most_hosts_needs_a_confirmation(
+    app: Flask, api: FlaskClient, make_host: MakeHost
+) -> None:
+    for name in "abcd":
+        make_host(name)
+    app.config["VULS_CONFIG"].write_text('[servers.a]\nhost = "a"\n')
+
+    asked = api.post("/api/hosts/sync-from-vuls-config")
+    done = api.post("/api/hosts/sync-from-vuls-config?confirm=true")
+
+    assert (asked.status_code, done.status_code) == (409, 200)
+    assert "would retire 3 of 4 hosts" in asked.get_json()["detail"]
+    assert done.get_json()["retired"] == ["b", "c", "d"]
+
+
 def test_a_file_that_does_not_parse_answers_422_with_line_and_column(
     app: Flask, api: FlaskClient, make_host: MakeHost
 ) -> None:

@@ -109,7 +109,7 @@ def test_the_list_notices_hosts_and_is_silent_while_nothing_changes(
     assert found is not None
     address = found[1].replace("&amp;", "&")
     silent = signed_in.get(address, headers=LIVE)
-    config_sync.sync("", NOW, may_name_none=True)
+    config_sync.sync("", NOW, confirmed=True)
     db.session.commit()
 
     answer = signed_in.get(address, headers=LIVE)
@@ -122,6 +122,23 @@ def test_a_page_beyond_the_last_is_the_last(signed_in: FlaskClient, some: list[H
     assert "alpha" in signed_in.get("/hosts/").text
     for number in ("999", "0", "-1", "x", "9" * 30):
         assert "alpha" in signed_in.get(f"/hosts/?page={number}").text, number
+
+
+def test_a_sync_that_retires_most_hosts_asks_first(
+    app: Flask, signed_in: FlaskClient, make_host: MakeHost
+) -> None:
+    for name in "abcd":
+        make_host(name)
+    app.config["VULS_CONFIG"].write_text('[servers.a]\nhost = "a"\n')
+
+    question = signed_in.post("/hosts/sync")
+    before = signed_in.get("/hosts/").text
+    done = signed_in.post("/hosts/sync", data={"confirmed": "yes"})
+
+    assert "Retire 3 of 4 hosts?" in question.text
+    assert [name for name in "bcd" if f"<bdi>{name}</bdi>" in question.text] == ["b", "c", "d"]
+    assert "<bdi>d</bdi>" in before
+    assert "3 retired" in signed_in.get(done.location).text
 
 
 def test_an_empty_list_teaches_where_hosts_come_from(signed_in: FlaskClient) -> None:

@@ -93,7 +93,7 @@ def test_a_paused_task_says_why_and_is_not_run(
     config_sync.sync('[servers.b]\nhost = "192.0.2.2"', NOW)
     host = db.session.scalars(select(Host)).one()
     task = make_task(host_id=host.id)
-    config_sync.sync("", NOW, may_name_none=True)
+    config_sync.sync("", NOW, confirmed=True)
     db.session.commit()
 
     answer = signed_in.post(f"/tasks/{task.id}/run")

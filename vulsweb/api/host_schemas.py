@@ -124,6 +124,12 @@ class ConnectionTestOut(Schema):
         return named | {"error_message": test.reason, "servers": explanations(test)}
 
 
+class Confirm(Schema):
+    """Whether to retire hosts even if those are most."""
+
+    confirm = fields.Boolean(load_default=False)
+
+
 class SyncOut(Schema):
     """Host names by result of the sync, and errors of invalid entries."""
 

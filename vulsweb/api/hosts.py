@@ -10,7 +10,16 @@ from werkzeug.exceptions import Conflict, NotFound
 from vulsweb import messages
 from vulsweb.api import read_only
 from vulsweb.api.blueprint import Blueprint
-from vulsweb.api.host_schemas import ConnectionTestOut, Counted, HostIn, HostOut, HostPage, HostQuery, SyncOut
+from vulsweb.api.host_schemas import (
+    Confirm,
+    ConnectionTestOut,
+    Counted,
+    HostIn,
+    HostOut,
+    HostPage,
+    HostQuery,
+    SyncOut,
+)
 from vulsweb.api.paging import page_of
 from vulsweb.api.problems import problem
 from vulsweb.extensions import db
@@ -40,13 +49,16 @@ def index(query: dict[str, Any]) -> dict[str, Any]:
 
 
 @bp.post("/sync-from-vuls-config")
+@bp.arguments(Confirm, location="query")
 @bp.response(200, SyncOut)
-def sync() -> config_sync.SyncOutcome:
+def sync(query: dict[str, Any]) -> config_sync.SyncOutcome:
     """Sync the hosts with config.toml now.
 
-    A file that does not parse changes nothing.
+    A file that does not parse changes nothing. One without most of the hosts answers 409, unless
+    `confirm=true`.
     """
-    outcome = config_sync.sync_file(current_app.config["VULS_CONFIG"], datetime.now(UTC))
+    config = current_app.config["VULS_CONFIG"]
+    outcome = config_sync.sync_file(config, datetime.now(UTC), confirmed=query["confirm"])
     db.session.commit()
     return outcome
 
@@ -102,6 +114,13 @@ def invalid(error: inventory.InvalidHost) -> Response:
     db.session.rollback()
     errors = {field: [sentence] for field, sentence in error.errors.items()}
     return problem(422, "Unprocessable Entity", "Some fields are wrong.", errors)
+
+
+@bp.errorhandler(config_sync.RetiresMost)
+def retires_most(error: config_sync.RetiresMost) -> Response:
+    """Answer 409 for a sync that needs a confirmation."""
+    db.session.rollback()
+    return problem(409, "Conflict", f"{error} Send confirm=true to do it anyway.")
 
 
 @bp.errorhandler(ConfigTomlError)

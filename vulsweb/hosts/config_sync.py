@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,12 +14,14 @@ from vulsweb.hosts import pauses
 from vulsweb.models import Host
 from vulsweb.vuls import servers
 from vulsweb.vuls.config_toml import ConfigTomlError
-from vulsweb.vuls.servers import Server
+from vulsweb.vuls.servers import ParsedServers, Server
 
 # Hosts per statement: 50,000 hosts take 25 statements of a bounded size.
 log = logging.getLogger(__name__)
 
 BATCH = 2000
+# Of fewer hosts, most are soon gone on purpose.
+FEWEST_HOSTS = 4
 # The first line of a generated ssh_config, and the most characters to read of one.
 GENERATED_MARK = "# Written by Vuls Web"
 LARGEST_SSH_CONFIG = 16 * 1024 * 1024
@@ -70,6 +72,16 @@ _SET_PROBLEMS = """
 """
 
 
+class RetiresMost(ConfigTomlError):
+    """A sync would retire most hosts, and needs a confirmation."""
+
+    def __init__(self, names: Sequence[str], total: int, cause: str | None) -> None:
+        hosts = f"{len(names):,} of {total:,} hosts"
+        cause = cause or "config.toml no longer has most of the hosts."
+        super().__init__(f"{cause} A sync would retire {hosts} and pause their tasks. No host was changed.")
+        self.names, self.total = names, total
+
+
 @dataclass(frozen=True)
 class SyncOutcome:
     """The outcome of a host sync.
@@ -93,7 +105,7 @@ class SyncOutcome:
         return f"Hosts: {counts}{errors}."
 
 
-def sync_file(path: Path, now: datetime, *, may_name_none: bool = False) -> SyncOutcome:
+def sync_file(path: Path, now: datetime, *, confirmed: bool = False) -> SyncOutcome:
     """Sync the hosts with the config.toml at `path`; see `sync`."""
     try:
         config = path.read_text(encoding="utf-8")
@@ -107,26 +119,26 @@ def sync_file(path: Path, now: datetime, *, may_name_none: bool = False) -> Sync
         ) from error
     except OSError as error:
         raise ConfigTomlError(f"config.toml cannot be read: {error.strerror}.") from error
-    outcome = sync(config, now, may_name_none=may_name_none)
+    outcome = sync(config, now, confirmed=confirmed)
     log.info("host sync: %s", outcome.summary)
     return outcome
 
 
-def sync(config: str, now: datetime, *, may_name_none: bool = False) -> SyncOutcome:
+def sync(config: str, now: datetime, *, confirmed: bool = False) -> SyncOutcome:
     """Make the hosts table match `config`, the text of config.toml.
 
-    Raise ConfigTomlError and change nothing if Vuls would reject the whole file. The same goes for a file
-    that names no server, unless `may_name_none`: that is rather a mistake than a wish to retire every host.
+    Raise ConfigTomlError and change nothing if Vuls would reject the whole file, and its kind RetiresMost
+    if fewer than half of the hosts would remain: rather a mistake than a wish, unless it is `confirmed`.
 
     A host that is gone from the file is retired, not deleted: its history stays and its tasks are paused.
     When it returns, it becomes active again and its tasks resume. The hosts of an invalid entry stay as they
     are.
     """
     reading = servers.read(config, _read_generated_ssh_config, _has_key)
-    if reading.no_server and not may_name_none:
-        raise ConfigTomlError(f"{reading.no_server} No host was changed.")
     # Two syncs at the same time would insert the same new host.
     db.session.execute(text("SELECT pg_advisory_xact_lock(hashtext('vulsweb.hosts.sync'))"))
+    if not confirmed:
+        _reject_retiring_most(reading)
     # Hosts are locked in the order of their ids everywhere, which prevents deadlocks.
     locked = select(Host.name).order_by(Host.id).with_for_update(key_share=True)
     known = set(db.session.scalars(locked))
@@ -154,6 +166,18 @@ def sync(config: str, now: datetime, *, may_name_none: bool = False) -> SyncOutc
         unchanged=[name for name in names if name in known and name not in updated],
         errors=list(problems.values()),
     )
+
+
+def _reject_retiring_most(reading: ParsedServers) -> None:
+    active = select(Host.name, Host.entry).where(Host.retired_at.is_(None), Host.parent_id.is_(None))
+    hosts = db.session.execute(active.order_by(Host.name)).all()
+    # By section: a network that shrinks is still there.
+    sections = {server.entry for server in reading.servers} | {error.entry for error in reading.errors}
+    gone = [name for name, entry in hosts if entry not in sections]
+    if reading.no_server and not gone:
+        raise ConfigTomlError(f"{reading.no_server} No host was changed.")
+    if reading.no_server or (len(hosts) >= FEWEST_HOSTS and len(gone) * 2 > len(hosts)):
+        raise RetiresMost(gone, len(hosts), reading.no_server)
 
 
 def _read_generated_ssh_config(path: str) -> str | None:

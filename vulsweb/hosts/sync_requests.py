@@ -51,7 +51,7 @@ def perform(sync: HostSync, config: Path, now: datetime) -> None:
     """
     try:
         # Whoever removes the last host of the SSH configuration has seen that it will be retired.
-        outcome = config_sync.sync_file(config, now, may_name_none=sync.version_number is not None)
+        outcome = config_sync.sync_file(config, now, confirmed=sync.version_number is not None)
     except ConfigTomlError as error:
         sync.error = str(error)
         log.warning("host sync: %s", error)

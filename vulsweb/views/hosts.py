@@ -43,8 +43,14 @@ def index() -> ResponseReturnValue:
 @login_required
 def sync() -> ResponseReturnValue:
     """Update the hosts from config.toml and show the result."""
+    confirmed = "confirmed" in request.form
     try:
-        outcome = config_sync.sync_file(current_app.config["VULS_CONFIG"], datetime.now(UTC))
+        outcome = config_sync.sync_file(
+            current_app.config["VULS_CONFIG"], datetime.now(UTC), confirmed=confirmed
+        )
+    except config_sync.RetiresMost as error:
+        db.session.rollback()
+        return render_template("hosts/confirm_sync.html", names=error.names, total=error.total), 409
     except ConfigTomlError as error:
         db.session.rollback()
         flash(f"Hosts not updated. {error}", "error")

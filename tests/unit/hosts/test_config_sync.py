@@ -77,6 +77,33 @@ def test_a_file_that_names_no_server_changes_nothing(app: Flask, text: str) -> N
     assert [host.name for host in inventory.scannable()] == ["a", "b"]
 
 
+MANY = "".join(f'[servers.h{number}]\nhost = "192.0.2.{number}"\n' for number in range(1, 6))
+
+
+@pytest.mark.parametrize(("kept", "asks"), [(1, True), (2, True), (3, False), (4, False)])
+def test_a_file_without_most_of_the_hosts_changes_nothing_unless_confirmed(
+    app: Flask, kept: int, asks: bool
+) -> None:
+    config_sync.sync(MANY, NOW)
+    fewer = MANY.partition(f"[servers.h{kept + 1}]")[0]
+
+    if asks:
+        with pytest.raises(config_sync.RetiresMost, match=rf"would retire {5 - kept} of 5 hosts"):
+            config_sync.sync(fewer, LATER)
+        assert len(inventory.scannable()) == 5
+    outcome = config_sync.sync(fewer, LATER, confirmed=asks)
+
+    assert len(outcome.retired) == 5 - kept
+
+
+def test_hosts_of_invalid_sections_and_shrinking_networks_are_not_gone(app: Flask) -> None:
+    config_sync.sync('[servers.net]\nhost = "192.0.2.0/29"\n', NOW)
+
+    assert config_sync.sync('[servers.net]\nhost = "192.0.2.0/31"\n', LATER).retired
+    config_sync.sync(MANY, LATER, confirmed=True)
+    assert not config_sync.sync(MANY.replace('host = "', "host = 7 #"), LATER).retired
+
+
 def test_an_invalid_entry_is_reported_and_its_hosts_stay_unchanged(app: Flask) -> None:
     config_sync.sync(TWO, NOW)
 
@@ -101,7 +128,7 @@ def test_tags_and_notes_survive_a_sync_and_a_retirement(app: Flask) -> None:
     host("b").tags, host("b").notes = ["web"], "Rack 7"
     db.session.commit()
 
-    config_sync.sync("", LATER, may_name_none=True)
+    config_sync.sync("", LATER, confirmed=True)
     config_sync.sync(TWO, LATER)
 
     assert (host("b").tags, host("b").notes) == (["web"], "Rack 7")

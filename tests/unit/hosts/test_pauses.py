@@ -49,7 +49,7 @@ def test_a_retired_host_pauses_its_tasks_and_its_return_resumes_them(
 def test_a_paused_task_cannot_be_run(app: Flask, make_task: Callable[..., ScheduledTask]) -> None:
     config_sync.sync(TWO, NOW)
     task = make_task(host_id=host("b").id)
-    config_sync.sync("", LATER, may_name_none=True)
+    config_sync.sync("", LATER, confirmed=True)
 
     with pytest.raises(starting.TaskPaused, match=r"b is no longer in config\.toml"):
         starting.start(task, trigger=Trigger.PERSON, now=LATER)
@@ -61,7 +61,7 @@ def test_deactivating_and_activating_a_paused_task_does_not_resume_it(
 ) -> None:
     config_sync.sync(TWO, NOW)
     task = make_task(host_id=host("b").id)
-    config_sync.sync("", LATER, may_name_none=True)
+    config_sync.sync("", LATER, confirmed=True)
 
     task_editing.set_active([task.id], active=False, now=LATER)
     task_editing.set_active([task.id], active=True, now=LATER)
@@ -74,7 +74,7 @@ def test_a_paused_task_resumes_with_another_host(
 ) -> None:
     config_sync.sync(TWO, NOW)
     task = make_task(name="Nightly", host_id=host("b").id)
-    config_sync.sync("", LATER, may_name_none=True)
+    config_sync.sync("", LATER, confirmed=True)
     values = {
         "name": "Nightly",
         "task_type": "scan",
