@@ -66,7 +66,7 @@ def test_this_machine_can_be_scanned(both: dict[str, Host]) -> None:
 
     (found,) = connection_tests.explanations(test)
     assert test.status is RunStatus.SUCCESS
-    assert found.message.startswith("It can be scanned: debian")
+    assert found.message.startswith("It can be scanned: Debian")
     assert "configtest" in test.log
 
 

@@ -21,7 +21,7 @@ case "$1" in
   build) while [ "$1" != -o ]; do shift; done; out=$2 ;;
 esac
 echo half > "$out"
-[ -z "$HANG" ] || sleep 60
+[ -z "$HANG" ] || sh -c ': >"$1.hangs"; exec sleep 600' sh "$out"
 chmod +x "$out"
 """
 
@@ -79,13 +79,10 @@ def test_tools_from_elsewhere_are_not_replaced(environ: dict[str, str], tmp_path
 
 
 def test_an_interrupted_build_leaves_nothing_half_done(environ: dict[str, str], tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [BUILD], env={**environ, "HANG": "yes"}, stdout=subprocess.DEVNULL, start_new_session=True
-    )
-    assert eventually(lambda: any((tmp_path / "tools").glob(".build.*/gost")))
-
-    os.killpg(process.pid, signal.SIGINT)
-    process.wait(timeout=30)
+    hanging = {**environ, "HANG": "yes"}
+    with subprocess.Popen([BUILD], env=hanging, stdout=subprocess.DEVNULL, start_new_session=True) as process:
+        assert eventually(lambda: any((tmp_path / "tools").glob(".build.*/gost.hangs")))
+        os.killpg(process.pid, signal.SIGINT)
 
     assert process.returncode != 0
     assert [path.name for path in (tmp_path / "tools").iterdir()] == [".lock"]

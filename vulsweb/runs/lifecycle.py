@@ -49,8 +49,7 @@ def claim(run_id: int, now: datetime) -> Run | None:
     )
     if not task or not won:
         return None
-    if task.last_run_id != run_id:
-        log.info("run %d: started, task %d %s", run_id, task.id, task.name)
+    log.info("run %d: started, task %d %s", run_id, task.id, task.name)
     task.last_run_id = run_id
     return db.session.get(Run, run_id, populate_existing=True)
 
