@@ -1,4 +1,4 @@
-"""The links in the documentation lead to files and headings that exist."""
+"""The documentation names files, headings and tests that exist."""
 
 import re
 from pathlib import Path
@@ -23,3 +23,17 @@ def test_every_link_leads_somewhere(page: Path) -> None:
             target = page.parent / path if path else page
             assert target.exists(), path
             assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
+
+
+NAMED_TEST = re.compile(r"`(tests/[\w/.]+)::(test_\w+)`")
+
+
+def test_every_promise_of_reliability_names_a_test_that_exists() -> None:
+    promises = [
+        line for line in (ROOT / "docs" / "reliability.md").read_text().splitlines() if "`tests/" in line
+    ]
+
+    named = [found.groups() for line in promises if (found := NAMED_TEST.search(line))]
+
+    assert len(named) == len(promises) > 0
+    assert [(path, name) for path, name in named if f"def {name}(" not in (ROOT / path).read_text()] == []
