@@ -128,28 +128,29 @@ def test_a_job_whose_log_breaks_off_goes_on_where_it_was(place: Place, fake: Ser
     assert "first\nsecond\n" in fake.call.log(job_id)
 
 
-def test_a_job_that_begins_while_docker_is_away_waits_for_it(
+def test_a_job_that_begins_while_docker_is_away_fails_at_once_and_the_next_one_runs(
     place: Place, fake: Server, line: Forwarder
 ) -> None:
     place.behave(vuls("echo scanning"))
     fake.start()
     line.close()
-    job_id = fake.call.submit_scan("target", "other")
-    until(lambda: fake.call.job(job_id)["steps"][0]["status"] == "running")
+    early = fake.call.finished(fake.call.submit_scan("target", "other"))
 
-    time.sleep(1)
     line.listen()
-    job = fake.call.finished(job_id)
+    job = fake.call.finished(fake.call.submit_scan("target", "other"))
 
+    assert early["status"] == "failed"
+    assert early["error"].startswith("Docker does not answer at ")
     assert job["status"] == "completed", job["error"]
     assert place.containers() == []
 
 
 def test_a_job_that_waits_for_docker_can_be_cancelled(place: Place, fake: Server, line: Forwarder) -> None:
+    place.behave(vuls(f"echo first; {wait_for(place.jobs / 'go')}; echo second"))
     fake.start()
-    line.close()
     job_id = fake.call.submit_scan("target")
-    until(lambda: fake.call.job(job_id)["steps"][0]["status"] == "running")
+    until(lambda: "first" in fake.call.log(job_id))
+    line.close()
 
     fake.call("DELETE", f"/jobs/{job_id}")
 

@@ -190,7 +190,7 @@ def test_docker_that_does_not_answer_fails_the_job_with_a_sentence(place: Place,
 
     job = fake.call.finished(fake.call.submit_scan("target"))
 
-    assert (job["status"], job["error"][:40]) == ("failed", "Docker could not be asked about vuls: Er")
+    assert (job["status"], job["error"][:40]) == ("failed", "Docker does not answer at unix:///nowher")
     assert fake.call("GET", "/health")[1]["tools"]["vuls"] is None
 
 
