@@ -80,7 +80,9 @@ def test_tools_from_elsewhere_are_not_replaced(environ: dict[str, str], tmp_path
 
 def test_an_interrupted_build_leaves_nothing_half_done(environ: dict[str, str], tmp_path: Path) -> None:
     hanging = {**environ, "HANG": "yes"}
-    with subprocess.Popen([BUILD], env=hanging, stdout=subprocess.DEVNULL, start_new_session=True) as process:
+    # A shell starts what is in the background with SIGINT ignored, and these tests may run there.
+    command = ["env", "--default-signal=INT", str(BUILD)]
+    with subprocess.Popen(command, env=hanging, stdout=subprocess.DEVNULL, start_new_session=True) as process:
         assert eventually(lambda: any((tmp_path / "tools").glob(".build.*/gost.hangs")))
         os.killpg(process.pid, signal.SIGINT)
 
