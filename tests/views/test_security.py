@@ -186,7 +186,6 @@ def test_style_and_script_may_be_kept(client: FlaskClient) -> None:
         "/runs/99/log.txt",
         "/runs/99/findings",
         "/nothing-here",
-        "/tasks/?page=9",
     ],
 )
 def test_what_is_not_there_is_a_page_that_says_so(signed_in: FlaskClient, url: str) -> None:
