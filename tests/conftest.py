@@ -25,6 +25,7 @@ import executor
 from tests.images import server_images, ssh_target, tool_images
 from tests.support.dockerd import docker_engine
 from tests.support.serving import serving
+from tests.support.waiting import patience
 from vulsweb import create_app
 from vulsweb.accounts import users
 from vulsweb.executors.settings import MAIN, Executor
@@ -73,6 +74,13 @@ class OneWorkerForDocker(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         return "one worker" if nodeid.startswith(("tests/docker/", "tests/e2e/")) else nodeid
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-timeout reads it
+def pytest_configure(config: pytest.Config) -> None:
+    """End a test that hangs."""
+    if config.option.timeout is None:
+        config.option.timeout = patience(300)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneWorkerForDocker:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import patience
+
 ROOT = Path(__file__).parents[2]
 WORKER = "vulsweb.api.gunicorn_worker.Worker"
 APP = "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'ok']\n"
@@ -38,7 +40,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 def get(port: int, path: str, headers: dict[str, str]) -> tuple[int, str | None, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=patience(120))
     try:
         connection.request("GET", path, headers=headers)
         answer = connection.getresponse()

@@ -3,7 +3,6 @@
 import json
 import stat
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ from flask import Flask
 import executor
 from tests.conftest import EXECUTOR_KEY, NOW, executors_at
 from tests.support.serving import serving
+from tests.support.waiting import wait_for
 from vulsweb import worker
 from vulsweb.executors import settings as executor_settings
 from vulsweb.executors.client import Job
@@ -141,11 +141,11 @@ def stumble(
 
 def follow(run: Run, until: Callable[[Run], bool] = lambda run: not run.status.is_active) -> Run:
     """Follow the run as the worker does, but faster, until it is as wanted."""
-    deadline = time.monotonic() + 30
-    while True:
+
+    def over() -> bool:
         worker.follow_runs()
         db.session.refresh(run)
-        if until(run):
-            return run
-        assert time.monotonic() < deadline, f"run {run.id} is still {run.status.value}"
-        time.sleep(0.05)
+        return until(run)
+
+    wait_for(over)
+    return run

@@ -1,6 +1,5 @@
 """A connection test through the real executor and the real Vuls, and what becomes of it in words."""
 
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ import executor
 from tests.conftest import EXECUTOR_KEY, NOW, executors_at
 from tests.support.needs import tool
 from tests.support.serving import serving
+from tests.support.waiting import wait_for
 from vulsweb import worker
 from vulsweb.extensions import db
 from vulsweb.hosts import config_sync, connection_tests
@@ -52,12 +52,13 @@ def both(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 def outcome_of(host: Host) -> ConnectionTest:
     test = connection_tests.start(host, datetime.now(UTC))
     db.session.commit()
-    deadline = time.monotonic() + 60
-    while test.status.is_active:
-        assert time.monotonic() < deadline
+
+    def over() -> bool:
         worker.follow_tests()
         db.session.refresh(test)
-        time.sleep(0.1)
+        return not test.status.is_active
+
+    wait_for(over, 60)
     return test
 
 

@@ -1,6 +1,5 @@
 """Two real executors, each with its own hosts and stand-ins for the tools."""
 
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -14,6 +13,7 @@ from sqlalchemy import select
 from tests.conftest import EXECUTOR_KEY, NOW
 from tests.contract.conftest import follow, stumble
 from tests.contract.sites import CONFIG, Site, make_site
+from tests.support.waiting import wait_for
 from vulsweb import worker
 from vulsweb.executors import settings as executor_settings
 from vulsweb.executors.client import ExecutorClients
@@ -79,13 +79,14 @@ def start(task: ScheduledTask, when: datetime | None = None) -> Run:
 
 
 def follow_both(run: Run, until: Callable[[Run], bool] = lambda run: not run.status.is_active) -> Run:
-    deadline = time.monotonic() + 30
-    while not until(run):
-        assert time.monotonic() < deadline, f"run {run.id} is still {run.status.value}"
+
+    def over() -> bool:
         for name in (MAIN, "dmz"):
             worker.follow_runs(name)
         db.session.refresh(run)
-        time.sleep(0.05)
+        return until(run)
+
+    wait_for(over)
     return run
 
 
@@ -244,11 +245,12 @@ def test_whichever_job_ends_last_ends_the_run(
 def follow_main_to_its_end(app: Flask, run_id: int) -> None:
     with app.app_context():
         ended = select(RunJob).where(RunJob.run_id == run_id, RunJob.status == JobStatus.COMPLETED)
-        deadline = time.monotonic() + 30
-        while db.session.scalars(ended).first() is None:
-            assert time.monotonic() < deadline
+
+        def over() -> bool:
             worker.follow_runs(MAIN)
-            time.sleep(0.05)
+            return db.session.scalars(ended).first() is not None
+
+        wait_for(over)
 
 
 def test_an_update_that_an_executor_missed_is_partial(make_task: MakeTask, main: Site, dmz: Site) -> None:

@@ -19,7 +19,7 @@ from tests.executor.conftest import Server
 from tests.executor.processes import runners
 from tests.images import HAPROXY
 from tests.support.dockerd import Engine
-from tests.support.waiting import wait_for
+from tests.support.waiting import patience, wait_for
 from vulsweb.local.valkey import free_port
 
 PROXY_CONFIG = Path(__file__).parents[2] / "deploy" / "docker-proxy.cfg"
@@ -125,7 +125,7 @@ def proxy(
 
 def _answers(address: str) -> bool:
     try:
-        return requests.get(f"{address}/_ping", timeout=5).ok
+        return requests.get(f"{address}/_ping", timeout=patience(5)).ok
     except requests.ConnectionError:
         return False
 

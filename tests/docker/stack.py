@@ -15,6 +15,7 @@ from tests import images
 from tests.e2e.stack import Program, wait_for
 from tests.mirror.expected import QUERY
 from tests.support.dockerd import Engine
+from tests.support.waiting import patience
 from vulsweb.local.valkey import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -60,7 +61,7 @@ class Scripts:
     def run(self, *words: str, check: bool = True, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
         """Run one of the stack's commands as an administrator would."""
         ended = subprocess.run(
-            words, cwd=ROOT, env=self.environ, input=stdin, capture_output=True, timeout=600
+            words, cwd=ROOT, env=self.environ, input=stdin, capture_output=True, timeout=patience(600)
         )
         said = subprocess.CompletedProcess(
             words, ended.returncode, ended.stdout.decode(), ended.stderr.decode(errors="replace")

@@ -11,6 +11,7 @@ import pytest
 
 from tests import images
 from tests.support.dockerd import Engine
+from tests.support.waiting import patience
 
 # The first of them may have to build the images.
 pytestmark = pytest.mark.timeout(900)
@@ -47,7 +48,9 @@ class Carrying:
     def run(self, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the administrator's."""
         environ = {**os.environ, **self.environ, **settings}
-        return subprocess.run(words, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=300)
+        return subprocess.run(
+            words, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=patience(300)
+        )
 
     def ids(self) -> dict[str, str]:
         """Return the ids of the images that are there."""

@@ -13,6 +13,7 @@ from docker.types import LogConfig, Mount
 from tests.e2e.stack import wait_for
 from tests.images import TOOLS_ROOT
 from tests.support.dockerd import Engine
+from tests.support.waiting import patience
 
 # The first of them may have to build the images.
 pytestmark = pytest.mark.timeout(900)
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture
 def client(proxy: str) -> Iterator[docker.DockerClient]:
-    client = docker.DockerClient(proxy.replace("http", "tcp"), version="auto", timeout=60)
+    client = docker.DockerClient(proxy.replace("http", "tcp"), version="auto", timeout=patience(60))
     yield client
     client.close()
 
@@ -113,7 +114,7 @@ def test_it_answers_what_the_executor_asks_about_docker(client: docker.DockerCli
     ],
 )
 def test_what_the_executor_does_not_need_is_refused(proxy: str, method: str, path: str) -> None:
-    answer = requests.request(method, f"{proxy}{path.format(id='any')}", timeout=30)
+    answer = requests.request(method, f"{proxy}{path.format(id='any')}", timeout=patience(30))
 
     assert answer.status_code == 403
     assert answer.json() == {"message": "The Docker proxy does not allow this call."}
@@ -161,7 +162,9 @@ def test_what_the_executor_does_not_need_is_refused(proxy: str, method: str, pat
     ids=json.dumps,
 )
 def test_a_way_out_of_a_container_is_refused(proxy: str, wanted: dict[str, Any]) -> None:
-    answer = requests.post(f"{proxy}/containers/create", json={"Image": TOOLS_ROOT, **wanted}, timeout=30)
+    answer = requests.post(
+        f"{proxy}/containers/create", json={"Image": TOOLS_ROOT, **wanted}, timeout=patience(30)
+    )
 
     assert answer.status_code == 403
     assert "container or network" in answer.json()["message"]
@@ -181,7 +184,9 @@ def test_a_way_out_of_a_container_is_refused(proxy: str, wanted: dict[str, Any])
     ids=json.dumps,
 )
 def test_a_network_that_is_a_way_out_is_refused(proxy: str, wanted: dict[str, Any]) -> None:
-    assert requests.post(f"{proxy}/v1.41/networks/create", json=wanted, timeout=30).status_code == 403
+    assert (
+        requests.post(f"{proxy}/v1.41/networks/create", json=wanted, timeout=patience(30)).status_code == 403
+    )
 
 
 @pytest.mark.parametrize(
@@ -197,7 +202,7 @@ def test_a_network_that_is_a_way_out_is_refused(proxy: str, wanted: dict[str, An
 def test_what_is_written_so_that_it_cannot_be_seen_is_refused(proxy: str, body: bytes) -> None:
     headers = {"Content-Type": "application/json"}
 
-    answer = requests.post(f"{proxy}/containers/create", data=body, headers=headers, timeout=30)
+    answer = requests.post(f"{proxy}/containers/create", data=body, headers=headers, timeout=patience(30))
 
     assert answer.status_code == 403
     assert "cannot look into" in answer.json()["message"]
@@ -206,6 +211,6 @@ def test_what_is_written_so_that_it_cannot_be_seen_is_refused(proxy: str, body: 
 def test_a_body_of_unknown_length_is_refused(proxy: str) -> None:
     body = iter([b'{"HostConfig": {"Privileged"', b": true}}"])
 
-    answer = requests.post(f"{proxy}/containers/create", data=body, timeout=30)
+    answer = requests.post(f"{proxy}/containers/create", data=body, timeout=patience(30))
 
     assert answer.status_code == 403

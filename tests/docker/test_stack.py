@@ -12,6 +12,7 @@ from tests.docker.stack import DEBIAN, ComposeStack
 from tests.e2e.stack import Program, wait_for
 from tests.mirror.documents import debian_tracker
 from tests.mirror.expected import expected_findings
+from tests.support.waiting import patience
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -21,10 +22,10 @@ ONE_SHOT = "migrate"
 
 def test_the_first_start_made_a_person_who_can_sign_in(stack: ComposeStack) -> None:
     with requests.Session() as browser:
-        page = browser.get(f"{stack.url}/sign-in", timeout=30)
+        page = browser.get(f"{stack.url}/sign-in", timeout=patience(30))
         (token,) = re.findall(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
         form = {"csrf_token": token, "name": "admin", "password": stack.secret("admin_password")}
-        landed = browser.post(f"{stack.url}/sign-in", data=form, timeout=30)
+        landed = browser.post(f"{stack.url}/sign-in", data=form, timeout=patience(30))
 
     assert landed.ok
     assert "Sign out" in landed.text

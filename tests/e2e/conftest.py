@@ -15,6 +15,7 @@ from tests.mirror.documents import Tracker, debian_tracker, shipped_documents
 from tests.mirror.server import Mirror, mirror
 from tests.support.needs import lacking, tool
 from tests.support.serving import KeepAlive, serving
+from tests.support.waiting import patience
 from tests.views.conftest import MakeRun, add_log, cve, store
 from tests.views.conftest import make_run as make_run
 from vulsweb.extensions import db
@@ -69,7 +70,7 @@ def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         lacking("Chromium is missing: `apt-get install chromium`.")
     # A deadline, not a measure: how fast a page is stands in docs/bench.md.
-    expect.set_options(timeout=20_000)
+    expect.set_options(timeout=patience(20_000))
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
         yield chromium

@@ -13,6 +13,7 @@ from typing import Any
 import requests
 
 from tests.conftest import PASSWORD
+from tests.support.waiting import patience
 from tests.support.waiting import wait_for as wait_for
 from vulsweb.local.valkey import free_port
 
@@ -59,8 +60,8 @@ class Stack:
         """Send the stack a signal and return its exit code."""
         assert self.process is not None
         self.process.send_signal(number)
-        code = self.process.wait(timeout=60)
-        self._reader.join(timeout=60)
+        code = self.process.wait(timeout=patience(60))
+        self._reader.join(timeout=patience(60))
         assert self.process.stdout is not None
         self.process.stdout.close()
         self.process = None
@@ -154,6 +155,6 @@ class Program:
         return found
 
     def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        answer = self.session.request(method, self.url + path, json=body, timeout=30)
+        answer = self.session.request(method, self.url + path, json=body, timeout=patience(30))
         assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json()

@@ -8,7 +8,7 @@ from flask import Flask
 from playwright.sync_api import Browser, Page, expect
 
 from tests.conftest import NOW
-from tests.e2e.browsing import SOONER_THAN_THE_NEXT, hide, sign_in
+from tests.e2e.browsing import hide, sign_in, stop_clock
 from tests.support.sshd import make_key
 from vulsweb.extensions import db
 from vulsweb.models import Run, RunStatus, Trigger, User
@@ -143,18 +143,19 @@ def test_a_selection_focus_and_scroll_outlive_a_live_change(page: Page, url: str
 
 def test_a_hidden_tab_asks_nothing_and_asks_at_once_when_seen(page: Page, url: str, finished: Run) -> None:
     sign_in(page, url)
+    page.clock.install()
     page.goto(f"{url}/tasks/")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if "/tasks/" in request.url else None)
 
     hide(page, hidden=True)
-    page.wait_for_timeout(500)  # what was asked before may still be on its way
+    stop_clock(page)
     asked.clear()
-    page.wait_for_timeout(5000)
+    page.clock.run_for("01:00")
     in_hiding = list(asked)
     finished.status = RunStatus.PARTIAL
     db.session.commit()
-    with page.expect_request("**/tasks/**", timeout=SOONER_THAN_THE_NEXT):
+    with page.expect_request("**/tasks/**"):  # at once: the clock stands still
         hide(page, hidden=False)
 
     assert in_hiding == []

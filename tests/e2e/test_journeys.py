@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.e2e.browsing import SOONER_THAN_THE_NEXT, hide, sign_in
+from tests.e2e.browsing import hide, sign_in, stop_clock
 from tests.views.conftest import MakeRun, add_log
 from vulsweb.models import Run, RunStatus, ScheduledTask
 
@@ -15,6 +15,7 @@ def test_a_log_is_watched_paused_and_gone_on_with(page: Page, url: str, make_run
     run = make_run(RunStatus.RUNNING)
     add_log(run, "".join(f"line {number}\n" for number in range(1, 101)))
     sign_in(page, url)
+    page.clock.install()
     page.goto(f"{url}/runs/{run.id}")
     log = page.locator("#log")
 
@@ -34,8 +35,10 @@ def test_a_log_is_watched_paused_and_gone_on_with(page: Page, url: str, make_run
     assert log.evaluate("log => log.scrollTop") == 400
 
     log.focus()
-    with page.expect_request("**/log/tail?**", timeout=SOONER_THAN_THE_NEXT):
+    stop_clock(page)
+    with page.expect_request("**/log/tail?**"):  # at once: the clock stands still
         page.keyboard.press("p")
+    page.clock.resume()
     expect(log).to_contain_text("two in the pause")
     expect(page.locator("#log-waiting")).to_have_text("")
     assert log.evaluate("log => log.scrollTop") == 400, "whoever has scrolled up stays there"
@@ -134,13 +137,18 @@ def test_a_hidden_tab_asks_neither_for_the_overview_nor_for_the_log(
 ) -> None:
     make_run(RunStatus.RUNNING)
     sign_in(page, url)
+    page.clock.install()
     page.goto(url + path)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
 
     hide(page, hidden=True)
-    page.wait_for_timeout(500)  # what was asked before may still be on its way
+    stop_clock(page)
     asked.clear()
-    page.wait_for_timeout(6000)
+    page.clock.run_for("01:00")
+    in_hiding = list(asked)
+    hide(page, hidden=False)
+    with page.expect_request("**"):
+        page.clock.run_for("01:00")
 
-    assert asked == []
+    assert in_hiding == []

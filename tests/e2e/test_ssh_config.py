@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Dialog, Page, expect
 from tests.e2e.browsing import sign_in
 from tests.e2e.stack import Stack, wait_for
 from tests.support.sshd import Server, sshd
+from tests.support.waiting import patience
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_a_person_writes_the_configuration_and_the_hosts_appear(
 
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Saved as version 1.")).to_be_visible()
-    expect(page.locator("#host-sync")).to_contain_text("1 added", timeout=10_000)
+    expect(page.locator("#host-sync")).to_contain_text("1 added", timeout=patience(10_000))
     page.screenshot(path=pictures / "ssh-config.png", full_page=True)
 
     accept_the_key(page, started, server)
@@ -62,7 +63,7 @@ def test_a_person_writes_the_configuration_and_the_hosts_appear(
 def accept_the_key(page: Page, started: Stack, server: Server) -> None:
     page.get_by_role("link", name="Not accepted yet").click()
     page.get_by_role("button", name="Fetch key for loopback").click()
-    expect(page.locator("#offer")).to_contain_text(server.fingerprint, timeout=30_000)
+    expect(page.locator("#offer")).to_contain_text(server.fingerprint, timeout=patience(30_000))
     page.get_by_role("button", name="Accept").click()
     expect(page.get_by_role("row", name=server.place)).to_contain_text("by admin, fetched")
     page.goto(f"{started.url}/ssh-config/")

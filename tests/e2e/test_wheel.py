@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from tests.e2e.stack import ROOT, Stack, running
+from tests.support.waiting import patience
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def test_the_wheel_starts_everything_in_an_empty_folder(installed: Path, open_fo
     stack = Stack(empty / "data", {"PYTHONPATH": str(installed)}, folder=empty)
 
     with running(stack):
-        answer = requests.get(f"{stack.url}/sign-in", timeout=60)
+        answer = requests.get(f"{stack.url}/sign-in", timeout=patience(60))
         where = stack.command("--version")
 
     assert "Sign in" in answer.text

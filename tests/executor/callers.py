@@ -6,6 +6,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from tests.support.waiting import patience
+
 KEY = "an-executor-key-for-tests-only-0123456789"
 HEADERS = {"X-API-Key": KEY}
 
@@ -14,7 +16,7 @@ Seen = TypeVar("Seen")
 
 def until(look: Callable[[], Seen | None], seconds: float = 60) -> Seen:
     """Call `look` until it returns something; fail after some seconds."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patience(seconds)
     while time.monotonic() < deadline:
         if (seen := look()) is not None and seen is not False:
             return seen

@@ -19,6 +19,7 @@ from tests import vuls2
 from tests.executor.callers import KEY, Caller, until
 from tests.executor.fakes import FakeTools
 from tests.support import needs
+from tests.support.waiting import patience
 
 TOOLS = ("vuls", "gost", "goval-dictionary", "go-cve-dictionary")
 
@@ -139,7 +140,7 @@ class Server:
         self, method: str, path: str, body: Any, headers: dict[str, str]
     ) -> tuple[int, dict[str, str], bytes]:
         url = f"http://127.0.0.1:{self.port}{path}"
-        answer = requests.request(method, url, json=body, headers=headers, timeout=10)
+        answer = requests.request(method, url, json=body, headers=headers, timeout=patience(10))
         return answer.status_code, dict(answer.headers), answer.content
 
 

@@ -7,6 +7,7 @@ import pytest
 import requests
 
 from tests.mirror.server import Fault, Mirror, Request, mirror
+from tests.support.waiting import patience
 
 FEED = "https://feed.example/data/json"
 LARGE = b"0123456789abcdef" * 40_000
@@ -30,20 +31,20 @@ def client(served: Mirror) -> Iterator[requests.Session]:
 
 
 def test_a_document_is_served_under_its_hosts_real_name(client: requests.Session, served: Mirror) -> None:
-    answer = client.get(FEED, timeout=10)
+    answer = client.get(FEED, timeout=patience(10))
 
     assert (answer.status_code, answer.content) == (HTTPStatus.OK, LARGE)
     assert served.requests == [Request("GET", FEED)]
 
 
 def test_a_document_over_plain_http_is_served_too(client: requests.Session) -> None:
-    answer = client.get("http://plain.example/list", timeout=10)
+    answer = client.get("http://plain.example/list", timeout=patience(10))
 
     assert answer.content == b"plain"
 
 
 def test_a_head_request_learns_the_size_without_the_body(client: requests.Session) -> None:
-    answer = client.head(FEED, timeout=10)
+    answer = client.head(FEED, timeout=patience(10))
 
     assert answer.headers["Content-Length"] == str(len(LARGE))
     assert answer.content == b""
@@ -55,13 +56,13 @@ def test_a_head_request_learns_the_size_without_the_body(client: requests.Sessio
 def test_whatever_is_not_registered_is_404_and_never_fetched_elsewhere(
     client: requests.Session, url: str
 ) -> None:
-    answer = client.get(url, timeout=10)
+    answer = client.get(url, timeout=patience(10))
 
     assert answer.status_code == HTTPStatus.NOT_FOUND
 
 
 def test_one_connection_carries_several_requests(client: requests.Session, served: Mirror) -> None:
-    sizes = [len(client.get(FEED, timeout=10).content) for _ in range(3)]
+    sizes = [len(client.get(FEED, timeout=patience(10)).content) for _ in range(3)]
 
     assert sizes == [len(LARGE)] * 3
     assert served.connected == ["feed.example"]
@@ -71,7 +72,7 @@ def test_many_clients_are_served_at_once(client: requests.Session, served: Mirro
     urls = [FEED, "https://other.example/list"] * 10
 
     with ThreadPoolExecutor(max_workers=8) as pool:
-        bodies = list(pool.map(lambda url: client.get(url, timeout=30).content, urls))
+        bodies = list(pool.map(lambda url: client.get(url, timeout=patience(30)).content, urls))
 
     assert bodies == [DOCUMENTS[url] for url in urls]
     assert len(served.requests) == len(urls)
@@ -81,16 +82,16 @@ def test_a_client_without_the_ca_does_not_trust_the_mirror(client: requests.Sess
     client.verify = True
 
     with pytest.raises(requests.exceptions.SSLError):
-        client.get(FEED, timeout=10)
+        client.get(FEED, timeout=patience(10))
 
     assert served.requests == []
 
 
 def test_a_server_error_can_be_switched_on_and_off(client: requests.Session, served: Mirror) -> None:
     served.fault = Fault.ERROR
-    failed = client.get(FEED, timeout=10)
+    failed = client.get(FEED, timeout=patience(10))
     served.fault = Fault.NONE
-    mended = client.get(FEED, timeout=10)
+    mended = client.get(FEED, timeout=patience(10))
 
     assert (failed.status_code, mended.status_code) == (HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.OK)
 
@@ -99,7 +100,7 @@ def test_a_connection_can_be_cut_in_the_middle_of_the_body(client: requests.Sess
     served.fault = Fault.CUT
 
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
-        client.get(FEED, timeout=10)
+        client.get(FEED, timeout=patience(10))
 
 
 def test_a_stalled_body_goes_on_when_the_fault_is_taken_back(
@@ -107,7 +108,7 @@ def test_a_stalled_body_goes_on_when_the_fault_is_taken_back(
 ) -> None:
     served.fault = Fault.STALL
 
-    with client.get(FEED, timeout=10, stream=True) as answer:
+    with client.get(FEED, timeout=patience(10), stream=True) as answer:
         first_half = answer.raw.read(len(LARGE) // 2)
         served.fault = Fault.NONE
         second_half = answer.raw.read()
@@ -119,7 +120,7 @@ def test_hosts_can_be_out_of_reach(client: requests.Session, served: Mirror) -> 
     served.fault = Fault.AWAY
 
     with pytest.raises(requests.exceptions.ProxyError, match="502"):
-        client.get(FEED, timeout=10)
+        client.get(FEED, timeout=patience(10))
 
 
 def test_a_closing_mirror_waits_for_no_client(client: requests.Session) -> None:
@@ -128,6 +129,6 @@ def test_a_closing_mirror_waits_for_no_client(client: requests.Session) -> None:
     with mirror(DOCUMENTS) as server:
         server.fault = Fault.STALL
         client.proxies, client.verify = {"https": server.proxy_url}, str(server.ca_file)
-        client.get(FEED, timeout=10, stream=True)
+        client.get(FEED, timeout=patience(10), stream=True)
 
     assert set(threading.enumerate()) <= before

@@ -12,12 +12,13 @@ import pytest
 import requests
 
 from tests.mirror.documents import DEBIAN_TRACKER, shipped_documents
+from tests.support.waiting import patience
 
 ROOT = Path(__file__).parents[2]
 FETCH = f"""
 import os, requests
 proxy, ca = os.environ["EXECUTOR_HTTPS_PROXY"], os.environ["EXECUTOR_CA_BUNDLE"]
-answer = requests.get("{DEBIAN_TRACKER}", proxies={{"https": proxy}}, verify=ca, timeout=10)
+answer = requests.get("{DEBIAN_TRACKER}", proxies={{"https": proxy}}, verify=ca, timeout=60)
 print(len(answer.content))
 """
 # Names each signal that it gets; SIGTERM ends it.
@@ -73,7 +74,7 @@ def next_line(process: subprocess.Popen[str]) -> str:
 def test_a_command_finds_the_mirror_in_its_environment() -> None:
     with started("--", sys.executable, "-c", FETCH) as process:
         output = next_line(process)
-        code = process.wait(30)
+        code = process.wait(patience(30))
 
     assert (code, output) == (0, str(len(shipped_documents()[DEBIAN_TRACKER])))
 
@@ -83,7 +84,7 @@ def test_a_command_finds_the_mirror_in_its_environment() -> None:
 )
 def test_the_commands_exit_code_is_ours(script: str, code: int) -> None:
     with started("--", sys.executable, "-c", script) as process:
-        assert process.wait(30) == code
+        assert process.wait(patience(30)) == code
 
 
 def test_a_signal_to_the_mirror_is_passed_on_and_the_command_waited_for() -> None:
@@ -93,7 +94,7 @@ def test_a_signal_to_the_mirror_is_passed_on_and_the_command_waited_for() -> Non
         heard.append(next_line(process))
         process.send_signal(signal.SIGTERM)
         heard.append(next_line(process))
-        code = process.wait(30)
+        code = process.wait(patience(30))
 
     assert (heard, code) == (["ready", "SIGINT", "SIGTERM"], 7)
 
@@ -107,7 +108,7 @@ def test_ctrl_c_in_a_terminal_reaches_the_command_once(terminal: tuple[int, int]
         heard.append(next_line(process))
         process.send_signal(signal.SIGTERM)
         heard.append(next_line(process))
-        code = process.wait(30)
+        code = process.wait(patience(30))
 
     assert (heard, code) == (["ready", "SIGINT", "SIGTERM"], 7)
 
@@ -116,8 +117,8 @@ def test_without_a_command_the_settings_are_printed_and_served_until_ctrl_c() ->
     with started() as process:
         settings = dict(next_line(process).split("=", 1) for _ in range(2))
         proxies, ca = {"https": settings["EXECUTOR_HTTPS_PROXY"]}, settings["EXECUTOR_CA_BUNDLE"]
-        answer = requests.head(DEBIAN_TRACKER, proxies=proxies, verify=ca, timeout=10)
+        answer = requests.head(DEBIAN_TRACKER, proxies=proxies, verify=ca, timeout=patience(10))
         process.send_signal(signal.SIGINT)
-        code = process.wait(30)
+        code = process.wait(patience(30))
 
     assert (answer.status_code, code) == (200, 0)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.mirror.server import Mirror
+from tests.support.waiting import patience
 
 CONFIG = """
 [gost]
@@ -33,7 +34,7 @@ def run(command: Sequence[object], folder: Path, **environment: str) -> Complete
     words = [str(word) for word in command]
     clean = {"PATH": os.environ["PATH"], "HOME": str(folder), **environment}
     return subprocess.run(
-        words, cwd=folder, env=clean, check=False, capture_output=True, text=True, timeout=120
+        words, cwd=folder, env=clean, check=False, capture_output=True, text=True, timeout=patience(120)
     )
 
 

@@ -11,6 +11,7 @@ import sqlalchemy
 from sqlalchemy.pool import NullPool
 
 from tests.support.needs import lacking
+from tests.support.waiting import patience
 from vulsweb.local.children import Child, wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -76,7 +77,7 @@ def start_small_stack() -> Iterator[Callable[[dict[str, str]], "subprocess.Popen
     yield start
     for process in started:
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=patience(60))
 
 
 def eventually(condition: Callable[[], bool]) -> bool:

@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy
 
 from tests.local.conftest import ask, eventually
+from tests.support.waiting import patience
 from vulsweb.local import postgres
 from vulsweb.local.children import Child, Process
 from vulsweb.local.folder import open_folder
@@ -94,7 +95,7 @@ def test_a_stopped_stack_exits_with_0_and_leaves_no_processes(
     family = psutil.Process(stack.pid).children(recursive=True)
 
     stack.terminate()
-    rest, _ = stack.communicate(timeout=60)
+    rest, _ = stack.communicate(timeout=patience(60))
 
     assert (stack.returncode, rest) == (0, "Stopping.\n")
     assert not any(process.is_running() for process in family)

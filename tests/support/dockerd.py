@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from tests.support.needs import lacking
+from tests.support.waiting import patience
 
 DEFAULT_SOCKET = Path("/var/run/docker.sock")
 START_SECONDS = 60
@@ -108,7 +109,7 @@ def _start(folder: Path, wanted: Engine) -> None:
             stdout=log,
             stderr=log,
         )
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + patience(START_SECONDS)
     while not _answers(wanted.host):
         if time.monotonic() > deadline:
             _stop(folder)
@@ -156,7 +157,7 @@ def _answers(host: str) -> bool:
         return False
     environ = {**os.environ, "DOCKER_HOST": host}
     words = ["docker", "version", "--format", "{{.Server.Version}}"]
-    return subprocess.run(words, env=environ, capture_output=True, timeout=30).returncode == 0
+    return subprocess.run(words, env=environ, capture_output=True, timeout=patience(30)).returncode == 0
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import requests
 
 from tests.support.dockerd import cache_folder
 from tests.support.needs import lacking
-from tests.support.waiting import wait_for
+from tests.support.waiting import patience, wait_for
 
 VERSION = "v3.0.0"
 MODULE = "github.com/distribution/distribution/v3/cmd/registry"
@@ -89,7 +89,7 @@ def _program() -> Path:
             bin_folder = program.with_suffix(".bin")
             environ = {**os.environ, "CGO_ENABLED": "0", "GOBIN": str(bin_folder)}
             words = ["go", "install", "-trimpath", "-ldflags=-s -w", f"{MODULE}@{VERSION}"]
-            subprocess.run(words, check=True, env=environ, capture_output=True, timeout=600)
+            subprocess.run(words, check=True, env=environ, capture_output=True, timeout=patience(600))
             (bin_folder / "registry").replace(program)
             bin_folder.rmdir()
     return program
@@ -97,6 +97,6 @@ def _program() -> Path:
 
 def _answers(address: str) -> bool:
     try:
-        return requests.get(f"http://{address}/v2/", timeout=5).ok
+        return requests.get(f"http://{address}/v2/", timeout=patience(5)).ok
     except requests.ConnectionError:
         return False

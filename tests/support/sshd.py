@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.needs import lacking
-from tests.support.waiting import wait_for
+from tests.support.waiting import patience, wait_for
 from vulsweb.local.valkey import free_port
 
 READY_SECONDS = 20
@@ -189,7 +189,7 @@ def _start(folder: Path, address: str, port: int) -> subprocess.Popen[bytes]:
 
 def _answers(address: str, port: int) -> bool:
     try:
-        with socket.create_connection((address, port), timeout=1) as connection:
+        with socket.create_connection((address, port), timeout=patience(1)) as connection:
             return connection.recv(4) == b"SSH-"
     except OSError:
         return False

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.support import needs
+from tests.support.waiting import patience
 
 
 def reasons(texts: Sequence[str]) -> list[str]:
@@ -31,6 +32,11 @@ def _ask(name: str, question: str, *arguments: str) -> Any:
     if not program.exists():
         needs.lacking(f"{program} is missing: tests/vuls_config/build or tests/vuls2/build makes it.")
     done = subprocess.run(
-        [program, *arguments], input=question, capture_output=True, text=True, check=True, timeout=120
+        [program, *arguments],
+        input=question,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=patience(120),
     )
     return json.loads(done.stdout)

@@ -11,6 +11,7 @@ from executor.databases.folder import DatabaseFolder
 from executor.errors import CancelledError, StepError
 from tests.executor.callers import until
 from tests.executor.database_files import filled, keep_waiting
+from tests.support.waiting import patience
 
 
 @pytest.fixture
@@ -143,9 +144,9 @@ def test_a_report_and_a_swap_exclude_each_other(folder: DatabaseFolder) -> None:
 
     with folder.lock_for_reading(SECTIONS["classic"], keep_waiting) as live:
         swap.start()
-        assert waiting.wait(10)
+        assert waiting.wait(patience(10))
         while_reading = rows(folder)
-    swap.join(10)
+    swap.join(patience(10))
 
     assert live["gost"] == folder.live("gost.sqlite3")
     assert (while_reading, rows(folder)) == (10, 11)
@@ -168,16 +169,16 @@ def test_the_second_fetch_of_a_file_sees_the_result_of_the_first(folder: Databas
 
     def slow(path: Path) -> None:
         fetching.set()
-        go.wait(10)
+        go.wait(patience(10))
         filled(10)(path)
 
     first = threading.Thread(target=folder.update, args=("gost_debian", slow, keep_waiting))
     first.start()
-    fetching.wait(10)
+    fetching.wait(patience(10))
     second = threading.Thread(target=folder.update, args=("gost_redhat", filled(7, "redhat_cves"), go.set))
     second.start()
-    first.join(10)
-    second.join(10)
+    first.join(patience(10))
+    second.join(patience(10))
 
     assert set(folder.present()) == {"gost_debian", "gost_redhat"}
 

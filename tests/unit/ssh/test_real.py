@@ -13,6 +13,7 @@ from flask import Flask
 from tests.conftest import NOW
 from tests.support.needs import tool
 from tests.support.sshd import Server, hanging, jump_host, sshd
+from tests.support.waiting import patience
 from vulsweb.extensions import db
 from vulsweb.models import Trigger, User
 from vulsweb.ssh import keys, known_hosts, versions
@@ -93,7 +94,7 @@ def test_a_user_of_a_domain_reaches_the_server_through_vuls(network: Network, tm
     versions.save(content, network.paths, expected=1, now=NOW, saved_by=None, trigger=Trigger.PERSON)
     words = [str(tool("vuls")), "configtest", f"-config={network.paths.vuls_config}", f"-log-dir={tmp_path}"]
 
-    subprocess.run([*words, "direct"], capture_output=True, timeout=120, cwd=tmp_path, check=False)
+    subprocess.run([*words, "direct"], capture_output=True, timeout=patience(120), cwd=tmp_path, check=False)
 
     # sshd writes two for each.
     assert "Invalid user EXAMPLE\\\\new from" in network.servers["direct"].log
@@ -165,7 +166,7 @@ def test_vuls_connects_with_the_files_that_a_save_wrote(network: Network, tmp_pa
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=patience(120),
         cwd=tmp_path,
         check=False,
     )

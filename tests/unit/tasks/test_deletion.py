@@ -12,7 +12,7 @@ from flask import Flask
 from sqlalchemy import event, select, text
 
 from tests.conftest import NOW, handle_messages
-from tests.support.waiting import wait_for
+from tests.support.waiting import patience, wait_for
 from tests.unit.runs.support import EXECUTORS, LATER, accept, job
 from vulsweb import messages
 from vulsweb.executors.client import Job
@@ -189,7 +189,7 @@ def test_a_reply_without_news_does_not_wait_for_a_job_that_is_being_deleted(
     task_editing.delete(queued.task)
 
     with elsewhere(app, lambda: jobs.record_unchanged(executor.submitted, LATER)) as other:
-        done, _ = wait([other], timeout=30)
+        done, _ = wait([other], timeout=patience(30))
         db.session.commit()
 
     assert (done, other.exception()) == ({other}, None)

@@ -6,18 +6,17 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support import needs
+from tests.support.waiting import patience, wait_for
 from vulsweb.vuls.config_toml import plan
 from vulsweb.vuls.ssh import config as ssh_config
 
 TARGET, BASTION = "127.0.0.2", "127.0.0.3"
-READY_SECONDS = 20
 USER = getpass.getuser()
 
 
@@ -48,14 +47,11 @@ class Server:
             "PasswordAuthentication no\nMaxStartups 100\n"
         )
         self.process = subprocess.Popen([program, "-D", "-f", folder / "sshd_config", "-E", folder / "log"])
-        deadline = time.monotonic() + READY_SECONDS
-        while not self._answers():
-            assert time.monotonic() < deadline, (folder / "log").read_text()
-            time.sleep(0.05)
+        wait_for(self._answers)
 
     def _answers(self) -> bool:
         try:
-            with socket.create_connection((self.address, self.port), timeout=1):
+            with socket.create_connection((self.address, self.port), timeout=patience(1)):
                 return True
         except OSError:
             return False
