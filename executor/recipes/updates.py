@@ -39,13 +39,23 @@ def update(context: JobContext) -> None:
         job.end(JobStatus.FAILED, failed[-1].message)
 
 
+def _retries(progress: FetchProgress) -> str:
+    """Say how many attempts to reach the feed failed."""
+    count = progress.failed_attempts
+    failed = f"{count} attempt{'s' if count > 1 else ''} to reach the feed failed"
+    return f"{failed}; then it answered." if progress.done else f"{failed}. Trying again."
+
+
 def _fetch(context: JobContext, step: Step) -> None:
     progress, timeout = FetchProgress(), context.settings.step_timeout_seconds
 
     def read(data: bytes) -> None:
         progress.feed(data)
-        if (progress.done, progress.total) != (step.done or 0, step.total):
-            step.done, step.total = progress.done, progress.total
+        shown = (step.done, step.total, step.message)
+        step.done, step.total = progress.done or step.done, progress.total
+        if progress.failed_attempts:
+            step.message = _retries(progress)
+        if (step.done, step.total, step.message) != shown:
             context.save_soon()
 
     def resumes(path: Path) -> bool:

@@ -17,6 +17,12 @@ from executor.requests import InvalidError
 # The sections of the shared file that Vuls needs besides the servers. The rest (mail, chat, upload) would
 # only put its secrets into the job's folder.
 KEPT_SECTIONS = ("version", "default", "wpscan")
+# What a scan runs as, on a host with and without internet access: a fast scan is fast even where the shared
+# file says deep. Vuls refuses deep together with offline. A connection test uses the mode of the file.
+SCAN_MODES = {
+    "fast": {False: ["fast"], True: ["fast", "offline"]},
+    "full": {False: ["deep"], True: ["fast-root", "offline"]},
+}
 # Vuls creates an empty database, in its working directory, for each dictionary without a path.
 SMALL_DICTIONARIES = ("exploit", "metasploit", "kevuln", "cti")
 
@@ -44,11 +50,10 @@ def server_config(shared: str, server: str, scan_type: str, dictionaries: Mappin
     """
     document = _parse(shared)
     own = _servers(document)[server]
-    if scan_type == "full":
-        # Vuls refuses deep together with offline.
+    if wanted := SCAN_MODES.get(scan_type):
         modes = _scan_modes(own) or _scan_modes(_section(document, "default"))
-        full = ["fast-root", "offline"] if "offline" in modes else ["deep"]
-        own = {key: value for key, value in own.items() if key.lower() != "scanmode"} | {"scanMode": full}
+        own = {key: value for key, value in own.items() if key.lower() != "scanmode"}
+        own["scanMode"] = wanted["offline" in modes]
     config: dict[str, Any] = {
         key: value for key, value in document.items() if key.lower() in KEPT_SECTIONS and value
     }

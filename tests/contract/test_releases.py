@@ -1,4 +1,4 @@
-"""A host whose release the executor's Vuls does not know."""
+"""Hosts of which Vuls sees less than asked: an unknown release, no deep scan."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -37,3 +37,14 @@ def test_a_host_upgraded_to_a_release_that_vuls_does_not_know_keeps_its_findings
     assert "does not know Debian 13.1: nothing can be found there." in str(runs[1].reason)
     assert db.session.scalars(select(Finding.fixed_at)).all() == [None]
     assert db.session.scalars(select(RunHost.warnings).order_by(RunHost.run_id)).all() == [[], [warning]]
+
+
+def test_a_full_scan_of_an_offline_host_says_which_mode_it_ran_in(
+    make_task: Callable[..., ScheduledTask], tools: Tools, document: Callable[..., str]
+) -> None:
+    tools.vuls({"host-1": document(scanMode="fast-root offline mode")})
+
+    run_now(make_task(scan_type="full", host_id=db.session.scalars(select(Host)).one().id))
+
+    (said,) = db.session.scalars(select(RunHost.warnings)).one()
+    assert said.startswith("The full scan ran in fast-root offline mode")

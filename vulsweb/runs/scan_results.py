@@ -79,7 +79,7 @@ def store_documents(
     hosts = {host.name: host for host in db.session.scalars(locked)}
     containers = Containers(hosts, now)
     stored = [
-        _store_document(job.run_id, reply, name, hosts.get(name) or containers.add_host(name), document, now)
+        _store_document(job, reply, name, hosts.get(name) or containers.add_host(name), document, now)
         for name, document in documents
     ]
     containers.retire_absent(
@@ -90,7 +90,7 @@ def store_documents(
 
 
 def _store_document(
-    run_id: int, reply: Job, name: str, host: Host | None, document: bytes, now: datetime
+    job: RunJob, reply: Job, name: str, host: Host | None, document: bytes, now: datetime
 ) -> HostResult:
     if host is None:
         return HostResult(name, Outcome.FAILED, f"{name}: {UNKNOWN_HOST}")
@@ -103,7 +103,7 @@ def _store_document(
     if outcome is Outcome.FAILED:
         return HostResult(name, outcome, message, host.id)
     change = storage.store(
-        run_id=run_id,
+        run_id=job.run_id,
         host=host,
         document=document,
         result=result,
@@ -119,7 +119,7 @@ def _store_document(
         result.package_count,
         change.opened,
         change.fixed,
-        result.warnings,
+        (*results.why_not_deep(job.request["scan_type"], result), *result.warnings),
     )
 
 

@@ -31,6 +31,16 @@ class ScanType(enum.StrEnum):
         """Return the name to display."""
         return f"{self.value.capitalize()} Scan"
 
+    def scan_modes(self, configured: Collection[str]) -> tuple[str, ...]:
+        """Return Vuls' scan modes for a host, as the executor chooses them.
+
+        A host that config.toml sets to offline stays offline, which Vuls refuses together with deep.
+        """
+        offline = ("offline",) if "offline" in configured else ()
+        if self is ScanType.FAST:
+            return ("fast", *offline)
+        return ("fast-root", *offline) if offline else ("deep",)
+
 
 class Severity(enum.StrEnum):
     """How bad a finding is, worst first."""
@@ -194,6 +204,7 @@ class ScanResult:
     family: str
     release: str
     scanned_at: datetime
+    scan_mode: str  # in Vuls' words, such as "fast offline mode"
     reported_by: str  # the version of Vuls that looked for CVEs, as reported; empty if no report ran
     package_count: int
     others: tuple[str, ...]  # what else was listed, such as "libraries"
@@ -233,6 +244,7 @@ def parse(document: bytes) -> ScanResult:
         family=family,
         release=release,
         scanned_at=moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC),
+        scan_mode=_one_line(str(data.get("scanMode") or ""))[:SHOWN_RELEASE],
         reported_by=str(data.get("reportedVersion") or ""),
         package_count=len(packages),
         others=tuple(field for field in _OTHER_CONTENT if data.get(field)),
@@ -245,6 +257,13 @@ def parse(document: bytes) -> ScanResult:
             ParsedFinding.from_document(cve_id, entry, packages) for cve_id, entry in sorted(cves.items())
         ),
     )
+
+
+def why_not_deep(scan_type: str, result: ScanResult) -> tuple[str, ...]:
+    """Return a sentence if a full scan was not deep."""
+    if scan_type != ScanType.FULL or "offline" not in result.scan_mode:
+        return ()
+    return (f"The full scan ran in {result.scan_mode}, because config.toml sets this host to offline.",)
 
 
 def without_config(document: bytes) -> bytes:

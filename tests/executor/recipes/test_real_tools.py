@@ -1,5 +1,6 @@
 """The real binaries on this machine, without a network."""
 
+import re
 import sqlite3
 import subprocess
 from collections.abc import Callable
@@ -13,10 +14,11 @@ from flask import Flask
 
 from executor.databases.catalogue import CATALOGUE
 from executor.databases.folder import DatabaseFolder
-from tests.executor.callers import Caller
+from tests.executor.callers import Caller, until
 from tests.executor.conftest import caller_of
+from tests.mirror.__main__ import settings
 from tests.mirror.documents import shipped_documents
-from tests.mirror.server import mirror
+from tests.mirror.server import Fault, mirror
 
 # A proxy on a closed port: every feed fails at once.
 NOWHERE = "http://127.0.0.1:9"
@@ -60,19 +62,47 @@ def test_a_configuration_that_vuls_rejects_ends_the_job_with_vuls_message(
     call: Caller, variables: dict[str, str]
 ) -> None:
     config = Path(variables["EXECUTOR_VULS_CONFIG"])
-    config.write_text(config.read_text().replace('scanMode = ["fast"]', 'scanMode = ["fast", "deep"]'))
+    config.write_text(config.read_text().replace('scanMode = ["fast"]', 'scanModules = ["everything"]'))
 
     job = call.finished(call.submit_scan("localhost"), seconds=90)
 
     assert job["status"] == "failed"
-    assert "Specify only one of offline, fast, fast-root or deep" in job["error"]
+    assert "scanMode: everything of is invalid" in job["error"]
     assert [step["status"] for step in job["steps"]] == ["failed", "skipped", "skipped"]
+
+
+def test_a_fast_scan_is_fast_where_config_toml_says_deep(call: Caller, variables: dict[str, str]) -> None:
+    config = Path(variables["EXECUTOR_VULS_CONFIG"])
+    config.write_text(config.read_text().replace('scanMode = ["fast"]', 'scanMode = ["deep"]'))
+
+    job = call.finished(call.submit_scan("localhost"), seconds=90)
+
+    assert document(call, job, "localhost")["scanMode"] == "fast mode"
 
 
 def test_a_full_scan_asks_vuls_for_deep(call: Caller) -> None:
     job = call.finished(call.submit_scan("localhost", scan_type="full"), seconds=90)
 
     assert document(call, job, "localhost")["scanMode"].startswith("deep")
+
+
+def test_a_feed_that_answers_in_the_end_is_waited_for_and_the_step_says_so(
+    variables: dict[str, str], call: Caller, start: Callable[[], Flask]
+) -> None:
+    with mirror(shipped_documents()) as feeds:
+        variables |= settings(feeds)
+        patient = caller_of(start())
+        feeds.fault = Fault.CUT
+        job_id = patient.submit_update("nvd")
+        said = until(lambda: patient.job(job_id)["steps"][0]["message"])
+        feeds.fault = Fault.NONE
+        job = patient.finished(job_id)
+
+    assert re.fullmatch(r"[1-9] attempts? to reach the feed failed. Trying again.", said)
+    assert job["status"] == "completed"
+    assert re.fullmatch(
+        r"[1-9] attempts? to reach the feed failed; then it answered.", job["steps"][0]["message"]
+    )
 
 
 @pytest.mark.parametrize("name", ["debian", "gost_debian"])

@@ -5,6 +5,7 @@ import pytest
 
 from executor.recipes.vuls_config import check_servers, is_local_machine, server_config
 from executor.requests import InvalidError
+from vulsweb.vuls.results import ScanType
 
 SHARED = """
 version = "v2"
@@ -36,7 +37,7 @@ def test_sections_that_differ_in_case_are_one_and_a_byte_order_mark_is_skipped()
     shared = '\ufeff[servers.a]\nhost = "a"\n[SERVERS.b]\nhost = "b"\n'
 
     check_servers(shared, ["a", "b"])
-    text = server_config(shared, "b", "fast", {})
+    text = server_config(shared, "b", "configtest", {})
 
     assert tomllib.loads(text) == {"servers": {"b": {"host": "b"}}}
 
@@ -48,28 +49,46 @@ def test_a_servers_config_holds_nothing_of_the_others() -> None:
         "version": "v2",
         "default": {"user": "scanner"},
         "gost": {"type": "sqlite3", "SQLite3Path": "/live/gost.sqlite3"},
-        "servers": {"odd name": {"host": "c", "SCANMODE": ["Offline"]}},
+        "servers": {"odd name": {"host": "c", "scanMode": ["fast", "offline"]}},
     }
 
 
+@pytest.mark.parametrize("place", ["default", "servers.a"])
+@pytest.mark.parametrize("key", ["scanMode", "SCANMODE"])
 @pytest.mark.parametrize(
-    ("server", "modes"),
-    [("plain", ["deep"]), ("both", ["fast-root", "offline"]), ("odd name", ["fast-root", "offline"])],
+    ("configured", "fast", "full"),
+    [
+        ([], ["fast"], ["deep"]),
+        (["fast"], ["fast"], ["deep"]),
+        (["fast-root"], ["fast"], ["deep"]),
+        (["deep"], ["fast"], ["deep"]),
+        (["Offline"], ["fast", "offline"], ["fast-root", "offline"]),
+        (["fast-root", "offline"], ["fast", "offline"], ["fast-root", "offline"]),
+    ],
 )
-def test_a_full_scan_never_asks_for_deep_and_offline_together(server: str, modes: list[str]) -> None:
-    text = server_config(SHARED, server, "full", {})
+def test_a_fast_scan_is_fast_a_full_one_is_deep_and_offline_stays_offline(
+    place: str, key: str, configured: list[str], fast: list[str], full: list[str]
+) -> None:
+    shared = '[default]\n[servers.a]\nhost = "a"\n'.replace(f"[{place}]", f"[{place}]\n{key} = {configured}")
 
-    made = tomllib.loads(text)["servers"][server]
-    assert made["scanMode"] == modes
-    assert "SCANMODE" not in made
+    made = {
+        kind: tomllib.loads(server_config(shared, "a", kind, {}))["servers"]["a"] for kind in ("fast", "full")
+    }
+
+    assert made == {
+        kind: {"host": "a", "scanMode": modes} for kind, modes in (("fast", fast), ("full", full))
+    }
+    # The web application tells people the same, before and after.
+    assert fast == list(ScanType.FAST.scan_modes([mode.lower() for mode in configured]))
+    assert full == list(ScanType.FULL.scan_modes([mode.lower() for mode in configured]))
 
 
-def test_a_full_scan_respects_modes_of_the_default_section() -> None:
-    shared = '[default]\nscanMode = ["offline"]\n[servers.a]\nhost = "a"\n'
+def test_a_connection_test_uses_the_modes_of_config_toml() -> None:
+    shared = '[servers.a]\nhost = "a"\nscanMode = ["fast-root"]\n'
 
-    text = server_config(shared, "a", "full", {})
-
-    assert tomllib.loads(text)["servers"]["a"]["scanMode"] == ["fast-root", "offline"]
+    assert tomllib.loads(server_config(shared, "a", "configtest", {}))["servers"]["a"]["scanMode"] == [
+        "fast-root"
+    ]
 
 
 @pytest.mark.parametrize("shared", ["", "servers = 1", "[servers]\na = 1", "[servers.b]", "not toml"])

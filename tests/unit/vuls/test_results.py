@@ -210,6 +210,22 @@ def test_a_scan_of_something_else_than_packages_is_judged_by_what_it_has(
     assert results.judge(parse(document | change), databases)[0] is outcome
 
 
+@pytest.mark.parametrize(
+    ("scan_type", "mode", "said"),
+    [
+        ("full", "fast-root offline mode", "The full scan ran in fast-root offline mode, because"),
+        ("full", "deep mode", ""),
+        ("fast", "fast offline mode", ""),
+    ],
+)
+def test_a_full_scan_that_was_less_says_so(
+    document: dict[str, Any], scan_type: str, mode: str, said: str
+) -> None:
+    sentences = results.why_not_deep(scan_type, parse(document | {"scanMode": mode}))
+
+    assert [sentence[: len(said)] for sentence in sentences] == ([said] if said else [])
+
+
 def test_warnings_are_bounded_lines(document: dict[str, Any]) -> None:
     document["warnings"] = ["a\x1b[31m\nb", 7, "x" * 5_000, *["y"] * 100]
 
