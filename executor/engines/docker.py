@@ -5,6 +5,7 @@ a later runner finds it by its labels and continues reading its log.
 """
 
 import contextlib
+import os
 import secrets
 import threading
 import time
@@ -32,10 +33,27 @@ PROXY_ADVICE = (
     "Check that Docker runs, and that DOCKER_GID in .env is the group of its socket:"
     " `stat -c %g /var/run/docker.sock`; `make up` writes it."
 )
-DAEMON_ADVICE = "Check that Docker and the docker-proxy container run, and who may use the socket."
+DAEMON_ADVICE = "Check that Docker and the docker-proxy service run: `deploy/compose ps docker-proxy`."
 REMOVED = "The container of {tool} was removed by someone else."
 
 Answer = TypeVar("Answer")
+
+
+def socket_rights(address: str) -> str | None:
+    """Say who may use Docker's socket, if we may not."""
+    path = Path(address.removeprefix("unix://"))
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    if not path.is_absolute() or os.access(path, os.W_OK, effective_ids=True):
+        return None
+    ours = ", ".join(map(str, sorted({os.getegid(), *os.getgroups()})))
+    return (
+        f"The socket belongs to user {found.st_uid} and group {found.st_gid} with mode"
+        f" {found.st_mode & 0o777:o};"
+        f" the executor runs as user {os.geteuid()} with the groups {ours}. Add group {found.st_gid} to it."
+    )
 
 
 class DockerEngine:
@@ -147,7 +165,7 @@ class DockerEngine:
             # The SDK puts the proxy's own 503 into a sentence of its own.
             if "503" in str(error):
                 return f"The Docker proxy at {address} cannot reach Docker. {PROXY_ADVICE}"
-            return f"Docker does not answer at {address}. {DAEMON_ADVICE}"
+            return f"Docker does not answer at {address}. {socket_rights(address) or DAEMON_ADVICE}"
         return None
 
     def tools(self) -> dict[str, dict[str, str | None] | None]:

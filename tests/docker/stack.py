@@ -49,6 +49,7 @@ class Scripts:
             **engine.environ,
             "COMPOSE_PROJECT_NAME": name,
             "VULSWEB_STACK": name,
+            "VULSWEB_EXECUTOR_CONTAINER": f"{name}-executor",
             "VULSWEB_SECRETS": str(self.secrets),
             "DOCKER_SOCKET": str(engine.socket),
             "DOCKER_GID": str(engine.socket.stat().st_gid),

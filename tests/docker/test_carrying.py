@@ -36,6 +36,7 @@ class Carrying:
             **tools,
             "COMPOSE_PROJECT_NAME": self.name,
             "VULSWEB_STACK": self.name,
+            "VULSWEB_EXECUTOR_CONTAINER": f"{self.name}-executor",
             "VULSWEB_SECRETS": str(folder / "secrets"),
             "VULSWEB_VERSION": self.name,
             "VULSWEB_BUILD": "no",

@@ -150,16 +150,26 @@ def executor_check(health: Health | NoAnswer, executor: Executor) -> Check:
     hosts = f" It scans hosts tagged {' or '.join(executor.tags)}." if executor.tags else ""
     if not isinstance(health, NoAnswer):
         return Check("executor", "Executor", State.OK, f"Running with the {health.engine} engine.{hosts}")
-    setting = "the content of its api_key_file" if executor.tags else "EXECUTOR_API_KEY"
+    setting = (
+        "the content of its api_key_file"
+        if executor.tags
+        else "EXECUTOR_API_KEY (with Docker: executor_api_key and executor_api_keys in the secrets folder)"
+    )
     key = f"Verify that the API key matches between the services: {setting} must be the same on both sides."
     consequence = f"nothing runs there.{hosts}" if hosts else "nothing runs."
     if health.refused:
         message = f"The executor rejected the API key, so {consequence}"
         return Check("executor", "Executor", State.FAILED, message, (key,), health.reason)
     advice = (
-        "Check that the executor is running and accessible. With Docker, it is the vuls-executor container.",
+        (
+            "Check that the executor is running and accessible. With Docker, it is the vuls-executor"
+            " container: `docker logs vuls-executor`."
+        ),
         key,
-        "With Docker, ensure that socket permissions are correct: the executor's user must be in its group.",
+        (
+            "With Docker, ensure that socket permissions are correct: DOCKER_GID in .env must be what"
+            " `stat -c %g /var/run/docker.sock` prints. `make up` writes it."
+        ),
     )
     message = f"The executor does not answer, so {consequence}"
     return Check("executor", "Executor", State.FAILED, message, advice, health.reason)
@@ -242,6 +252,9 @@ def disk_check(health: Health) -> Check:
         return Check("disk", _DISK, State.OK, message)
     advice = (
         "Verify sufficient disk space for database storage: an update needs room for a second copy.",
-        "Free some space, or set VULSWEB_DATA_DIR to a folder on a larger disk.",
+        (
+            "Free some space, or set VULSWEB_DATA_DIR to a folder on a larger disk. With Docker, this is the"
+            " disk of Docker's data-root."
+        ),
     )
     return Check("disk", _DISK, State.FAILED if free < FULL_DISK_BYTES else State.WARNING, message, advice)

@@ -121,7 +121,10 @@ def redis_check(info: RedisInfo | NoAnswer) -> Check:
     if not isinstance(info, NoAnswer):
         return Check("redis", "Redis", State.OK, f"{info.version} answers.")
     advice = (
-        "Verify that the Redis service is running and that REDIS_URL is correct.",
+        (
+            "Verify that the Redis service is running and that REDIS_URL is correct"
+            " (with Docker: redis_url in the secrets folder)."
+        ),
         "Nothing is lost: waiting runs are stored in PostgreSQL and start once Redis is back.",
     )
     return Check("redis", "Redis", State.FAILED, "Redis does not answer.", advice, info.reason)
@@ -139,9 +142,12 @@ def postgresql_check(info: PostgresqlInfo | NoAnswer) -> Check:
     if not isinstance(info, NoAnswer):
         return Check("postgresql", "PostgreSQL", State.OK, f"PostgreSQL {info.version} answers.")
     advice = (
-        "Verify that the PostgreSQL service is running and that DATABASE_URL is correct.",
+        (
+            "Verify that the PostgreSQL service is running and that DATABASE_URL is correct"
+            " (with Docker: database_url in the secrets folder)."
+        ),
         "Check system resources: PostgreSQL stops when the disk is full.",
-        "If tables are missing, run: vulsweb prepare",
+        "If tables are missing, run `vulsweb prepare` (with Docker: `make up`).",
     )
     return Check(
         "postgresql", "PostgreSQL", State.FAILED, "PostgreSQL is not available.", advice, info.reason

@@ -1,14 +1,19 @@
 """An executor whose Docker is away, asked by the real Docker SDK."""
 
 import http.server
+import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from flask import Flask
 
+from executor.engines.docker import socket_rights
 from tests.executor.callers import Caller
 from tests.executor.conftest import caller_of
+from tests.support.needs import lacking
 
 AWAY = "tcp://127.0.0.1:1"
 
@@ -70,6 +75,33 @@ def test_health_names_a_proxy_that_cannot_reach_docker(
 
     assert said.startswith(f"The Docker proxy at {proxy} cannot reach Docker.")
     assert "DOCKER_GID in .env" in said
+
+
+def test_health_says_the_numbers_of_a_socket_that_may_not_be_used(
+    open_folder: Path,
+) -> None:
+    if os.geteuid() != 0:
+        lacking("Root alone can become somebody who may not use the socket.")
+    path = open_folder / "docker.sock"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        os.chown(path, 0, 998)
+        path.chmod(0o660)
+
+        os.seteuid(65534)
+        try:
+            said = socket_rights(f"unix://{path}")
+        finally:
+            os.seteuid(0)
+
+        assert said is not None
+        assert said.startswith(
+            "The socket belongs to user 0 and group 998 with mode 660; the executor runs as"
+        )
+        assert "as user 65534 with the groups " in said
+        assert said.endswith("Add group 998 to it.")
+        assert socket_rights(f"unix://{path}") is None
+    assert socket_rights(AWAY) is None
 
 
 def test_a_new_job_fails_at_once_with_that_sentence(with_docker_at: Callable[[str], Caller]) -> None:
