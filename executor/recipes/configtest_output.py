@@ -72,7 +72,7 @@ _PACKAGE_OF = {
     "apt-get": "apt",
 }
 # Searched in this order: ssh's message about the cause comes before its message about the end.
-_SIGNS = (
+SIGNS = (
     (Outcome.CHANGED_HOST_KEY, "server key that matches the key registered in the client"),
     (Outcome.CHANGED_HOST_KEY, "REMOTE HOST IDENTIFICATION HAS CHANGED"),
     (Outcome.CHANGED_HOST_KEY, "Host key for"),
@@ -149,7 +149,7 @@ def _set_outcome(test: ConfigTest, message: str, messages: list[tuple[str, str]]
         test.line = _tidy(errors[-1] if errors else lines[0])
     else:
         # The first sign of the list wins, wherever its line is.
-        signs = ((outcome, line) for outcome, sign in _SIGNS for line in lines if sign in line)
+        signs = ((outcome, line) for outcome, sign in SIGNS for line in lines if sign in line)
         test.outcome, line = next(signs, (Outcome.OTHER, lines[-1] if len(lines) > 1 else lines[0]))
         test.line = _tidy(line)
 

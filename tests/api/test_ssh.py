@@ -84,6 +84,23 @@ def test_a_save_returns_what_it_changed_and_syncs_the_hosts(
     assert (handed_on["syncs"], sync.trigger) == ([sync.id], Trigger.API)
 
 
+@pytest.mark.parametrize("query", ["?fix=true", "?fix=true&dry_run=true"])
+def test_with_fix_refused_lines_are_removed_and_listed(api: FlaskClient, query: str) -> None:
+    answer = put(api, ONE + "    LocalCommand x\n", query).get_json()
+
+    (removed,) = answer["removed"]
+    assert (removed["line"], removed["text"]) == (4, "LocalCommand x")
+    assert removed["reason"].startswith("It can run a program")
+    assert answer["added"] == ["web-1"]
+    assert api.get("/api/ssh-config").get_json()["content"] == ("" if "dry_run" in query else ONE)
+
+
+def test_jump_hosts_are_left_out(api: FlaskClient) -> None:
+    answer = put(api, "Host bastion\nHost inner\n  ProxyJump bastion\n").get_json()
+
+    assert (answer["added"], answer["left_out"]) == (["inner"], ["bastion"])
+
+
 def test_a_dry_run_returns_the_same_and_changes_nothing(
     api: FlaskClient, handed_on: dict[str, list[int]], app: Flask
 ) -> None:

@@ -105,6 +105,51 @@ def test_what_is_refused_is_told_by_line_and_the_text_stays(send: Send, app: Fla
     assert not app.config["VULS_CONFIG"].exists()
 
 
+def test_refused_lines_are_removed_on_a_click_shown_and_brought_back(
+    send: Send, signed_in: FlaskClient
+) -> None:
+    wrong = ONE + "    LocalCommand touch /x\n"
+    refused = send(wrong)
+    fixed = signed_in.post("/ssh-config/fix", data={"content": wrong, "note": "mine"}).text
+    undone = signed_in.post("/ssh-config/fix", data={"before": wrong, "undo": "yes"}).text
+
+    assert 'formaction="/ssh-config/fix"' in refused
+    assert "1 line was removed. Nothing is saved yet." in fixed
+    assert fixed.count("LocalCommand touch /x") == 2  # in the list of removed lines, and for Undo
+    assert "No problems found" not in refused
+    assert 'value="mine"' in fixed
+    assert "was removed" not in undone
+    assert "LocalCommand touch /x" in undone
+    assert db.session.query(SshConfigVersion).count() == 0
+
+
+def test_a_private_key_in_the_text_is_removed_without_being_shown(signed_in: FlaskClient) -> None:
+    key = "-----BEGIN OPENSSH PRIVATE KEY-----\nc2VjcmV0\n-----END OPENSSH PRIVATE KEY-----\n"
+    folder = SshFolder(signed_in.application.config["SSH_FOLDER"])
+
+    fixed, removed = versions.without_refused(ONE + key + TWO, folder)
+
+    assert [(refusal.line, refusal.text) for refusal in removed] == [(n, "(not shown)") for n in (4, 5, 6)]
+    assert versions.check(fixed, folder) == []
+    assert "web-2" in fixed
+
+
+def test_a_jump_host_is_not_scanned_and_the_page_says_how_to(send: Send) -> None:
+    page = send("Host bastion\nHost inner\n    ProxyJump bastion\n")
+
+    assert page.count("Jump host, not scanned") == 1
+    assert "<code># vulsweb: scan</code>" in page
+
+
+def test_line_ends_outside_of_our_lines_stay(send: Send, app: Flask) -> None:
+    theirs = b'[default]\r\nuser = "vuls"\r\n'
+    app.config["VULS_CONFIG"].write_bytes(theirs)
+
+    send(ONE)
+
+    assert app.config["VULS_CONFIG"].read_bytes().startswith(theirs)
+
+
 def test_the_check_answers_as_one_types(signed_in: FlaskClient) -> None:
     wrong = signed_in.post("/ssh-config/check", data={"content": "Host a\n    Include x\n"})
     right = signed_in.post("/ssh-config/check", data={"content": ""})

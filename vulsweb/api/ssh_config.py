@@ -1,6 +1,7 @@
 """`/api/ssh-config`: the SSH configuration, checked as on the page."""
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,13 +13,14 @@ from vulsweb.api import read_only
 from vulsweb.api.blueprint import Blueprint
 from vulsweb.api.preconditions import IF_MATCH, etag, require_match
 from vulsweb.api.problems import problem
-from vulsweb.api.ssh_schemas import DryRun, SshConfigIn, SshConfigOut, SshPlan
+from vulsweb.api.ssh_schemas import HowToSave, SshConfigIn, SshConfigOut, SshPlan
 from vulsweb.extensions import db
 from vulsweb.models import SshConfigVersion, Trigger
 from vulsweb.ssh import versions
 from vulsweb.ssh.versions import NotWritten, Outdated, Paths
 from vulsweb.vuls.config_toml import ConfigTomlError, Plan
 from vulsweb.vuls.ssh.config import SshConfigError
+from vulsweb.vuls.ssh.lines import Refusal
 
 EXAMPLE = {
     "content": "Host web-1\n    HostName 192.0.2.10\n    User scanner\n    IdentityFile scanner\n",
@@ -41,23 +43,27 @@ def show() -> tuple[dict[str, Any], dict[str, str]]:
 
 
 @bp.put("", parameters=[IF_MATCH])
-@bp.arguments(DryRun, location="query")
+@bp.arguments(HowToSave, location="query")
 @bp.arguments(SshConfigIn, example=EXAMPLE)
 @bp.response(200, SshPlan)
 def update(query: dict[str, Any], body: dict[str, Any]) -> Any:
     """Replace the SSH configuration, update config.toml and sync the hosts.
 
-    With `dry_run=true` nothing is changed. Send the `version` that you read to get a conflict if somebody
+    With `dry_run=true` nothing is changed. With `fix=true`, lines that are not allowed are removed and listed
+    in `removed`. Send the `version` that you read to get a conflict if somebody
     else has saved in the meantime.
     """
     latest = versions.latest()
     require_match(latest.number if latest else 0)
     read_only.reject_changes(SshConfigIn, _shown)
+    content: str = body["content"]
+    removed: list[Refusal] = []
+    if query["fix"]:
+        content, removed = versions.without_refused(content, _places().folder)
     if query["dry_run"]:
-        planned = versions.plan(body["content"], _places())
-        return _plan_json(planned, latest, body["content"])
+        return _plan_json(versions.plan(content, _places()), latest, content, removed)
     saved = versions.save(
-        body["content"],
+        content,
         _places(),
         expected=body["version"],
         note=body["note"],
@@ -65,7 +71,7 @@ def update(query: dict[str, Any], body: dict[str, Any]) -> Any:
         saved_by=current_user,
         trigger=Trigger.API,
     )
-    answer, sync_id = _plan_json(saved.plan, saved.version, body["content"]), saved.sync.id
+    answer, sync_id = _plan_json(saved.plan, saved.version, content, removed), saved.sync.id
     db.session.commit()
     log.info("ssh config: version %d saved by %s", answer["version"], current_user.name)
     messages.send_sync(sync_id)
@@ -116,15 +122,19 @@ def _shown() -> dict[str, Any]:
     }
 
 
-def _plan_json(plan: Plan, version: SshConfigVersion | None, content: str) -> dict[str, Any]:
+def _plan_json(
+    plan: Plan, version: SshConfigVersion | None, content: str, removed: Sequence[Refusal]
+) -> dict[str, Any]:
     return {
         "added": plan.added,
         "changed": plan.changed,
         "retired": plan.retired,
         "unchanged": plan.unchanged,
         "version": version.number if version else 0,
+        "left_out": plan.left_out,
         "diff": plan.diff,
         "warnings": versions.warnings(content, _places().folder),
+        "removed": removed,
     }
 
 

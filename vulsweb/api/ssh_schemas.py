@@ -14,10 +14,11 @@ from vulsweb.vuls.ssh.config import SshHost
 from vulsweb.vuls.ssh.proxy import SshConnection
 
 
-class DryRun(Schema):
-    """Whether to only preview."""
+class HowToSave(Schema):
+    """Whether to only preview, or to remove refused lines."""
 
     dry_run = fields.Boolean(load_default=False)
+    fix = fields.Boolean(load_default=False)
 
 
 class Force(Schema):
@@ -73,9 +74,19 @@ class SshConfigIn(Strict):
     note = fields.String(load_default="", validate=Length(max=versions.LONGEST_NOTE))
 
 
+class RefusalOut(Schema):
+    """A line that is not allowed."""
+
+    line = fields.Integer(required=True)
+    text = fields.String(required=True)
+    reason = fields.String(required=True)
+
+
 class SshPlan(Schema):
     """What saving changes: servers in config.toml, and the file's diff.
 
+    `left_out` are hosts that are not scanned, such as jump hosts. `removed` are lines that `fix=true` took
+    out.
     `warnings` are sentences about what is saved but will not work, such as hosts without IdentityFile.
     """
 
@@ -84,16 +95,10 @@ class SshPlan(Schema):
     retired = fields.List(fields.String(), required=True)
     unchanged = fields.List(fields.String(), required=True)
     version = fields.Integer(required=True)
+    left_out = fields.List(fields.String(), required=True)
     diff = fields.String(required=True)
     warnings = fields.List(fields.String(), required=True)
-
-
-class RefusalOut(Schema):
-    """A line that is not allowed."""
-
-    line = fields.Integer(required=True)
-    text = fields.String(required=True)
-    reason = fields.String(required=True)
+    removed = fields.List(fields.Nested(RefusalOut), required=True)
 
 
 class SshConfigProblem(Problem):

@@ -79,12 +79,14 @@ def expire_if_late(test: ConnectionTest, now: datetime) -> bool:
     return True
 
 
-def conclude(test: ConnectionTest, job: Job, log: str, now: datetime) -> None:
+def conclude(test: ConnectionTest, job: Job, log: str, now: datetime, *, without_key: bool) -> None:
     """Store the results of the test's ended job.
 
-    The test succeeds if there are results and every server can be scanned.
+    The test succeeds if there are results and every server can be scanned. `without_key`: the SSH
+    configuration names no key for the host.
     """
-    test.tests, test.log, test.completed_at = job.tests, log[-LOG_LENGTH:], now
+    test.tests = [entry | {"without_key": without_key} for entry in job.tests]
+    test.log, test.completed_at = log[-LOG_LENGTH:], now
     passed = bool(job.tests) and all(each.passed for each in explanations(test))
     test.status = RunStatus.SUCCESS if passed else RunStatus.FAILED
     test.reason = None if job.tests else job.error or NO_OUTPUT

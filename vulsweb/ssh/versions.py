@@ -11,6 +11,7 @@ Saving: check, add the version, write both files, COMMIT (by the caller), then s
 """
 
 import difflib
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +23,7 @@ from sqlalchemy.orm import joinedload
 
 from vulsweb.extensions import db
 from vulsweb.hosts import sync_requests
-from vulsweb.models import HostSync, SshConfigVersion, Trigger, User
+from vulsweb.models import Host, HostSync, SshConfigVersion, Trigger, User
 from vulsweb.ssh import folder as ssh_folder
 from vulsweb.ssh import keys
 from vulsweb.ssh.folder import NewFile, SshFolder
@@ -31,9 +32,11 @@ from vulsweb.vuls.config_toml import Plan
 from vulsweb.vuls.ssh import config
 from vulsweb.vuls.ssh.config import SshConfigError, SshHost
 from vulsweb.vuls.ssh.lines import Refusal
+from vulsweb.vuls.ssh.proxy import jump_hosts
 
 LONGEST_NOTE = 200
 _NAMES_SHOWN = 10
+_BASE64 = re.compile("[A-Za-z0-9+/=]*")
 _PRIVATE = "PRIVATE KEY-----"
 _NO_PRIVATE_KEYS = "This is a private key, and every version is stored and shown. Add it under Keys instead."
 
@@ -113,6 +116,19 @@ def check(content: str, folder: SshFolder) -> list[Refusal]:
     return hidden or config.check(content, keys=_key_names(folder))
 
 
+def without_refused(content: str, folder: SshFolder) -> tuple[str, list[Refusal]]:
+    """Return the content without what `check` refuses, and the removed lines."""
+    hidden, kept, inside = [], [], False
+    for number, line in enumerate(content.replace("\r\n", "\n").split("\n"), start=1):
+        inside = "BEGIN" in line if _PRIVATE in line else inside and bool(_BASE64.fullmatch(line.strip()))
+        if inside or _PRIVATE in line:
+            hidden.append(Refusal(number, "(not shown)", _NO_PRIVATE_KEYS))
+        # An empty line instead: all others keep their numbers.
+        kept.append("" if inside or _PRIVATE in line else line)
+    fixed, removed = config.without_refused("\n".join(kept), keys=_key_names(folder))
+    return fixed, sorted([*hidden, *removed], key=lambda refusal: refusal.line)
+
+
 def warnings(content: str, folder: SshFolder) -> list[str]:
     """Return what will not work in a text that `check` accepts."""
     names = [] if check(content, folder) else config.without_key(content)
@@ -130,7 +146,8 @@ def plan(content: str, paths: Paths) -> Plan:
         raise SshConfigError(refusals)
     hosts = config.read(content, keys=_key_names(paths.folder))
     try:
-        existing = paths.vuls_config.read_text(encoding="utf-8")
+        # Not read_text(): outside of our lines, line ends stay as they are.
+        existing = paths.vuls_config.read_bytes().decode()
     except FileNotFoundError:
         existing = ""
     except (OSError, UnicodeDecodeError) as error:
@@ -144,6 +161,23 @@ def hosts_of(version: SshConfigVersion | None) -> list[SshHost]:
         return config.read(version.content, keys=_AnyName()) if version else []
     except SshConfigError:
         return []
+
+
+def is_without_key(host: Host) -> bool:
+    """Return whether no key is named for a host or its jump host."""
+    version, alias = latest(), host.vuls_config.get("host")
+    if version is None or "sshConfigPath" not in host.vuls_config:
+        return False
+    jumps = [found.proxy_jump for found in hosts_of(version) if found.alias == alias]
+    names = {alias, *(hop for jump in jumps for hop in jump_hosts(jump))}
+    return not names.isdisjoint(config.without_key(version.content))
+
+
+def scanned_aliases(hosts: Collection[SshHost]) -> set[str]:
+    """Return the names under which hosts of a version are scanned."""
+    name = Host.vuls_config["host"].astext
+    aliases = [host.alias for host in hosts]
+    return set(db.session.scalars(select(name).where(name.in_(aliases), Host.retired_at.is_(None))))
 
 
 def hosts_using_key(key_name: str) -> list[str]:

@@ -62,6 +62,18 @@ def preview() -> ResponseReturnValue:
     return _page(content, versions.latest(), plan=plan, refusals=refusals, error=error)
 
 
+@bp.post("/fix")
+@login_required
+def fix() -> str:
+    """Show the text without the lines that are not allowed; nothing is saved."""
+    if "undo" in request.form:
+        return _page(request.form.get("before", ""), versions.latest(), note=request.form.get("note", ""))
+    content = request.form.get("content", "")
+    fixed, removed = versions.without_refused(content, places().folder)
+    note = request.form.get("note", "")
+    return _page(fixed, versions.latest(), note=note, removed=removed, before=content)
+
+
 @bp.post("/")
 @login_required
 def save() -> ResponseReturnValue:
@@ -144,10 +156,13 @@ def _page(
     error: str = "",
     not_saved: bool = False,
     outdated: bool = False,
+    removed: Sequence[Refusal] = (),
+    before: str = "",
 ) -> str:
     if refusals is None:
         refusals = versions.check(content, places().folder)
     latest_sync = sync_requests.latest()
+    hosts = versions.hosts_of(version)
     return render_template(
         "ssh_config/index.html",
         content=content,
@@ -159,10 +174,13 @@ def _page(
         error=error,
         not_saved=not_saved,
         outdated=outdated,
+        removed=removed,
+        before=before,
         difference=versions.diff(version, versions.normalize(content), "yours") if outdated else "",
         differs=not not_saved and versions.file_differs(version, places()),
         templates=TEMPLATES,
-        hosts=versions.hosts_of(version),
+        hosts=hosts,
+        scanned=versions.scanned_aliases(hosts),
         trusted={known.place for known in known_hosts.accepted()},
         versions=versions.history(HISTORY_SHOWN),
         sync=latest_sync,

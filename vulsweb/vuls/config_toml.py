@@ -91,6 +91,7 @@ class Plan:
     changed: tuple[str, ...]
     retired: tuple[str, ...]
     unchanged: tuple[str, ...]
+    left_out: tuple[str, ...] = ()  # hosts of the SSH configuration that are not scanned, such as jump hosts
 
     @property
     def diff(self) -> str:
@@ -163,7 +164,9 @@ def plan(existing: str, hosts: Sequence[SshHost], *, ssh_config_path: str) -> Pl
     kept = {key: section for key, section in sections.items() if key not in old}
     taken = {server.name for server in parse_servers(parts.before + parts.after)} | set(kept)
     old_values = {key: section.unwrap() for key, section in old.items()}
-    new = _update_sections(old, hosts, taken, ssh_config_path)
+    before = {section.get("host") for section in old.values()}
+    scanned = [host for host in hosts if host.scanned or (host.scanned is None and host.alias in before)]
+    new = _update_sections(old, scanned, taken, ssh_config_path)
     new_values = {key: section.unwrap() for key, section in new.items()}
     text = parts.with_sections(new | kept)
     try:
@@ -177,6 +180,7 @@ def plan(existing: str, hosts: Sequence[SshHost], *, ssh_config_path: str) -> Pl
         changed=tuple(key for key in new_values if key in old_values and old_values[key] != new_values[key]),
         retired=tuple(key for key in old_values if key not in new_values),
         unchanged=tuple(key for key in new_values if old_values.get(key) == new_values[key]),
+        left_out=tuple(host.alias for host in hosts if host not in scanned),
     )
 
 

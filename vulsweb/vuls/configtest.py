@@ -5,6 +5,7 @@ as untrusted.
 """
 
 import enum
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -35,6 +36,11 @@ _INSTALL = {
     "suse": "zypper install",
     "alpine": "apk add",
 }
+
+
+# How long an error of a scanned host is read: with -vvv it would hold ssh's whole debug output.
+LONGEST_ERROR = 20_000
+_UNPRINTED_CAUSE = re.compile(r",? err: %!\w\(<nil>\)")
 
 
 class Outcome(enum.StrEnum):
@@ -71,6 +77,10 @@ class Explanation:
         return self.outcome is Outcome.OK
 
 
+WITHOUT_KEY = (
+    "No key is named for this host.",
+    "Add IdentityFile NAME to its block in the SSH configuration; NAME is a key under Keys.",
+)
 _MESSAGES = {
     Outcome.UNKNOWN_HOST_KEY: (
         "This host's key has not been accepted yet.",
@@ -104,6 +114,47 @@ _MESSAGES = {
 }
 
 
+# What Vuls and ssh print for each outcome, as executor/recipes/configtest_output.py reads it. ssh's message
+# about the cause comes before its message about the end.
+SIGNS = (
+    (Outcome.CHANGED_HOST_KEY, "server key that matches the key registered in the client"),
+    (Outcome.CHANGED_HOST_KEY, "REMOTE HOST IDENTIFICATION HAS CHANGED"),
+    (Outcome.CHANGED_HOST_KEY, "Host key for"),
+    (Outcome.UNKNOWN_HOST_KEY, "Failed to find the host in known_hosts"),
+    (Outcome.UNKNOWN_HOST_KEY, "Failed to find any known_hosts"),
+    (Outcome.UNKNOWN_HOST_KEY, "host key is known for"),
+    (Outcome.UNKNOWN_HOST_KEY, "Host key verification failed"),
+    (Outcome.KEY_REFUSED, "Permission denied ("),
+    (Outcome.KEY_REFUSED, "Too many authentication failures"),
+    (Outcome.KEY_REFUSED, "No more authentication methods to try"),
+    (Outcome.UNREACHABLE, "Failed to ssh-keyscan"),
+    (Outcome.UNREACHABLE, "Could not resolve hostname"),
+    (Outcome.UNREACHABLE, "ssh: connect to host"),
+    (Outcome.UNREACHABLE, "connect failed:"),
+    (Outcome.UNREACHABLE, "Connection timed out"),
+    (Outcome.UNREACHABLE, "kex_exchange_identification"),
+    (Outcome.UNREACHABLE, "Connection closed by"),
+    (Outcome.UNREACHABLE, "Connection reset by"),
+    (Outcome.UNSUPPORTED_OS, "Unknown OS Type"),
+    (Outcome.UNSUPPORTED_OS, "not supported major version"),
+    (Outcome.TIMEOUT, "Timed out"),
+)
+
+
+def explain_error(error: str) -> str:
+    """Explain a host's error in a result document.
+
+    What no connection test knows is returned in Vuls' words, without Go's functions and files.
+    """
+    error = error[:LONGEST_ERROR]
+    if outcome := next((outcome for outcome, sign in SIGNS if sign in error), None):
+        return " ".join(_MESSAGES[outcome])
+    first, *stack = error.strip().split("\n")
+    # Of the stack, only the causes have a space inside: "- the cause".
+    kept = [first, *(part for part in stack if " " in part.strip())]
+    return _UNPRINTED_CAUSE.sub("", " ".join(part.strip().removeprefix("- ") for part in kept))
+
+
 def explain(test: Mapping[str, Any], day: date) -> Explanation:
     """Explain an entry of a job's `tests`, made on that day.
 
@@ -125,6 +176,8 @@ def explain(test: Mapping[str, Any], day: date) -> Explanation:
         else:
             name = releases.label(system, release)
             message = f"It can be scanned: {name}." if name else "It can be scanned."
+    elif outcome is Outcome.KEY_REFUSED and test.get("without_key"):
+        message, advice = WITHOUT_KEY
     elif outcome is Outcome.SUDO:
         user = str(test.get("user") or "vuls")
         message = f"This scan mode needs root, and {user} may not use sudo without a password."

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from vulsweb.vuls import catalogue, releases
+from vulsweb.vuls import catalogue, configtest, releases
 from vulsweb.vuls.catalogue import DatabaseType
 
 JSON_VERSION = 4
@@ -280,7 +280,7 @@ def judge(result: ScanResult, databases: Collection[str]) -> tuple[Outcome, str 
     reach, and reports "0 CVEs" without a database. `databases` names those that the report could read.
     """
     if result.errors:
-        return Outcome.FAILED, _one_line(result.errors[0])
+        return Outcome.FAILED, _one_line(configtest.explain_error(result.errors[0]))
     if result.family in ("", "unknown"):
         return Outcome.FAILED, "Vuls could not identify the operating system."
     has_packages = result.package_count > 0 or result.family == catalogue.PSEUDO

@@ -22,6 +22,7 @@ from vulsweb.hosts import connection_tests
 from vulsweb.models import ConnectionTest, JobStatus, Run, RunJob
 from vulsweb.runs import conclusions, lifecycle, logs
 from vulsweb.runs import jobs as run_jobs
+from vulsweb.ssh import versions
 from vulsweb.worker.launches import commit
 
 log = logging.getLogger(__name__)
@@ -118,7 +119,8 @@ def follow_test(client: ExecutorClient, test: ConnectionTest, now: datetime) -> 
             if piece.next_offset <= offset:
                 break
             log_text, offset = log_text + piece.text, piece.next_offset
-        connection_tests.conclude(test, job, log_text, now)
+        without_key = versions.is_without_key(test.host)
+        connection_tests.conclude(test, job, log_text, now, without_key=without_key)
 
 
 def answers(clients: ExecutorClients, executor: str) -> bool:

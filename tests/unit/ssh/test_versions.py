@@ -269,3 +269,23 @@ def test_a_missing_folder_of_config_toml_is_created(save: Save, paths: Paths) ->
     save(ONE)
 
     assert SshFolder(paths.folder.path).sockets.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("content", "without"),
+    [
+        ("Host web\n", True),
+        ("Host web\n    IdentityFile scanner\n", False),
+        ("Host bastion\nHost web\n    ProxyJump bastion\n    IdentityFile scanner\n", True),
+        ("Host other\n    IdentityFile scanner\n", False),
+    ],
+)
+def test_a_host_is_without_key_if_none_is_named_for_it_or_its_jump_host(
+    save: Save, paths: Paths, make_host: Callable[..., Host], content: str, without: bool
+) -> None:
+    keys.generate(paths.folder, "scanner")
+    save(content)
+    ours = {"host": "web", "sshConfigPath": str(paths.folder.config)}
+
+    assert versions.is_without_key(make_host("web", vuls_config=ours)) is without
+    assert versions.is_without_key(make_host("mine", vuls_config={"host": "web"})) is False

@@ -222,3 +222,15 @@ def _others(text: str, ours: set[str]) -> dict[str, object]:
     document = tomlkit.parse(text).unwrap()
     servers = document.pop("servers", {})
     return document | {"servers": {name: server for name, server in servers.items() if name not in ours}}
+
+
+def test_a_jump_host_stays_if_it_was_scanned_and_is_left_out_if_it_is_new() -> None:
+    jump = "Host bastion\nHost inner\n  ProxyJump bastion\n"
+    new = made("", jump)
+    before = made("", "Host bastion")
+
+    assert (new.added, new.left_out) == (("inner",), ("bastion",))
+    assert (made(before.new, jump).unchanged, made(before.new, jump).left_out) == (("bastion",), ())
+    marked = jump.replace("Host inner", "# vulsweb: no scan\nHost inner")
+    assert made(before.new, marked).retired == ("bastion",)
+    assert made("", marked.replace("no scan", "scan")).added == ("bastion", "inner")

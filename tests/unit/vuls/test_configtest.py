@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from vulsweb.vuls.configtest import Outcome, explain
+from executor.recipes import configtest_output
+from vulsweb.vuls.configtest import SIGNS, Outcome, explain, explain_error
 
 TODAY = date(2026, 11, 26)
 
@@ -85,3 +86,45 @@ def test_missing_packages_come_with_the_command_that_installs_them(family: str, 
 
     assert found.lines == (line,)
     assert found.message.startswith("debian-goodies, lsof are not installed")
+
+
+def test_a_refused_key_where_none_is_named_says_which_line_to_add() -> None:
+    found = explain({"server": "a", "outcome": "key_refused", "without_key": True}, TODAY)
+
+    assert (found.message, "IdentityFile NAME" in found.advice) == ("No key is named for this host.", True)
+    assert "authorized_keys" in explain({"server": "a", "outcome": "key_refused"}, TODAY).advice
+
+
+STACK = (
+    "\n    github.com/future-architect/vuls/scanner.validateSSHConfig\n        /src/scanner/scanner.go:476\n"
+)
+KEY_CHANGED = (
+    "Failed to test first SSH Connection. err:\n  - Failed to find the server key that matches the key"
+    " registered in the client. The server key may have been changed. Please exec `$ ssh-keygen -R 192.0.2.1`"
+    " and `$ ssh-keyscan -p 22 192.0.2.1 >> /ssh/known_hosts`"
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KEY_CHANGED, "The host's key differs from the accepted one. It was reinstalled, or"),
+        ("Failed to ssh-keyscan. cmd: ssh-keyscan a, err: %!s(<nil>)", "The host cannot be reached. Check"),
+        (
+            f"Failed to scan. err:{STACK}  - dpkg said no, err: %!s(<nil>)",
+            "Failed to scan. err: dpkg said no",
+        ),
+        ("Failed to connect.", "Failed to connect."),
+    ],
+)
+def test_an_error_of_a_scan_is_told_in_the_words_of_the_connection_test(error: str, said: str) -> None:
+    told = explain_error(error)
+
+    assert told.startswith(said)
+    assert not [word for word in ("github.com", ".go:", "%!s", "ssh-keyscan", "ssh-keygen") if word in told]
+
+
+def test_scans_and_connection_tests_read_the_same_signs() -> None:
+    assert [(str(outcome), sign) for outcome, sign in SIGNS] == [
+        (str(outcome), sign) for outcome, sign in configtest_output.SIGNS
+    ]

@@ -63,6 +63,11 @@ class Blocks:
                     found.setdefault(pattern, block.line)
         return found
 
+    def jump_hosts(self) -> list[str]:
+        """Return the names through which other hosts are reached."""
+        jumps = (jump_hosts(proxy_of(self.effective(alias)).jump) for alias in self.aliases())
+        return list(dict.fromkeys(hop for hops in jumps for hop in hops))
+
     def effective(self, alias: str) -> dict[str, list[str]]:
         """Return the options that ssh uses, by keyword in lower case."""
         if alias in self._effective:

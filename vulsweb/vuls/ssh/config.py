@@ -6,14 +6,14 @@ that a person wrote, but a file generated from what was parsed, so ssh and the c
 
 import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
 from vulsweb.vuls.ssh import options as ssh_options
 from vulsweb.vuls.ssh.blocks import ALIAS, Blocks
-from vulsweb.vuls.ssh.lines import MOST_REFUSALS, Refusal, parse
-from vulsweb.vuls.ssh.proxy import SshConnection, jump_hosts, proxy_of
+from vulsweb.vuls.ssh.lines import LONGEST_FILE, MARK, MOST_REFUSALS, Refusal, parse, visible
+from vulsweb.vuls.ssh.proxy import SshConnection, proxy_of
 
 # Names in the managed folder.
 KEYS = "keys"
@@ -74,6 +74,9 @@ Host web-1
     ),
 )
 
+# Each round removes up to MOST_REFUSALS lines.
+_MOST_ROUNDS = 100
+_HOST_LINE = re.compile(r"[ \t]*(?:host|match)(?:[ \t=]|$)", re.IGNORECASE)
 _PATTERN = re.compile(r"!?[A-Za-z0-9*?](?:[A-Za-z0-9*?._:-]){0,252}")
 # Each pattern is tried with each host, so without a limit a file could take minutes to read.
 _MOST_PATTERNS = 200
@@ -149,6 +152,8 @@ class SshHost:
     identity_files: tuple[str, ...]
     line: int
     host_key_alias: str = ""
+    # None: a jump host without a mark, which is scanned only if it was before.
+    scanned: bool | None = True
 
     @property
     def known_as(self) -> str:
@@ -187,6 +192,7 @@ def check(content: str, *, keys: Collection[str]) -> list[Refusal]:
 def read(content: str, *, keys: Collection[str]) -> list[SshHost]:
     """Return the hosts in order; raise SshConfigError if anything is wrong."""
     blocks = _checked_blocks(content, keys)
+    jumps = blocks.jump_hosts()
     hosts = []
     for alias, line in blocks.aliases().items():
         options = blocks.effective(alias)
@@ -202,18 +208,58 @@ def read(content: str, *, keys: Collection[str]) -> list[SshHost]:
             identity_files=tuple(name for name in options.get("identityfile", ()) if name.lower() != "none"),
             line=line.number,
             host_key_alias=options.get("hostkeyalias", [""])[0],
+            scanned=_is_scanned(options, is_jump=alias in jumps),
         )
         hosts.append(host)
     return hosts
 
 
+def without_refused(content: str, *, keys: Collection[str]) -> tuple[str, list[Refusal]]:
+    """Return the content without what `check` refuses, and the removed lines.
+
+    With a Host line goes its block: its options would become part of the block above. A file that is too long
+    stays, and so does what is left of one that is mostly wrong.
+    """
+    lines = list(enumerate(content.replace("\r\n", "\n").split("\n"), start=1))
+    removed: dict[int, Refusal] = {}
+    for _ in range(_MOST_ROUNDS if len(content) <= LONGEST_FILE else 0):
+        refusals = check("\n".join(text for _, text in lines), keys=keys)
+        if not refusals:
+            break
+        wrong: set[int] = set()
+        for refusal in refusals:
+            first = refusal.line - 1
+            block = _block_length([text for _, text in lines[first:]])
+            for index in range(first, first + block):
+                number, text = lines[index]
+                reason = refusal.reason if index == first else "It belongs to that Host line."
+                removed.setdefault(number, Refusal(number, visible(text), reason))
+                wrong.add(index)
+        lines = [line for index, line in enumerate(lines) if index not in wrong]
+    return "\n".join(text for _, text in lines), [removed[number] for number in sorted(removed)]
+
+
+def _block_length(lines: Sequence[str]) -> int:
+    """Return the number of lines of the first one's block."""
+    if not _HOST_LINE.match(lines[0]):
+        return 1
+    end = next((number for number, text in enumerate(lines[1:], 1) if _HOST_LINE.match(text)), len(lines))
+    # Comments and empty lines before the next block are about that one.
+    while end > 1 and (not lines[end - 1].strip() or lines[end - 1].lstrip().startswith("#")):
+        end -= 1
+    return end
+
+
+def _is_scanned(options: Mapping[str, list[str]], *, is_jump: bool) -> bool | None:
+    if mark := options.get(MARK):
+        return mark[0] == ssh_options.SCAN
+    return None if is_jump else True
+
+
 def without_key(content: str) -> list[str]:
     """Return hosts and jump hosts that have no IdentityFile in accepted text."""
     blocks = Blocks(parse(content)[0])
-    names: dict[str, None] = {}
-    for alias in blocks.aliases():
-        names[alias] = None
-        names |= dict.fromkeys(jump_hosts(proxy_of(blocks.effective(alias)).jump))
+    names = dict.fromkeys((*blocks.aliases(), *blocks.jump_hosts()))
     files = {name: blocks.effective(name).get("identityfile", ()) for name in names}
     return [name for name in names if all(file.lower() == "none" for file in files[name])]
 
@@ -242,7 +288,7 @@ def render(content: str, *, keys: Collection[str], folder: PurePath, sockets: Pu
     if sockets and len(str(sockets)) <= _LONGEST_SOCKET_FOLDER:
         aliases = list(blocks.aliases())
         # Jump hosts can be reached in more than one way, so their connections are not shared.
-        jumps = {hop for alias in aliases for hop in jump_hosts(proxy_of(blocks.effective(alias)).jump)}
+        jumps = blocks.jump_hosts()
         for alias in (alias for alias in aliases if alias not in jumps):
             # Named by all options, so that no command uses a connection of an older configuration.
             identity = repr((alias, sorted(blocks.effective(alias).items())))

@@ -18,6 +18,9 @@ MOST_REFUSALS = 100
 # a ProxyCommand only the shell does.
 RAW = ("proxycommand", "proxyjump")
 
+# A comment that is an option of ours, for a whole Host block: `# vulsweb: no scan`.
+MARK = "# vulsweb:"
+_MARK = re.compile(r"#[ \t]*vulsweb[ \t]*:[ \t]*(.*)", re.IGNORECASE)
 _DIRECTIVE = re.compile(r"([A-Za-z][A-Za-z0-9]*)(?:[ \t]*=[ \t]*|[ \t]+)(.+)")
 _PLAIN_BACKSLASH = r"\\(?=[A-Za-z0-9_])"
 _WORD = re.compile(rf"""((?:[^ \t"'\\]|{_PLAIN_BACKSLASH}|"(?:[^"\\]|{_PLAIN_BACKSLASH})*")+)(?:[ \t]+|$)""")
@@ -62,7 +65,9 @@ class Line:
             return f"The line has an invisible character (U+{ord(hidden):04X}); type the line again."
         stripped = text.strip(" \t")
         if not stripped or stripped.startswith("#"):
-            return None
+            mark = _MARK.fullmatch(stripped)
+            value = " ".join(mark[1].lower().split()) if mark else ""
+            return cls(number, stripped, MARK, (value,), value) if mark else None
         match = _DIRECTIVE.fullmatch(stripped)
         if match is None:
             if not _COMMENT.sub("", stripped).isascii():
@@ -106,6 +111,11 @@ def parse(content: str) -> tuple[list[Line], list[Refusal]]:
         if isinstance(parsed, Line):
             lines.append(parsed)
         elif parsed:
-            visible = (" " if unicodedata.category(c) in _INVISIBLE else c for c in text[:LONGEST_LINE])
-            refusals.append(Refusal(number, "".join(visible).strip(), parsed))
+            refusals.append(Refusal(number, visible(text), parsed))
     return lines, refusals[:MOST_REFUSALS]
+
+
+def visible(text: str) -> str:
+    """Return a line as it can be shown."""
+    shown = (" " if unicodedata.category(c) in _INVISIBLE else c for c in text[:LONGEST_LINE])
+    return "".join(shown).strip()

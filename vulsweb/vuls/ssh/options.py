@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Collection
 from pathlib import PurePath
 
-from vulsweb.vuls.ssh.lines import Line
+from vulsweb.vuls.ssh.lines import MARK, Line
 from vulsweb.vuls.ssh.proxy import proxy_of, read_proxy_command, read_proxy_jump
 
 Check = Callable[[str], str | None]
@@ -91,6 +91,8 @@ def _algorithms(names: str) -> Check:
     return check
 
 
+# Whether the hosts of a block are scanned: the values of a mark.
+SCAN, NO_SCAN = "scan", "no scan"
 _NO = _one_of("no")
 _YES_NO = _one_of("yes", "no")
 # The keywords as ssh spells them, and their allowed values.
@@ -126,6 +128,7 @@ _OPTIONS: dict[str, Check] = {
 # Common options, allowed with the values that hold here anyway or that change nothing for a scan. They are
 # not written for ssh.
 _REDUNDANT: dict[str, Check] = {
+    MARK: lambda value: None if value in (SCAN, NO_SCAN) else f"Write `{MARK} {SCAN}` or `{MARK} {NO_SCAN}`.",
     "StrictHostKeyChecking": _one_of("yes"),
     "BatchMode": _one_of("yes"),
     "IdentitiesOnly": _YES_NO,

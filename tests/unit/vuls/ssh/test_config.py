@@ -261,3 +261,28 @@ def test_many_hosts_are_read_quickly() -> None:
     )
 
     assert len(read(text, keys=())) == 5000
+
+
+MARKED = """\
+Host bastion
+Host inner
+    ProxyJump bastion
+Host other-bastion
+    # vulsweb: scan
+Host further
+    ProxyJump other-bastion
+    #VulsWeb:  no   SCAN
+"""
+
+
+def test_jump_hosts_are_not_scanned_and_a_comment_decides() -> None:
+    hosts = {host.alias: host.scanned for host in read(MARKED, keys=[])}
+
+    assert hosts == {"bastion": None, "inner": True, "other-bastion": True, "further": False}
+    assert "vulsweb:" not in render(MARKED, keys=[], folder=FOLDER).lower()
+
+
+def test_a_misspelt_mark_is_refused() -> None:
+    (refusal,) = check("Host a\n    # vulsweb: skan\n", keys=[])
+
+    assert (refusal.line, refusal.reason) == (2, "Write `# vulsweb: scan` or `# vulsweb: no scan`.")

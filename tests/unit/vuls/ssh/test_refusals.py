@@ -1,8 +1,10 @@
 """What is never allowed in the managed ssh_config, with line and reason."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from vulsweb.vuls.ssh.config import check
+from vulsweb.vuls.ssh.config import check, without_refused
 from vulsweb.vuls.ssh.lines import LONGEST_FILE, LONGEST_LINE, MOST_REFUSALS
 
 SSM = "aws ssm start-session --target %h --document-name AWS-StartSSHSession"
@@ -328,3 +330,57 @@ def test_too_many_patterns_are_refused() -> None:
     (refusal,) = check(text.replace("d*", "d"), keys=())
 
     assert (refusal.line, "more than 200 names" in refusal.reason) == (201, True)
+
+
+WRONG = """\
+Host *
+    User scanner
+    LocalCommand reboot
+
+# About the first.
+Host bad!name
+    User root
+
+# About the second.
+Host web-1
+    HostName 192.0.2.1
+Match host web-1
+    User root
+Host one
+    ProxyJump two
+Host two
+    ProxyJump one
+"""
+
+
+def test_what_is_refused_is_removed_and_a_host_line_with_its_block() -> None:
+    fixed, removed = without_refused(WRONG, keys=())
+
+    kept = [
+        *("Host *", "    User scanner", "", "# About the first.", "", "# About the second."),
+        *("Host web-1", "    HostName 192.0.2.1", ""),
+    ]
+    assert fixed.split("\n") == kept
+    assert [refusal.line for refusal in removed] == [3, 6, 7, 12, 13, 14, 15, 16, 17]
+    assert removed[2].reason == "It belongs to that Host line."
+    assert check(fixed, keys=()) == []
+
+
+LINES = [*WRONG.split("\n"), "\x00", "Port x", "Include *", "IdentityFile gone", "Host a", "ProxyJump a", "}"]
+
+
+@given(st.lists(st.sampled_from(LINES), max_size=30))
+def test_nothing_but_lines_of_the_text_stays_and_all_of_it_is_accepted(lines: list[str]) -> None:
+    fixed, removed = without_refused("\n".join(lines), keys=())
+
+    numbers = {refusal.line for refusal in removed}
+    assert check(fixed, keys=()) == []
+    assert fixed.split("\n") == [
+        line for number, line in enumerate(lines or [""], 1) if number not in numbers
+    ] or (fixed == "" and len(numbers) == len(lines))
+
+
+def test_a_file_that_is_too_long_is_left_as_it_is() -> None:
+    long = "Port x\n" * LONGEST_FILE
+
+    assert without_refused(long, keys=()) == (long.removesuffix("\n") + "\n", [])

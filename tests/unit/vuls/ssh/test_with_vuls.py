@@ -86,6 +86,7 @@ def servers(tmp_path: Path, authorized: str) -> Iterator[tuple[Server, Server]]:
 def _content(target: Server, bastion: Server) -> str:
     return f"""
 Host bastion
+    # vulsweb: scan
     HostName {bastion.address}
     Port {bastion.port}
 Host direct jumped proxied changed jumped-changed
