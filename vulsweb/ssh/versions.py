@@ -164,7 +164,7 @@ def hosts_of(version: SshConfigVersion | None) -> list[SshHost]:
 
 
 def is_without_key(host: Host) -> bool:
-    """Return whether no key is named for a host or its jump host."""
+    """Return whether a host or its jump host has no key."""
     version, alias = latest(), host.vuls_config.get("host")
     if version is None or "sshConfigPath" not in host.vuls_config:
         return False

@@ -65,7 +65,7 @@ def preview() -> ResponseReturnValue:
 @bp.post("/fix")
 @login_required
 def fix() -> str:
-    """Show the text without the lines that are not allowed; nothing is saved."""
+    """Show the text without its refused lines, unsaved."""
     if "undo" in request.form:
         return _page(request.form.get("before", ""), versions.latest(), note=request.form.get("note", ""))
     content = request.form.get("content", "")
