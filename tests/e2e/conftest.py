@@ -14,6 +14,7 @@ from tests.mirror.__main__ import settings
 from tests.mirror.documents import Tracker, debian_tracker, shipped_documents
 from tests.mirror.server import Mirror, mirror
 from tests.support.needs import lacking, tool
+from tests.support.quiet_network import quiet_network
 from tests.support.serving import KeepAlive, serving
 from tests.support.waiting import patience
 from tests.views.conftest import MakeRun, add_log, cve, store
@@ -66,13 +67,14 @@ def program(started: Stack) -> Program:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     if not CHROMIUM.exists():
         lacking("Chromium is missing: `apt-get install chromium`.")
     # A deadline, not a measure: how fast a page is stands in docs/bench.md.
     expect.set_options(timeout=patience(20_000))
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
+    folder = tmp_path_factory.mktemp("browser")
+    with quiet_network(CHROMIUM, folder) as (program, more), sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=[*CHROMIUM_ARGUMENTS, *more])
         yield chromium
         chromium.close()
 

@@ -9,6 +9,8 @@ from flask import Flask
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wsgi import ClosingIterator
 
+from tests.support.waiting import wait_for
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
@@ -22,11 +24,16 @@ class KeepAlive(WSGIRequestHandler):
 @contextlib.contextmanager
 def serving(app: Flask, handler: type[WSGIRequestHandler] | None = None, port: int = 0) -> Iterator[str]:
     """Serve `app` on loopback while the context lasts, and yield its address; port 0 is any that is free."""
+    answering: set[int] = set()
 
     def whole(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        # Werkzeug's server leaves a file open where the browser goes away in the middle of its answer.
-        with contextlib.closing(ClosingIterator(app(environ, start_response))) as body:
-            return [b"".join(body)]
+        answering.add(threading.get_ident())
+        try:
+            # Werkzeug's server leaves a file open where the browser goes away in the middle of its answer.
+            with contextlib.closing(ClosingIterator(app(environ, start_response))) as body:
+                return [b"".join(body)]
+        finally:
+            answering.discard(threading.get_ident())
 
     server = make_server("127.0.0.1", port, whole, threaded=True, request_handler=handler)
     thread = threading.Thread(target=server.serve_forever)
@@ -37,3 +44,5 @@ def serving(app: Flask, handler: type[WSGIRequestHandler] | None = None, port: i
         server.shutdown()
         thread.join()
         server.server_close()
+        # Nobody waits for these answers any more, but they may still use the database.
+        wait_for(lambda: not answering)
