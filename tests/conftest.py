@@ -64,16 +64,16 @@ def handle_messages(monkeypatch: pytest.MonkeyPatch, name: str, handle: Callable
     monkeypatch.setattr(celery, "send_task", send_task)
 
 
-class OneWorkerForDocker(LoadScopeScheduling):
+class SharedStacks(LoadScopeScheduling):
     """Hands out tests one by one, but those of Docker all to one worker, and those with a browser too.
 
-    There is one stack to share; and a browser ends its requests whenever Docker adds or removes a network.
-
-    xdist's own mark for groups does nothing with pytest 9.2, which ignores the names that it gives to tests.
+    They share a stack, an engine and a browser. xdist's own mark for groups does nothing with pytest 9.2,
+    which ignores the names that it gives to tests.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "one worker" if nodeid.startswith(("tests/docker/", "tests/e2e/")) else nodeid
+        folder = "/".join(nodeid.split("/")[:2])
+        return folder if folder in ("tests/docker", "tests/e2e") else nodeid
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-timeout reads it
@@ -83,9 +83,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.timeout = patience(300)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneWorkerForDocker:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SharedStacks:
     """Distribute the tests over the workers."""
-    return OneWorkerForDocker(config, log)
+    return SharedStacks(config, log)
 
 
 class SeparateClient(FlaskClient):
