@@ -35,6 +35,26 @@ CHROMIUM_ARGUMENTS = [
 ]
 
 
+@pytest.fixture(scope="session")
+def shared(open_folder: Path) -> Iterator[Stack]:
+    """A running stack for tests that neither stop it nor mind what others have added."""
+    with (
+        mirror(shipped_documents()) as server,
+        running(stack_on(open_folder / "shared" / "data", server)) as made,
+    ):
+        yield made
+
+
+@pytest.fixture(scope="session")
+def shared_program(shared: Stack) -> Program:
+    return Program(shared.url, shared.command("token", "create", "tests").strip())
+
+
+def stack_on(data: Path, feeds: Mirror) -> Stack:
+    tools = [tool(name).parent for name in ("vuls", "gost", "go-cve-dictionary", "goval-dictionary")]
+    return Stack(data, {"VULSWEB_TOOLS_DIR": str(tools[0]), **settings(feeds)})
+
+
 @pytest.fixture
 def feeds() -> Iterator[Mirror]:
     """The mirror, in front of all feeds."""
@@ -50,9 +70,7 @@ def facts() -> Tracker:
 @pytest.fixture
 def stack(feeds: Mirror, tmp_path: Path, open_folder: Path) -> Stack:
     """A stack that has not been started, with a data folder of its own and the mirror for the internet."""
-    tools = [tool(name).parent for name in ("vuls", "gost", "go-cve-dictionary", "goval-dictionary")]
-    environ = {"VULSWEB_TOOLS_DIR": str(tools[0]), **settings(feeds)}
-    return Stack(open_folder / tmp_path.name / "data", environ)
+    return stack_on(open_folder / tmp_path.name / "data", feeds)
 
 
 @pytest.fixture
@@ -83,7 +101,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     """A fresh profile; an error in the page's console fails the test, but for a form that was refused."""
     # The page goes before the server does, or what it asks by itself would find nobody.
-    for server in {"url", "started"} & set(request.fixturenames):
+    for server in {"url", "started", "shared"} & set(request.fixturenames):
         request.getfixturevalue(server)
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     page = context.new_page()

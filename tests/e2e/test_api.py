@@ -32,12 +32,14 @@ SEVERITIES = {
 }
 
 
-def test_every_part_of_a_running_stack_answers_and_doctor_agrees(program: Program, started: Stack) -> None:
+def test_every_part_of_a_running_stack_answers_and_doctor_agrees(
+    shared_program: Program, shared: Stack
+) -> None:
     def states() -> dict[str, str]:
-        return {part["name"]: part["state"] for part in program.get("/api/system")["parts"]}
+        return {part["name"]: part["state"] for part in shared_program.get("/api/system")["parts"]}
 
     wait_for(lambda: states()["beat"] == "ok", seconds=90)  # the first tick comes with the next minute
-    printed = started.command("doctor")
+    printed = shared.command("doctor")
 
     found = states()
     assert {name for name, state in found.items() if state == "failed"} == set()
@@ -92,11 +94,11 @@ def _check_findings(program: Program, run_id: int, facts: Tracker) -> None:
         assert finding["new"] is True
 
 
-def test_all_databases_at_once_are_partial_where_only_some_feeds_answer(program: Program) -> None:
-    tasks = {task["name"]: task for task in program.get("/api/scheduled-tasks/")["items"]}
+def test_all_databases_at_once_are_partial_where_only_some_feeds_answer(shared_program: Program) -> None:
+    tasks = {task["name"]: task for task in shared_program.get("/api/scheduled-tasks/")["items"]}
     monthly = tasks["Monthly Database Updates"]
 
-    run = program.run_to_end(monthly["id"])
+    run = shared_program.run_to_end(monthly["id"])
 
     assert monthly["cron_expression"] == "0 2 1 * *"
     assert run["status"] == "partial"
@@ -153,13 +155,15 @@ def processes_of(stack: Stack) -> list[str]:
     return found
 
 
-def test_the_clock_starts_a_task_at_the_minute_and_the_logs_tell_it(program: Program, started: Stack) -> None:
+def test_the_clock_starts_a_task_at_the_minute_and_the_logs_tell_it(
+    shared_program: Program, shared: Stack
+) -> None:
     every_minute = DEBIAN | {"cron_expression": "* * * * *"}
-    task_id = program.post("/api/scheduled-tasks/", every_minute)["id"]
+    task_id = shared_program.post("/api/scheduled-tasks/", every_minute)["id"]
     history: list[dict[str, Any]] = []
 
     def has_run() -> bool:
-        history[:] = program.get(f"/api/scheduled-tasks/{task_id}/runs")["items"]
+        history[:] = shared_program.get(f"/api/scheduled-tasks/{task_id}/runs")["items"]
         return bool(history) and history[-1]["status"] == "success"
 
     wait_for(has_run, 150)
@@ -168,7 +172,7 @@ def test_the_clock_starts_a_task_at_the_minute_and_the_logs_tell_it(program: Pro
     assert slot.second == 0
     assert timedelta() <= created - slot < timedelta(seconds=10)
     run_id = history[-1]["id"]
-    logs = {path.stem: path.read_text() for path in (started.data_dir / "logs").glob("*.log")}
+    logs = {path.stem: path.read_text() for path in (shared.data_dir / "logs").glob("*.log")}
     assert f"run {run_id}: started, task {task_id} debian" in logs["worker"]
     assert f"run {run_id}: success after " in logs["worker"]
     assert "database_update started" in logs["executor"]

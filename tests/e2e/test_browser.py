@@ -98,7 +98,7 @@ def test_without_javascript_a_person_gets_as_far(browser: Browser, started: Stac
 
 
 @pytest.mark.parametrize("path", ["/", "/tasks/", "/tasks/new", "/runs/"])
-def test_a_stranger_sees_no_page_but_the_sign_in(page: Page, started: Stack, path: str) -> None:
-    page.goto(started.url + path)
+def test_a_stranger_sees_no_page_but_the_sign_in(page: Page, shared: Stack, path: str) -> None:
+    page.goto(shared.url + path)
 
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()

@@ -70,9 +70,9 @@ def accept_the_key(page: Page, started: Stack, server: Server) -> None:
     expect(page.get_by_role("row", name="loopback")).to_contain_text("Accepted")
 
 
-def test_text_that_was_not_saved_is_not_lost_without_a_question(page: Page, started: Stack) -> None:
-    sign_in(page, started.url)
-    page.goto(f"{started.url}/ssh-config/")
+def test_text_that_was_not_saved_is_not_lost_without_a_question(page: Page, shared: Stack) -> None:
+    sign_in(page, shared.url)
+    page.goto(f"{shared.url}/ssh-config/")
     text = page.get_by_label("Configuration", exact=True)
     asked: list[str] = []
 
@@ -88,10 +88,10 @@ def test_text_that_was_not_saved_is_not_lost_without_a_question(page: Page, star
     wait_for(lambda: asked == ["beforeunload"], 30)
 
 
-def test_without_javascript_a_person_gets_as_far(browser: Browser, started: Stack) -> None:
+def test_without_javascript_a_person_gets_as_far(browser: Browser, shared: Stack) -> None:
     page = browser.new_context(java_script_enabled=False).new_page()
-    sign_in(page, started.url)
-    page.goto(f"{started.url}/ssh-config/")
+    sign_in(page, shared.url)
+    page.goto(f"{shared.url}/ssh-config/")
     expect(page.get_by_text("Templates to copy")).to_be_visible()
 
     page.get_by_label("Configuration", exact=True).fill("Host a\n    HostName 192.0.2.1\n    Include x\n")
