@@ -16,9 +16,11 @@ from vulsweb import config, databases, local
 from vulsweb.accounts import users
 from vulsweb.extensions import db
 from vulsweb.hosts import config_sync
+from vulsweb.local import backups
 from vulsweb.local.apps import HOME
+from vulsweb.local.errors import StackError
 from vulsweb.models import Role, ScheduledTask, User
-from vulsweb.ssh import known_hosts
+from vulsweb.ssh import known_hosts, versions
 from vulsweb.ssh.folder import SshFolder
 from vulsweb.system import health
 from vulsweb.system.checks import State
@@ -59,6 +61,32 @@ def tools() -> None:
     sys.exit(subprocess.call(command))  # noqa: S603 - our own script
 
 
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def backup(file: Path) -> None:
+    """Write a backup of the stack that `vulsweb run` starts to FILE.
+
+    It contains private keys: protect it like one. The stack may be running.
+    """
+    try:
+        backups.back_up(config.environment(), file)
+    except StackError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"Backup written to {file}.")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--replace", is_flag=True, help="Delete the data that is there.")
+def restore(file: Path, *, replace: bool) -> None:
+    """Restore the backup FILE for `vulsweb run`, which must be stopped."""
+    try:
+        backups.restore(config.environment(), file, replace=replace)
+    except StackError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo("Restored. Start Vuls Web as usual.")
+
+
 @click.command(cls=StackCommand)
 def prepare() -> None:
     """Migrate the database; if empty, add the admin and default task."""
@@ -77,6 +105,8 @@ def prepare() -> None:
             _seed_own_update(now)
     else:
         click.echo(users.USERS_EXIST)
+    if versions.rewrite_if_moved(versions.paths_from(current_app.config)):
+        click.echo("The SSH configuration was written again, as its folder is another one now.")
     _sync_or_seed_hosts(now)
     try:
         known_hosts.restore(SshFolder(current_app.config["SSH_FOLDER"]))
@@ -252,7 +282,7 @@ def _user_named(name: str) -> User:
     return found
 
 
-COMMANDS = (run, tools, prepare, doctor, hosts_group, user, token, images)
+COMMANDS = (run, tools, backup, restore, prepare, doctor, hosts_group, user, token, images)
 
 
 def register(app: Flask) -> None:

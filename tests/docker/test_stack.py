@@ -13,6 +13,7 @@ from tests.e2e.stack import Program, wait_for
 from tests.mirror.documents import debian_tracker
 from tests.mirror.expected import expected_findings
 from tests.support.waiting import patience
+from vulsweb.local import backups
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -226,6 +227,15 @@ def backup(stack: ComposeStack, tmp_path_factory: pytest.TempPathFactory) -> Pat
     file = tmp_path_factory.mktemp("backup") / "backup.tar"
     stack.run("deploy/backup", str(file))
     return file
+
+
+def test_a_backup_is_read_by_the_stack_on_one_machine_too(backup: Path, open_folder: Path) -> None:
+    data = open_folder / "from-compose"
+
+    backups.restore({"VULSWEB_DATA_DIR": str(data)}, backup, replace=False)
+
+    assert "[servers." in (data / "config" / "config.toml").read_text()
+    assert (data / "config" / "ssh" / "keys" / "target").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_damaged_backup_changes_nothing(

@@ -194,3 +194,27 @@ def test_on_a_database_that_knows_people_already_no_new_password_is_told(open_fo
     assert (folder / "first" / "secrets" / "admin_password").exists()
     assert "password  unchanged in that database; `vulsweb user password admin` sets a new one" in said
     assert not (folder / "second" / "secrets" / "admin_password").exists()
+
+
+def test_a_backup_of_a_running_stack_starts_in_another_folder(
+    shared: Stack, shared_program: Program, stack: Stack, tmp_path: Path
+) -> None:
+    if not shared_program.get("/api/hosts?search=moved")["items"]:
+        content = shared_program.get("/api/ssh-config")["content"]
+        shared_program.put("/api/ssh-config", {"content": f"{content}Host moved\n    HostName 192.0.2.1\n"})
+    tasks = shared_program.get("/api/scheduled-tasks/")["total"]
+    file = tmp_path / "vulsweb.tar"
+
+    said = shared.command("backup", str(file))
+    restored = stack.command("restore", str(file))
+    with running(stack):
+        there = Program(stack.url, stack.command("token", "create", "there").strip())
+        moved = there.get("/api/scheduled-tasks/")["total"]
+        config_toml = (stack.data_dir / "config" / "config.toml").read_text()
+
+    assert said == f"Backup written to {file}.\n"
+    assert restored == "Restored. Start Vuls Web as usual.\n"
+    assert moved == tasks
+    # The paths in the files are those of the new folder.
+    assert f'sshConfigPath = "{stack.data_dir}/config/ssh/config"' in config_toml
+    assert str(shared.data_dir) not in config_toml

@@ -28,12 +28,20 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 NAMED_TEST = re.compile(r"`(tests/[\w/.]+)::(test_\w+)`")
 
 
-def test_every_promise_of_reliability_names_a_test_that_exists() -> None:
-    promises = [
-        line for line in (ROOT / "docs" / "reliability.md").read_text().splitlines() if "`tests/" in line
+ROW = re.compile(r"^\| (?!---|Promise|\| Sentence)(.+) \|$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["reliability.md", "specification.md"])
+def test_every_row_names_tests_that_exist_or_leads_to_the_reason(name: str) -> None:
+    rows = ROW.findall((ROOT / "docs" / name).read_text())
+    tests = {row: NAMED_TEST.findall(row) for row in rows}
+
+    assert rows
+    assert [row for row in rows if not tests[row] and not LINK.search(row)] == []
+    missing = [
+        (path, test)
+        for found in tests.values()
+        for path, test in found
+        if f"def {test}(" not in (ROOT / path).read_text()
     ]
-
-    named = [found.groups() for line in promises if (found := NAMED_TEST.search(line))]
-
-    assert len(named) == len(promises) > 0
-    assert [(path, name) for path, name in named if f"def {name}(" not in (ROOT / path).read_text()] == []
+    assert missing == []

@@ -28,7 +28,7 @@ from vulsweb.ssh import folder as ssh_folder
 from vulsweb.ssh import keys
 from vulsweb.ssh.folder import NewFile, SshFolder
 from vulsweb.vuls import config_toml
-from vulsweb.vuls.config_toml import Plan
+from vulsweb.vuls.config_toml import ConfigTomlError, Plan
 from vulsweb.vuls.ssh import config
 from vulsweb.vuls.ssh.config import SshConfigError, SshHost
 from vulsweb.vuls.ssh.lines import Refusal
@@ -229,6 +229,26 @@ def save(
     sync = sync_requests.request(trigger, now=now, requested_by=saved_by, version_number=version.number)
     _write_files(content, planned, paths)
     return Saved(version, planned, sync)
+
+
+def rewrite_if_moved(paths: Paths) -> bool:
+    """Write both files again if config.toml names another SSH folder.
+
+    So it is after the restore of a backup from another place. Return whether it was.
+    """
+    version = latest()
+    try:
+        sections = config_toml.parse_servers(paths.vuls_config.read_text(encoding="utf-8"))
+        named = {section.section.get("sshConfigPath") for section in sections}
+        if version is None or not named - {None} or str(paths.folder.config) in named:
+            return False
+        planned = plan(version.content, paths)
+        if not planned.changed:
+            return False  # those sections were written by hand
+        _write_files(version.content, planned, paths)
+    except (OSError, UnicodeDecodeError, ConfigTomlError, SshConfigError, NotWritten):
+        return False  # the page says what is wrong
+    return True
 
 
 def _write_files(content: str, planned: Plan, paths: Paths) -> None:

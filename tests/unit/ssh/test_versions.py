@@ -289,3 +289,20 @@ def test_a_host_is_without_key_if_none_is_named_for_it_or_its_jump_host(
 
     assert versions.is_without_key(make_host("web", vuls_config=ours)) is without
     assert versions.is_without_key(make_host("mine", vuls_config={"host": "web"})) is False
+
+
+def test_files_from_another_folder_are_written_again_and_others_are_left_alone(
+    save: Save, paths: Paths
+) -> None:
+    save("Host web\n")
+    ours = paths.vuls_config.read_text()
+    theirs = ours.replace(str(paths.folder.config), "/elsewhere/config")
+    edited = ours.replace('port = "22"', 'port = "2222"')
+    by_hand = '[servers.mine]\nhost = "mine"\nsshConfigPath = "/home/me/.ssh/config"\n'
+
+    found = []
+    for text in (ours, theirs, edited, by_hand):
+        paths.vuls_config.write_text(text)
+        found.append((versions.rewrite_if_moved(paths), paths.vuls_config.read_text()))
+
+    assert found == [(False, ours), (True, ours), (False, edited), (False, by_hand)]
