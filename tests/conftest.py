@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
@@ -32,6 +33,7 @@ from vulsweb.executors.settings import MAIN, Executor
 from vulsweb.extensions import celery, db, limiter
 from vulsweb.local import postgres
 from vulsweb.models import Host, Role, ScheduledTask, User
+from vulsweb.models import user as user_model
 from vulsweb.tasks import editing as task_editing
 from vulsweb.vuls.connections import HostConnection
 
@@ -108,6 +110,12 @@ def open_folder() -> Iterator[Path]:
 def database_url(open_folder: Path) -> Iterator[str]:
     with postgres(open_folder / "postgres", durable=False) as url:
         yield url
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords() -> None:
+    """Hash passwords in no time: the real parameters take half a second on a busy machine."""
+    user_model.HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
 @pytest.fixture(scope="session")

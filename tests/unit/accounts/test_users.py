@@ -1,12 +1,14 @@
 """Users and API tokens."""
 
 import pytest
+from argon2 import PasswordHasher, extract_parameters
 from flask import Flask
 
 from tests.conftest import NOW, PASSWORD
 from vulsweb.accounts import users
 from vulsweb.extensions import db
 from vulsweb.models import ApiToken, Role, User
+from vulsweb.models.user import NOBODY
 
 
 def test_a_user_signs_in_with_the_right_password_only(admin: User) -> None:
@@ -17,6 +19,10 @@ def test_a_user_signs_in_with_the_right_password_only(admin: User) -> None:
 
 def test_a_password_is_stored_as_an_argon2id_hash(admin: User) -> None:
     assert admin.password_hash.startswith("$argon2id$")
+
+
+def test_a_name_that_nobody_has_takes_as_long_to_check_as_a_password() -> None:
+    assert extract_parameters(NOBODY) == extract_parameters(PasswordHasher().hash("any password"))
 
 
 def test_short_passwords_and_taken_names_are_refused(admin: User) -> None:
