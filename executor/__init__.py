@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,7 @@ def health() -> dict[str, Any]:
     docker = {"docker": {"problem": _executor().dispatcher.engine.problem()}} if settings.docker else {}
     return docker | {
         "status": "ok",
+        "time": datetime.now(UTC).isoformat(),
         "engine": "docker" if settings.docker else "local",
         "profile": settings.profile,
         "misfit": profile_mismatch(settings.profile, (tools["vuls"] or {}).get("version")),

@@ -42,7 +42,8 @@ class DatabaseFolder:
     def describe(self, name: DatabaseName) -> dict[str, Any] | None:
         """Return a database's row count, time of fetch and file size.
 
-        Return None if the database is empty or unreadable.
+        Return None if the database is empty or unreadable. `locked` says whether another program has its file
+        for itself, so that a report would wait for it.
         """
         path = self.live(CATALOGUE[name].file)
         try:
@@ -50,7 +51,10 @@ class DatabaseFolder:
             rows, fetched_at = _read_cached(name, path, status.st_mtime_ns, status.st_size)
         except (FileNotFoundError, DamagedError):
             return None
-        return {"rows": rows, "fetched_at": fetched_at, "size_bytes": status.st_size} if rows else None
+        if not rows:
+            return None
+        described = {"rows": rows, "fetched_at": fetched_at, "size_bytes": status.st_size}
+        return described | ({"locked": True} if format_of(path.name).is_locked(path) else {})
 
     @contextlib.contextmanager
     def lock_for_reading(self, sections: Mapping[str, str], check: Check) -> Iterator[dict[str, Path]]:

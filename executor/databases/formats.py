@@ -35,8 +35,11 @@ class Format(Protocol):
     def is_readable(self, path: Path) -> bool:
         """Return whether the file can be opened and read."""
 
+    def is_locked(self, path: Path) -> bool:
+        """Return whether another program has the file for itself."""
+
     def read(self, name: DatabaseName, path: Path) -> tuple[int, str | None]:
-        """Return a database's row count and the time of its fetch."""
+        """Return a live database's rows and time of fetch, without waiting."""
 
     def verify(self, path: Path) -> Mapping[DatabaseName, int]:
         """Check the whole file, and return the rows of each database.
@@ -62,15 +65,29 @@ class SqliteFormat:
             return False
         return True
 
+    def is_locked(self, path: Path) -> bool:
+        """Return whether SQLite would have to wait for the file."""
+        try:
+            with _connect(path, "ro", timeout=0) as connection:
+                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError as error:
+            return "locked" in str(error)
+        except sqlite3.Error:
+            pass
+        return False
+
     def read(self, name: DatabaseName, path: Path) -> tuple[int, str | None]:
-        """Return a database's row count and the time of its fetch."""
+        """Return a live database's row count and the time of its fetch.
+
+        Live files are replaced, not written, so SQLite needs no lock, for which it might wait.
+        """
         times = (
             (f"SELECT fetched_at FROM {FETCH_TIMES} WHERE name = ?", (name,)),  # noqa: S608
             # A file that someone copied there has only the tool's own time.
             ("SELECT max(last_fetched_at) FROM fetch_meta", ()),
         )
         try:
-            with _connect(path, "ro") as connection:
+            with _connect(path, "ro&immutable=1") as connection:
                 rows = _count_rows(name, connection)
                 for query, parameters in times:
                     with contextlib.suppress(sqlite3.OperationalError, TypeError):
@@ -123,6 +140,10 @@ class Vuls2Format:
         except (BboltError, OSError):
             return False
 
+    def is_locked(self, path: Path) -> bool:  # noqa: ARG002 (the format of the other has it)
+        """Return that it is not: reading takes no lock."""
+        return False
+
     def read(self, name: DatabaseName, path: Path) -> tuple[int, str | None]:  # noqa: ARG002 (it has one)
         """Return the number of vulnerabilities and the time of the fetch.
 
@@ -157,8 +178,8 @@ def format_of(file: str) -> Format:
     return SqliteFormat() if file.endswith(".sqlite3") else Vuls2Format()
 
 
-def _connect(path: Path, mode: str) -> contextlib.closing[sqlite3.Connection]:
-    return contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True))
+def _connect(path: Path, mode: str, timeout: float = 5) -> contextlib.closing[sqlite3.Connection]:
+    return contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True, timeout=timeout))
 
 
 def _count_rows(name: DatabaseName, connection: sqlite3.Connection) -> int:

@@ -37,6 +37,7 @@ def test_it_returns_the_content_of_each_database_and_whether_vuls_reads_it(
         "rows": 1,
         "fetched_at": "2026-01-01T00:00:00+00:00",
         "size_bytes": 0,
+        "locked": False,
         "old": True,
         "hosts": {},
         "needed": False,

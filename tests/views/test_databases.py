@@ -2,6 +2,7 @@
 
 import re
 import socket
+import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -355,3 +356,21 @@ def test_of_several_executors_each_has_its_page(
     assert "It scans hosts tagged dmz." in page
     assert "/databases/live?executor=dmz" in page
     assert signed_in.get("/databases/?executor=none").status_code == 404
+
+
+def test_a_database_that_another_program_has_locked_is_said_on_page_and_api(
+    signed_in: FlaskClient, vuls: Installation
+) -> None:
+    vuls.add_database()
+
+    other = sqlite3.connect(vuls.databases / "gost.sqlite3")
+    other.execute("BEGIN EXCLUSIVE")
+    page = row(signed_in, "gost_debian")
+    shown = {each["name"]: each for each in signed_in.get("/api/databases").get_json()["items"]}
+    parts = {each["name"]: each for each in signed_in.get("/api/system").get_json()["parts"]}
+    other.close()
+
+    assert "Locked by another program" in page
+    assert shown["gost_debian"]["locked"] is True
+    assert parts["executor"]["state"] == "ok"
+    assert parts["databases"]["says"].startswith("Locked by another program: GOST Debian.")

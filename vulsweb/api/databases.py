@@ -71,6 +71,11 @@ class KnownDatabaseOut(Schema):
     fetched_at = fields.AwareDateTime(required=True, allow_none=True)
     size_bytes = fields.Integer(required=True, allow_none=True, metadata={"description": UNKNOWN})
     old = fields.Boolean(required=True, allow_none=True, metadata={"description": UNKNOWN})
+    locked = fields.Boolean(
+        required=True,
+        allow_none=True,
+        metadata={"description": f"Whether another program has its file for itself. {UNKNOWN}"},
+    )
     hosts = fields.Dict(
         keys=fields.String(),
         values=fields.Integer(),
@@ -102,6 +107,7 @@ class KnownDatabaseOut(Schema):
             "fetched_at": database.fetched_at if database else None,
             "size_bytes": database.size_bytes if database else None,
             "old": database.old if database else None,
+            "locked": database.locked if database else None,
             "hosts": row.hosts,
             "needed": row.is_needed,
             "tasks": row.tasks,

@@ -168,6 +168,7 @@ class DatabaseOut(Schema):
     fetched_at = fields.AwareDateTime(required=True, allow_none=True)
     size_bytes = fields.Integer(required=True)
     old = fields.Boolean(required=True)
+    locked = fields.Boolean(required=True)
 
 
 class ExecutorOut(Schema):

@@ -38,6 +38,10 @@ class ExecutorUnavailable(ExecutorError):
     retryable = True
 
 
+class ExecutorOccupied(ExecutorUnavailable):
+    """Another worker waits for the executor; nothing was asked."""
+
+
 class AnswerUnexpected(ExecutorError):
     """An answer about one job was not understood; the next may be."""
 
@@ -245,7 +249,7 @@ class ExecutorClients:
         self._read_seconds = read_seconds
         self._executors = {executor.name: executor for executor in executors}
         self._open: dict[str, ExecutorClient] = {}
-        self._unavailable: dict[str, str] = {}
+        self._unavailable: dict[str, ExecutorUnavailable] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -261,15 +265,15 @@ class ExecutorClients:
 
         Fail at once if it did not answer before, since other work waits.
         """
-        if name in self._unavailable:
-            raise ExecutorUnavailable(self._unavailable[name])
+        if error := self._unavailable.get(name):
+            raise type(error)(str(error))
         if name not in self._executors:
             raise ExecutorError(f"The executor {name} is no longer configured.")
         client = self._open.setdefault(name, ExecutorClient(self._executors[name], self._read_seconds))
         try:
             return operation(client)
         except ExecutorUnavailable as error:
-            self._unavailable[name] = str(error)
+            self._unavailable[name] = error
             raise
 
 

@@ -4,7 +4,7 @@ import enum
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import redis
@@ -14,6 +14,8 @@ from sqlalchemy.exc import DBAPIError
 from vulsweb.executors.client import ExecutorError, JobRejected
 
 ANSWER_SECONDS = 1  # for one component
+SKEW = timedelta(seconds=1)  # a larger difference of clocks is a warning
+NTP = "Set the clocks of all machines by the same time servers (NTP)."
 TIMEOUT_SECONDS = 2  # for all components together
 
 T = TypeVar("T")
@@ -65,6 +67,20 @@ def ask(question: Callable[[], T]) -> T | NoAnswer:
         return NoAnswer(str(error))
     except (KeyError, TypeError, ValueError) as error:
         return NoAnswer(f"The answer is not valid: {error!r}")
+
+
+def clock_ahead(its_time: datetime, asked: datetime, answered: datetime) -> timedelta:
+    """Return how far another clock is ahead of ours; negative: behind.
+
+    It was read at some moment between question and answer.
+    """
+    return max(its_time - answered, min(its_time - asked, timedelta()))
+
+
+def skew_message(ahead: timedelta) -> str:
+    """Say how far another clock is ahead or behind."""
+    seconds = ahead.total_seconds()
+    return f"Its clock is {abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} this machine's."
 
 
 def ask_all(*questions: Callable[[], Any]) -> list[Any]:

@@ -2,13 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Self
 
 from vulsweb.executors.client import ExecutorClient
 from vulsweb.executors.settings import MAIN, Executor
-from vulsweb.system.checks import ANSWER_SECONDS, Check, NoAnswer, State, ask_all
+from vulsweb.system.checks import (
+    ANSWER_SECONDS,
+    NTP,
+    SKEW,
+    Check,
+    NoAnswer,
+    State,
+    ask_all,
+    clock_ahead,
+    skew_message,
+)
 from vulsweb.vuls import catalogue
 from vulsweb.vuls.catalogue import DatabaseType, Profile
 
@@ -40,6 +50,7 @@ class Database:
     fetched_at: datetime | None = None
     size_bytes: int = 0
     old: bool = False
+    locked: bool = False  # another program has its file for itself
 
     @classmethod
     def from_reply(cls, name: DatabaseType, reply: Mapping[str, Any] | None, now: datetime) -> Self:
@@ -48,7 +59,7 @@ class Database:
             return cls(name)
         fetched_at = datetime.fromisoformat(reply["fetched_at"]) if reply["fetched_at"] else None
         old = fetched_at is None or now - fetched_at > OLD_AFTER
-        return cls(name, reply["rows"], fetched_at, reply["size_bytes"], old)
+        return cls(name, reply["rows"], fetched_at, reply["size_bytes"], old, reply.get("locked") is True)
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,7 @@ class Health:
     profile: Profile = Profile.CLASSIC  # older executors send none and know no other
     mismatch: str = ""  # why its Vuls does not fit its profile, in its own words
     machine: Mapping[str, float] = field(default_factory=dict)  # older executors send nothing
+    ahead: timedelta = timedelta()  # how far its clock is ahead of ours; older executors do not say
     docker: str | None = None  # why it cannot use Docker; empty if it can; None if it needs none
 
     @property
@@ -94,8 +106,11 @@ def ask_executors(executors: Sequence[Executor], now: datetime) -> list[tuple[Ex
 
 def ask_executor(executor: Executor, now: datetime) -> Health:
     """Ask one executor for its health."""
+    asked = datetime.now(UTC)
     with ExecutorClient(executor, ANSWER_SECONDS) as client:
         reply = client.health()
+    answered = datetime.now(UTC)
+    its_time = datetime.fromisoformat(reply["time"]) if "time" in reply else answered
     tools, databases = reply.get("tools") or {}, reply.get("databases") or {}
     return Health(
         str(reply.get("engine")),
@@ -109,6 +124,7 @@ def ask_executor(executor: Executor, now: datetime) -> Health:
         Profile(reply.get("profile") or Profile.CLASSIC),
         str(reply.get("misfit") or ""),
         reply.get("machine") or {},
+        clock_ahead(its_time, asked, answered),
         str(docker.get("problem") or "") if isinstance(docker := reply.get("docker"), dict) else None,
     )
 
@@ -148,6 +164,8 @@ def executor_checks(health: Health | NoAnswer, executor: Executor) -> list[Check
 def executor_check(health: Health | NoAnswer, executor: Executor) -> Check:
     """Check whether an executor answers."""
     hosts = f" It scans hosts tagged {' or '.join(executor.tags)}." if executor.tags else ""
+    if not isinstance(health, NoAnswer) and abs(health.ahead) > SKEW:
+        return Check("executor", "Executor", State.WARNING, skew_message(health.ahead), (NTP,))
     if not isinstance(health, NoAnswer):
         return Check("executor", "Executor", State.OK, f"Running with the {health.engine} engine.{hosts}")
     setting = (
@@ -202,9 +220,15 @@ def tools_check(health: Health) -> Check:
 def databases_check(health: Health) -> Check:
     """Check whether the databases have been fetched, and how old they are."""
     old = [database.name.label for database in health.present if database.old]
-    if not health.present:
+    locked = [database.name.label for database in health.present if database.locked]
+    if locked:
+        message = f"Locked by another program: {', '.join(locked)}. Scans that need it fail until it is free."
+        advice: tuple[str, ...] = (
+            "Find the program with `fuser -v` and the file's path in the executor's folder of databases.",
+        )
+    elif not health.present:
         message = "None fetched yet. Without a database, scans cannot find anything."
-        advice: tuple[str, ...] = ("Run a Database Update from the Scheduler.",)
+        advice = ("Run a Database Update from the Scheduler.",)
     elif old:
         message = f"Older than a month: {', '.join(old)}."
         advice = (

@@ -16,11 +16,20 @@ from sqlalchemy.pool import NullPool
 
 from vulsweb.extensions import celery
 from vulsweb.models import Heartbeat, heartbeat
-from vulsweb.system.checks import ANSWER_SECONDS, Check, NoAnswer, State, ask
+from vulsweb.system.checks import (
+    ANSWER_SECONDS,
+    NTP,
+    SKEW,
+    Check,
+    NoAnswer,
+    State,
+    ask,
+    clock_ahead,
+    skew_message,
+)
 
 TICK_EVERY = timedelta(minutes=1)
 LATE_AFTER = timedelta(seconds=30)
-SKEW = timedelta(seconds=1)
 MISSING_AFTER = timedelta(minutes=2)
 
 
@@ -51,9 +60,7 @@ def ask_postgresql(url: str) -> PostgresqlInfo:
         asked = datetime.now(UTC)
         its_time: datetime = connection.scalars(select(func.clock_timestamp())).one()
         answered = datetime.now(UTC)
-    # It read its clock at some moment in between.
-    ahead = max(its_time - answered, min(its_time - asked, timedelta()))
-    return PostgresqlInfo(version.split()[0], ticked, ahead)
+    return PostgresqlInfo(version.split()[0], ticked, clock_ahead(its_time, asked, answered))
 
 
 def ask_redis(url: str) -> RedisInfo:
@@ -133,12 +140,7 @@ def redis_check(info: RedisInfo | NoAnswer) -> Check:
 def postgresql_check(info: PostgresqlInfo | NoAnswer) -> Check:
     """Check whether PostgreSQL answers."""
     if not isinstance(info, NoAnswer) and abs(info.ahead) > SKEW:
-        seconds = info.ahead.total_seconds()
-        message = (
-            f"Its clock is {abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} this machine's."
-        )
-        ntp = "Set the clocks of all machines by the same time servers (NTP)."
-        return Check("postgresql", "PostgreSQL", State.WARNING, message, (ntp,))
+        return Check("postgresql", "PostgreSQL", State.WARNING, skew_message(info.ahead), (NTP,))
     if not isinstance(info, NoAnswer):
         return Check("postgresql", "PostgreSQL", State.OK, f"PostgreSQL {info.version} answers.")
     advice = (

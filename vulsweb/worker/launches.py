@@ -13,6 +13,7 @@ from vulsweb.executors.client import (
     ExecutorClient,
     ExecutorClients,
     ExecutorError,
+    ExecutorOccupied,
     ExecutorUnavailable,
     Job,
     JobRejected,
@@ -21,6 +22,7 @@ from vulsweb.executors.settings import Executor
 from vulsweb.extensions import db
 from vulsweb.models import Absence, JobStatus, Run, RunJob, RunStatus
 from vulsweb.runs import conclusions, jobs, lifecycle, scan_results, targets
+from vulsweb.worker.turns import turn
 
 log = logging.getLogger(__name__)
 
@@ -68,8 +70,13 @@ def _submit(clients: ExecutorClients, run: Run, job: RunJob) -> None:
     request = {**job.request, "group": f"{run.id:032x}"}
     executor, job_id = job.executor, job.id
     reply: Job | ExecutorError
+
+    def submit(client: ExecutorClient) -> Job:
+        with turn(executor):
+            return client.submit(job_id, request)
+
     try:
-        reply = clients.ask(executor, lambda client: client.submit(job_id, request))
+        reply = clients.ask(executor, submit)
     except ExecutorError as error:
         log.warning("run %d: %s", run.id, error)
         reply = error
@@ -95,7 +102,9 @@ def _submit(clients: ExecutorClients, run: Run, job: RunJob) -> None:
         # It has taken the job, so the job is followed, and its next answer may be understood.
         job.status, job.heartbeat_at = JobStatus.QUEUED, now
         jobs.record_problem(run, job, str(reply))
-    elif isinstance(reply, ExecutorUnavailable) and run.task.absence is Absence.WAIT:
+    elif isinstance(reply, ExecutorOccupied) or (
+        isinstance(reply, ExecutorUnavailable) and run.task.absence is Absence.WAIT
+    ):
         job.reason = f"{reply} Trying again within two minutes."
     else:
         conclusions.give_up(run, job, JobStatus.FAILED, str(reply), now)

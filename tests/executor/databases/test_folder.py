@@ -192,3 +192,18 @@ def test_waiting_for_a_lock_can_be_cancelled(folder: DatabaseFolder) -> None:
 
     until(lambda: list(folder.staging.iterdir()) == [])
     assert rows(folder) is None
+
+
+def test_a_database_that_another_program_has_for_itself_is_told_at_once(folder: DatabaseFolder) -> None:
+    folder.update("gost_debian", filled(10), keep_waiting)
+
+    other = sqlite3.connect(folder.live("gost.sqlite3"))
+    other.execute("BEGIN EXCLUSIVE")
+    locked = folder.describe("gost_debian")
+    other.close()
+    free = folder.describe("gost_debian")
+
+    assert locked is not None
+    assert free is not None
+    assert (locked["rows"], locked["locked"]) == (10, True)
+    assert "locked" not in free

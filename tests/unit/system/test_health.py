@@ -12,10 +12,11 @@ from sqlalchemy import text
 
 from tests.conftest import EXECUTOR_KEY, NOW, PASSWORD, TOOLS, Installation, executors_at
 from vulsweb import worker
+from vulsweb.executors.settings import MAIN, Executor
 from vulsweb.extensions import celery, db
 from vulsweb.local import redis
 from vulsweb.runs import starting
-from vulsweb.system import health, service_checks
+from vulsweb.system import executor_checks, health, service_checks
 from vulsweb.system.checks import Check, State
 from vulsweb.system.executor_checks import (
     Health,
@@ -187,6 +188,22 @@ def test_a_tick_from_the_future_is_a_warning_about_clocks() -> None:
 )
 def test_a_database_whose_clock_differs_is_a_warning(ahead: timedelta, state: State, expected: str) -> None:
     check = service_checks.postgresql_check(service_checks.PostgresqlInfo("18", NOW, ahead))
+
+    assert (check.state, check.message) == (state, expected)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "state", "expected"),
+    [
+        (-90, State.WARNING, "Its clock is 90 s behind this machine's."),
+        (5, State.WARNING, "Its clock is 5 s ahead of this machine's."),
+        (0.5, State.OK, "Running with the local engine."),
+    ],
+)
+def test_an_executor_whose_clock_differs_is_a_warning(seconds: float, state: State, expected: str) -> None:
+    answer = executor_checks.Health("local", (), (), ahead=timedelta(seconds=seconds))
+
+    check = executor_checks.executor_check(answer, Executor(MAIN, "http://executor", "key"))
 
     assert (check.state, check.message) == (state, expected)
 
