@@ -13,12 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app, g, request, send_file
-from werkzeug.exceptions import BadRequest, Conflict, HTTPException, NotFound, Unauthorized
+from werkzeug.exceptions import (
+    BadRequest,
+    Conflict,
+    HTTPException,
+    NotFound,
+    ServiceUnavailable,
+    Unauthorized,
+)
 
 from executor import config, log_lines
 from executor.audit import AuditLog
 from executor.databases.catalogue import profile_mismatch
 from executor.databases.folder import DatabaseFolder
+from executor.disk import shortage
 from executor.jobs.dispatch import Dispatcher
 from executor.jobs.job import Job, JobStatus, new_job
 from executor.jobs.store import JobStore
@@ -130,7 +138,11 @@ def health() -> dict[str, Any]:
         "misfit": profile_mismatch(settings.profile, (tools["vuls"] or {}).get("version")),
         "tools": tools,
         "databases": _executor().databases.present(),
-        "disk": {"free_bytes": disk.free, "total_bytes": disk.total},
+        "disk": {
+            "free_bytes": disk.free,
+            "total_bytes": disk.total,
+            "problem": shortage(settings.disks) or "",
+        },
         "machine": _machine(),
     }
 
@@ -222,6 +234,8 @@ def _submit(wanted: Request) -> tuple[dict[str, Any], int]:
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidError("servers", f"The shared config.toml cannot be read: {error}.") from error
         check_servers(shared, wanted.body["servers"])
+    if problem := shortage(executor.settings.disks):
+        raise ServiceUnavailable(problem)
     job = new_job(wanted.job_id, wanted.kind, wanted.body, wanted.steps, lane=wanted.lane, group=wanted.group)
     if not executor.store.create(job):
         # The same request came twice at once, and the other was first.
@@ -283,6 +297,8 @@ def _positions(jobs: list[Job]) -> dict[str, int]:
 def _document(job: Job, positions: Mapping[str, int] | None = None) -> dict[str, Any]:
     hidden = ("request", "sequence", "lane", "turn")
     shown = {key: value for key, value in asdict(job).items() if key not in hidden}
+    if job.status is JobStatus.QUEUED and shown["steps"]:
+        shown["steps"][0]["message"] = shortage(_executor().settings.disks) or shown["steps"][0]["message"]
     positions = _positions([job]) if positions is None else positions
     return {**shown, "position": positions.get(job.id), "log_size": _executor().store.log_size(job.id)}
 

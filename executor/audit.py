@@ -5,12 +5,15 @@ Entries are lines of JSON and are only ever added; rotation drops the oldest.
 
 import itertools
 import json
+import logging
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
 from executor.jobs.job import now
+
+log = logging.getLogger(__name__)
 
 MAX_FILE_BYTES = 10 * 1024 * 1024
 FILES = 5
@@ -50,5 +53,9 @@ class AuditLog:
                 for newer, older in reversed(list(itertools.pairwise(names))):
                     if newer.exists():
                         newer.replace(older)
-            with self._path.open("ab", buffering=0) as file:
-                file.write(line)
+            try:
+                with self._path.open("ab", buffering=0) as file:
+                    file.write(line)
+            except OSError as error:
+                # Nothing new is begun on a full disk; what is asked meanwhile is answered.
+                log.error("the audit log cannot be written: %s", error)

@@ -141,6 +141,11 @@ class Settings:
     docker: DockerSettings | None
 
     @property
+    def disks(self) -> tuple[Path, ...]:
+        """Return the folders that jobs fill."""
+        return tuple(filter(None, (self.data_dir, self.work_dir, self.databases_dir)))
+
+    @property
     def tools(self) -> tuple[str, ...]:
         """Return the names of the profile's tools."""
         return tuple(IMAGES[self.profile])

@@ -12,7 +12,7 @@ import time
 from functools import partial
 from types import FrameType
 
-from executor import config, log_lines
+from executor import config, disk, log_lines
 from executor.engines.choice import create_engine
 from executor.errors import CancelledError, ShutDownError
 from executor.jobs import dispatch
@@ -23,6 +23,8 @@ from executor.recipes.scans import scan
 from executor.recipes.updates import update
 
 log = logging.getLogger(__name__)
+
+DISK_POLL_SECONDS = 1
 
 RECIPES = {"scan": scan, "database_update": update}
 
@@ -58,8 +60,10 @@ class Runner:
     def _run_next(self) -> bool:
         """Run the next job that no other runner takes.
 
-        Return False if there is none.
+        Return False if there is none. Below the reserve of disk space, all of them wait.
         """
+        while not self.is_stopping and disk.shortage(self.settings.disks):
+            time.sleep(DISK_POLL_SECONDS)
         for job_id in dispatch.waiting_job_ids(self.store, self.lane, self.engine):
             with self.store.own(job_id) as job:
                 if job is None or not dispatch.is_runnable(job, self.engine):
@@ -69,6 +73,28 @@ class Runner:
             self.engine.remove_orphans(self.store.is_open)
             return True
         return False
+
+    def _leave(self, job: Job) -> None:
+        """Leave an interrupted job to the next runner; not twice."""
+        if self.engine.can_reattach:
+            return
+        if job.interrupted:
+            job.end(JobStatus.LOST, dispatch.LOST)
+        else:
+            job.put_back()
+            self.store.append_log(job.id, f"{PUT_BACK}\n".encode())
+
+    def _save(self, job: Job) -> None:
+        """Save a job; on a full disk, once there is room."""
+        while True:
+            try:
+                self.store.save(job)
+                return
+            except OSError as error:
+                log.error("job %s: its record cannot be written: %s", job.id, error)
+                if self.is_stopping:
+                    return
+            time.sleep(DISK_POLL_SECONDS)
 
     def _run_job(self, job: Job) -> None:
         def check() -> None:
@@ -90,17 +116,14 @@ class Runner:
         except CancelledError:
             job.end(JobStatus.CANCELLED)
         except ShutDownError:
-            # If the engine can reattach, the job stays open for the next runner.
-            if not self.engine.can_reattach and job.interrupted:
-                job.end(JobStatus.LOST, dispatch.LOST)
-            elif not self.engine.can_reattach:
-                job.put_back()
-                self.store.append_log(job.id, f"{PUT_BACK}\n".encode())
+            self._leave(job)
+        except OSError as error:
+            job.end(JobStatus.FAILED, f"The executor could not use its files: {error.strerror or error}.")
         except Exception:
             log.exception("job %s: the executor failed", job.id)
             job.end(JobStatus.FAILED, "The executor itself failed on this job; see its runner.log.")
         finally:
-            self.store.save(job)
+            self._save(job)
             seconds = time.monotonic() - started
             log.info("job %s: %s after %d s. %s", job.id, job.status.value, seconds, job.error or "")
 

@@ -5,6 +5,7 @@ It updates one database after another, each independent of the others.
 
 from pathlib import Path
 
+from executor import disk
 from executor.databases.catalogue import why_unused
 from executor.errors import StepError
 from executor.jobs.job import JobStatus, Step, StepStatus
@@ -29,6 +30,8 @@ def update(context: JobContext) -> None:
             if reason := why_unused(name, context.settings.profile):
                 # The profile was changed after the request.
                 raise StepError(reason)
+            if problem := disk.shortage(context.settings.disks):
+                raise StepError(problem)
             _fetch(context, step)
         if step.status is StepStatus.COMPLETED and (description := databases.describe(name)):
             job.databases[name] = description

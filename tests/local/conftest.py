@@ -1,16 +1,18 @@
 """Fixtures for the tests of the local stack."""
 
+import itertools
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import sqlalchemy
 from sqlalchemy.pool import NullPool
 
-from tests.support.needs import lacking
+from tests.support import disks
 from tests.support.waiting import patience
 from vulsweb.local.children import Child, wait_for
 
@@ -28,22 +30,13 @@ def place() -> Iterator[Path]:
 @pytest.fixture
 def small_disk(place: Path) -> Iterator[Callable[[str], Path]]:
     """Mount small file systems of memory, given their options."""
-    mounted: list[Path] = []
+    with ExitStack() as mounted:
+        numbers = itertools.count()
 
-    def mount(options: str) -> Path:
-        folder = place / f"disk{len(mounted)}"
-        folder.mkdir()
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=False, capture_output=True
-        )
-        if done.returncode != 0:
-            lacking("Mounting a small disk needs root with the right to mount.")
-        mounted.append(folder)
-        return folder
+        def mount(options: str) -> Path:
+            return mounted.enter_context(disks.small_disk(place / f"disk{next(numbers)}", options))
 
-    yield mount
-    for folder in mounted:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        yield mount
 
 
 @pytest.fixture

@@ -267,7 +267,9 @@ def test_an_api_key_that_the_executor_rejects_is_reported(
     url = app.config["EXECUTORS"][0].url
     monkeypatch.setitem(app.config, "EXECUTORS", executors_at(url, "some other key, just as long as ours"))
 
-    assert "EXECUTOR_API_KEY must be the same on both sides." in signed_in.get("/system-notice").text
+    notice = signed_in.get("/system-notice").text
+
+    assert "Verify that the API key matches between the services: EXECUTOR_API_KEY" in notice
 
 
 def test_without_vuls_it_says_what_to_install(signed_in: FlaskClient, installation: Installation) -> None:

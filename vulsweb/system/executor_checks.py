@@ -69,7 +69,7 @@ class Health:
     engine: str
     tools: tuple[Tool, ...]
     databases: tuple[Database, ...]
-    disk: Mapping[str, int] = field(default_factory=dict)
+    disk: Mapping[str, int | str] = field(default_factory=dict)
     profile: Profile = Profile.CLASSIC  # older executors send none and know no other
     mismatch: str = ""  # why its Vuls does not fit its profile, in its own words
     machine: Mapping[str, float] = field(default_factory=dict)  # older executors send nothing
@@ -86,6 +86,11 @@ class Health:
     def present(self) -> tuple[Database, ...]:
         """Return the databases of its profile that have been fetched."""
         return tuple(database for database in self.profile_databases if database.rows)
+
+    @property
+    def full(self) -> str:
+        """Return why the executor begins nothing, if its disk is full."""
+        return str(self.disk.get("problem") or "")
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -133,7 +138,7 @@ def readiness(health: Health | NoAnswer) -> int:
     """Rate an executor from 0 (no answer) to 3 (ready to scan)."""
     if isinstance(health, NoAnswer):
         return 0
-    if health.docker or health.missing or health.mismatch:
+    if health.docker or health.missing or health.mismatch or health.full:
         return 1
     return 3 if health.present else 2
 
@@ -270,9 +275,9 @@ def disk_check(health: Health) -> Check:
         message = "The executor does not report its disk space."
         advice: tuple[str, ...] = ("Update the executor to the version of Vuls Web.",)
         return Check("disk", _DISK, State.WARNING, message, advice)
-    free = health.disk["free_bytes"]
-    message = f"{free / 1e9:,.1f} GB free of {health.disk['total_bytes'] / 1e9:,.0f} GB."
-    if free >= LOW_DISK_BYTES:
+    free = int(health.disk["free_bytes"])
+    message = f"{free / 1e9:,.1f} GB free of {int(health.disk['total_bytes']) / 1e9:,.0f} GB."
+    if free >= LOW_DISK_BYTES and not health.full:
         return Check("disk", _DISK, State.OK, message)
     advice = (
         "Verify sufficient disk space for database storage: an update needs room for a second copy.",
@@ -281,4 +286,6 @@ def disk_check(health: Health) -> Check:
             " disk of Docker's data-root."
         ),
     )
-    return Check("disk", _DISK, State.FAILED if free < FULL_DISK_BYTES else State.WARNING, message, advice)
+    full = free < FULL_DISK_BYTES or health.full
+    message = f"{health.full} Runs wait until there is room." if health.full else message
+    return Check("disk", _DISK, State.FAILED if full else State.WARNING, message, advice)
