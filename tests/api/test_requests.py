@@ -61,7 +61,7 @@ def test_an_unknown_parameter_is_refused_by_every_call(api: FlaskClient) -> None
 def test_a_misspelled_dry_run_saves_nothing(api: FlaskClient, app: Flask) -> None:
     answer = api.put("/api/ssh-config?dryrun=true", json={"content": "Host a\n    HostName 192.0.2.1\n"})
 
-    assert answer.get_json()["errors"] == {"dryrun": ["Unknown parameter. This call takes dry_run."]}
+    assert answer.get_json()["errors"] == {"dryrun": ["Unknown parameter. This call takes dry_run, fix."]}
     assert not app.config["VULS_CONFIG"].exists()
 
 
