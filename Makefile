@@ -11,7 +11,7 @@ pip := .venv/bin/pip --disable-pip-version-check
 tied := exec setpriv --pdeathsig TERM
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test e2e bench up down upgrade backup restore rotate images-export images-import
+.PHONY: help run demo test e2e bench faults up down upgrade backup restore rotate images-export images-import
 .PHONY: zone-up lint format tools lock
 
 help: ## List these commands
@@ -33,6 +33,9 @@ e2e: .venv/installed-dev ## Run only the tests of the whole stack with a browser
 
 bench: .venv/installed-dev ## Measure what must stay fast, at full size (BENCH_SCALE=0.1 for a tenth)
 	@.venv/bin/python -m tests.bench
+
+faults: .venv/installed-dev ## Kill processes of a whole stack for 20 minutes, and count what was lost
+	@.venv/bin/python -m tests.faults
 
 up: ## Start the production stack on Docker, or update it to this checkout
 	@deploy/up

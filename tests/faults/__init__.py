@@ -1,0 +1,1 @@
+"""Faults: a whole stack whose processes are killed while its clock ticks."""
