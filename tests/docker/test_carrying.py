@@ -14,7 +14,7 @@ from tests.support.dockerd import Engine
 from tests.support.waiting import patience
 
 # The first of them may have to build the images.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(patience(900))
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ("VULS", "GOST", "GO_CVE_DICTIONARY", "GOVAL_DICTIONARY")

@@ -16,7 +16,7 @@ from tests.support.dockerd import Engine
 from tests.support.waiting import patience
 
 # The first of them may have to build the images.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(patience(900))
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ import pytest
 
 from tests.support import needs
 from tests.support.dockerd import Engine
+from tests.support.waiting import patience
 
 # The first of them may have to build the images.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(patience(900))
 
 SCAN = """
 ssh-keyscan -T 20 "$TARGET" >/etc/ssh/ssh_known_hosts 2>/dev/null || exit 1

@@ -14,10 +14,11 @@ from tests.support.dockerd import Engine
 from tests.support.forwarding import Forwarder
 from tests.support.needs import lacking
 from tests.support.registry import hanging_registry, registry
+from tests.support.waiting import patience
 from vulsweb.local.valkey import free_port
 
 # The first of them may have to build the registry.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(patience(900))
 
 BALLAST_BYTES = 6_000_000
 # A tool that does as told, small but for what makes its pull take a while.

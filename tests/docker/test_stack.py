@@ -8,14 +8,14 @@ import pytest
 import requests
 
 from tests import images
-from tests.docker.stack import DEBIAN, ComposeStack
+from tests.docker.stack import DEBIAN, ROOT, ComposeStack
 from tests.e2e.stack import Program, wait_for
 from tests.mirror.documents import debian_tracker
 from tests.mirror.expected import expected_findings
 from tests.support.waiting import patience
 from vulsweb.local import backups
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(patience(900))
 
 SERVICES = ("web", "worker", "beat", "executor", "docker-proxy", "postgres", "redis")
 ONE_SHOT = "migrate"
@@ -74,6 +74,32 @@ def test_no_tool_container_stays(stack: ComposeStack) -> None:
     )
 
     wait_for(lambda: not stack.engine.docker(*listed), seconds=60)
+
+
+def test_config_toml_is_edited_as_the_documentation_says(
+    stack: ComposeStack, program: Program, known_target: None, tmp_path: Path
+) -> None:
+    page = (ROOT / "docs" / "operations" / "install.md").read_text()
+    (block,) = (found for found in re.findall(r"```bash\n(.*?)```", page, re.DOTALL) if "EDITOR" in found)
+    # In a test there is no terminal.
+    script = re.sub(r"(?<![/\w])config\.toml", str(tmp_path / "config.toml"), block).replace(
+        "exec web", "exec -T web"
+    )
+    editor = tmp_path / "editor"
+    editor.write_text('#!/bin/sh\nprintf \'\\n[servers.by-hand]\\nhost = "192.0.2.9"\\n\' >>"$1"\n')
+    editor.chmod(0o755)
+    before = stack.inside("web", "cat /data/config/config.toml")
+
+    stack.run("env", f"EDITOR={editor}", "bash", "-euc", script)
+    added = {host["name"]: host["hostname"] for host in program.get("/api/hosts")["items"]}
+    (tmp_path / "before").write_text(f"{before}\n")
+    stack.run(
+        "bash", "-euc", f"deploy/compose exec -T web sh -c 'cat >/data/config/config.toml' <{tmp_path}/before"
+    )
+    stack.compose("exec", "-T", "web", "vulsweb", "hosts", "sync", "--yes")
+
+    assert added["by-hand"] == "192.0.2.9"
+    assert "by-hand" not in {host["name"] for host in program.get("/api/hosts")["items"]}
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -9,8 +9,9 @@ import pytest
 from tests.docker.stack import DEBIAN, ComposeStack
 from tests.e2e.stack import Program
 from tests.executor.database_files import cut, overwrite
+from tests.support.waiting import patience
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(patience(900))
 
 LIVE = "/data/databases/gost.sqlite3"
 

@@ -10,8 +10,9 @@ from tests.docker.stack import ROOT, ComposeStack, Zone
 from tests.e2e.stack import Program, wait_for
 from tests.mirror.documents import debian_tracker
 from tests.mirror.expected import expected_findings
+from tests.support.waiting import patience
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(patience(600))
 
 NIGHTLY = {"cron_expression": "0 2 * * *"}
 DEBIAN = NIGHTLY | {"task_type": "db_update", "config": {"database_type": "gost_debian"}}

@@ -15,8 +15,9 @@ def patience(seconds: float) -> float:
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
-    """Poll until the condition holds; fail after the deadline."""
-    deadline = time.monotonic() + patience(seconds)
+    """Poll until the condition holds, less and less often; fail after the deadline."""
+    deadline, pause = time.monotonic() + patience(seconds), 0.02
     while not condition():
         assert time.monotonic() < deadline, f"not within {patience(seconds)} seconds"
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(pause * 1.3, 0.5)
