@@ -14,7 +14,7 @@ def reserve(total_bytes: int) -> int:
 
 def shortage(folders: Iterable[Path]) -> str | None:
     """Return which folder's disk has less free than its reserve, or None."""
-    for folder in folders:
+    for folder in filter(Path.exists, folders):
         disk = shutil.disk_usage(folder)
         if disk.free < reserve(disk.total):
             free, least = disk.free // 10**6, max(reserve(disk.total) // 10**6, 1)

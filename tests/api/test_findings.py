@@ -31,6 +31,7 @@ def test_a_finding_has_these_fields(api: FlaskClient, make_host: MakeHost) -> No
         "host_id": host.id,
         "host_name": "web-1",
         "severity": "high",
+        "severity_source": "",
         "score": 8.1,
         "title": "A title",
         "packages": [package],

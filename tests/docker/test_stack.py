@@ -99,7 +99,7 @@ def test_config_toml_is_edited_as_the_documentation_says(
     stack.compose("exec", "-T", "web", "vulsweb", "hosts", "sync", "--yes")
 
     assert added["by-hand"] == "192.0.2.9"
-    assert "by-hand" not in {host["name"] for host in program.get("/api/hosts")["items"]}
+    assert "by-hand" not in {host["name"] for host in program.get("/api/hosts?retired=false")["items"]}
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -192,9 +192,16 @@ def test_the_programs_own_one_database_and_nothing_more(stack: ComposeStack) -> 
     assert stack.compose(*words, f"--command={asked}", "vulsweb").strip() == "f|f|f"
 
 
-def test_an_upgrade_keeps_secrets_and_data_and_leaves_a_backup(stack: ComposeStack, program: Program) -> None:
+def test_an_upgrade_keeps_secrets_data_and_a_running_scan_and_leaves_a_backup(
+    stack: ComposeStack, program: Program, known_target: None
+) -> None:
     before = stack.all_secrets()
+    (host,) = program.get("/api/hosts?search=target")["items"]
+    scan = {"name": "Through the upgrade", "task_type": "scan", "config": {"scan_type": "fast"}}
+    scan |= {"host_id": host["id"], "cron_expression": "0 2 * * *"}
+    run = program.post(f"/api/scheduled-tasks/{program.post('/api/scheduled-tasks/', scan)['id']}/run")["id"]
     tasks = program.get("/api/scheduled-tasks/")["total"]
+    wait_for(lambda: program.get(f"/api/runs/{run}")["status"] == "running", seconds=60)
 
     said = stack.run("deploy/upgrade").stdout
 
@@ -203,6 +210,8 @@ def test_an_upgrade_keeps_secrets_and_data_and_leaves_a_backup(stack: ComposeSta
     assert program.get("/api/scheduled-tasks/")["total"] == tasks
     assert stack.inspect(ONE_SHOT)["State"]["ExitCode"] == 0
     assert [path.stat().st_mode & 0o777 for path in stack.backups.iterdir()] == [0o600]
+    ended = program.end_of(run, seconds=240)
+    assert (ended["status"], ended["error_message"]) == ("success", None)
 
 
 def test_an_earlier_schema_is_migrated_by_an_upgrade_and_by_the_restore_of_its_backup(

@@ -39,7 +39,7 @@ def zone(
 
 
 def hosts(program: Program) -> dict[str, Any]:
-    return {host["name"]: host for host in program.get("/api/hosts")["items"]}
+    return {host["name"]: host for host in program.get("/api/hosts?retired=false")["items"]}
 
 
 def carried(stack: ComposeStack) -> bytes:

@@ -24,7 +24,7 @@ DEBIAN = {
 }
 # What each urgency of the tracker becomes with us.
 SEVERITIES = {
-    "unimportant": "low",
+    "unimportant": "unknown",
     "not yet assigned": "unknown",
     "low": "low",
     "medium": "medium",

@@ -25,7 +25,7 @@ BAD = {
 @pytest.fixture
 def stack(stack: Stack) -> Stack:
     """The stack, set to give up soon on a host that hangs."""
-    stack.environ["EXECUTOR_CONNECT_TIMEOUT_SECONDS"] = str(round(patience(3)))
+    stack.environ["EXECUTOR_CONNECT_TIMEOUT_SECONDS"] = str(round(patience(6)))
     return stack
 
 

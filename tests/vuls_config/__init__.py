@@ -1,4 +1,4 @@
-"""The verdicts of Vuls' own loader on configurations, and the releases that Vuls knows."""
+"""The verdicts of Vuls' own loader on configurations, the releases that it knows, and its rating of CVEs."""
 
 import json
 import subprocess
@@ -25,6 +25,14 @@ def known_releases(asked: Sequence[tuple[str, str]], *, current: bool) -> list[b
     """Return which families and releases the pinned Vuls, or that of tests/vuls2, knows."""
     found: list[bool] = _ask("current/known-releases" if current else "known-releases", json.dumps(asked))
     return found
+
+
+def highest_scores(entries: Sequence[Any], *, current: bool) -> list[tuple[str, float]]:
+    """Return whose score of each entry of `scannedCves` the pinned Vuls counts, and which it is."""
+    found: list[tuple[str, float]] = _ask(
+        "current/severities" if current else "severities", json.dumps(entries)
+    )
+    return [(source, score) for source, score in found]
 
 
 def _ask(name: str, question: str, *arguments: str) -> Any:

@@ -46,6 +46,7 @@ def found(query: dict[str, Any], run_id: int) -> dict[str, Any]:
             "host_id": seen.host.id,
             "host_name": seen.host.name,
             "severity": seen.finding.severity,
+            "severity_source": seen.finding.severity_source,
             "score": seen.finding.score,
             "title": seen.finding.title,
             "packages": seen.finding.packages,

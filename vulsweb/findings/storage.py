@@ -82,6 +82,7 @@ def _upsert(run_id: int, host_id: int, found: Sequence[ParsedFinding], now: date
             "host_id": host_id,
             "cve_id": finding.cve_id,
             "severity": finding.severity,
+            "severity_source": finding.severity_source,
             "score": finding.score,
             "title": finding.title,
             "packages": [package.as_dict() for package in finding.packages],
@@ -93,7 +94,7 @@ def _upsert(run_id: int, host_id: int, found: Sequence[ParsedFinding], now: date
         for finding in found
     ]
     statement = insert(Finding)
-    updated = ("severity", "score", "title", "packages", "last_seen_at", "fixed_at")
+    updated = ("severity", "severity_source", "score", "title", "packages", "last_seen_at", "fixed_at")
     db.session.execute(
         statement.on_conflict_do_update(
             index_elements=["host_id", "cve_id"],

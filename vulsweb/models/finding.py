@@ -40,6 +40,8 @@ class Finding(Base):
     host_id: Mapped[int] = mapped_column(ForeignKey("hosts.id"))
     cve_id: Mapped[str] = mapped_column(index=True)
     severity: Mapped[Severity]
+    # Whose score or word the severity is, in Vuls' names; empty if unknown.
+    severity_source: Mapped[str] = mapped_column(default="")
     score: Mapped[float | None]  # CVSS, 0.0 to 10.0; None if the source gives no number
     title: Mapped[str]
     packages: Mapped[list[dict[str, Any]]]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from vulsweb.vuls import catalogue, configtest, releases
-from vulsweb.vuls.catalogue import DatabaseType
+from vulsweb.vuls import catalogue, configtest, releases, scores, titles
+from vulsweb.vuls.catalogue import DatabaseType, Version
 
 JSON_VERSION = 4
 TITLE_LENGTH = 300
@@ -63,7 +63,9 @@ class Severity(enum.StrEnum):
             return cls.CRITICAL
         if score >= 7:
             return cls.HIGH
-        return cls.MEDIUM if score >= 4 else cls.LOW
+        if score >= 4:
+            return cls.MEDIUM
+        return cls.LOW if score > 0 else cls.UNKNOWN
 
 
 def worst_first(counts: Mapping[str, int]) -> dict[str, int]:
@@ -86,19 +88,6 @@ class Outcome(enum.StrEnum):
 
 class ResultsError(Exception):
     """A malformed result; the message names the first wrong field."""
-
-
-_SEVERITY_WORDS = {
-    "critical": Severity.CRITICAL,
-    "important": Severity.HIGH,
-    "high": Severity.HIGH,
-    "moderate": Severity.MEDIUM,
-    "medium": Severity.MEDIUM,
-    "low": Severity.LOW,
-    "negligible": Severity.LOW,
-    # Debian's word for a vulnerability that does no harm as shipped.
-    "unimportant": Severity.LOW,
-}
 
 
 # The parts of a document that list something besides packages, by which such hosts are judged.
@@ -149,46 +138,26 @@ class ParsedFinding:
 
     cve_id: str
     severity: Severity
+    severity_source: str  # whose score or word it is, in Vuls' names; empty if unknown
     score: float | None
     title: str
     packages: tuple[AffectedPackage, ...]
 
     @classmethod
-    def from_document(cls, cve_id: str, entry: object, packages: Mapping[str, Any]) -> "ParsedFinding":
+    def from_document(
+        cls, cve_id: str, entry: object, packages: Mapping[str, Any], family: str, vuls: Version
+    ) -> "ParsedFinding":
         """Parse an entry of `scannedCves`; `packages` are the installed ones."""
         if not isinstance(entry, dict):
             raise ResultsError(f"scannedCves.{cve_id} is not an object.")
-        # Lists since Vuls v0.19, single objects before.
-        sources = _mapping(entry, "cveContents").values()
-        contents = [
-            content
-            for source in sources
-            for content in (source if isinstance(source, list) else [source])
-            if isinstance(content, dict)
-        ]
-        score: float | None = None
-        # Like Vuls: the highest score of the newest CVSS version that has any.
-        for version in ("cvss40Score", "cvss3Score", "cvss2Score"):
-            values = [content.get(version) for content in contents]
-            numbers = [value for value in values if isinstance(value, int | float) and value is not True]
-            if score := max((float(number) for number in numbers if 0 < number <= 10), default=None):
-                break
-        words = (
-            word
-            for content in contents
-            for field in ("cvss40Severity", "cvss3Severity", "cvss2Severity")
-            # Where Debian's source packages disagree, Vuls joins their words: "low|medium".
-            for word in str(content.get(field) or "").lower().split("|")
-        )
-        known = [_SEVERITY_WORDS[word] for word in words if word in _SEVERITY_WORDS]
-        worst = min(known, key=lambda severity: severity.rank, default=Severity.UNKNOWN)
-        titles = (str(content.get(field) or "") for field in ("title", "summary") for content in contents)
+        rating = scores.rate(entry, vuls)
         where = f"scannedCves.{cve_id}.affectedPackages"
         return cls(
             cve_id=cve_id,
-            severity=worst if score is None else Severity.from_score(score),
-            score=score,
-            title=_one_line(next((title for title in titles if title.strip()), ""))[:TITLE_LENGTH],
+            severity=Severity.from_score(rating.score),
+            severity_source=rating.source,
+            score=rating.number,
+            title=_one_line(titles.title(entry, family)[: 4 * TITLE_LENGTH])[:TITLE_LENGTH],
             packages=tuple(
                 AffectedPackage.from_document(affected, packages, where)
                 for affected in _list(entry, "affectedPackages")
@@ -232,6 +201,8 @@ def parse(document: bytes) -> ScanResult:
     packages = _mapping(data, "packages")
     # Keyed by the stored name, so that ids that are equal after cleaning do not collide.
     cves = {_storable(cve_id): entry for cve_id, entry in _mapping(data, "scannedCves").items()}
+    reported_by = str(data.get("reportedVersion") or "")
+    vuls = catalogue.version(reported_by) or catalogue.CLASSIC_VERSION
     server_name, family, release, scanned_at = (
         _text(data, field) for field in ("serverName", "family", "release", "scannedAt")
     )
@@ -245,7 +216,7 @@ def parse(document: bytes) -> ScanResult:
         release=release,
         scanned_at=moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC),
         scan_mode=_one_line(str(data.get("scanMode") or ""))[:SHOWN_RELEASE],
-        reported_by=str(data.get("reportedVersion") or ""),
+        reported_by=reported_by,
         package_count=len(packages),
         others=tuple(field for field in _OTHER_CONTENT if data.get(field)),
         errors=tuple(str(line) for line in _list(data, "errors")),
@@ -254,7 +225,8 @@ def parse(document: bytes) -> ScanResult:
             for line in _list(data, "warnings")[:MAX_WARNINGS]
         ),
         findings=tuple(
-            ParsedFinding.from_document(cve_id, entry, packages) for cve_id, entry in sorted(cves.items())
+            ParsedFinding.from_document(cve_id, entry, packages, family, vuls)
+            for cve_id, entry in sorted(cves.items())
         ),
     )
 

@@ -24,13 +24,15 @@ def document(data: Path) -> dict[str, Any]:
             "cveID": "CVE-2005-2541",
             "affectedPackages": [{"name": "tar", "notFixedYet": True, "fixState": "open"}],
             "cveContents": {
-                "debian_security_tracker": [{"cvss2Severity": "unimportant", "summary": " a\nb "}]
+                "debian_security_tracker": [
+                    {"cvss2Severity": "low", "cvss3Severity": "low", "summary": " a\nb "}
+                ]
             },
         },
         "CVE-2026-0001": {
             "cveID": "CVE-2026-0001",
             "affectedPackages": [{"name": "gone", "fixedIn": "2.0"}],
-            "cveContents": {"nvd": {"cvss2Score": 10.0, "cvss3Score": 9.8, "title": "Worse"}},
+            "cveContents": {"nvd": {"cvss2Score": 10.0, "cvss3Score": 9.8, "summary": "Worse"}},
         },
     }
     return found
@@ -63,7 +65,7 @@ def test_a_finding_has_the_installed_and_fixed_versions(document: dict[str, Any]
 
 
 def test_titles_are_one_line_and_short(document: dict[str, Any]) -> None:
-    document["scannedCves"]["CVE-2026-0001"]["cveContents"]["nvd"]["title"] = "x\x1b[31m\u202e" + "y" * 400
+    document["scannedCves"]["CVE-2026-0001"]["cveContents"]["nvd"]["summary"] = "x\x1b[31m\u202e" + "y" * 400
 
     titles = [finding.title for finding in parse(document).findings]
 
@@ -73,28 +75,26 @@ def test_titles_are_one_line_and_short(document: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "severity", "score"),
+    ("contents", "severity", "source", "score"),
     [
-        ({"cvss40Score": 9.0, "cvss3Score": 1.0}, Severity.CRITICAL, 9.0),
-        ({"cvss3Score": 8.9}, Severity.HIGH, 8.9),
-        ({"cvss3Score": 0, "cvss2Score": 4.0}, Severity.MEDIUM, 4.0),
-        ({"cvss2Score": 0.1}, Severity.LOW, 0.1),
-        ({"cvss3Severity": "IMPORTANT"}, Severity.HIGH, None),
-        ({"cvss2Severity": "moderate"}, Severity.MEDIUM, None),
-        ({"cvss2Severity": "unimportant|not yet assigned|medium"}, Severity.MEDIUM, None),
-        ({"cvss2Severity": "not yet assigned"}, Severity.UNKNOWN, None),
-        ({"cvss3Score": True, "cvss2Score": 99}, Severity.UNKNOWN, None),
-        ({}, Severity.UNKNOWN, None),
+        ({"nvd": [{"cvss3Score": 8.9}]}, Severity.HIGH, "nvd", 8.9),
+        (
+            {"nvd": [{"cvss3Score": 7.5}], "ubuntu": [{"cvss3Severity": "critical"}]},
+            "critical",
+            "ubuntu",
+            7.5,
+        ),
+        ({"debian_security_tracker": [{"cvss3Severity": "unimportant"}]}, Severity.UNKNOWN, "", None),
     ],
 )
-def test_severity_follows_the_newest_score_and_words_only_without_one(
-    document: dict[str, Any], content: dict[str, Any], severity: Severity, score: float | None
+def test_a_findings_severity_is_that_of_vuls_and_says_whose_it_is(
+    document: dict[str, Any], contents: dict[str, Any], severity: str, source: str, score: float | None
 ) -> None:
-    document["scannedCves"] = {"CVE-1": {"cveContents": {"nvd": [content]}}}
+    document["scannedCves"] = {"CVE-1": {"cveContents": contents}}
 
     (finding,) = parse(document).findings
 
-    assert (finding.severity, finding.score) == (severity, score)
+    assert (finding.severity, finding.severity_source, finding.score) == (severity, source, score)
 
 
 def test_a_scan_that_had_its_database_is_a_success(document: dict[str, Any]) -> None:
