@@ -4,10 +4,11 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from tests.conftest import NOW
 from tests.contract.conftest import Tools, follow
@@ -91,6 +92,35 @@ def test_one_failing_host_of_a_tag_does_not_fail_the_others(
     assert [seen.host.name for seen in storage.of_run(run.id)] == ["web-1"]
     assert [host(name).last_outcome for name in ("web-1", "web-2")] == [Outcome.SUCCESS, Outcome.FAILED]
     assert host("web-3").last_run_id == run.id
+
+
+def test_a_result_that_postgresql_refuses_harms_its_own_host_alone(
+    configure: Callable[[str], None],
+    make_task: MakeTask,
+    tools: Tools,
+    document: MakeDocument,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    configure(THREE)
+    tag("web-1", "web-2")
+    tools.vuls({"web-1": document("CVE-2026-1"), "web-2": document("CVE-2026-2")})
+    real = storage.store
+
+    def store(**given: Any) -> storage.Change:
+        change = real(**given)
+        if given["host"].name == "web-2":
+            db.session.execute(text("SELECT 1 / 0"))
+        return change
+
+    monkeypatch.setattr(storage, "store", store)
+    run = scan(make_task(host_id="", host_tag="web"))
+
+    assert run.status is RunStatus.PARTIAL
+    assert results(run)["web-2"] == (
+        Outcome.FAILED,
+        "web-2: the result cannot be stored: division by zero.",
+    )
+    assert [seen.finding.cve_id for seen in storage.of_run(run.id)] == ["CVE-2026-1"]
 
 
 def test_a_host_with_an_invalid_section_is_excluded_and_reported(

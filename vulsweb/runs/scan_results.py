@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Select, case, func, select, text
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DataError
 from sqlalchemy.orm import load_only
 
 from vulsweb.executors.client import Job
@@ -102,14 +103,21 @@ def _store_document(
     message = f"{name}: {problem}" if problem else None
     if outcome is Outcome.FAILED:
         return HostResult(name, outcome, message, host.id)
-    change = storage.store(
-        run_id=job.run_id,
-        host=host,
-        document=document,
-        result=result,
-        complete=outcome is Outcome.SUCCESS,
-        now=now,
-    )
+    host_id = host.id
+    try:
+        # What PostgreSQL cannot hold harms this host alone.
+        with db.session.begin_nested():
+            change = storage.store(
+                run_id=job.run_id,
+                host=host,
+                document=document,
+                result=result,
+                complete=outcome is Outcome.SUCCESS,
+                now=now,
+            )
+    except DataError as error:
+        reason = str(error.orig).splitlines()[0]
+        return HostResult(name, Outcome.FAILED, f"{name}: the result cannot be stored: {reason}.", host_id)
     return HostResult(
         name,
         outcome,

@@ -16,6 +16,8 @@ TITLE_LENGTH = 300
 # Vuls writes one or two; more than this is not worth a page.
 MAX_WARNINGS, WARNING_LENGTH = 10, 500
 SHOWN_RELEASE = 100
+# Real ids of CVEs and advisories have less than thirty characters.
+LONGEST_ID = 200
 # How its warning about a release that is not in its table begins (models/scanresults.go).
 RELEASE_UNKNOWN = "Failed to check EOL"
 
@@ -208,13 +210,17 @@ def parse(document: bytes) -> ScanResult:
     )
     try:
         moment = datetime.fromisoformat(scanned_at)
-    except ValueError as error:
-        raise ResultsError(f"scannedAt is {scanned_at!r}, which is not a time.") from error
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        shown = _one_line(scanned_at)[:SHOWN_RELEASE]
+        raise ResultsError(f"scannedAt is {shown!r}, which is not a time.") from error
+    if long := next((cve_id for cve_id in cves if len(cve_id) > LONGEST_ID), None):
+        raise ResultsError(f"scannedCves has an id of {len(long):,} characters.")
     return ScanResult(
         server_name=server_name,
         family=family,
         release=release,
-        scanned_at=moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC),
+        scanned_at=moment,
         scan_mode=_one_line(str(data.get("scanMode") or ""))[:SHOWN_RELEASE],
         reported_by=reported_by,
         package_count=len(packages),
@@ -252,7 +258,7 @@ def judge(result: ScanResult, databases: Collection[str]) -> tuple[Outcome, str 
     reach, and reports "0 CVEs" without a database. `databases` names those that the report could read.
     """
     if result.errors:
-        return Outcome.FAILED, _one_line(configtest.explain_error(result.errors[0]))
+        return Outcome.FAILED, _one_line(configtest.explain_error(result.errors[0]))[:WARNING_LENGTH]
     if result.family in ("", "unknown"):
         return Outcome.FAILED, "Vuls could not identify the operating system."
     has_packages = result.package_count > 0 or result.family == catalogue.PSEUDO

@@ -249,6 +249,9 @@ def test_warnings_are_bounded_lines(document: dict[str, Any]) -> None:
         ({"scannedCves": {"CVE-1": {"affectedPackages": [{}]}}}, "name is missing"),
         ({"errors": "bad"}, "errors is not a list"),
         ({"scannedAt": "yesterday"}, "scannedAt is 'yesterday'"),
+        ({"scannedAt": "0001-01-01T00:00:00+09:00"}, "which is not a time"),
+        ({"scannedAt": "9999-12-31T23:59:59-09:00"}, "which is not a time"),
+        ({"scannedCves": {"CVE-" + "1" * 9_000: {}}}, "scannedCves has an id of 9,004 characters."),
     ],
 )
 def test_a_malformed_result_is_refused_by_its_first_wrong_field(
