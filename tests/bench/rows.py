@@ -68,11 +68,12 @@ _ROWS = (
     FROM scheduled_tasks WHERE last_run_id IS NOT NULL
     """,
     """
-    INSERT INTO findings (host_id, cve_id, severity, score, title, packages, first_seen_at, last_seen_at,
-        fixed_at)
+    INSERT INTO findings (host_id, cve_id, severity, severity_source, score, title, packages, first_seen_at,
+        last_seen_at, fixed_at)
     SELECT 1 + (n - 1) % :hosts, 'CVE-2026-' || 10000 + cve,
         (ARRAY['critical', 'high', 'high', 'medium', 'medium', 'medium', 'medium', 'low', 'low', 'unknown'])
             [1 + cve % 10],
+        'nvd',
         (ARRAY[9.8, 8.1, 7.5, 6.5, 5.3, 4.4, 4.2, 3.1, 2.0, NULL])[1 + cve % 10],
         'A flaw of package ' || cve % 700 || ' that lets somebody do what nobody should be able to do',
         jsonb_build_array(jsonb_build_object('name', 'package-' || cve % 700, 'installed_version', '1.2-3',
