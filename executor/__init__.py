@@ -18,7 +18,6 @@ from werkzeug.exceptions import (
     Conflict,
     HTTPException,
     NotFound,
-    ServiceUnavailable,
     Unauthorized,
 )
 
@@ -39,6 +38,12 @@ MAX_IDS = 500
 MAX_OFFSET_DIGITS = 15
 
 bp = Blueprint("executor", __name__)
+
+
+class NoRoom(HTTPException):
+    """The disk is full: nothing new begins."""
+
+    code, name = 507, "Insufficient Storage"
 
 
 class Executor:
@@ -235,7 +240,7 @@ def _submit(wanted: Request) -> tuple[dict[str, Any], int]:
             raise InvalidError("servers", f"The shared config.toml cannot be read: {error}.") from error
         check_servers(shared, wanted.body["servers"])
     if problem := shortage(executor.settings.disks):
-        raise ServiceUnavailable(problem)
+        raise NoRoom(problem)
     job = new_job(wanted.job_id, wanted.kind, wanted.body, wanted.steps, lane=wanted.lane, group=wanted.group)
     if not executor.store.create(job):
         # The same request came twice at once, and the other was first.

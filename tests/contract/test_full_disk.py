@@ -18,13 +18,15 @@ from vulsweb.runs import starting
 pytestmark = pytest.mark.usefixtures("executor_server")
 
 
+@pytest.mark.parametrize("absence", ["wait", "fail"])
 def test_a_run_waits_while_the_executors_disk_is_full_and_pages_say_so(
     make_task: Callable[..., ScheduledTask],
     signed_in: FlaskClient,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
+    absence: str,
 ) -> None:
-    task = make_task(host_id=db.session.scalars(select(Host)).one().id)
+    task = make_task(host_id=db.session.scalars(select(Host)).one().id, absence=absence)
     run = starting.start(task, trigger=Trigger.PERSON, now=datetime.now(UTC))
     db.session.commit()
 

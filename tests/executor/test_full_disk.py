@@ -44,7 +44,7 @@ def test_below_the_reserve_no_job_is_taken_and_with_room_it_is(
     taken = submit(call, "1" * 32)
 
     sentence = f"The disk of {disk}/data is full: 0 MB are free, and nothing begins below 1 MB."
-    assert (refused[0], refused[1]["detail"]) == (503, sentence)
+    assert (refused[0], refused[1]["detail"]) == (507, sentence)
     assert health["disk"]["problem"] == sentence
     assert taken[0] == 202
     assert call.finished("1" * 32)["status"] == "completed"

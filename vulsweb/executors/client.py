@@ -18,6 +18,7 @@ T = TypeVar("T")
 CONNECT_SECONDS = 3
 # For a whole answer. A result may be large and the line slow.
 READ_SECONDS = 30
+NO_ROOM = 507  # Insufficient Storage: its disk is full
 RESULT_SECONDS = 300
 PIECE_BYTES = 64 * 1024
 # A hundred jobs of a thousand servers each have less.
@@ -38,8 +39,8 @@ class ExecutorUnavailable(ExecutorError):
     retryable = True
 
 
-class ExecutorOccupied(ExecutorUnavailable):
-    """Another worker waits for the executor; nothing was asked."""
+class ExecutorBusy(ExecutorUnavailable):
+    """It takes no job for now; it is asked again in any case."""
 
 
 class AnswerUnexpected(ExecutorError):
@@ -284,6 +285,8 @@ def _error(status: int, body: bytes) -> ExecutorError:
         detail, unknown = str(document["detail"]), [str(name) for name in document.get("unknown", [])]
     if status == 404:
         return JobUnknown(detail)
+    if status == NO_ROOM:
+        return ExecutorBusy(detail)
     return ExecutorUnavailable(detail) if status >= 500 else JobRejected(detail, unknown)
 
 

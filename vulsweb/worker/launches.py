@@ -10,10 +10,10 @@ from sqlalchemy.orm.exc import ObjectDeletedError
 from vulsweb import messages
 from vulsweb.executors.client import (
     AnswerUnexpected,
+    ExecutorBusy,
     ExecutorClient,
     ExecutorClients,
     ExecutorError,
-    ExecutorOccupied,
     ExecutorUnavailable,
     Job,
     JobRejected,
@@ -102,7 +102,7 @@ def _submit(clients: ExecutorClients, run: Run, job: RunJob) -> None:
         # It has taken the job, so the job is followed, and its next answer may be understood.
         job.status, job.heartbeat_at = JobStatus.QUEUED, now
         jobs.record_problem(run, job, str(reply))
-    elif isinstance(reply, ExecutorOccupied) or (
+    elif isinstance(reply, ExecutorBusy) or (
         isinstance(reply, ExecutorUnavailable) and run.task.absence is Absence.WAIT
     ):
         job.reason = f"{reply} Trying again within two minutes."
