@@ -40,7 +40,7 @@ class ExecutorUnavailable(ExecutorError):
 
 
 class ExecutorBusy(ExecutorUnavailable):
-    """It takes no job for now; it is asked again in any case."""
+    """It takes no job for now; it is asked again."""
 
 
 class AnswerUnexpected(ExecutorError):
