@@ -32,7 +32,7 @@ def test_each_vulsweb_command_works_beside_a_running_stack(shared: Stack) -> Non
         }
         ended = subprocess.run(
             [sys.executable, "-m", "vulsweb", *(names.get(word, word) for word in words)],
-            cwd=ROOT,
+            cwd=shared.data_dir,  # what is written by a relative name is not left in the checkout
             env=shared.environ,
             input=f"{PASSWORD}\n{PASSWORD}\n",
             capture_output=True,
