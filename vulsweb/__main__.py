@@ -5,7 +5,6 @@ from collections.abc import Mapping
 
 import click
 from flask.cli import ScriptInfo
-from flask_migrate.cli import db  # type: ignore[import-not-found]  # its stubs lack this module
 from sqlalchemy.exc import OperationalError
 
 from vulsweb import cli, config, create_app
@@ -19,7 +18,7 @@ _NOT_RUNNING = (
 group = click.Group(
     "vulsweb",
     help=__doc__,
-    commands=[*cli.COMMANDS, db],
+    commands=cli.COMMANDS,
     context_settings={"obj": ScriptInfo(create_app=create_app)},
 )
 click.version_option(package_name="vulsweb", message="vulsweb %(version)s")(group)

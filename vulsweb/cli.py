@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+import flask_migrate
 from flask import Flask, current_app
 from flask.cli import ScriptInfo
-from flask_migrate import upgrade
 from sqlalchemy import select, text
 
 from vulsweb import config, databases, local
@@ -91,7 +91,7 @@ def restore(file: Path, *, replace: bool) -> None:
 def prepare() -> None:
     """Migrate the database; if empty, add the admin and default task."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    upgrade()
+    flask_migrate.upgrade()
     now = datetime.now(UTC)
     # The lock keeps two starts from both finding the database empty.
     db.session.execute(text("SELECT pg_advisory_xact_lock(hashtext('vulsweb.prepare'))"))
@@ -282,7 +282,52 @@ def _user_named(name: str) -> User:
     return found
 
 
-COMMANDS = (run, tools, backup, restore, prepare, doctor, hosts_group, user, token, images)
+@click.group("db")
+def migrations() -> None:
+    """Migrate the schema of the database."""
+
+
+@migrations.command("upgrade", cls=StackCommand)
+@click.argument("revision", default="head")
+def upgrade(revision: str) -> None:
+    """Migrate up to REVISION; without one, to the newest."""
+    flask_migrate.upgrade(revision=revision)
+
+
+@migrations.command("downgrade", cls=StackCommand)
+@click.argument("revision", default="-1")
+def downgrade(revision: str) -> None:
+    """Migrate back to REVISION; without one, by one step."""
+    flask_migrate.downgrade(revision=revision)
+
+
+@migrations.command("current", cls=StackCommand)
+def current() -> None:
+    """Show the revision that the database has."""
+    flask_migrate.current()
+
+
+@migrations.command("migrate", cls=StackCommand)
+@click.option("--rev-id", required=True, help="Number of the new step, such as 0001.")
+@click.option("-m", "--message", required=True, help="What it changes, in a few words.")
+def migrate(rev_id: str, message: str) -> None:
+    """Write a step for what the models have and the database lacks."""
+    flask_migrate.migrate(message=message, rev_id=rev_id)
+
+
+COMMANDS = (
+    run,
+    tools,
+    backup,
+    restore,
+    prepare,
+    doctor,
+    migrations,
+    hosts_group,
+    user,
+    token,
+    images,
+)
 
 
 def register(app: Flask) -> None:
