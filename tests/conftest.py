@@ -66,16 +66,25 @@ def handle_messages(monkeypatch: pytest.MonkeyPatch, name: str, handle: Callable
     monkeypatch.setattr(celery, "send_task", send_task)
 
 
-class SharedStacks(LoadScopeScheduling):
-    """Hands out tests one by one, but those of Docker all to one worker, and those with a browser too.
+# Files of tests/e2e whose tests start stacks of their own. The others share one, and take as long.
+OWN_STACKS = {
+    f"tests/e2e/test_{name}.py" for name in ("api", "current_profile", "documentation", "ssh_hosts", "wheel")
+}
 
-    They share a stack, an engine and a browser. xdist's own mark for groups does nothing with pytest 9.2,
-    which ignores the names that it gives to tests.
+
+class SharedStacks(LoadScopeScheduling):
+    """Hands out tests one by one, but those that share an engine, a stack or a browser to one worker.
+
+    xdist's own mark for groups does nothing with pytest 9.2, which ignores the names that it gives to tests.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        folder = "/".join(nodeid.split("/")[:2])
-        return folder if folder in ("tests/docker", "tests/e2e") else nodeid
+        file = nodeid.partition("::")[0]
+        if file.startswith("tests/docker/"):
+            return "docker"
+        if file.startswith("tests/e2e/"):
+            return "own stacks" if file in OWN_STACKS else "browser"
+        return nodeid
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-timeout reads it
@@ -134,6 +143,7 @@ def application(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
             "SEED_LOCALHOST": True,
             "RUN_TIMEOUT": timedelta(hours=6),
             "KEEP_RUNS": timedelta(days=30),
+            "PUBLIC_URL": "",
             "WTF_CSRF_ENABLED": False,
         }
     )

@@ -82,6 +82,17 @@ def whole_number(environ: Mapping[str, str], name: str, *, default: int) -> int:
     return int(word)
 
 
+def public_url(environ: Mapping[str, str]) -> str:
+    """Return the address that messages link to; empty if unset.
+
+    Without a slash at the end. Raise ConfigError for anything but an address of the web.
+    """
+    url = environ.get("VULSWEB_URL", "").strip().rstrip("/")
+    if url and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", url):
+        raise ConfigError(f"VULSWEB_URL is {url!r}; write an address like https://vuls.example.org.")
+    return url
+
+
 def executors(environ: Mapping[str, str]) -> tuple[Executor, ...]:
     """Return the main executor, then those in VULSWEB_EXECUTORS_FILE."""
     main = Executor(MAIN, required(environ, "EXECUTOR_URL"), secret(environ, "EXECUTOR_API_KEY"))
@@ -116,6 +127,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> dict[str, obje
             hours=whole_number(environ, "VULSWEB_SESSION_HOURS", default=12)
         ),
         "RATELIMIT_STORAGE_URI": redis_url,
+        "PUBLIC_URL": public_url(environ),
     }
 
 

@@ -60,6 +60,11 @@ def send_connection_tests() -> None:
     send("follow_tests")
 
 
+def send_notify() -> None:
+    """Ask a worker to send what waits in the outbox."""
+    send("notify")
+
+
 def send_stop(jobs: Sequence[tuple[str, str]]) -> None:
     """Ask a worker to stop jobs, given as (executor, job id).
 

@@ -38,7 +38,7 @@ def test_other_programs_get_neither_secrets_nor_the_executors_proxy() -> None:
 
     found = settings.read(environ)
 
-    assert found.shared == {"VULSWEB_HTTPS": "yes"}
+    assert found.shared == {"VULSWEB_HTTPS": "yes", "VULSWEB_URL": "http://127.0.0.1:8000"}
     assert set(found.executor) == {"EXECUTOR_HTTPS_PROXY", "EXECUTOR_CA_BUNDLE"}
 
 
@@ -48,7 +48,19 @@ def test_urls_of_external_servers_may_be_in_files(tmp_path: Path) -> None:
     found = settings.read({"DATABASE_URL_FILE": str(tmp_path / "database")})
 
     assert found.database_url == "postgresql+psycopg2://me:password@db.example/vulsweb"
-    assert found.shared == {}
+    assert found.shared.keys() == {"VULSWEB_URL"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "address"),
+    [
+        ({}, "http://127.0.0.1:8000"),
+        ({"VULSWEB_HOST": "::1", "VULSWEB_PORT": "9000"}, "http://[::1]:9000"),
+        ({"VULSWEB_URL": "https://vuls.example.org"}, "https://vuls.example.org"),
+    ],
+)
+def test_messages_lead_to_the_stack_or_to_the_proxy_before_it(environ: dict[str, str], address: str) -> None:
+    assert settings.read(environ).shared["VULSWEB_URL"] == address
 
 
 def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:

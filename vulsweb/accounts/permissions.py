@@ -7,7 +7,7 @@ from vulsweb.models import Role
 
 READ_METHODS = ("GET", "HEAD", "OPTIONS")
 # Only admins may see or change what gives access to machines or to Vuls Web itself.
-ADMIN_BLUEPRINTS = {"users", "ssh_config", "keys", "api_ssh_config", "api_keys"}
+ADMIN_BLUEPRINTS = {"users", "notifications", "ssh_config", "keys", "api_ssh_config", "api_keys"}
 # What users do with their own account.
 ACCOUNT_BLUEPRINTS = {"auth", "account"}
 

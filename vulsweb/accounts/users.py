@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
 
 from vulsweb import cron
 from vulsweb.extensions import db
-from vulsweb.models import ApiToken, Role, User
+from vulsweb.models import ApiToken, EventKind, KnownAddress, Role, User
+from vulsweb.notifications import events
+from vulsweb.notifications.events import Happening
 
 MINIMUM_PASSWORD_LENGTH = 12
 NAME_LENGTH = 80
@@ -59,11 +62,38 @@ def change_password(user: User, password: str) -> None:
     user.set_password(password)
 
 
-def change_role(user: User, role: Role) -> None:
+def change_role(user: User, role: Role, changed_by: str, now: datetime) -> None:
     """Change the role; raise AccessError for the last admin."""
     if not role.administers:
         _require_another_admin(user)
+    if role is user.role:
+        return
+    text = f"{changed_by} changed it from {user.role.label.lower()} to {role.label.lower()}."
+    title = f"{user.name} is now {role.label.lower()}"
+    events.record(
+        [Happening(EventKind.ROLE_CHANGED, f"user {user.id}", title, text, "/people/")],
+        now,
+    )
     user.role = role
+
+
+def record_sign_in(user: User, address: str, now: datetime) -> None:
+    """Record where a user signed in from; tell of a new address.
+
+    The first address of a user is no news.
+    """
+    known = set(db.session.scalars(select(KnownAddress.address).where(KnownAddress.user_id == user.id)))
+    statement = insert(KnownAddress).values(user_id=user.id, address=address, first_at=now, last_at=now)
+    db.session.execute(
+        statement.on_conflict_do_update(index_elements=["user_id", "address"], set_={"last_at": now})
+    )
+    if known and address not in known:
+        title = f"{user.name} signed in from a new address: {address}"
+        text = "If that was somebody else, change the password. All sessions end with it."
+        events.record(
+            [Happening(EventKind.NEW_ADDRESS, f"user {user.id}", title, text, "/people/")],
+            now,
+        )
 
 
 def change_timezone(user: User, zone: str | None) -> None:

@@ -1,7 +1,8 @@
 """Findings stored from result documents and updated over time."""
 
 import gzip
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,8 +20,13 @@ from vulsweb.vuls.results import ParsedFinding, ScanResult, Severity
 class Change:
     """How many findings a result opened (new or reopened) and closed (fixed)."""
 
-    opened: int
+    opened_counts: Mapping[str, int]  # by severity
     fixed: int
+
+    @property
+    def opened(self) -> int:
+        """Return how many were opened."""
+        return sum(self.opened_counts.values())
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ def store(
             document=gzip.compress(results.without_config(document)),
         )
     )
-    opened = _upsert(run_id, host.id, result.findings, now)
+    opened_counts = _upsert(run_id, host.id, result.findings, now)
     closed: Sequence[int] = []
     if complete:
         present = [finding.cve_id for finding in result.findings]
@@ -62,16 +68,16 @@ def store(
             .returning(Finding.id)
         ).all()
     db.session.flush()
-    return Change(opened=opened, fixed=len(closed))
+    return Change(opened_counts, fixed=len(closed))
 
 
-def _upsert(run_id: int, host_id: int, found: Sequence[ParsedFinding], now: datetime) -> int:
+def _upsert(run_id: int, host_id: int, found: Sequence[ParsedFinding], now: datetime) -> dict[str, int]:
     """Insert or update the host's findings.
 
-    Return how many of them were not open before.
+    Return how many of each severity were not open before.
     """
     if not found:
-        return 0
+        return {}
     already_open = set(
         db.session.scalars(
             select(Finding.cve_id).where(Finding.host_id == host_id, Finding.fixed_at.is_(None))
@@ -102,7 +108,7 @@ def _upsert(run_id: int, host_id: int, found: Sequence[ParsedFinding], now: date
         ),
         rows,
     )
-    return sum(finding.cve_id not in already_open for finding in found)
+    return Counter(finding.severity.value for finding in found if finding.cve_id not in already_open)
 
 
 def of_run(run_id: int) -> list[SeenFinding]:

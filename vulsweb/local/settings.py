@@ -34,16 +34,19 @@ def read(environ: Mapping[str, str]) -> Settings:
     port = environ.get("VULSWEB_PORT") or "8000"
     if not (port.isascii() and port.isdecimal() and 1 <= int(port) <= 65535):
         raise StackError(f"VULSWEB_PORT is {port!r}; write a number from 1 to 65535.")
-    cache = environ.get("XDG_CACHE_HOME") or "~/.cache"
+    cache, host = environ.get("XDG_CACHE_HOME") or "~/.cache", environ.get("VULSWEB_HOST") or "127.0.0.1"
+    # Where messages to people lead, unless a proxy stands before it.
+    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     return Settings(
-        host=environ.get("VULSWEB_HOST") or "127.0.0.1",
+        host=host,
         port=int(port),
         data_dir=_absolute(environ.get("VULSWEB_DATA_DIR") or "data"),
         tools_dir=_absolute(environ.get("VULSWEB_TOOLS_DIR") or f"{cache}/vulsweb/tools"),
         admin_password=_optional(environ, "VULSWEB_ADMIN_PASSWORD") or None,
         database_url=with_driver(_optional(environ, "DATABASE_URL")) or None,
         redis_url=_optional(environ, "REDIS_URL") or None,
-        shared={
+        shared={"VULSWEB_URL": address}
+        | {
             name: value
             for name, value in environ.items()
             if name not in WITHHELD and not name.startswith(FOR_THE_EXECUTOR)

@@ -6,6 +6,16 @@ from vulsweb.models.heartbeat import Heartbeat
 from vulsweb.models.host import Host
 from vulsweb.models.idempotency import IdempotencyKey
 from vulsweb.models.known_host import HostKeyOffer, KeySource, KnownHost
+from vulsweb.models.notification import (
+    Channel,
+    Delivery,
+    Event,
+    EventKind,
+    KnownAddress,
+    Rhythm,
+    Rule,
+    Trouble,
+)
 from vulsweb.models.result import Result
 from vulsweb.models.run import LogChunk, Run, RunStatus, Trigger
 from vulsweb.models.run_host import RunHost
@@ -17,7 +27,11 @@ from vulsweb.models.user import ApiToken, Role, User
 __all__ = [
     "Absence",
     "ApiToken",
+    "Channel",
     "ConnectionTest",
+    "Delivery",
+    "Event",
+    "EventKind",
     "Finding",
     "Heartbeat",
     "Host",
@@ -26,11 +40,14 @@ __all__ = [
     "IdempotencyKey",
     "JobStatus",
     "KeySource",
+    "KnownAddress",
     "KnownHost",
     "LogChunk",
     "Overlap",
     "Result",
+    "Rhythm",
     "Role",
+    "Rule",
     "Run",
     "RunHost",
     "RunJob",
@@ -39,5 +56,6 @@ __all__ = [
     "SshConfigVersion",
     "TaskType",
     "Trigger",
+    "Trouble",
     "User",
 ]

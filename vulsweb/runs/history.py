@@ -94,14 +94,19 @@ def _first_id(moment: datetime) -> int:
     return db.session.scalar(first) or _MAX_ID
 
 
-def usual_duration(task_id: int) -> timedelta | None:
+def usual_duration(task_id: int, before: int = _MAX_ID) -> timedelta | None:
     """Return the median duration of the task's latest successful or partial runs.
 
-    Return None if there are none.
+    Only runs with smaller ids than `before` count. Return None if there are none.
     """
     latest = (
         select((Run.completed_at - Run.started_at).label("duration"))
-        .where(Run.task_id == task_id, Run.status.in_(DONE), Run.started_at.is_not(None))
+        .where(
+            Run.task_id == task_id,
+            Run.id < before,
+            Run.status.in_(DONE),
+            Run.started_at.is_not(None),
+        )
         .order_by(Run.id.desc())
         .limit(USUAL_RUNS)
         .subquery()

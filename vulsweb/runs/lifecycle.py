@@ -12,7 +12,7 @@ from vulsweb.extensions import db
 from vulsweb.models import JobStatus, Run, RunJob, RunStatus, ScheduledTask
 from vulsweb.models.run import ACTIVE, IN_PROGRESS
 from vulsweb.models.run_job import WITH_EXECUTOR
-from vulsweb.runs import targets
+from vulsweb.runs import notices, targets
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +121,7 @@ def end(run: Run, status: RunStatus, reason: str | None, now: datetime) -> None:
     )
     if status in (RunStatus.FAILED, RunStatus.TIMEOUT) and run.result_data is None:
         targets.mark_hosts_failed(run, now)
+    notices.run_ended(run, now)
 
 
 def cancel(run: Run, now: datetime) -> bool:

@@ -10,7 +10,7 @@ from vulsweb import cron
 from vulsweb.extensions import db
 from vulsweb.models import Heartbeat, Run, RunStatus, ScheduledTask, Trigger
 from vulsweb.models.heartbeat import TICK
-from vulsweb.runs import overlap
+from vulsweb.runs import notices, overlap
 
 # For each task. A task of every minute misses thousands in a weekend, and nobody reads them one by one.
 MOST_RECORDED = 100
@@ -52,6 +52,7 @@ def record(due: Sequence[ScheduledTask], made_up_by: Mapping[int, int], now: dat
         for run_id, (task, slot, is_last) in zip(run_ids, missed, strict=True)
     ]
     db.session.execute(insert(Run).on_conflict_do_nothing(), rows)
+    notices.not_run([(task, slot, f"The scheduler was down: {why}.") for task, slot, _ in missed], now)
 
 
 def _slots_after(line: str, zone: str, first: datetime | None, now: datetime) -> list[tuple[datetime, bool]]:

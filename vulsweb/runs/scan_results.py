@@ -42,9 +42,14 @@ class HostResult:
     host_id: int | None = None
     severity_counts: Mapping[str, int] = field(default_factory=dict)
     packages: int = 0
-    opened: int = 0
+    opened_counts: Mapping[str, int] = field(default_factory=dict)
     fixed: int = 0
     warnings: Sequence[str] = ()
+
+    @property
+    def opened(self) -> int:
+        """Return how many findings are new or open again."""
+        return sum(self.opened_counts.values())
 
 
 def host_results(run_id: int) -> Select[RunHost]:
@@ -125,7 +130,7 @@ def _store_document(
         host.id,
         result.severity_counts,
         result.package_count,
-        change.opened,
+        change.opened_counts,
         change.fixed,
         (*results.why_not_deep(job.request["scan_type"], result), *result.warnings),
     )
@@ -181,11 +186,8 @@ def _add_results(run: Run, added: Sequence[HostResult], now: datetime) -> None:
     store_results(run.id, added, now)
     before: Mapping[str, Any] = run.result_data or {}
     run.result_data = {
-        "severity_counts": {
-            severity.value: before.get("severity_counts", {}).get(severity.value, 0)
-            + sum(result.severity_counts.get(severity.value, 0) for result in added)
-            for severity in Severity
-        },
+        "severity_counts": _added(before, "severity_counts", [each.severity_counts for each in added]),
+        "opened_counts": _added(before, "opened_counts", [each.opened_counts for each in added]),
         "opened": before.get("opened", 0) + sum(result.opened for result in added),
         "fixed": before.get("fixed", 0) + sum(result.fixed for result in added),
         "host_counts": {
@@ -193,6 +195,15 @@ def _add_results(run: Run, added: Sequence[HostResult], now: datetime) -> None:
             + sum(result.outcome is outcome for result in added)
             for outcome in Outcome
         },
+    }
+
+
+def _added(before: Mapping[str, Any], name: str, counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """Return the sums for each severity, with those of earlier jobs."""
+    earlier: Mapping[str, int] = before.get(name, {})
+    return {
+        severity.value: earlier.get(severity.value, 0) + sum(each.get(severity.value, 0) for each in counts)
+        for severity in Severity
     }
 
 

@@ -14,7 +14,7 @@ from vulsweb import cron
 from vulsweb.extensions import db
 from vulsweb.models import Heartbeat, Overlap, Run, RunStatus, ScheduledTask, TaskType, Trigger, User
 from vulsweb.models.heartbeat import TICK
-from vulsweb.runs import missed, overlap
+from vulsweb.runs import missed, notices, overlap
 from vulsweb.runs.overlap import ActiveRuns, Plan
 
 # The same form sent later than this is a new request, as from a page that was left open.
@@ -196,7 +196,14 @@ def _insert_runs(
     inserted = db.session.execute(
         insert(Run).on_conflict_do_nothing().returning(Run.id, Run.task_id, Run.status), rows
     )
+    notices.not_run(
+        [(task, task.next_run_at, why) for task in due if (why := _why_skipped(plans[task.id]))], now
+    )
     return {task_id: run_id for run_id, task_id, status in inserted if status is RunStatus.QUEUED}
+
+
+def _why_skipped(plan: Plan) -> str:
+    return plan.reason or "" if plan.skipped_for is not None else ""
 
 
 def _advance_tasks(

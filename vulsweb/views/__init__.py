@@ -12,6 +12,7 @@ from vulsweb.views import (
     hosts,
     keys,
     logs,
+    notifications,
     overview,
     runs,
     ssh_config,
@@ -34,6 +35,7 @@ BLUEPRINTS = (
     databases.bp,
     ssh_config.bp,
     keys.bp,
+    notifications.bp,
     system.bp,
 )
 

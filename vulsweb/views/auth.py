@@ -1,6 +1,7 @@
 """Sign in and out."""
 
 import logging
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, flash, redirect, render_template, request, session, url_for
@@ -8,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_user, logout_user
 
 from vulsweb.accounts import users
-from vulsweb.extensions import limiter, login
+from vulsweb.extensions import db, limiter, login
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,8 @@ def enter() -> ResponseReturnValue:
     session.clear()  # nothing set before the sign-in may carry over
     session.permanent = True
     login_user(user)
+    users.record_sign_in(user, (request.remote_addr or "")[:45], datetime.now(UTC))
+    db.session.commit()
     log.info("signed in: %s, from %s", user.name, request.remote_addr)
     return redirect(local_path(request.args.get("next")), code=303)
 

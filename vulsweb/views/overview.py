@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from flask import Blueprint, Response, render_template, request
 from flask.typing import ResponseReturnValue
-from flask_login import login_required
+from flask_login import current_user, login_required
 
 from vulsweb import changes, overview
 from vulsweb import databases as vulnerability_databases
@@ -14,6 +14,7 @@ from vulsweb.executors import settings as executor_settings
 from vulsweb.findings import storage
 from vulsweb.models import RunStatus
 from vulsweb.models.run import ACTIVE
+from vulsweb.notifications import channels
 from vulsweb.system import executor_checks
 from vulsweb.tasks import queries as task_queries
 from vulsweb.views import filters, forms, live
@@ -35,7 +36,8 @@ bp = Blueprint("overview", __name__)
 def index() -> ResponseReturnValue:
     """Show the current state: findings, hosts, recent problems, active and next runs."""
     now = datetime.now(UTC)
-    return render_template("overview/index.html", **_state(now), **_context(now))
+    lacks_channel = current_user.role.administers and not channels.exist()
+    return render_template("overview/index.html", lacks_channel=lacks_channel, **_state(now), **_context(now))
 
 
 @bp.get("/overview/live")

@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import login_required
+from flask_login import current_user, login_required
 
 from vulsweb.accounts import users
 from vulsweb.extensions import db
@@ -40,7 +40,7 @@ def change_role(user_id: int) -> ResponseReturnValue:
     """Change the role of a user."""
     user = user_or_404(user_id)
     try:
-        users.change_role(user, _role())
+        users.change_role(user, _role(), current_user.name, datetime.now(UTC))
     except users.AccessError as error:
         return _redirect(str(error), "warning")
     db.session.commit()

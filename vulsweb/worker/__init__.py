@@ -18,10 +18,11 @@ from vulsweb.executors.settings import MAIN, Executor, for_tags
 from vulsweb.extensions import db
 from vulsweb.hosts import connection_tests, sync_requests
 from vulsweb.models import HostKeyOffer
+from vulsweb.notifications import outbox, sending
 from vulsweb.runs import jobs as run_jobs
 from vulsweb.runs import lifecycle, starting
 from vulsweb.ssh import host_keys, known_hosts
-from vulsweb.worker import followups, launches
+from vulsweb.worker import followups, launches, outgoing
 from vulsweb.worker.outages import Outages
 from vulsweb.worker.repeats import drop_repeats
 
@@ -30,9 +31,12 @@ outages = Outages(log)
 
 FOLLOW_SECONDS = 2
 SWEEP_SECONDS = 60
+NOTIFY_SECONDS = 5
 # A part of these times: of two messages that are closer than that, the second only waited.
 REPEATS = 4
 RUNS_PER_BATCH = 500
+# A worker that hangs where no exception reaches it is replaced this much later.
+KILL_AFTER = 10
 NO_EXECUTOR = "Its executor is no longer configured."
 
 # The queue of beat's messages. Beat looks into it, and adds none while they are not taken.
@@ -44,6 +48,12 @@ BEAT: dict[str, dict[str, Any]] = {
         "kwargs": {"by_beat": True},
         "schedule": FOLLOW_SECONDS,
     },
+    "notify": {
+        "task": "vulsweb.notify",
+        "kwargs": {"by_beat": True},
+        "schedule": NOTIFY_SECONDS,
+    },
+    "watch": {"task": "vulsweb.watch", "kwargs": {"by_beat": True}, "schedule": SWEEP_SECONDS},
     "sweep": {"task": "vulsweb.sweep", "kwargs": {"by_beat": True}, "schedule": SWEEP_SECONDS},
     # At night, after most scans have started and before people are at work.
     "prune": {"task": "vulsweb.prune", "schedule": crontab(hour="3", minute="30")},
@@ -149,6 +159,29 @@ def sweep() -> None:
         messages.send_runs(followups.give_up(run_id, job_id, NO_EXECUTOR))
 
 
+@shared_task(name="vulsweb.notify", soft_time_limit=sending.SECONDS, time_limit=sending.SECONDS + KILL_AFTER)
+@drop_repeats(NOTIFY_SECONDS / REPEATS)
+def notify() -> None:
+    """Write due digests and send the next message; ask for another turn.
+
+    One message a turn and one turn at a time, so that a mail server that hangs holds one worker, and not for
+    longer than its time limit.
+    """
+    now = datetime.now(UTC)
+    outgoing.write_digests(now)
+    db.session.commit()
+    if outgoing.send_next(current_app.config, now):
+        messages.send_notify()
+
+
+@shared_task(name="vulsweb.watch")
+@drop_repeats(SWEEP_SECONDS / REPEATS)
+def watch() -> None:
+    """Tell of parts of the system that fail or recover."""
+    outgoing.watch_parts(current_app.config, datetime.now(UTC))
+    db.session.commit()
+
+
 @shared_task(name="vulsweb.prune")
 def prune() -> int:
     """Delete the runs older than KEEP_RUNS in batches, and return how many."""
@@ -156,6 +189,7 @@ def prune() -> int:
     idempotency.prune_keys(now)
     before = now - current_app.config["KEEP_RUNS"]
     connection_tests.prune(before)
+    outbox.prune(before)
     count = 0
     while deleted := lifecycle.prune(before, RUNS_PER_BATCH):
         db.session.commit()

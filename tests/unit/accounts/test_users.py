@@ -51,7 +51,7 @@ def test_a_token_needs_a_unique_name(admin: User) -> None:
 
 def test_the_last_admin_cannot_be_demoted_or_deleted(admin: User) -> None:
     with pytest.raises(users.AccessError, match="only admin"):
-        users.change_role(admin, Role.OPERATOR)
+        users.change_role(admin, Role.OPERATOR, "admin", NOW)
     with pytest.raises(users.AccessError, match="only admin"):
         users.delete_user(admin)
 
@@ -59,7 +59,7 @@ def test_the_last_admin_cannot_be_demoted_or_deleted(admin: User) -> None:
 def test_one_of_several_admins_can_be_demoted(admin: User) -> None:
     other = users.create_user("other", PASSWORD, Role.ADMIN, NOW)
 
-    users.change_role(admin, Role.VIEWER)
+    users.change_role(admin, Role.VIEWER, "other", NOW)
 
     assert (admin.role, other.role) == (Role.VIEWER, Role.ADMIN)
 

@@ -1,0 +1,1 @@
+"""Notifications: channels, rules, and the outbox that messages are sent from."""
