@@ -105,7 +105,7 @@ def kind(url: str) -> str:
 def shown(url: str) -> str:
     """Return the address for pages, with secrets replaced by asterisks."""
     found: Any = service(url)  # its types lack this method
-    return str(found.url(privacy=True)).partition("?")[0]
+    return unquote(str(found.url(privacy=True)).partition("?")[0])
 
 
 def encrypt(url: str, secret_key: str) -> str:
