@@ -1,7 +1,8 @@
 """The vulnerability databases: content, hosts that need them, updates. Reads only."""
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -9,7 +10,7 @@ from typing import Any, Self
 from sqlalchemy import case, select
 from sqlalchemy.orm import joinedload
 
-from vulsweb.executors.settings import MAIN, Executor
+from vulsweb.executors.settings import MAIN, Executor, for_tags
 from vulsweb.extensions import db
 from vulsweb.hosts import inventory
 from vulsweb.models import ScheduledTask, TaskType
@@ -17,7 +18,7 @@ from vulsweb.system import executor_checks
 from vulsweb.system.checks import Check, State
 from vulsweb.system.executor_checks import Database, Health
 from vulsweb.tasks.editing import InvalidTask
-from vulsweb.vuls import catalogue
+from vulsweb.vuls import catalogue, releases
 from vulsweb.vuls.catalogue import DatabaseType, Entry, Profile, Support
 
 
@@ -208,6 +209,28 @@ def summary(executors: Sequence[Executor], now: datetime) -> Summary:
         tuple((database, name) for _, database, name in sorted(dated, key=lambda each: each[0])),
         sum(database.old for database, _ in present),
     )
+
+
+def foreseen_gaps(
+    executors: Sequence[Executor], hosts: Sequence[tuple[Collection[str], str, str, int]], now: datetime
+) -> list[tuple[str, int]]:
+    """Return what scans of some hosts will not find.
+
+    Each reason comes with the number of hosts. They are given by tags, family, release and number.
+    Executors that do not answer are skipped.
+    """
+    found: Counter[str] = Counter()
+    if not hosts:
+        return []
+    chosen = {for_tags(executors, tags) for tags, *_ in hosts}
+    answers = dict(executor_checks.ask_executors(list(chosen), now))
+    for tags, family, release, count in hosts:
+        health = answers[for_tags(executors, tags)]
+        if isinstance(health, Health):
+            vuls = catalogue.version(health.vuls) or catalogue.default_version(health.profile)
+            if gap := releases.gap(family, release, vuls, now.date()):
+                found[gap] += count
+    return found.most_common()
 
 
 def support(config: Mapping[str, Any], name: DatabaseType, now: datetime) -> Support | None:

@@ -29,6 +29,8 @@ def test_a_host_has_these_fields(api: FlaskClient, make_host: MakeHost) -> None:
     host = make_host(
         "web-1", hostname="192.0.2.1", tags=["web"], notes="Rack 7", connection=HostConnection.JUMP
     )
+    host.set_system("debian", "12.4")
+    host.kernel, host.restart_required = "6.1.0-18-amd64", True
     add_finding(host, Severity.HIGH)
 
     reply = api.get(f"/api/hosts/{host.id}").get_json()
@@ -43,6 +45,11 @@ def test_a_host_has_these_fields(api: FlaskClient, make_host: MakeHost) -> None:
         "tags": ["web"],
         "notes": "Rack 7",
         "problem": None,
+        "family": "debian",
+        "release": "12.4",
+        "kernel": "6.1.0-18-amd64",
+        "restart_required": True,
+        "support_ends": "2028-06-30",
         "last_scan_at": None,
         "last_status": None,
         "open_findings": {"critical": 0, "high": 1, "medium": 0, "low": 0, "unknown": 0},

@@ -29,9 +29,10 @@ class Size:
 _ROWS = (
     """
     INSERT INTO hosts (name, entry, hostname, connection, scan_modes, vuls_config, tags, notes, created_at,
-        synced_at, retired_at, last_scan_at)
+        synced_at, retired_at, last_scan_at, family, release)
     SELECT 'host-' || n, 'host-' || n, 'host-' || n, 'direct', '["fast"]', '{}', '{}', '', now(), now(),
-        CASE WHEN n % 50 = 0 THEN now() END, CASE WHEN n % 100 > 0 THEN now() END
+        CASE WHEN n % 50 = 0 THEN now() END, CASE WHEN n % 100 > 0 THEN now() END,
+        CASE WHEN n % 100 > 0 THEN 'debian' ELSE '' END, CASE WHEN n % 100 > 0 THEN '12' ELSE '' END
     FROM generate_series(1, :hosts) n
     """,
     """

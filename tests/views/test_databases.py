@@ -14,7 +14,7 @@ from tests.conftest import EXECUTOR_KEY, NOW, TOOLS, Installation, executors_at
 from tests.views.conftest import MakeRun, flat
 from vulsweb.executors.settings import Executor
 from vulsweb.extensions import db
-from vulsweb.models import Host, Result, Role, RunStatus, ScheduledTask, User
+from vulsweb.models import Host, Role, RunStatus, ScheduledTask, User
 
 MakeTask = Callable[..., ScheduledTask]
 AddResult = Callable[..., Host]
@@ -38,10 +38,9 @@ def add_result(make_run: MakeRun) -> AddResult:
         host = host or run.task.host
         assert host is not None
         host.last_run_id = run.id
+        host.set_system(family, "1")
         for name, value in fields.items():
             setattr(host, name, value)
-        facts = {"release": "1", "package_count": 1, "severity_counts": {}, "document": b""}
-        db.session.add(Result(run_id=run.id, host_id=host.id, scanned_at=NOW, family=family, **facts))
         db.session.commit()
         return host
 

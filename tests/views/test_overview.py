@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 from tests.conftest import NOW, TOOLS, Installation, executors_at
 from tests.views.conftest import MakeHost, MakeRun, add_finding, cve, flat, statements, store
 from vulsweb.extensions import db
-from vulsweb.models import Result, RunStatus, ScheduledTask
+from vulsweb.models import Host, RunStatus, ScheduledTask
 
 MakeTask = Callable[..., ScheduledTask]
 LIVE = {"HX-Request": "true"}
@@ -324,7 +324,7 @@ def test_without_a_database_it_offers_what_the_known_hosts_need(
     signed_in: FlaskClient, installation: Installation, make_task: MakeTask, make_run: MakeRun
 ) -> None:
     store(make_run(RunStatus.PARTIAL), {})
-    db.session.execute(update(Result).values(family="alpine"))
+    db.session.execute(update(Host).values(family="alpine"))
     installation.add_tools(*TOOLS)
     tasks = [make_task(task_type="db_update", database_type=each) for each in ("gost_debian", "alpine")]
 

@@ -24,6 +24,11 @@ _SAME_FIELDS = (
     "tags",
     "notes",
     "problem",
+    "family",
+    "release",
+    "kernel",
+    "restart_required",
+    "support_ends",
     "last_scan_at",
     "synced_at",
     "retired_at",
@@ -55,6 +60,11 @@ class HostOut(Schema):
     tags = fields.List(fields.String(), required=True)
     notes = fields.String(required=True)
     problem = fields.String(required=True, allow_none=True)
+    family = fields.String(required=True, metadata={"description": "As Vuls names it; empty if unknown."})
+    release = fields.String(required=True)
+    kernel = fields.String(required=True)
+    restart_required = fields.Boolean(required=True)
+    support_ends = fields.Date(required=True, allow_none=True)
     last_scan_at = fields.AwareDateTime(required=True, allow_none=True)
     last_status = fields.Enum(Outcome, by_value=True, required=True, allow_none=True)
     open_findings = fields.Nested(SeverityCounts, required=True)
@@ -81,6 +91,9 @@ class HostQuery(PageQuery):
     search = search_text()
     tag = search_text()
     connection = fields.Enum(HostConnection, by_value=True, load_default=None)
+    family = search_text()
+    release = search_text()
+    end_of_life = fields.Boolean(load_default=False)
     retired = fields.Boolean(load_default=None)
 
 

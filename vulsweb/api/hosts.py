@@ -40,10 +40,15 @@ EXAMPLE = {"tags": ["web", "production"], "notes": "Rack 7; ask operations befor
 def index(query: dict[str, Any]) -> dict[str, Any]:
     """List the hosts, by name.
 
-    Hosts that are no longer in config.toml have `retired_at` set.
+    Hosts that are no longer in config.toml have `retired_at` set. With `end_of_life=true`, only active hosts
+    without any support left are listed.
     """
     show = {True: Show.RETIRED, False: Show.ALL, None: None}[query["retired"]]
-    wanted = Filter(show, query["search"], query["tag"], query["connection"])
+    if query["end_of_life"]:
+        show = Show.END_OF_LIFE
+    wanted = Filter(
+        show, query["search"], query["tag"], query["connection"], query["family"], query["release"]
+    )
     page = page_of(inventory.query(wanted), query["page"], query["per_page"])
     return page | {"items": _counted(page["items"])}
 

@@ -57,6 +57,8 @@ def store(
             document=gzip.compress(results.without_config(document)),
         )
     )
+    host.set_system(result.family, result.release)
+    host.kernel, host.restart_required = result.kernel, result.restart_required
     opened_counts = _upsert(run_id, host.id, result.findings, now)
     closed: Sequence[int] = []
     if complete:

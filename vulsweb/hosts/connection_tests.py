@@ -90,6 +90,9 @@ def conclude(test: ConnectionTest, job: Job, log: str, now: datetime, *, without
     passed = bool(job.tests) and all(each.passed for each in explanations(test))
     test.status = RunStatus.SUCCESS if passed else RunStatus.FAILED
     test.reason = None if job.tests else job.error or NO_OUTPUT
+    for entry in job.tests:
+        if entry.get("server") == test.host.name and entry.get("family"):
+            test.host.set_system(str(entry["family"]), str(entry.get("release") or ""))
 
 
 def explanations(test: ConnectionTest) -> list[Explanation]:

@@ -8,12 +8,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, case, exists, false, func, or_, select, update
 from sqlalchemy.orm import joinedload
 
 from vulsweb.extensions import db
 from vulsweb.hosts import tags as host_tags
-from vulsweb.models import Finding, Host, Result, Run, RunHost, ScheduledTask
+from vulsweb.models import Finding, Host, Run, RunHost, ScheduledTask
 from vulsweb.models.text import plain_text
 from vulsweb.vuls.connections import HostConnection
 from vulsweb.vuls.results import Severity
@@ -39,6 +39,7 @@ class Show(enum.StrEnum):
     ALL = "all"  # every active host
     NEVER_SCANNED = "never_scanned"
     CRITICAL = "critical"  # with an open critical finding
+    END_OF_LIFE = "end_of_life"  # without any support left
     RETIRED = "retired"
 
     @property
@@ -48,6 +49,7 @@ class Show(enum.StrEnum):
             "all": "All",
             "never_scanned": "Never scanned",
             "critical": "With critical findings",
+            "end_of_life": "End of life",
             "retired": "Retired",
         }[self.value]
 
@@ -69,20 +71,16 @@ class Filter:
     tag: str = ""
     connection: HostConnection | None = None
     family: str = ""  # as in the host's latest result
+    release: str = ""
 
 
 _ACTIVE = Host.retired_at.is_(None)
-# If the latest scan failed, it has no result; only then search the history.
-_RESULTS = select(Result.family).where(Result.host_id == Host.id)
-_FAMILY = func.coalesce(
-    _RESULTS.where(Result.run_id == Host.last_run_id).scalar_subquery(),
-    _RESULTS.order_by(Result.scanned_at.desc()).limit(1).scalar_subquery(),
-)
 _OPEN_CRITICAL = Finding.fixed_at.is_(None) & (Finding.severity == Severity.CRITICAL)
 _GROUPS: dict[Show, ColumnElement[bool]] = {
     Show.ALL: _ACTIVE,
     Show.NEVER_SCANNED: _ACTIVE & Host.last_scan_at.is_(None),
     Show.CRITICAL: _ACTIVE & exists().where(Finding.host_id == Host.id, _OPEN_CRITICAL),
+    Show.END_OF_LIFE: _ACTIVE & (Host.support_ends < func.current_date()),
     Show.RETIRED: ~_ACTIVE,
 }
 
@@ -100,7 +98,9 @@ def query(wanted: Filter, sort: Sort = Sort.NAME, *, descending: bool = False) -
     if wanted.connection is not None:
         chosen = chosen.where(Host.connection == wanted.connection)
     if wanted.family:
-        chosen = chosen.where(_FAMILY == wanted.family)  # noqa: SIM300 - a column
+        chosen = chosen.where(Host.family == wanted.family)
+    if wanted.release:
+        chosen = chosen.where(Host.release == wanted.release)
     if wanted.text:
         columns = (Host.name, Host.hostname, Host.notes)
         chosen = chosen.where(or_(*(column.icontains(wanted.text, autoescape=True) for column in columns)))
@@ -129,15 +129,39 @@ def statistics() -> dict[Show, int]:
 
 def families() -> dict[str, int]:
     """Count the active hosts by family, the most frequent first."""
-    family = _FAMILY.label("family")
-    counted = select(family).where(_ACTIVE).subquery()
     rows = db.session.execute(
-        select(counted.c.family, func.count())
-        .where(counted.c.family.is_not(None))
-        .group_by(counted.c.family)
-        .order_by(func.count().desc(), counted.c.family)
+        select(Host.family, func.count())
+        .where(_ACTIVE, Host.family != "")
+        .group_by(Host.family)
+        .order_by(func.count().desc(), Host.family)
     )
     return {family: count for family, count in rows}  # noqa: C416 - dict() loses the types
+
+
+def systems() -> dict[tuple[str, str], int]:
+    """Count the active hosts by family and release, in this order."""
+    rows = db.session.execute(
+        select(Host.family, Host.release, func.count())
+        .where(_ACTIVE, Host.family != "")
+        .group_by(Host.family, Host.release)
+        .order_by(Host.family, Host.release)
+    )
+    return {(family, release): count for family, release, count in rows}
+
+
+def system_counts(host_ids: Collection[int] = (), tag: str = "") -> Sequence[tuple[list[str], str, str, int]]:
+    """Count some active hosts by tags, family and release.
+
+    They are those with the ids and those with the tag. Hosts whose system is not known yet are left out.
+    """
+    chosen = Host.id.in_(host_ids) | (Host.tags.contains([tag]) if tag else false())
+    rows = db.session.execute(
+        select(Host.tags, Host.family, Host.release, func.count())
+        .where(_ACTIVE, Host.family != "", chosen)
+        .group_by(Host.tags, Host.family, Host.release)
+        .order_by(Host.family, Host.release)
+    )
+    return [(tags, family, release, count) for tags, family, release, count in rows]
 
 
 def open_counts(host_ids: Collection[int]) -> dict[int, dict[Severity, int]]:
@@ -253,6 +277,11 @@ def tag_many(host_ids: Collection[int], new_tag: str, *, on: bool) -> int:
     ).all()
     db.session.expire_all()
     return len(changed_ids)
+
+
+def ids_named(name: str) -> Sequence[int]:
+    """Return the ids of the hosts with a name, none or one."""
+    return db.session.scalars(select(Host.id).where(Host.name == name)).all()
 
 
 def scannable() -> Sequence[Host]:

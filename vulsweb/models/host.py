@@ -1,15 +1,18 @@
 """Hosts: the machines that are scanned."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Optional
 
-from sqlalchemy import ForeignKey, Index, String, Text, func
+from sqlalchemy import ForeignKey, Index, String, Text, false, func
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from vulsweb.extensions import Base
+from vulsweb.vuls import releases
 from vulsweb.vuls.connections import HostConnection
 from vulsweb.vuls.results import Outcome
+
+SYSTEM_LENGTH = 100
 
 
 class Host(Base):
@@ -35,6 +38,14 @@ class Host(Base):
     retired_at: Mapped[datetime | None]
     # Why its section is invalid; until it is fixed the host keeps its last valid settings.
     problem: Mapped[str | None]
+    # The system as its latest result or connection test says, written as Vuls does; empty: not known yet.
+    family: Mapped[str] = mapped_column(default="", server_default="")
+    release: Mapped[str] = mapped_column(default="", server_default="")
+    kernel: Mapped[str] = mapped_column(default="", server_default="")  # that runs
+    restart_required: Mapped[bool] = mapped_column(
+        default=False, server_default=false()
+    )  # for the newest installed kernel
+    support_ends: Mapped[date | None]  # the last day; None: not known
     # The latest scan, copied here so that a list of all hosts reads no history.
     last_run_id: Mapped[int | None] = mapped_column(
         ForeignKey("runs.id", ondelete="SET NULL", use_alter=True), index=True
@@ -44,10 +55,24 @@ class Host(Base):
 
     parent: Mapped[Optional["Host"]] = relationship(remote_side="Host.id")
 
+    @property
+    def system(self) -> str:
+        """Return the system for pages, such as "Debian 12.4"; empty if unknown."""
+        return releases.label(self.family, self.release) if self.family else ""
+
+    def set_system(self, family: str, release: str) -> None:
+        """Store the system, and when its support ends."""
+        # The host itself says both.
+        self.family, self.release = family[:SYSTEM_LENGTH], release[:SYSTEM_LENGTH]
+        found = releases.find(family, release)
+        self.support_ends = (found.extended or found.support_ends) if found else None
+
     __table_args__ = (
         # For the hosts with a tag: when a run starts, and in the list.
         Index("ix_hosts_tags", "tags", postgresql_using="gin"),
         # For the two sort orders of the list.
         Index("ix_hosts_lower_name", func.lower(name)),
         Index("ix_hosts_last_scan_at", "last_scan_at"),
+        # For the filter and the counts by system.
+        Index("ix_hosts_family", "family", "release"),
     )

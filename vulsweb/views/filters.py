@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 from vulsweb import cron
 from vulsweb.models import Run, RunStatus
 from vulsweb.views.forms import new_request_key
-from vulsweb.vuls import results, scores
+from vulsweb.vuls import releases, results, scores
 from vulsweb.vuls.catalogue import DatabaseType
 
 _EVERY_DAY = re.compile(r"At \d\d:\d\d")
@@ -50,6 +50,7 @@ def register(app: Flask) -> None:
         app.add_template_filter(function)
     for function in (expected_steps, may_operate, new_request_key, now, plural, reader_zone):
         app.add_template_global(function)
+    app.add_template_global(releases.label, "system_label")
 
 
 def source_name(source: str) -> str:

@@ -24,7 +24,7 @@ class HostQuery(ListQuery[Filter, Sort]):
             "show": "" if self.filter.show is Show.ALL else self.filter.show,
             "connection": self.filter.connection,
             "tag": self.filter.tag,
-            "family": self.filter.family,
+            **system_args(self.filter.family, self.filter.release),
             "search": self.filter.text,
         }
         return {name: str(value) for name, value in args.items() if value}
@@ -34,14 +34,21 @@ class HostQuery(ListQuery[Filter, Sort]):
         return {} if show is Show.ALL else {"show": show.value}
 
 
+def system_args(family: str, release: str) -> dict[str, str]:
+    """Return the arguments for a family of systems or one release."""
+    return {"system": f"{family} {release}"} if release else {"family": family}
+
+
 def parse(args: MultiDict[str, str]) -> HostQuery:
     """Parse the query string of the hosts page; ignore invalid values."""
     show, connection = args.get("show", ""), args.get("connection", "")
+    family, _, release = (one_line(args, "system") or one_line(args, "family")).partition(" ")
     filter_ = Filter(
         show=Show(show) if show in set(Show) else Show.ALL,
         text=one_line(args, "search"),
         tag=one_line(args, "tag"),
-        family=one_line(args, "family"),
+        family=family,
+        release=release,
         connection=HostConnection(connection) if connection in set(HostConnection) else None,
     )
     return HostQuery(filter_, *list_query.order(args, Sort))

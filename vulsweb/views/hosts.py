@@ -8,6 +8,7 @@ from flask import Blueprint, abort, current_app, flash, redirect, render_templat
 from flask.typing import ResponseReturnValue
 from flask_login import login_required
 
+from vulsweb import databases
 from vulsweb.executors import settings as executor_settings
 from vulsweb.executors.settings import for_tags
 from vulsweb.extensions import db
@@ -94,6 +95,22 @@ def names() -> str:
     return render_template("hosts/_name_options.html", names=inventory.names_containing(typed, SUGGESTIONS))
 
 
+@bp.get("/foreseen")
+@login_required
+def foreseen() -> str:
+    """Return what scans of the chosen host or tag will not find.
+
+    Loaded separately, because executors are asked.
+    """
+    args = request.args
+    by_tag, tag = args.get("target") == "tag", args.get("host_tag", "").replace("\x00", "").strip()
+    named = inventory.ids_named(args.get("host_name", "").replace("\x00", "").strip())
+    host_ids = [] if by_tag else [*forms.ids(args.getlist("host_id")), *named]
+    chosen = inventory.system_counts(host_ids, tag if by_tag else "")
+    gaps = databases.foreseen_gaps(executor_settings.configured(), chosen, datetime.now(UTC))
+    return render_template("hosts/_foreseen.html", gaps=gaps, single=not by_tag)
+
+
 @bp.get("/<int:host_id>")
 @login_required
 def show(host_id: int) -> ResponseReturnValue:
@@ -138,6 +155,7 @@ def _list_context() -> dict[str, Any]:
         "tags": host_tags.host_counts(),
         "tag_length": host_tags.TAG_LENGTH,
         "connections": HostConnection,
+        "systems": inventory.systems(),
     }
 
 

@@ -175,6 +175,8 @@ class ScanResult:
     family: str
     release: str
     scanned_at: datetime
+    kernel: str  # that runs, as Vuls reports it
+    restart_required: bool  # a newer kernel is installed
     scan_mode: str  # in Vuls' words, such as "fast offline mode"
     reported_by: str  # the version of Vuls that looked for CVEs, as reported; empty if no report ran
     package_count: int
@@ -205,6 +207,7 @@ def parse(document: bytes) -> ScanResult:
     cves = {_storable(cve_id): entry for cve_id, entry in _mapping(data, "scannedCves").items()}
     reported_by = str(data.get("reportedVersion") or "")
     vuls = catalogue.version(reported_by) or catalogue.CLASSIC_VERSION
+    kernel = _mapping(data, "runningKernel")
     server_name, family, release, scanned_at = (
         _text(data, field) for field in ("serverName", "family", "release", "scannedAt")
     )
@@ -221,6 +224,8 @@ def parse(document: bytes) -> ScanResult:
         family=family,
         release=release,
         scanned_at=moment,
+        kernel=_one_line(str(kernel.get("release") or "")[: 2 * SHOWN_RELEASE])[:SHOWN_RELEASE],
+        restart_required=kernel.get("rebootRequired") is True,
         scan_mode=_one_line(str(data.get("scanMode") or ""))[:SHOWN_RELEASE],
         reported_by=reported_by,
         package_count=len(packages),

@@ -52,6 +52,28 @@ def test_a_result_has_the_host_and_its_findings(document: dict[str, Any]) -> Non
     assert result.severity_counts == {"critical": 1, "high": 0, "medium": 0, "low": 1, "unknown": 0}
 
 
+@pytest.mark.parametrize(
+    ("running", "kernel", "restart"),
+    [
+        (
+            {"release": "6.1.0-18-amd64", "version": "6.1.76-1", "rebootRequired": True},
+            "6.1.0-18-amd64",
+            True,
+        ),
+        ({"release": "6.1.0\n\x1b[31m", "rebootRequired": "yes"}, "6.1.0 [31m", False),
+        ({"release": "9" * 10_000}, "9" * results.SHOWN_RELEASE, False),
+        ({}, "", False),
+        (None, "", False),
+    ],
+)
+def test_a_result_has_the_kernel_that_runs_and_whether_a_newer_one_waits(
+    document: dict[str, Any], running: object, kernel: str, restart: bool
+) -> None:
+    result = parse(document | {"runningKernel": running})
+
+    assert (result.kernel, result.restart_required) == (kernel, restart)
+
+
 def test_a_finding_has_the_installed_and_fixed_versions(document: dict[str, Any]) -> None:
     tar, gone = (finding.packages[0] for finding in parse(document).findings)
 
