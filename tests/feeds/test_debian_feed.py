@@ -1,6 +1,7 @@
 """The real gost and the real Vuls, fed by the mirror, against what dpkg alone expects."""
 
 import json
+import re
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.feeds.tools import fetch_debian, scan_localhost
+from tests.feeds.tools import fetch_debian, scan_and_listen, scan_localhost
 from tests.mirror.documents import DEBIAN_TRACKER, Tracker, debian_tracker, shipped_documents
 from tests.mirror.expected import Expected, already_fixed, expected_findings
 from tests.mirror.server import Fault, Request, mirror
@@ -116,6 +117,34 @@ def test_the_trackers_urgency_is_the_only_severity_and_there_is_no_score(
     severities = {cve: [content["cvss3Severity"] for content in found] for cve, found in contents.items()}
     assert severities == {cve: [facts.urgency] for cve, facts in expected.items()}
     assert {content["cvss3Score"] for found in contents.values() for content in found} == {0}
+
+
+# As Vuls' log names the filters, and as config.toml does.
+FILTERS = {
+    "--cvss-over": "cvssScoreOver",
+    "--ignore-unfixed": "ignoreUnfixed",
+    "--confidence-over": "confidenceScoreOver",
+    "ignoreCves": "ignoreCves",
+    "ignorePkgsRegexp": "ignorePkgsRegexp",
+    "--ignore-unscored-cves": "ignoreUnscoredCves",
+}
+
+
+@pytest.mark.parametrize(
+    "general", ["", "ignoreUnfixed = true\ncvssScoreOver = 4.0\n"], ids=["own", "general and own"]
+)
+def test_config_toml_hides_here_what_vuls_filters_in_its_own_reports(
+    vuls: Path, fetched: Path, findings: dict[str, Any], general: str
+) -> None:
+    own = f'ignoreCves = ["{min(findings)}", "{max(findings)}"]\nignorePkgsRegexp = ["^(lib|perl)", "s$"]\n'
+
+    document, log = scan_and_listen(vuls, fetched, general=general, own=own)
+
+    filtered = re.findall(r"localhost: (\d+) CVEs filtered by ([\w-]+)", log)
+    result = results.parse(json.dumps(document).encode())
+    assert result.hidden == {FILTERS[name]: int(count) for count, name in filtered if int(count)}
+    assert sum(result.hidden.values()) > 0
+    assert len(result.findings) + sum(result.hidden.values()) == len(findings)
 
 
 def test_gost_refuses_a_mirror_whose_ca_it_was_not_given(gost: Path, tmp_path: Path) -> None:

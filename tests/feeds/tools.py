@@ -51,9 +51,19 @@ def scan_localhost(vuls: Path, folder: Path, release: str | None = None) -> dict
 
     With `release`, the report sees the machine as one of that release.
     """
+    return scan_and_listen(vuls, folder, release)[0]
+
+
+def scan_and_listen(
+    vuls: Path, folder: Path, release: str | None = None, general: str = "", own: str = ""
+) -> tuple[dict[str, Any], str]:
+    """Scan this machine, with more lines in config.toml, and return document and log of the report.
+
+    `general` comes before all sections, `own` is the server's.
+    """
     config = folder / "config.toml"
-    config.write_text(CONFIG.format(folder=folder))
-    results = folder / f"results-{release}"
+    config.write_text(general + CONFIG.format(folder=folder) + own)
+    results = folder / f"results-{release}-{len(general + own)}"
     common = ("-config", config, "-results-dir", results, "-log-dir", folder / "log")
     ended = run([vuls, "scan", *common], folder)
     assert ended.returncode == 0, ended.stderr
@@ -62,8 +72,7 @@ def scan_localhost(vuls: Path, folder: Path, release: str | None = None) -> dict
         document.write_text(json.dumps(json.loads(document.read_bytes()) | {"release": release}))
     ended = run([vuls, "report", *common, "-refresh-cve", "-format-json"], folder)
     assert ended.returncode == 0, ended.stderr
-    result: dict[str, Any] = json.loads(document.read_bytes())
-    return result
+    return json.loads(document.read_bytes()), ended.stderr
 
 
 def fetch_nvd(go_cve_dictionary: Path, server: Mirror, folder: Path) -> Completed:

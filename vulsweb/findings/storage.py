@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import undefer
 
@@ -60,6 +60,12 @@ def store(
     host.set_system(result.family, result.release)
     host.kernel, host.restart_required = result.kernel, result.restart_required
     opened_counts = _upsert(run_id, host.id, result.findings, now)
+    # Neither open nor fixed: people chose not to see them.
+    db.session.execute(
+        delete(Finding).where(
+            Finding.host_id == host.id, Finding.fixed_at.is_(None), Finding.cve_id.in_(result.hidden_ids)
+        )
+    )
     closed: Sequence[int] = []
     if complete:
         present = [finding.cve_id for finding in result.findings]

@@ -17,7 +17,7 @@ from vulsweb.hosts.containers import NAME_LENGTH, Containers
 from vulsweb.models import Host, JobStatus, Run, RunHost, RunJob, RunStatus
 from vulsweb.runs import jobs as run_jobs
 from vulsweb.runs import lifecycle
-from vulsweb.vuls import results
+from vulsweb.vuls import hiding, results
 from vulsweb.vuls.results import Outcome, Severity
 
 # How many messages a run's reason quotes; its page shows all of them.
@@ -45,6 +45,7 @@ class HostResult:
     opened_counts: Mapping[str, int] = field(default_factory=dict)
     fixed: int = 0
     warnings: Sequence[str] = ()
+    hidden: int = 0  # by config.toml
 
     @property
     def opened(self) -> int:
@@ -132,7 +133,12 @@ def _store_document(
         result.package_count,
         change.opened_counts,
         change.fixed,
-        (*results.why_not_deep(job.request["scan_type"], result), *result.warnings),
+        (
+            *results.why_not_deep(job.request["scan_type"], result),
+            *([hiding.sentence(result.hidden)] if result.hidden else []),
+            *result.warnings,
+        ),
+        len(result.hidden_ids),
     )
 
 
@@ -190,6 +196,7 @@ def _add_results(run: Run, added: Sequence[HostResult], now: datetime) -> None:
         "opened_counts": _added(before, "opened_counts", [each.opened_counts for each in added]),
         "opened": before.get("opened", 0) + sum(result.opened for result in added),
         "fixed": before.get("fixed", 0) + sum(result.fixed for result in added),
+        "hidden": before.get("hidden", 0) + sum(result.hidden for result in added),
         "host_counts": {
             outcome.value: before.get("host_counts", {}).get(outcome.value, 0)
             + sum(result.outcome is outcome for result in added)

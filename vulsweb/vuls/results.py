@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from vulsweb.vuls import catalogue, configtest, releases, scores, titles
+from vulsweb.vuls import catalogue, configtest, hiding, releases, scores, titles
 from vulsweb.vuls.catalogue import DatabaseType, Version
 
 JSON_VERSION = 4
@@ -142,6 +142,7 @@ class ParsedFinding:
     severity: Severity
     severity_source: str  # whose score or word it is, in Vuls' names; empty if unknown
     score: float | None
+    rated: float  # the score that the severity comes from, where Vuls takes a word for one; 0: none
     title: str
     packages: tuple[AffectedPackage, ...]
 
@@ -159,6 +160,7 @@ class ParsedFinding:
             severity=Severity.from_score(rating.score),
             severity_source=rating.source,
             score=rating.number,
+            rated=rating.score,
             title=_one_line(titles.title(entry, family)[: 4 * TITLE_LENGTH])[:TITLE_LENGTH],
             packages=tuple(
                 AffectedPackage.from_document(affected, packages, where)
@@ -184,6 +186,8 @@ class ScanResult:
     errors: tuple[str, ...]
     warnings: tuple[str, ...]  # in Vuls' words, such as about the end of life
     findings: tuple[ParsedFinding, ...]
+    hidden: Mapping[str, int]  # how many CVEs each setting of config.toml hides
+    hidden_ids: frozenset[str]
 
     @property
     def severity_counts(self) -> dict[str, int]:
@@ -219,6 +223,16 @@ def parse(document: bytes) -> ScanResult:
         raise ResultsError(f"scannedAt is {shown!r}, which is not a time.") from error
     if long := next((cve_id for cve_id in cves if len(cve_id) > LONGEST_ID), None):
         raise ResultsError(f"scannedCves has an id of {len(long):,} characters.")
+    findings = [
+        ParsedFinding.from_document(cve_id, entry, packages, family, vuls)
+        for cve_id, entry in sorted(cves.items())
+    ]
+    filters = hiding.Filters.of(data)
+    hidden = {
+        finding.cve_id: setting
+        for finding in findings
+        if (setting := filters.hiding(finding.cve_id, cves[finding.cve_id], finding.rated))
+    }
     return ScanResult(
         server_name=server_name,
         family=family,
@@ -235,10 +249,9 @@ def parse(document: bytes) -> ScanResult:
             _one_line(_storable(str(line)[:WARNING_LENGTH]))
             for line in _list(data, "warnings")[:MAX_WARNINGS]
         ),
-        findings=tuple(
-            ParsedFinding.from_document(cve_id, entry, packages, family, vuls)
-            for cve_id, entry in sorted(cves.items())
-        ),
+        findings=tuple(finding for finding in findings if finding.cve_id not in hidden),
+        hidden=Counter(hidden.values()),
+        hidden_ids=frozenset(hidden),
     )
 
 
@@ -250,9 +263,15 @@ def why_not_deep(scan_type: str, result: ScanResult) -> tuple[str, ...]:
 
 
 def without_config(document: bytes) -> bytes:
-    """Return the document without `config`, which names key files, users and servers."""
+    """Return the document without key files, users and servers, which `config` names.
+
+    Of `config`, the filters stay that Vuls applies later.
+    """
     data = json.loads(document)
+    filters = hiding.kept(data)
     data.pop("config", None)
+    if filters:
+        data["config"] = {"report": filters}
     return json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
 
 
