@@ -24,7 +24,14 @@ def test_a_finding_has_these_fields(api: FlaskClient, make_host: MakeHost) -> No
 
     (item,) = api.get("/api/findings?status=fixed").get_json()["items"]
 
-    package = {"name": "curl", "installed_version": "7.88.1-10", "fixed_in": "", "fix_state": ""}
+    package = {
+        "name": "curl",
+        "installed_version": "7.88.1-10",
+        "fixed_in": "",
+        "fix_state": "",
+        "kind": "package",
+        "path": "",
+    }
     assert item == {
         "id": finding.id,
         "cve_id": "CVE-2026-1",

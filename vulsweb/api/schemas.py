@@ -10,6 +10,7 @@ from marshmallow.validate import ContainsNoneOf, OneOf, Range
 from vulsweb.findings.lists import Sort
 from vulsweb.models import Run, RunStatus, Trigger
 from vulsweb.system.checks import State
+from vulsweb.vuls.affected import Kind
 from vulsweb.vuls.catalogue import DatabaseType
 from vulsweb.vuls.results import Severity, worst_first
 
@@ -103,12 +104,20 @@ class RunOut(Schema):
 
 
 class PackageOut(Schema):
-    """A package that a CVE affects."""
+    """A package or something else that a CVE affects."""
 
     name = fields.String(required=True)
     installed_version = fields.String(required=True)
     fixed_in = fields.String(required=True)
     fix_state = fields.String(required=True)
+    kind = fields.Enum(Kind, by_value=True, required=True)
+    path = fields.String(required=True)
+
+    @pre_dump
+    def with_kind(self, package: Any, **_: Any) -> dict[str, Any]:
+        """Return the package with the kind that older rows lack."""
+        stored = package if isinstance(package, dict) else package.as_dict()
+        return {"path": "", **stored, "kind": Kind(stored.get("kind", Kind.PACKAGE))}
 
 
 class FindingOut(Schema):

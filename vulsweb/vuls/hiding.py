@@ -38,7 +38,8 @@ class Filters:
     def hiding(self, cve_id: str, entry: Mapping[str, Any], score: float) -> str | None:
         """Return the setting that hides a CVE, or None.
 
-        `score` is the CVSS score that its severity comes from."""
+        `score` is the CVSS score that its severity comes from.
+        """
         packages = [each for each in _list(entry.get("affectedPackages")) if isinstance(each, dict)]
         hides = {
             "cvssScoreOver": score < self._number("cvssScoreOver"),

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from vulsweb.vuls import catalogue, configtest, hiding, releases, scores, titles
+from vulsweb.vuls import affected, catalogue, configtest, hiding, releases, scores, titles
+from vulsweb.vuls.affected import Affected, Installed, storable
 from vulsweb.vuls.catalogue import DatabaseType, Version
 
 JSON_VERSION = 4
@@ -97,44 +98,6 @@ _OTHER_CONTENT = ("libraries", "WordPressPackages", "windowsKB")
 
 
 @dataclass(frozen=True)
-class AffectedPackage:
-    """A package that a CVE affects, as installed and as fixed."""
-
-    name: str
-    installed_version: str
-    fixed_in: str  # empty: no known fix
-    fix_state: str
-
-    @classmethod
-    def from_document(cls, affected: object, packages: Mapping[str, Any], where: str) -> "AffectedPackage":
-        """Parse an entry of `affectedPackages`; `where` is its path in errors."""
-        if not isinstance(affected, dict):
-            raise ResultsError(f"{where} has an entry that is not an object.")
-        name = _text(affected, "name")
-        installed = packages.get(str(affected["name"]))
-        version = ""
-        if isinstance(installed, dict):
-            version, release = str(installed.get("version") or ""), str(installed.get("release") or "")
-            version = f"{version}-{release}" if release else version
-        fix_state = affected.get("fixState") or ("Not fixed yet" if affected.get("notFixedYet") else "")
-        return cls(
-            name=name,
-            installed_version=_storable(version),
-            fixed_in=_storable(str(affected.get("fixedIn") or "")),
-            fix_state=_storable(str(fix_state)),
-        )
-
-    def as_dict(self) -> dict[str, str]:
-        """Return the package as stored and as in the API."""
-        return {
-            "name": self.name,
-            "installed_version": self.installed_version,
-            "fixed_in": self.fixed_in,
-            "fix_state": self.fix_state,
-        }
-
-
-@dataclass(frozen=True)
 class ParsedFinding:
     """One CVE of a result document."""
 
@@ -144,17 +107,20 @@ class ParsedFinding:
     score: float | None
     rated: float  # the score that the severity comes from, where Vuls takes a word for one; 0: none
     title: str
-    packages: tuple[AffectedPackage, ...]
+    packages: tuple[Affected, ...]  # and libraries and the like
 
     @classmethod
     def from_document(
-        cls, cve_id: str, entry: object, packages: Mapping[str, Any], family: str, vuls: Version
+        cls, cve_id: str, entry: object, installed: Installed, family: str, vuls: Version
     ) -> "ParsedFinding":
-        """Parse an entry of `scannedCves`; `packages` are the installed ones."""
+        """Parse an entry of `scannedCves`."""
         if not isinstance(entry, dict):
             raise ResultsError(f"scannedCves.{cve_id} is not an object.")
         rating = scores.rate(entry, vuls)
-        where = f"scannedCves.{cve_id}.affectedPackages"
+        try:
+            packages = affected.affected_by(cve_id, entry, installed)
+        except affected.Malformed as error:
+            raise ResultsError(str(error)) from error
         return cls(
             cve_id=cve_id,
             severity=Severity.from_score(rating.score),
@@ -162,10 +128,7 @@ class ParsedFinding:
             score=rating.number,
             rated=rating.score,
             title=_one_line(titles.title(entry, family)[: 4 * TITLE_LENGTH])[:TITLE_LENGTH],
-            packages=tuple(
-                AffectedPackage.from_document(affected, packages, where)
-                for affected in _list(entry, "affectedPackages")
-            ),
+            packages=packages,
         )
 
 
@@ -206,9 +169,9 @@ def parse(document: bytes) -> ScanResult:
         raise ResultsError("The result is not a JSON object.")
     if data.get("jsonVersion") != JSON_VERSION:
         raise ResultsError(f"jsonVersion is {data.get('jsonVersion')!r}; this version reads {JSON_VERSION}.")
-    packages = _mapping(data, "packages")
+    packages, installed = _mapping(data, "packages"), Installed.of(data)
     # Keyed by the stored name, so that ids that are equal after cleaning do not collide.
-    cves = {_storable(cve_id): entry for cve_id, entry in _mapping(data, "scannedCves").items()}
+    cves = {storable(cve_id): entry for cve_id, entry in _mapping(data, "scannedCves").items()}
     reported_by = str(data.get("reportedVersion") or "")
     vuls = catalogue.version(reported_by) or catalogue.CLASSIC_VERSION
     kernel = _mapping(data, "runningKernel")
@@ -224,7 +187,7 @@ def parse(document: bytes) -> ScanResult:
     if long := next((cve_id for cve_id in cves if len(cve_id) > LONGEST_ID), None):
         raise ResultsError(f"scannedCves has an id of {len(long):,} characters.")
     findings = [
-        ParsedFinding.from_document(cve_id, entry, packages, family, vuls)
+        ParsedFinding.from_document(cve_id, entry, installed, family, vuls)
         for cve_id, entry in sorted(cves.items())
     ]
     filters = hiding.Filters.of(data)
@@ -246,8 +209,7 @@ def parse(document: bytes) -> ScanResult:
         others=tuple(field for field in _OTHER_CONTENT if data.get(field)),
         errors=tuple(str(line) for line in _list(data, "errors")),
         warnings=tuple(
-            _one_line(_storable(str(line)[:WARNING_LENGTH]))
-            for line in _list(data, "warnings")[:MAX_WARNINGS]
+            _one_line(storable(str(line)[:WARNING_LENGTH])) for line in _list(data, "warnings")[:MAX_WARNINGS]
         ),
         findings=tuple(finding for finding in findings if finding.cve_id not in hidden),
         hidden=Counter(hidden.values()),
@@ -326,12 +288,7 @@ def _text(data: Mapping[str, Any], field: str) -> str:
     value = data.get(field)
     if not isinstance(value, str):
         raise ResultsError(f"{field} is {'missing' if value is None else 'not text'}.")
-    return _storable(value)
-
-
-def _storable(text: str) -> str:
-    """Return `text` without what PostgreSQL cannot store: NUL and unpaired surrogates."""
-    return text.encode("utf-8", "replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    return storable(value)
 
 
 def _mapping(data: Mapping[str, Any], field: str) -> Mapping[str, Any]:
