@@ -1,7 +1,7 @@
 """Digests: what happened since the last one, in one message."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 
@@ -16,6 +16,8 @@ from vulsweb.vuls.results import Severity
 
 # Of each list; the pages have all of them.
 MOST_LINES = 10
+# What the first digest of a channel covers; each later one begins where the last one ended.
+_PERIODS = {Rhythm.DAILY: timedelta(days=1), Rhythm.WEEKLY: timedelta(weeks=1)}
 _FAILED = (RunStatus.FAILED, RunStatus.TIMEOUT, RunStatus.PARTIAL)
 
 
@@ -27,7 +29,7 @@ def due(now: datetime) -> Sequence[Channel]:
 
 def write(channel: Channel, now: datetime) -> None:
     """Add a channel's digest to the outbox, and plan the next."""
-    since = channel.digest_since or channel.created_at
+    since = channel.digest_since or now - _PERIODS[channel.digest]
     summary, sections = _summary(since), _sections(since, now)
     if sections or channel.digest_when_empty:
         title = f"{'Week' if channel.digest is Rhythm.WEEKLY else 'Day'} in short: {summary}"

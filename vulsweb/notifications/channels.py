@@ -114,7 +114,6 @@ def plan_digest(channel: Channel, now: datetime) -> None:
     day = "*" if channel.digest is Rhythm.DAILY else str(channel.digest_weekday)
     line = f"{channel.digest_minute % 60} {channel.digest_minute // 60} * * {day}"
     channel.next_digest_at = cron.next_slot(line, channel.timezone, now)
-    channel.digest_since = channel.digest_since or now
 
 
 def change_address(channel: Channel, url: str, secret_key: str) -> None:

@@ -116,7 +116,24 @@ def test_nothing_to_say_is_one_line_or_nothing_as_chosen(channel: Channel) -> No
     assert then is digest
 
 
-def test_each_digest_begins_where_the_last_one_ended(channel: Channel) -> None:
-    written(channel)
+@pytest.mark.parametrize(("rhythm", "days"), [(Rhythm.DAILY, 1), (Rhythm.WEEKLY, 7)])
+def test_the_first_digest_is_about_a_whole_day_or_week_and_each_later_one_begins_where_the_last_one_ended(
+    channel: Channel, make_task: MakeTask, rhythm: Rhythm, days: int
+) -> None:
+    channel.digest = rhythm
+    task = make_task()
 
-    assert channel.digest_since == NOW
+    def fail(at: datetime) -> None:
+        facts = {"status": RunStatus.FAILED, "trigger": Trigger.SCHEDULE, "request": {}}
+        db.session.add(Run(task=task, created_at=at, completed_at=at, **facts))
+        db.session.flush()
+
+    fail(NOW - days * DAY + timedelta(minutes=1))
+    fail(NOW - days * DAY - timedelta(minutes=1))
+    first = written(channel)
+    second = written(channel, NOW + days * DAY)
+
+    assert first is not None
+    assert second is not None
+    assert "1 of 1 runs not complete" in first.title
+    assert "0 of 0 runs not complete" in second.title
