@@ -281,6 +281,47 @@ def test_nothing_found_is_said_only_by_a_complete_run(signed_in: FlaskClient, ma
     assert "no findings is not a clean result" in unclear
 
 
+def test_what_config_toml_hides_is_no_clean_result(signed_in: FlaskClient, make_run: MakeRun) -> None:
+    run = make_run(RunStatus.SUCCESS)
+    store(run, {})
+    run.result_data = (run.result_data or {}) | {"hidden": 3}
+    db.session.commit()
+
+    page = flat(signed_in.get(f"/runs/{run.id}").text)
+
+    assert "All 3 findings are hidden by config.toml" in page
+    assert "No vulnerabilities found" not in page
+    assert "All 3 findings hidden" in flat(signed_in.get("/runs/").text)
+
+
+def test_a_run_shows_which_vuls_looked_into_which_databases(
+    signed_in: FlaskClient, make_run: MakeRun
+) -> None:
+    stamps = [
+        {
+            "executor": "main",
+            "vuls": "v0.26.0",
+            "databases": [
+                {"name": "gost_debian", "rows": 3, "fetched_at": "2026-01-01T01:00:00Z"},
+                {"name": "<b>", "rows": None, "fetched_at": None},
+            ],
+        },
+        {"executor": "site", "vuls": "built from <b>source</b>", "databases": []},
+    ]
+    run = make_run(RunStatus.SUCCESS)
+    store(run, {})
+    run.result_data = (run.result_data or {}) | {"detected_by": stamps}
+    db.session.commit()
+
+    page = flat(signed_in.get(f"/runs/{run.id}").text)
+
+    assert (
+        "Detected by (executor main) Vuls v0.26.0 with GOST Debian, fetched Thu 1 Jan, 01:00 ; &lt;b&gt;"
+        in page
+    )
+    assert "Detected by (executor site) Vuls without a database" in page
+
+
 def test_a_run_of_one_host_shows_what_vuls_warned_of(
     signed_in: FlaskClient, make_run: MakeRun, make_host: Callable[..., Host]
 ) -> None:

@@ -22,6 +22,7 @@ from vulsweb.vuls.results import Outcome, Severity
 
 # How many messages a run's reason quotes; its page shows all of them.
 QUOTED_MESSAGES = 3
+VERSION_LENGTH = 100
 UNKNOWN_HOST = "the executor returned a result for an unknown host."
 _WORST_FIRST = (Outcome.FAILED, Outcome.PARTIAL, Outcome.SUCCESS)
 
@@ -46,6 +47,7 @@ class HostResult:
     fixed: int = 0
     warnings: Sequence[str] = ()
     hidden: int = 0  # by config.toml
+    vuls: str = ""  # the version that looked for CVEs, as reported
 
     @property
     def opened(self) -> int:
@@ -68,6 +70,18 @@ def store_job(
     reported = store_documents(job, reply, documents, now)
     unreported = unreported_hosts(job.request["servers"], reply, reported)
     _add_results(run, [*reported, *unreported], now)
+    if versions := {result.vuls for result in reported if result.vuls}:
+        stamp = {"executor": job.executor, "vuls": max(versions), "databases": _databases(reply)}
+        before: Mapping[str, Any] = run.result_data or {}
+        run.result_data = {**before, "detected_by": [*before.get("detected_by", []), stamp]}
+
+
+def _databases(reply: Job) -> list[dict[str, Any]]:
+    """Return the databases that a report could read."""
+    return [
+        {"name": name, "rows": facts.get("rows"), "fetched_at": facts.get("fetched_at")}
+        for name, facts in sorted(reply.databases.items())
+    ]
 
 
 def store_documents(
@@ -139,6 +153,7 @@ def _store_document(
             *result.warnings,
         ),
         len(result.hidden_ids),
+        result.reported_by[:VERSION_LENGTH],
     )
 
 
@@ -197,6 +212,7 @@ def _add_results(run: Run, added: Sequence[HostResult], now: datetime) -> None:
         "opened": before.get("opened", 0) + sum(result.opened for result in added),
         "fixed": before.get("fixed", 0) + sum(result.fixed for result in added),
         "hidden": before.get("hidden", 0) + sum(result.hidden for result in added),
+        "detected_by": before.get("detected_by", []),
         "host_counts": {
             outcome.value: before.get("host_counts", {}).get(outcome.value, 0)
             + sum(result.outcome is outcome for result in added)

@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 from vulsweb import cron
 from vulsweb.models import Run, RunStatus
 from vulsweb.views.forms import new_request_key
-from vulsweb.vuls import releases, results, scores
+from vulsweb.vuls import catalogue, releases, results, scores
 from vulsweb.vuls.catalogue import DatabaseType
 
 _EVERY_DAY = re.compile(r"At \d\d:\d\d")
@@ -34,6 +34,7 @@ def register(app: Flask) -> None:
         clean,
         clean_lines,
         clock,
+        database_label,
         cron_in_words,
         due,
         duration,
@@ -44,6 +45,7 @@ def register(app: Flask) -> None:
         roughly,
         source_name,
         step_name,
+        vuls_label,
         when,
     )
     for function in filters:
@@ -56,6 +58,17 @@ def register(app: Flask) -> None:
 def source_name(source: str) -> str:
     """Return the name of a source of severities, such as NVD."""
     return scores.label(source)
+
+
+def vuls_label(reported: object) -> str:
+    """Return a reported version for pages, such as "Vuls v0.26.0"."""
+    found = catalogue.version(str(reported))
+    return catalogue.version_label(found) if found else "Vuls"
+
+
+def database_label(name: str) -> str:
+    """Return the name of a database for pages; unknown ones stay."""
+    return DatabaseType(name).label if name in set(DatabaseType) else name
 
 
 def now() -> datetime:

@@ -1,4 +1,4 @@
-"""What config.toml hides is no finding, and the run says so."""
+"""Results of scans: what config.toml hides, and what looked for vulnerabilities."""
 
 import json
 from collections.abc import Callable
@@ -36,6 +36,24 @@ def test_what_is_hidden_is_counted_and_said(running: Run, document: Callable[...
     assert running.result_data is not None
     assert (running.result_data["hidden"], running.result_data["opened"]) == (1, 1)
     assert running.result_data["severity_counts"]["high"] == 1
+
+
+def test_a_run_says_which_vuls_looked_into_which_databases(
+    running: Run, document: Callable[..., bytes]
+) -> None:
+    facts = {"rows": 300, "fetched_at": "2026-01-01T01:00:00Z", "size_bytes": 1}
+    reply = job(results=["host-1.json"], databases={"gost_debian": facts})
+
+    conclude(running, reply, [("host-1", document(reportedVersion="v0.26.0"))], LATER)
+
+    assert running.result_data is not None
+    assert running.result_data["detected_by"] == [
+        {
+            "executor": "main",
+            "vuls": "v0.26.0",
+            "databases": [{"name": "gost_debian", "rows": 300, "fetched_at": "2026-01-01T01:00:00Z"}],
+        }
+    ]
 
 
 def test_a_finding_that_is_hidden_later_is_neither_open_nor_fixed(
