@@ -313,12 +313,11 @@ def test_a_run_shows_which_vuls_looked_into_which_databases(
     run.result_data = (run.result_data or {}) | {"detected_by": stamps}
     db.session.commit()
 
-    page = flat(signed_in.get(f"/runs/{run.id}").text)
+    html = signed_in.get(f"/runs/{run.id}").text
+    page = re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", html))
 
-    assert (
-        "Detected by (executor main) Vuls v0.26.0 with GOST Debian, fetched Thu 1 Jan, 01:00 ; &lt;b&gt;"
-        in page
-    )
+    assert "Detected by (executor main) Vuls v0.26.0 with GOST Debian, fetched Thu 1 Jan, 01:00" in page
+    assert "<b>source" not in html
     assert "Detected by (executor site) Vuls without a database" in page
 
 
