@@ -144,6 +144,7 @@ def application(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
             "RUN_TIMEOUT": timedelta(hours=6),
             "KEEP_RUNS": timedelta(days=30),
             "PUBLIC_URL": "",
+            "PING_URL": "",
             "WTF_CSRF_ENABLED": False,
         }
     )

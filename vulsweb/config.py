@@ -82,14 +82,14 @@ def whole_number(environ: Mapping[str, str], name: str, *, default: int) -> int:
     return int(word)
 
 
-def public_url(environ: Mapping[str, str]) -> str:
-    """Return the address that messages link to; empty if unset.
+def web_address(environ: Mapping[str, str], name: str) -> str:
+    """Return a setting that is a web address; empty if unset.
 
-    Without a slash at the end. Raise ConfigError for anything but an address of the web.
+    Raise ConfigError for anything else. The value is not repeated, as it can hold a secret.
     """
-    url = environ.get("VULSWEB_URL", "").strip().rstrip("/")
-    if url and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", url):
-        raise ConfigError(f"VULSWEB_URL is {url!r}; write an address like https://vuls.example.org.")
+    url = optional(environ, name)
+    if url and not re.fullmatch(r"https?://[^\s/?#]+([/?][^\s#]*)?", url):
+        raise ConfigError(f"{name} is not an address like https://vuls.example.org.")
     return url
 
 
@@ -127,7 +127,8 @@ def from_environment(environ: Mapping[str, str] | None = None) -> dict[str, obje
             hours=whole_number(environ, "VULSWEB_SESSION_HOURS", default=12)
         ),
         "RATELIMIT_STORAGE_URI": redis_url,
-        "PUBLIC_URL": public_url(environ),
+        "PUBLIC_URL": web_address(environ, "VULSWEB_URL").rstrip("/"),
+        "PING_URL": web_address(environ, "VULSWEB_PING_URL"),
     }
 
 

@@ -81,6 +81,7 @@ class Webhook(ThreadingHTTPServer):
         self.status = 200
         self.arrived: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
+        self.opened: list[str] = []
 
     @property
     def url(self) -> str:
@@ -90,6 +91,12 @@ class Webhook(ThreadingHTTPServer):
 
 class _Taker(BaseHTTPRequestHandler):
     server: Webhook
+
+    def do_GET(self) -> None:
+        if self.server.status == 200:
+            self.server.opened.append(self.path)
+        self.send_response(self.server.status)
+        self.end_headers()
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

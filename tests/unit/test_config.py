@@ -102,3 +102,27 @@ def test_the_ssh_folder_is_beside_config_toml_by_default() -> None:
 
     assert beside["SSH_FOLDER"] == Path("/data/config/ssh")
     assert elsewhere["SSH_FOLDER"] == Path("/ssh")
+
+
+@pytest.mark.parametrize("name", ["VULSWEB_URL", "VULSWEB_PING_URL"])
+@pytest.mark.parametrize(
+    ("value", "valid"),
+    [
+        ("https://vuls.example.org", True),
+        ("http://[::1]:8000/path", True),
+        ("https://hc-ping.com/0000?x=1", True),
+        ("vuls.example.org", False),
+        ("javascript:alert(1)", False),
+        ("ftp://example.org", False),
+        ("https://a b", False),
+        ("https://a#b", False),
+    ],
+)
+def test_a_web_address_is_checked_and_never_repeated_in_the_error(name: str, value: str, valid: bool) -> None:
+    if valid:
+        config.from_environment(COMPLETE | {name: value})
+        return
+    with pytest.raises(config.ConfigError) as refused:
+        config.from_environment(COMPLETE | {name: value})
+
+    assert str(refused.value) == f"{name} is not an address like https://vuls.example.org."

@@ -18,7 +18,7 @@ from vulsweb.executors.settings import MAIN, Executor, for_tags
 from vulsweb.extensions import db
 from vulsweb.hosts import connection_tests, sync_requests
 from vulsweb.models import HostKeyOffer
-from vulsweb.notifications import outbox, sending
+from vulsweb.notifications import outbox, pings, sending
 from vulsweb.runs import jobs as run_jobs
 from vulsweb.runs import lifecycle, starting
 from vulsweb.ssh import host_keys, known_hosts
@@ -177,7 +177,12 @@ def notify() -> None:
 @shared_task(name="vulsweb.watch")
 @drop_repeats(SWEEP_SECONDS / REPEATS)
 def watch() -> None:
-    """Tell of parts of the system that fail or recover."""
+    """Ping the outside; tell of parts that fail or recover."""
+    if url := current_app.config["PING_URL"]:
+        if problem := pings.ping(url, datetime.now(UTC)):
+            outages.failed("ping", problem)
+        else:
+            outages.answered("ping")
     outgoing.watch_parts(current_app.config, datetime.now(UTC))
     db.session.commit()
 
