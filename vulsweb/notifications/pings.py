@@ -1,4 +1,4 @@
-"""Pings: an outside service gets one each minute, and tells people when they stop."""
+"""Pings to an outside service, which tells people when they stop."""
 
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
@@ -17,7 +17,7 @@ ALIVE = timedelta(minutes=2)
 
 
 def ping(url: str, now: datetime) -> str | None:
-    """Ping if the scheduler runs; return why it failed, without the URL's secrets.
+    """Ping if the scheduler runs; return why it failed.
 
     A worker does so, so a ping proves that scheduler, Redis, worker and PostgreSQL work.
     """
