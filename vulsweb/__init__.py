@@ -1,12 +1,13 @@
 """Vuls Web: schedules Vuls scans and database updates, and shows the findings."""
 
 import logging
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from celery import Task
-from flask import Flask, Request, request
+from flask import Flask, Request, current_app, request, session
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
@@ -54,6 +55,9 @@ def init_extensions(app: Flask) -> None:
     """Initialize the Flask extensions."""
     # Not with setdefault: Flask has already set both to None.
     app.config["SESSION_COOKIE_SAMESITE"] = "Lax"
+    # Else each poll of a live page would write the session as it was when the poll began, and undo what a
+    # click has written meanwhile: a message, a sign-out.
+    app.config["SESSION_REFRESH_EACH_REQUEST"] = False
     # No form is larger, and larger requests might be buffered in files.
     app.config["MAX_CONTENT_LENGTH"] = 1024 * 1024
     app.config.setdefault("WTF_CSRF_TIME_LIMIT", None)  # valid as long as the session
@@ -66,7 +70,10 @@ def init_extensions(app: Flask) -> None:
 
 @login.user_loader
 def load_user(user_id: str) -> User | None:
-    """Return the user of a session cookie."""
+    """Return the user of a session cookie; None once the session is too old."""
+    begun = session.get("begun")  # missing in cookies of version 0.2
+    if begun is not None and time.time() - begun > current_app.permanent_session_lifetime.total_seconds():
+        return None
     return users.user_of_session(user_id)
 
 

@@ -1,7 +1,8 @@
 """Who may come in, by which door, and with what headers."""
 
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 from flask import Flask
@@ -10,7 +11,7 @@ from sqlalchemy import text
 
 from tests.conftest import PASSWORD
 from vulsweb.extensions import db
-from vulsweb.models import User
+from vulsweb.models import ScheduledTask, User
 
 # The address and the document of the API say nothing that its source does not.
 PUBLIC = {
@@ -120,6 +121,41 @@ def test_sign_out_ends_the_session(signed_in: FlaskClient) -> None:
 
     assert answer.location == "/sign-in"
     assert signed_in.get("/").status_code == 303
+
+
+def test_a_poll_writes_no_session_so_it_undoes_nothing_that_a_click_has_written(
+    client: FlaskClient, admin: User, make_task: Callable[..., ScheduledTask]
+) -> None:
+    task = make_task()
+    entered = client.post("/sign-in", data={"name": "admin", "password": PASSWORD})
+    client.get("/")
+
+    polls = [
+        client.get(path, headers={"HX-Request": "true"})
+        for path in ("/tasks/", f"/tasks/{task.id}", "/overview/live", "/system/dot", "/runs/")
+    ]
+
+    assert "Set-Cookie" in entered.headers
+    assert [answer.status_code for answer in polls if "Set-Cookie" in answer.headers] == []
+
+
+def test_a_session_ends_some_hours_after_the_sign_in_however_busy_it_is(
+    client: FlaskClient, admin: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.post("/sign-in", data={"name": "admin", "password": PASSWORD})
+    client.get("/tasks/")  # which writes the token of the forms into the session
+    began = time.time()
+
+    def answers(hours: float) -> int:
+        # What a click writes makes the cookie newer, but not the sign-in.
+        with client.session_transaction() as session:
+            session["touched"] = hours
+        with monkeypatch.context() as later:
+            later.setattr("vulsweb.time.time", lambda: began + hours * 3600)
+            return client.get("/tasks/").status_code
+
+    lifetime = client.application.permanent_session_lifetime.total_seconds() / 3600
+    assert [answers(hours) for hours in (1, lifetime - 1, lifetime + 0.1)] == [200, 200, 303]
 
 
 def test_the_eleventh_try_in_a_minute_is_refused(client: FlaskClient, admin: User) -> None:

@@ -1,6 +1,7 @@
 """Sign in and out."""
 
 import logging
+import time
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -46,6 +47,7 @@ def enter() -> ResponseReturnValue:
         return render_template("auth/sign_in.html", name=name, wrong=True), 422
     session.clear()  # nothing set before the sign-in may carry over
     session.permanent = True
+    session["begun"] = time.time()
     login_user(user)
     users.record_sign_in(user, (request.remote_addr or "")[:45], datetime.now(UTC))
     db.session.commit()
