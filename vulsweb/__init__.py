@@ -70,7 +70,7 @@ def init_extensions(app: Flask) -> None:
 
 @login.user_loader
 def load_user(user_id: str) -> User | None:
-    """Return the user of a session cookie; None if it is too old."""
+    """Return the user of a session cookie, unless it is too old."""
     begun = session.get("begun")  # missing in cookies of version 0.2
     if begun is not None and time.time() - begun > current_app.permanent_session_lifetime.total_seconds():
         return None
