@@ -33,7 +33,8 @@ def write(channel: Channel, now: datetime) -> None:
     summary, sections = _summary(since), _sections(since, now)
     if sections or channel.digest_when_empty:
         title = f"{'Week' if channel.digest is Rhythm.WEEKLY else 'Day'} in short: {summary}"
-        text = "\n\n".join(sections) or "Nothing new, nothing failed, nothing overdue."
+        sections = sections or ["Nothing new, nothing failed, nothing overdue."]
+        text = "\n\n".join((f"{summary[0].upper()}{summary[1:]}.", *sections))
         digest = Happening(EventKind.DIGEST, f"channel {channel.id}", title, text)
         events.add(digest, [channel.id], now)
     channel.digest_since = now

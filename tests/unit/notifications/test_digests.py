@@ -100,6 +100,7 @@ def test_it_says_what_is_new_what_failed_and_what_is_overdue(channel: Channel, m
     assert digest is not None
     assert digest.title == "Day in short: new findings: 1 critical; 1 of 2 runs not complete"
     assert digest.text.split("\n\n") == [
+        "New findings: 1 critical; 1 of 2 runs not complete.",
         "New:\nCVE-2026-1 (critical) on host-1: Bad",
         "Not complete:\ntask 1: failed. host-1: connection refused.",
         f"Overdue:\n{late.name}: its run is due and has not begun.",
@@ -112,7 +113,9 @@ def test_nothing_to_say_is_one_line_or_nothing_as_chosen(channel: Channel) -> No
     then = written(channel, NOW + DAY)
 
     assert digest is not None
-    assert digest.text == "Nothing new, nothing failed, nothing overdue."
+    assert digest.text == (
+        "No new findings; 0 of 0 runs not complete.\n\nNothing new, nothing failed, nothing overdue."
+    )
     assert then is digest
 
 

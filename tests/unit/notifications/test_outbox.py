@@ -8,7 +8,7 @@ from tests.conftest import NOW, at
 from tests.unit.notifications.conftest import MakeChannel
 from vulsweb.extensions import db
 from vulsweb.models import Channel, Delivery, Event, EventKind
-from vulsweb.notifications import events, outbox
+from vulsweb.notifications import channels, events, outbox
 from vulsweb.notifications.events import Happening
 
 MINUTE = timedelta(minutes=1)
@@ -142,6 +142,17 @@ def test_messages_wait_until_the_quiet_hours_end_and_come_as_one(make_channel: M
 
     assert outbox.next_message(at("2026-01-02 05:59")) is None
     assert titles(outbox.next_message(at("2026-01-02 06:00"))) == ["one", "two"]
+
+
+def test_a_test_message_does_not_wait_for_the_end_of_the_quiet_hours(make_channel: MakeChannel) -> None:
+    channel, night = make_channel(), at("2026-01-01 23:00")
+    channel.quiet_from, channel.quiet_until = 22 * 60, 6 * 60
+    happen("one", night)
+
+    channels.send_test(channel, "eve", night)
+
+    assert titles(outbox.next_message(night)) == ["Test of the channel team"]
+    assert titles(outbox.next_message(at("2026-01-02 06:00"))) == ["Test of the channel team"]
 
 
 def test_an_inactive_channel_gets_nothing_and_keeps_what_waits(make_channel: MakeChannel) -> None:
