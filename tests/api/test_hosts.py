@@ -50,6 +50,7 @@ def test_a_host_has_these_fields(api: FlaskClient, make_host: MakeHost) -> None:
         "kernel": "6.1.0-18-amd64",
         "restart_required": True,
         "support_ends": "2028-06-30",
+        "warned": False,
         "last_scan_at": None,
         "last_status": None,
         "open_findings": {"critical": 0, "high": 1, "medium": 0, "low": 0, "unknown": 0},

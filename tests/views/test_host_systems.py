@@ -98,6 +98,19 @@ def test_the_api_filters_by_system_and_end_of_life(
     assert listed("end_of_life=true") == ["ancient", "old"]
 
 
+def test_hosts_that_vuls_warned_of_are_listed_apart(
+    app: Flask, token: str, client: FlaskClient, signed_in: FlaskClient, systems: Systems
+) -> None:
+    systems["today"].warned = True
+    db.session.commit()
+
+    reply = client.get("/api/hosts?warned=true", headers={"Authorization": f"Bearer {token}"})
+
+    assert [item["name"] for item in reply.get_json()["items"]] == ["today"]
+    assert names(signed_in.get("/hosts/?show=warned").text) == ["today"]
+    assert "With warnings" in signed_in.get("/hosts/").text
+
+
 def test_a_release_of_any_length_is_stored_and_shown(make_host: MakeHost, signed_in: FlaskClient) -> None:
     host = make_host("odd")
     host.set_system("debian\x1b", "9" * 10_000)

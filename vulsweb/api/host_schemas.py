@@ -29,6 +29,7 @@ _SAME_FIELDS = (
     "kernel",
     "restart_required",
     "support_ends",
+    "warned",
     "last_scan_at",
     "synced_at",
     "retired_at",
@@ -65,6 +66,7 @@ class HostOut(Schema):
     kernel = fields.String(required=True)
     restart_required = fields.Boolean(required=True)
     support_ends = fields.Date(required=True, allow_none=True)
+    warned = fields.Boolean(required=True)
     last_scan_at = fields.AwareDateTime(required=True, allow_none=True)
     last_status = fields.Enum(Outcome, by_value=True, required=True, allow_none=True)
     open_findings = fields.Nested(SeverityCounts, required=True)
@@ -94,6 +96,7 @@ class HostQuery(PageQuery):
     family = search_text()
     release = search_text()
     end_of_life = fields.Boolean(load_default=False)
+    warned = fields.Boolean(load_default=False)
     retired = fields.Boolean(load_default=None)
 
 

@@ -41,11 +41,12 @@ def index(query: dict[str, Any]) -> dict[str, Any]:
     """List the hosts, by name.
 
     Hosts that are no longer in config.toml have `retired_at` set. With `end_of_life=true`, only active hosts
-    without any support left are listed.
+    without any support left are listed; with `warned=true`, only those that Vuls warned of in their latest
+    scan.
     """
     show = {True: Show.RETIRED, False: Show.ALL, None: None}[query["retired"]]
-    if query["end_of_life"]:
-        show = Show.END_OF_LIFE
+    if query["end_of_life"] or query["warned"]:
+        show = Show.END_OF_LIFE if query["end_of_life"] else Show.WARNED
     wanted = Filter(
         show, query["search"], query["tag"], query["connection"], query["family"], query["release"]
     )

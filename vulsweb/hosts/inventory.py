@@ -39,6 +39,7 @@ class Show(enum.StrEnum):
     ALL = "all"  # every active host
     NEVER_SCANNED = "never_scanned"
     CRITICAL = "critical"  # with an open critical finding
+    WARNED = "warned"  # by Vuls, in the latest scan
     END_OF_LIFE = "end_of_life"  # without any support left
     RETIRED = "retired"
 
@@ -49,6 +50,7 @@ class Show(enum.StrEnum):
             "all": "All",
             "never_scanned": "Never scanned",
             "critical": "With critical findings",
+            "warned": "With warnings",
             "end_of_life": "End of life",
             "retired": "Retired",
         }[self.value]
@@ -80,6 +82,7 @@ _GROUPS: dict[Show, ColumnElement[bool]] = {
     Show.ALL: _ACTIVE,
     Show.NEVER_SCANNED: _ACTIVE & Host.last_scan_at.is_(None),
     Show.CRITICAL: _ACTIVE & exists().where(Finding.host_id == Host.id, _OPEN_CRITICAL),
+    Show.WARNED: _ACTIVE & Host.warned,
     Show.END_OF_LIFE: _ACTIVE & (Host.support_ends < func.current_date()),
     Show.RETIRED: ~_ACTIVE,
 }

@@ -52,6 +52,7 @@ class Host(Base):
     )
     last_scan_at: Mapped[datetime | None]
     last_outcome: Mapped[Outcome | None]
+    warned: Mapped[bool] = mapped_column(default=False, server_default=false())  # by Vuls, in that scan
 
     parent: Mapped[Optional["Host"]] = relationship(remote_side="Host.id")
 

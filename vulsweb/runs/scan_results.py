@@ -27,7 +27,8 @@ UNKNOWN_HOST = "the executor returned a result for an unknown host."
 _WORST_FIRST = (Outcome.FAILED, Outcome.PARTIAL, Outcome.SUCCESS)
 
 _UPDATE_LATEST_SCAN = """
-    UPDATE hosts SET last_run_id = result.run_id, last_scan_at = :now, last_outcome = result.outcome
+    UPDATE hosts SET last_run_id = result.run_id, last_scan_at = :now, last_outcome = result.outcome,
+        warned = result.warnings <> '[]'
     FROM run_hosts AS result
     WHERE result.host_id = hosts.id AND result.run_id = :run AND result.outcome IS NOT NULL
 """

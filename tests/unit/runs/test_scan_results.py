@@ -33,6 +33,9 @@ def test_what_is_hidden_is_counted_and_said(running: Run, document: Callable[...
     (row,) = db.session.scalars(select(RunHost))
     assert open_ids() == ["CVE-2"]
     assert "1 CVE is hidden by config.toml: 1 by ignoreCves." in row.warnings
+    db.session.refresh(running.task.host)
+    assert running.task.host is not None
+    assert running.task.host.warned
     assert running.result_data is not None
     assert (running.result_data["hidden"], running.result_data["opened"]) == (1, 1)
     assert running.result_data["severity_counts"]["high"] == 1
