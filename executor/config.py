@@ -187,11 +187,9 @@ def settings(variables: Mapping[str, str]) -> Settings:
     engine = variables.get("EXECUTOR_ENGINE") or ENGINES[0]
     if engine not in ENGINES:
         raise ConfigError(f"EXECUTOR_ENGINE is {engine!r}; write {' or '.join(ENGINES)}.")
-    profile = variables.get("EXECUTOR_PROFILE") or CLASSIC
-    if profile not in PROFILES:
-        raise ConfigError(f"EXECUTOR_PROFILE is {profile!r}; write {' or '.join(PROFILES)}.")
+    chosen = profile(variables)
     return Settings(
-        profile=profile,
+        profile=chosen,
         data_dir=_path(variables, "EXECUTOR_DATA_DIR"),
         work_dir=_optional_path(variables, "EXECUTOR_WORK_DIR"),
         databases_dir=databases_dir(variables),
@@ -208,8 +206,16 @@ def settings(variables: Mapping[str, str]) -> Settings:
         # ssh uses the account's home for its keys and known_hosts, so Vuls must look there too.
         home=Path(variables.get("HOME") or Path.home()).absolute(),
         search_path=variables.get("PATH") or os.defpath,
-        docker=DockerSettings.read(variables, profile) if engine == "docker" else None,
+        docker=DockerSettings.read(variables, chosen) if engine == "docker" else None,
     )
+
+
+def profile(variables: Mapping[str, str]) -> str:
+    """Return which databases and tools this executor has."""
+    chosen = variables.get("EXECUTOR_PROFILE") or CLASSIC
+    if chosen not in PROFILES:
+        raise ConfigError(f"EXECUTOR_PROFILE is {chosen!r}; write {' or '.join(PROFILES)}.")
+    return chosen
 
 
 def databases_dir(variables: Mapping[str, str]) -> Path:

@@ -66,6 +66,11 @@ def handle_messages(monkeypatch: pytest.MonkeyPatch, name: str, handle: Callable
     monkeypatch.setattr(celery, "send_task", send_task)
 
 
+# Files of tests/docker that start whole production stacks. The others are about one executor or one image.
+COMPOSE_STACKS = {
+    f"tests/docker/test_{name}.py"
+    for name in ("carrying", "compose_file", "stack", "stack_databases", "zone")
+}
 # Files of tests/e2e whose tests start stacks of their own. The others share one, and take as long.
 OWN_STACKS = {
     f"tests/e2e/test_{name}.py" for name in ("api", "current_profile", "documentation", "ssh_hosts", "wheel")
@@ -81,7 +86,7 @@ class SharedStacks(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
         if file.startswith("tests/docker/"):
-            return "docker"
+            return "compose stacks" if file in COMPOSE_STACKS else "docker"
         if file.startswith("tests/e2e/"):
             return "own stacks" if file in OWN_STACKS else "browser"
         return nodeid

@@ -9,10 +9,18 @@ from typing import Any
 
 from docker.models.containers import Container
 from docker.types import LogConfig, Mount
+from docker.utils import parse_bytes
 
 from executor.config import DockerSettings, Settings
 from executor.engines import Command, Outcome
 
+EXECUTOR_LABEL = "org.vulsweb.executor"
+JOB_LABEL = "org.vulsweb.job"
+COMMAND_LABEL = "org.vulsweb.command"
+# What each container is kept to. The proxy before Docker demands it too.
+DROPPED = ["ALL"]
+SECURITY = ["no-new-privileges:true"]
+TMPFS = {"/tmp": "size=256m,mode=1777"}  # noqa: S108 (the container's own)
 MAX_PROCESSES = 256
 # Far more than a job's log holds; Docker keeps it until the container is removed.
 DOCKER_LOG = LogConfig(type="json-file", config={"max-size": "64m", "max-file": "1"})
@@ -47,16 +55,26 @@ def options(settings: Settings, docker: DockerSettings, command: Command, folder
         "user": docker.user,
         "mounts": mounts,
         "network": docker.network,
-        "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges:true"],
+        "cap_drop": DROPPED,
+        "security_opt": SECURITY,
         "read_only": True,
-        "tmpfs": {"/tmp": "size=256m,mode=1777"},  # noqa: S108 (the container's own)
+        "tmpfs": TMPFS,
         "mem_limit": docker.memory,
         "memswap_limit": docker.memory,
-        "nano_cpus": int(docker.cpus * 10**9),
+        "nano_cpus": nano_cpus(docker),
         "pids_limit": MAX_PROCESSES,
         "log_config": DOCKER_LOG,
     }
+
+
+def nano_cpus(docker: DockerSettings) -> int:
+    """Return the processor time of a container, in billionths of a processor."""
+    return int(docker.cpus * 10**9)
+
+
+def memory_bytes(docker: DockerSettings) -> int:
+    """Return the memory of a container, in bytes."""
+    return int(parse_bytes(docker.memory))
 
 
 def give_to_tools(settings: Settings, docker: DockerSettings, folder: Path) -> None:

@@ -21,12 +21,10 @@ from docker.models.images import Image
 
 from executor.config import DockerSettings, Settings
 from executor.engines import Command, Outcome, PullReporter, container_options, images
+from executor.engines.container_options import COMMAND_LABEL, EXECUTOR_LABEL, JOB_LABEL
 from executor.engines.streams import FAILURES, LogReader
 from executor.errors import ShutDownError, StepError, ToolMissingError, ToolTimeoutError
 
-EXECUTOR_LABEL = "org.vulsweb.executor"
-JOB_LABEL = "org.vulsweb.job"
-COMMAND_LABEL = "org.vulsweb.command"
 MAX_CONNECTIONS = 64
 RETRY_SECONDS = 0.5
 PROXY_ADVICE = (

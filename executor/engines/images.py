@@ -10,6 +10,7 @@ from typing import Any
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.images import Image
+from docker.utils import parse_repository_tag
 
 from executor.config import image_variable
 from executor.engines import Command, PullReporter
@@ -75,6 +76,12 @@ def find_or_pull(
     identity = ", ".join((f"image {image.id}", *(f"digest {digest}" for digest in digests)))
     reporter.log(f"{command.tool} is {name}: {identity}.")
     return image
+
+
+def pulled_as(name: str) -> tuple[str, str]:
+    """Return the repository and the tag or digest of an image."""
+    repository, tag = parse_repository_tag(name)
+    return repository, tag or "latest"
 
 
 def reason(error: Exception) -> str:

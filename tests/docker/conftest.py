@@ -3,26 +3,21 @@
 import os
 import signal
 import subprocess
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-import requests
 
 from tests import images
 from tests.docker.place import FAKE, Place
+from tests.docker.proxies import DockerProxy
 from tests.docker.stack import ComposeStack, compose_stack
 from tests.e2e.stack import Program
 from tests.executor.callers import until
 from tests.executor.conftest import Server
 from tests.executor.processes import runners
-from tests.images import HAPROXY
 from tests.support.dockerd import Engine
-from tests.support.waiting import patience, wait_for
-from vulsweb.local.valkey import free_port
-
-PROXY_CONFIG = Path(__file__).parents[2] / "deploy" / "docker-proxy.cfg"
 
 
 @pytest.fixture
@@ -96,38 +91,60 @@ def fake(place: Place, server: Server, fake_image: str) -> Server:
     return server
 
 
-@pytest.fixture(scope="module")
-def proxy_name() -> str:
-    """The name of the proxy's container."""
-    return f"vulsweb-tests-{uuid.uuid4().hex[:8]}"
+@pytest.fixture
+def proxy(place: Place) -> Iterator[DockerProxy]:
+    """The proxy between this executor and Docker, not started yet."""
+    made = DockerProxy(place)
+    place.variables["DOCKER_HOST"] = made.host
+    yield made
+    made.stop()
 
 
-@pytest.fixture(scope="module")
-def proxy(
-    docker_engine: Engine, server_images: None, tool_images: dict[str, str], proxy_name: str
-) -> Iterator[str]:
-    """The address of the proxy that stands before Docker in the production stack."""
-    name, port = proxy_name, free_port()
-    docker_engine.docker(
-        "run", "--detach", f"--name={name}", f"--publish=127.0.0.1:{port}:2375", "--read-only",
-        "--cap-drop=ALL", "--security-opt=no-new-privileges",
-        f"--group-add={docker_engine.socket.stat().st_gid}",
-        f"--volume={docker_engine.socket}:/var/run/docker.sock",
-        f"--volume={PROXY_CONFIG}:/usr/local/etc/haproxy/haproxy.cfg:ro", HAPROXY,
-    )  # fmt: skip
-    address = f"http://127.0.0.1:{port}"
-    try:
-        wait_for(lambda: _answers(address), seconds=30)
-        yield address
-    finally:
-        docker_engine.docker("rm", "--force", name)
+@pytest.fixture(scope="package")
+def shared(
+    docker_engine: Engine, tool_images: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[DockerProxy]:
+    """A proxy, shared by the tests that only ask it for what it refuses."""
+    place = Place(docker_engine, tmp_path_factory.mktemp("proxy"), tool_images)
+    proxy = DockerProxy(place)
+    place.make_network()
+    proxy.start()
+    yield proxy
+    proxy.stop()
+    place.end()
 
 
-def _answers(address: str) -> bool:
-    try:
-        return requests.get(f"{address}/_ping", timeout=patience(5)).ok
-    except requests.ConnectionError:
-        return False
+@pytest.fixture
+def wanted(shared: DockerProxy) -> dict[str, Any]:
+    """What the executor sends to create a container of Vuls."""
+    place = shared.place
+    return {
+        "Image": place.engine.docker(
+            "image", "inspect", "--format={{.Id}}", place.variables["EXECUTOR_VULS_IMAGE"]
+        ),
+        "Cmd": ["scan"],
+        "Env": ["LANG=C.UTF-8"],
+        "WorkingDir": str(place.jobs),
+        "User": "65534:65533",
+        "Labels": {
+            "org.vulsweb.executor": "0" * 16,
+            "org.vulsweb.job": "0" * 32,
+            "org.vulsweb.command": "scan é",
+        },
+        "HostConfig": {
+            "NetworkMode": place.name,
+            "Mounts": [shared.mount("jobs")],
+            "CapDrop": ["ALL"],
+            "SecurityOpt": ["no-new-privileges:true"],
+            "ReadonlyRootfs": True,
+            "Tmpfs": {"/tmp": "size=256m,mode=1777"},  # noqa: S108 (the container's own)
+            "Memory": 2 * 2**30,
+            "MemorySwap": 2 * 2**30,
+            "NanoCpus": 10**9,
+            "PidsLimit": 256,
+            "LogConfig": {"Type": "json-file", "Config": {"max-size": "64m", "max-file": "1"}},
+        },
+    }
 
 
 @pytest.fixture(scope="package")

@@ -10,6 +10,7 @@ from contextlib import closing
 import pytest
 
 from tests.docker.place import Place, kill_all, running, vuls, wait_for
+from tests.docker.proxies import DockerProxy
 from tests.executor.callers import until
 from tests.executor.conftest import Server
 from tests.executor.processes import runners
@@ -158,15 +159,16 @@ def test_a_job_that_waits_for_docker_can_be_cancelled(place: Place, fake: Server
 
 
 def test_a_scan_outlives_a_restart_of_the_proxy_before_docker(
-    place: Place, fake: Server, proxy: str, proxy_name: str
+    place: Place, fake: Server, proxy: DockerProxy
 ) -> None:
-    place.variables["DOCKER_HOST"] = proxy.replace("http", "tcp")
     place.behave(vuls(f"echo first; {wait_for(place.jobs / 'go')}; echo second"))
+    proxy.start()
     fake.start()
     job_id = fake.call.submit_scan("target")
     until(lambda: "first" in fake.call.log(job_id))
 
-    place.engine.docker("restart", "--time=1", proxy_name)
+    proxy.stop()
+    proxy.start()
     (place.jobs / "go").touch()
     job = fake.call.finished(job_id)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.docker.place import Place, kill_all, vuls, wait_for
+from tests.docker.proxies import DockerProxy
 from tests.executor.callers import until
 from tests.executor.conftest import Server
 from tests.support.dockerd import Engine
@@ -119,12 +120,12 @@ def test_a_missing_image_is_pulled_by_its_tag_and_the_log_says_how_far_it_is(
 
 @pytest.mark.parametrize("tag", ["", ":another"])
 def test_an_image_that_is_pinned_by_digest_is_pulled_through_the_proxy(
-    place: Place, fake: Server, pushed: Pushed, proxy: str, tag: str
+    place: Place, fake: Server, pushed: Pushed, proxy: DockerProxy, tag: str
 ) -> None:
     name = f"{pushed.repository}{tag}@{pushed.digest}"
     place.variables["EXECUTOR_VULS_IMAGE"] = name
-    place.variables["DOCKER_HOST"] = proxy.replace("http", "tcp")
     place.behave(vuls("echo scanning"))
+    proxy.start()
     fake.start()
 
     job_id = fake.call.submit_scan("target")

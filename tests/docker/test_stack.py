@@ -321,7 +321,7 @@ def test_the_images_to_carry_are_those_of_the_stack_and_of_the_tools(
     stack: ComposeStack, tool_images: dict[str, str]
 ) -> None:
     ours = {"vulsweb/vulsweb:local", "vulsweb/executor:local"}
-    servers = {images.POSTGRES, images.REDIS, images.HAPROXY}
+    servers = {images.POSTGRES, images.REDIS}
 
     assert set(stack.run("deploy/images", "list").stdout.split()) == ours | servers | set(
         tool_images.values()

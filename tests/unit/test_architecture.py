@@ -36,7 +36,7 @@ RANKS = {
         {"engines"},
         {"jobs"},
         {"audit", "keys", "recipes"},
-        {"runner", "transfer", "__init__"},
+        {"docker_proxy", "runner", "transfer", "__init__"},
     ],
 }
 # The entry points wire everything together, so they may import each other.
