@@ -1,7 +1,7 @@
 """The main job by program, on real input: the real Vuls scans this machine."""
 
 import signal
-import tempfile
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,11 +10,11 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.e2e.conftest import stack_on
 from tests.e2e.stack import Program, Stack, running, wait_for
-from tests.mirror.documents import Tracker
+from tests.mirror.documents import Tracker, shipped_documents
 from tests.mirror.expected import already_fixed, expected_findings
-from tests.mirror.server import Fault, Mirror
-from vulsweb.local import postgres
+from tests.mirror.server import Fault, Mirror, mirror
 
 DEBIAN = {
     "name": "debian",
@@ -48,6 +48,26 @@ def test_every_part_of_a_running_stack_answers_and_doctor_agrees(
     assert "Failed" not in printed
 
 
+@pytest.fixture(scope="module")
+def feeds() -> Iterator[Mirror]:
+    """The mirror, in front of all feeds."""
+    with mirror(shipped_documents()) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def started(feeds: Mirror, open_folder: Path) -> Iterator[Stack]:
+    """A stack that these tests stop and start again."""
+    with running(stack_on(open_folder / "stopped" / "data", feeds)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def program(started: Stack) -> Program:
+    return Program(started.url, started.command("token", "create", "tests").strip())
+
+
+# The first, because the others fetch a database.
 def test_without_a_database_the_scan_is_partial_and_with_one_it_finds_the_cves(
     program: Program, facts: Tracker
 ) -> None:
@@ -108,10 +128,11 @@ def test_all_databases_at_once_are_partial_where_only_some_feeds_answer(shared_p
 
 
 @pytest.fixture
-def stalled(program: Program, feeds: Mirror) -> int:
+def stalled(program: Program, feeds: Mirror, request: pytest.FixtureRequest) -> int:
     """The id of a database update that hangs in the middle of its fetch."""
     feeds.fault = Fault.STALL
-    task = program.post("/api/scheduled-tasks/", DEBIAN)
+    feeds.requests.clear()
+    task = program.post("/api/scheduled-tasks/", DEBIAN | {"name": request.node.name})
     run_id: int = program.post(f"/api/scheduled-tasks/{task['id']}/run")["id"]
     wait_for(lambda: bool(feeds.requests), 60)
     return run_id
@@ -120,13 +141,15 @@ def stalled(program: Program, feeds: Mirror) -> int:
 def test_killing_the_stack_in_the_middle_of_a_job_and_starting_it_again_loses_nothing(
     program: Program, started: Stack, feeds: Mirror, stalled: int
 ) -> None:
+    tasks = program.get("/api/scheduled-tasks/")["total"]
+
     started.stop(signal.SIGKILL)
     started.start()
     feeds.fault = Fault.NONE
 
     ended = program.end_of(stalled)
     assert (ended["status"], ended["error_message"]) == ("success", None)
-    assert program.get("/api/scheduled-tasks/")["total"] == 3
+    assert program.get("/api/scheduled-tasks/")["total"] == tasks
 
 
 def test_ctrl_c_stops_everything_and_the_next_start_runs_the_interrupted_job_again(
@@ -182,20 +205,6 @@ def test_the_clock_starts_a_task_at_the_minute_and_the_logs_tell_it(
     assert "Sending due task" not in logs["beat"]
 
 
-def test_on_a_database_that_knows_people_already_no_new_password_is_told(open_folder: Path) -> None:
-    folder = Path(tempfile.mkdtemp(dir=open_folder))
-    folder.chmod(0o755)
-    with postgres(folder / "elsewhere", durable=False) as url:
-        for name in ("first", "second"):
-            stack = Stack(folder / name, {"DATABASE_URL": url, "VULSWEB_ADMIN_PASSWORD": ""})
-            with running(stack):
-                said = "\n".join(stack.lines)
-
-    assert (folder / "first" / "secrets" / "admin_password").exists()
-    assert "password  unchanged in that database; `vulsweb user password admin` sets a new one" in said
-    assert not (folder / "second" / "secrets" / "admin_password").exists()
-
-
 def test_a_backup_of_a_running_stack_starts_in_another_folder(
     shared: Stack, shared_program: Program, stack: Stack, tmp_path: Path
 ) -> None:
@@ -205,9 +214,14 @@ def test_a_backup_of_a_running_stack_starts_in_another_folder(
     tasks = shared_program.get("/api/scheduled-tasks/")["total"]
     file = tmp_path / "vulsweb.tar"
 
+    stack.environ["VULSWEB_ADMIN_PASSWORD"] = ""
+
     said = shared.command("backup", str(file))
     restored = stack.command("restore", str(file))
+    # As if the first start of a new folder found a database with people in it.
+    (stack.data_dir / "prepared").unlink()
     with running(stack):
+        started = "\n".join(stack.lines)
         there = Program(stack.url, stack.command("token", "create", "there").strip())
         moved = there.get("/api/scheduled-tasks/")["total"]
         config_toml = (stack.data_dir / "config" / "config.toml").read_text()
@@ -215,6 +229,8 @@ def test_a_backup_of_a_running_stack_starts_in_another_folder(
     assert said == f"Backup written to {file}.\n"
     assert restored == "Restored. Start Vuls Web as usual.\n"
     assert moved == tasks
+    assert "password  unchanged in that database; `vulsweb user password admin` sets a new one" in started
+    assert not (stack.data_dir / "secrets" / "admin_password").exists()
     # The paths in the files are those of the new folder.
     assert f'sshConfigPath = "{stack.data_dir}/config/ssh/config"' in config_toml
     assert str(shared.data_dir) not in config_toml

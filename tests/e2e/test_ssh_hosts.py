@@ -9,9 +9,11 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.browsing import sign_in
-from tests.e2e.stack import Program, Stack
-from tests.mirror.documents import Tracker
+from tests.e2e.conftest import stack_on
+from tests.e2e.stack import Program, Stack, running
+from tests.mirror.documents import Tracker, shipped_documents
 from tests.mirror.expected import expected_findings
+from tests.mirror.server import mirror
 from tests.support.sshd import Server, hanging, jump_host, sshd
 from tests.support.waiting import patience, wait_for
 
@@ -22,32 +24,42 @@ BAD = {
 }
 
 
-@pytest.fixture
-def stack(stack: Stack) -> Stack:
-    """The stack, set to give up soon on a host that hangs."""
-    stack.environ["EXECUTOR_CONNECT_TIMEOUT_SECONDS"] = str(round(patience(6)))
-    return stack
+@pytest.fixture(scope="module")
+def started(open_folder: Path) -> Iterator[Stack]:
+    """A stack that gives up soon on a host that hangs."""
+    with mirror(shipped_documents()) as feeds:
+        stack = stack_on(open_folder / "ssh-hosts" / "data", feeds)
+        stack.environ["EXECUTOR_CONNECT_TIMEOUT_SECONDS"] = str(round(patience(2)))
+        with running(stack):
+            yield stack
 
 
-@pytest.fixture
-def servers(program: Program, tmp_path: Path) -> Iterator[dict[str, Server]]:
+@pytest.fixture(scope="module")
+def program(started: Stack) -> Program:
+    return Program(started.url, started.command("token", "create", "tests").strip())
+
+
+@pytest.fixture(scope="module")
+def servers(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Server]]:
     """Servers of every kind that know the stack's key, their host keys accepted; one has changed since."""
     key = program.post("/api/keys/generate", {"name": "scanner"})["public_key"]
-    with ExitStack() as running:
-        start = running.enter_context
+    folder = tmp_path_factory.mktemp("servers")
+    with ExitStack() as opened:
+        start = opened.enter_context
         found = {
-            "direct": start(sshd(tmp_path / "direct", "127.0.0.11", authorized=[key])),
-            "jump": start(jump_host(tmp_path / "jump", "127.0.0.12", authorized=[key])),
-            "behind": start(sshd(tmp_path / "behind", "127.0.0.13", authorized=[key])),
-            "refusing": start(sshd(tmp_path / "refusing", "127.0.0.14")),
-            "changed": start(sshd(tmp_path / "changed", "127.0.0.15", authorized=[key])),
-            "hanging": start(hanging(tmp_path / "hanging", "127.0.0.16", authorized=[key])),
+            "direct": start(sshd(folder / "direct", "127.0.0.11", authorized=[key])),
+            "jump": start(jump_host(folder / "jump", "127.0.0.12", authorized=[key])),
+            "behind": start(sshd(folder / "behind", "127.0.0.13", authorized=[key])),
+            "refusing": start(sshd(folder / "refusing", "127.0.0.14")),
+            "changed": start(sshd(folder / "changed", "127.0.0.15", authorized=[key])),
+            "hanging": start(hanging(folder / "hanging", "127.0.0.16", authorized=[key])),
         }
         yield found
 
 
-def configure(program: Program, servers: dict[str, Server]) -> dict[str, int]:
-    """Save the SSH configuration, wait for the sync and return the hosts' ids by name."""
+@pytest.fixture(scope="module")
+def hosts(program: Program, servers: dict[str, Server]) -> dict[str, int]:
+    """The hosts' ids by name, once the SSH configuration is saved and synced."""
     settings = {name: server.settings(name) for name, server in servers.items()}
     settings["behind"] += "    ProxyJump jump\n"
     content = "".join(settings.values()) + "Host *\n    IdentityFile scanner\n    ConnectTimeout 5\n"
@@ -76,9 +88,14 @@ def tag(program: Program, hosts: dict[str, int], *names: str) -> None:
 
 
 def test_one_bad_host_holds_up_and_fails_no_other(
-    page: Page, started: Stack, program: Program, servers: dict[str, Server], facts: Tracker, pictures: Path
+    page: Page,
+    started: Stack,
+    program: Program,
+    servers: dict[str, Server],
+    hosts: dict[str, int],
+    facts: Tracker,
+    pictures: Path,
 ) -> None:
-    hosts = configure(program, servers)
     accept(program, servers)
     servers["changed"].change_host_key()
     tag(program, hosts, "direct", "behind", *BAD)
@@ -130,9 +147,8 @@ def each_connection_test_says_what_is_wrong(
 
 
 def test_a_host_that_vanishes_is_retired_with_its_tasks_and_returns_as_itself(
-    program: Program, servers: dict[str, Server]
+    program: Program, hosts: dict[str, int]
 ) -> None:
-    hosts = configure(program, servers)
     scan: dict[str, Any] = {"name": "Direct", "task_type": "scan", "cron_expression": "0 2 * * *"}
     scan |= {"config": {"scan_type": "fast"}, "host_id": hosts["direct"]}
     task = program.post("/api/scheduled-tasks/", scan)["id"]
