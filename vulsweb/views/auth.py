@@ -22,7 +22,7 @@ def ask_to_sign_in() -> ResponseReturnValue:
     """Redirect to the sign-in page, and back to the requested page afterwards."""
     if "HX-Request" in request.headers:
         # Redirect the whole window: HTMX would swap the sign-in page into the fragment's place.
-        current = urlsplit(request.headers.get("HX-Current-URL", "")).path
+        current = _path_in(request.headers.get("HX-Current-URL", ""))
         return Response(status=401, headers={"HX-Redirect": url_for("auth.sign_in", next=current or None)})
     requested = request.full_path.removesuffix("?") if request.method == "GET" else None
     return redirect(url_for("auth.sign_in", next=requested), code=303)
@@ -64,11 +64,18 @@ def sign_out() -> ResponseReturnValue:
     return redirect(url_for("auth.sign_in"), code=303)
 
 
+def _path_in(url: str) -> str:
+    """Return the path in an address that the browser says it shows."""
+    try:
+        return urlsplit(url).path
+    except ValueError:  # which a browser does not send: "http://["
+        return ""
+
+
 def local_path(path: str | None) -> str:
     """Return `path` if it is on this site, else the overview."""
     home = url_for("overview.index")
     # Browsers read a backslash as a slash and skip control characters, so "/\t/evil" is "//evil" to them.
     if not path or not path.startswith("/") or "\\" in path or not path.isprintable():
         return home
-    parts = urlsplit(path)
-    return home if path.startswith("//") or parts.scheme or parts.netloc else path
+    return home if path.startswith("//") else path
