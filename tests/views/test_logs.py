@@ -6,6 +6,8 @@ import time
 
 import pytest
 from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.conftest import NOW
 from tests.views.conftest import HOSTILE, LIVE, MakeRun, add_log, asked_again, flat
@@ -13,6 +15,7 @@ from vulsweb.extensions import db
 from vulsweb.models import Run, RunStatus
 from vulsweb.runs import logs
 from vulsweb.views import ansi, log_lines
+from vulsweb.views.ansi import Span
 
 
 def lines(page: str) -> list[str]:
@@ -324,3 +327,35 @@ def test_a_search_keeps_marks_out_of_letters_that_change_their_length() -> None:
     (line,) = log_lines.search("\u0130stanbul", "stan").lines
 
     assert [span.marked for span in line.spans] == [False]
+
+
+def test_a_line_full_of_matches_or_colours_stays_a_page_that_a_browser_shows() -> None:
+    letters = log_lines.search("a" * 5000 + "\n", "a").lines[0]
+    colours = log_lines.search("".join(f"\x1b[3{n % 8}ma" for n in range(2500)) + "\n", "a").lines[0]
+
+    assert letters.text == "a" * 5000
+    assert sum(len(span.text) for span in letters.spans if span.marked) == ansi.MOST_MARKS
+    assert colours.text.startswith("a" * (log_lines.LINE_LENGTH // 6))
+    assert len(colours.spans) <= ansi.MOST_SPANS + 1 + 2 * ansi.MOST_MARKS
+
+
+@given(
+    pieces=st.lists(st.tuples(st.text("abé", max_size=6), st.sampled_from(["", "bold"])), max_size=8),
+    words=st.text("aB", min_size=1, max_size=2),
+)
+def test_marks_are_where_the_words_are(pieces: list[tuple[str, str]], words: str) -> None:
+    line = [Span(text, style) for text, style in pieces]
+    text = "".join(span.text for span in line)
+
+    marked = ansi.marked(line, words)
+
+    letters = [(letter, span.style, span.marked) for span in marked for letter in span.text]
+    within = {
+        at
+        for match in re.finditer(re.escape(words.lower()), text.lower())
+        for at in range(match.start(), match.end())
+    }
+    styles = [style for text, style in pieces for _ in text]
+    assert letters == [
+        (letter, style, at in within) for at, (letter, style) in enumerate(zip(text, styles, strict=True))
+    ]

@@ -1,10 +1,15 @@
 """Terminal escape sequences in log lines, turned into styled spans."""
 
+import itertools
 import re
+from collections import deque
 from dataclasses import dataclass, replace
 
 # No escape contains a line break, so splitting into lines before or after gives the same result.
 ESCAPE = re.compile(r"\x1b(?:\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])")
+# What a page shows of one line. A scanned host writes lines too, and each span and mark is an element.
+MOST_SPANS = 100
+MOST_MARKS = 100
 _COLOURS = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
 
 
@@ -47,12 +52,19 @@ def readable(line: str) -> str:
 
 
 def spans(line: str) -> list[Span]:
-    """Split a line into spans; every line begins without a style."""
-    found, style, at = [], Style(), 0
+    """Split a line into spans; every line begins without a style.
+
+    A line of too many spans ends as plain text.
+    """
+    found: list[Span] = []
+    style, at = Style(), 0
     line = line.rstrip("\r").rpartition("\r")[2]
     for escape in ESCAPE.finditer(line):
-        found.append(Span(_printable(line[at : escape.start()]), style.classes))
+        if escape.start() > at:
+            found.append(Span(_printable(line[at : escape.start()]), style.classes))
         at = escape.end()
+        if len(found) == MOST_SPANS:
+            return [*found, Span(_printable(ESCAPE.sub("", line[at:])))]
         if escape[0].startswith("\x1b[") and escape[0].endswith("m"):
             style = _apply_codes(style, escape[0][2:-1])
     found.append(Span(_printable(line[at:]), style.classes))
@@ -60,20 +72,24 @@ def spans(line: str) -> list[Span]:
 
 
 def marked(line: list[Span], words: str) -> list[Span]:
-    """Return the line with each occurrence of the words marked, ignoring case."""
+    """Return the line with the words marked, the first times, ignoring case."""
     text = "".join(span.text for span in line).lower()
     if len(text) != sum(len(span.text) for span in line):
         return line  # some letters become two in lower case, which shifts all positions after them
-    matches = [match.span() for match in re.finditer(re.escape(words.lower()), text)]
-    cuts = sorted({cut for match in matches for cut in match})
-    result, at = [], 0
+    found = itertools.islice(re.finditer(re.escape(words.lower()), text), MOST_MARKS)
+    # Where a mark begins or ends; between them, each second piece is marked.
+    cuts = deque(cut for match in found for cut in match.span())
+    result, at, within = [], 0, False
     for span in line:
-        inside = [cut - at for cut in cuts if at < cut < at + len(span.text)]
-        for begin, end in zip([0, *inside], [*inside, len(span.text)], strict=True):
-            within = any(first <= at + begin < last for first, last in matches)
-            result.append(replace(span, text=span.text[begin:end], marked=within))
-        at += len(span.text)
-    return result
+        end = at + len(span.text)
+        begin = at
+        while cuts and cuts[0] < end:
+            cut = cuts.popleft()
+            result.append(replace(span, text=span.text[begin - at : cut - at], marked=within))
+            begin, within = cut, not within
+        result.append(replace(span, text=span.text[begin - at :], marked=within))
+        at = end
+    return [span for span in result if span.text]
 
 
 def _printable(text: str) -> str:
