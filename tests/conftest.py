@@ -26,6 +26,7 @@ import executor
 from tests.images import server_images, ssh_target, tool_images
 from tests.support.dockerd import docker_engine
 from tests.support.serving import serving
+from tests.support.sessions import sign_in
 from tests.support.waiting import patience
 from vulsweb import create_app
 from vulsweb.accounts import users
@@ -148,6 +149,7 @@ def application(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
             "SEED_LOCALHOST": True,
             "RUN_TIMEOUT": timedelta(hours=6),
             "KEEP_RUNS": timedelta(days=30),
+            "SESSION_IDLE": timedelta(hours=2),
             "PUBLIC_URL": "",
             "PING_URL": "",
             "WTF_CSRF_ENABLED": False,
@@ -188,11 +190,7 @@ def client(app: Flask) -> FlaskClient:
 
 @pytest.fixture
 def signed_in(app: Flask, admin: User) -> FlaskClient:
-    client = app.test_client()
-    with client.session_transaction() as session:
-        session["_user_id"] = admin.get_id()
-        session["_fresh"] = True
-    return client
+    return sign_in(app.test_client(), admin)
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """Vuls Web: schedules Vuls scans and database updates, and shows the findings."""
 
 import logging
-import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,11 @@ from celery import Task
 from flask import Flask, Request, current_app, request, session
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import OperationalError
-from werkzeug.exceptions import HTTPException, ServiceUnavailable
+from werkzeug.exceptions import HTTPException, SecurityError, ServiceUnavailable
 from werkzeug.routing import IntegerConverter
 
 from vulsweb import api, cli, config, views, worker
-from vulsweb.accounts import permissions, users
+from vulsweb.accounts import permissions, sessions, users
 from vulsweb.api import problems
 from vulsweb.extensions import celery, csrf, db, limiter, login, migrate
 from vulsweb.models import User
@@ -22,6 +22,12 @@ from vulsweb.system import database_waits
 from vulsweb.views import errors
 
 log = logging.getLogger(__name__)
+
+# Sent by pages that refresh themselves, which is not what a person does.
+POLL_HEADER = "X-Poll"
+UNKNOWN_NAME = (
+    "This server does not answer to that name. An administrator can add it to VULSWEB_TRUSTED_HOSTS.\n"
+)
 
 
 class RowId(IntegerConverter):
@@ -53,6 +59,9 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
 
 def init_extensions(app: Flask) -> None:
     """Initialize the Flask extensions."""
+    if app.config.get("SESSION_COOKIE_SECURE"):
+        # Browsers take a cookie of such a name from this host over HTTPS alone, for all paths.
+        app.config["SESSION_COOKIE_NAME"] = "__Host-session"
     # Not with setdefault: Flask has already set both to None.
     app.config["SESSION_COOKIE_SAMESITE"] = "Lax"
     # Else each poll of a live page would write the session as it was when the poll began, and undo what a
@@ -70,11 +79,20 @@ def init_extensions(app: Flask) -> None:
 
 @login.user_loader
 def load_user(user_id: str) -> User | None:
-    """Return the user of a session cookie, unless it is too old."""
-    begun = session.get("begun")  # missing in cookies of version 0.2
-    if begun is not None and time.time() - begun > current_app.permanent_session_lifetime.total_seconds():
+    """Return the user of a session cookie, unless the session has ended.
+
+    A call with an Authorization header is let in by that alone: with the cookie as a second way in, a foreign
+    page could send any such header to leave out the CSRF token.
+    """
+    if "Authorization" in request.headers and problems.belongs_to_api(request.path):
         return None
-    return users.user_of_session(user_id)
+    now, lifetime = datetime.now(UTC), current_app.permanent_session_lifetime
+    found = sessions.find(session.get("key", ""), lifetime, current_app.config["SESSION_IDLE"], now)
+    if found is None or found.user.get_id() != user_id:
+        return None
+    if POLL_HEADER not in request.headers:
+        sessions.note_seen(found, now)
+    return found.user
 
 
 @login.request_loader
@@ -90,6 +108,8 @@ def load_user_of_token(incoming: Request) -> User | None:
 
 def answer_error(error: HTTPException) -> ResponseReturnValue:
     """Answer an HTTP error: a problem document under /api/, a page elsewhere."""
+    if isinstance(error, SecurityError):  # for which no page can be made: no route has been looked for
+        return UNKNOWN_NAME, 400, {"Content-Type": "text/plain; charset=utf-8"}
     return problems.of_exception(error) if problems.belongs_to_api(request.path) else errors.page(error)
 
 

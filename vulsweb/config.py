@@ -126,10 +126,21 @@ def from_environment(environ: Mapping[str, str] | None = None) -> dict[str, obje
         "PERMANENT_SESSION_LIFETIME": timedelta(
             hours=whole_number(environ, "VULSWEB_SESSION_HOURS", default=12)
         ),
+        "SESSION_IDLE": timedelta(minutes=whole_number(environ, "VULSWEB_IDLE_MINUTES", default=120)),
+        "TRUSTED_HOSTS": trusted_hosts(environ),
         "RATELIMIT_STORAGE_URI": redis_url,
         "PUBLIC_URL": web_address(environ, "VULSWEB_URL").rstrip("/"),
         "PING_URL": web_address(environ, "VULSWEB_PING_URL"),
     }
+
+
+def trusted_hosts(environ: Mapping[str, str]) -> list[str] | None:
+    """Return the names that requests may ask for; None is any.
+
+    This machine's own are always among them, because health checks use them.
+    """
+    names = environ.get("VULSWEB_TRUSTED_HOSTS", "").split()
+    return [*names, "localhost", "127.0.0.1", "::1"] if names else None
 
 
 def admin_password(environ: Mapping[str, str]) -> str:

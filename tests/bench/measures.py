@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from tests.bench.rows import Size
+from tests.support.sessions import sign_in
 from vulsweb.accounts import users
 from vulsweb.extensions import db
 from vulsweb.findings import lists as finding_lists
@@ -127,10 +128,7 @@ def _tick() -> None:
 def _signed_in(app: Flask) -> FlaskClient:
     user = users.create_user("bench", "a password for the bench", Role.VIEWER, datetime.now(UTC))
     db.session.commit()
-    client = app.test_client()
-    with client.session_transaction() as session:
-        session["_user_id"], session["_fresh"] = user.get_id(), True
-    return client
+    return sign_in(app.test_client(), user)
 
 
 def _live_address(client: FlaskClient, page: str) -> str:

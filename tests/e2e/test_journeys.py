@@ -131,6 +131,20 @@ def test_the_counts_change_with_the_list_and_the_focus_stays(
     expect(page.get_by_label("Search tasks")).to_have_value("half a word")
 
 
+def test_a_page_says_which_requests_nobody_made(page: Page, url: str, finished: Run) -> None:
+    sign_in(page, url)
+    page.goto(f"{url}/tasks/")
+
+    with page.expect_request(lambda request: request.is_navigation_request() is False) as poll:
+        pass
+    page.goto(f"{url}/runs/{finished.id}")
+    with page.expect_request("**q=two**") as search:
+        page.get_by_label("Search the log").press_sequentially("two")
+
+    assert poll.value.headers.get("x-poll") == "yes"
+    assert "x-poll" not in search.value.headers
+
+
 @pytest.mark.parametrize("path", ["/", "/runs/1"])
 def test_a_hidden_tab_asks_neither_for_the_overview_nor_for_the_log(
     page: Page, url: str, make_run: MakeRun, path: str

@@ -29,7 +29,7 @@ def started(open_folder: Path) -> Iterator[Stack]:
     """A stack that gives up soon on a host that hangs."""
     with mirror(shipped_documents()) as feeds:
         stack = stack_on(open_folder / "ssh-hosts" / "data", feeds)
-        stack.environ["EXECUTOR_CONNECT_TIMEOUT_SECONDS"] = str(round(patience(2)))
+        stack.environ["EXECUTOR_CONNECT_TIMEOUT_SECONDS"] = str(round(patience(3)))
         with running(stack):
             yield stack
 

@@ -38,11 +38,19 @@ def test_a_missing_setting_is_an_error(name: str) -> None:
         ("VULSWEB_RUN_TIMEOUT_HOURS", "0"),
         ("VULSWEB_RUN_TIMEOUT_HOURS", "a day"),
         ("VULSWEB_KEEP_RUNS_DAYS", "0"),
+        ("VULSWEB_IDLE_MINUTES", "never"),
     ],
 )
 def test_a_wrong_value_stops_the_program_and_is_named(name: str, value: str) -> None:
     with pytest.raises(config.ConfigError, match=name):
         config.from_environment(COMPLETE | {name: value})
+
+
+def test_the_names_of_this_machine_are_always_among_the_trusted() -> None:
+    trusted = config.from_environment(COMPLETE | {"VULSWEB_TRUSTED_HOSTS": "a.example .b.example"})
+
+    assert trusted["TRUSTED_HOSTS"] == ["a.example", ".b.example", "localhost", "127.0.0.1", "::1"]
+    assert config.from_environment(COMPLETE)["TRUSTED_HOSTS"] is None
 
 
 def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:

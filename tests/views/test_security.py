@@ -1,7 +1,6 @@
 """Who may come in, by which door, and with what headers."""
 
 import re
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -137,25 +136,6 @@ def test_a_poll_writes_no_session_so_it_undoes_nothing_that_a_click_has_written(
 
     assert "Set-Cookie" in entered.headers
     assert [answer.status_code for answer in polls if "Set-Cookie" in answer.headers] == []
-
-
-def test_a_session_ends_some_hours_after_the_sign_in_however_busy_it_is(
-    client: FlaskClient, admin: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    client.post("/sign-in", data={"name": "admin", "password": PASSWORD})
-    client.get("/tasks/")  # which writes the token of the forms into the session
-    began = time.time()
-
-    def answers(hours: float) -> int:
-        # What a click writes makes the cookie newer, but not the sign-in.
-        with client.session_transaction() as session:
-            session["touched"] = hours
-        with monkeypatch.context() as later:
-            later.setattr("vulsweb.time.time", lambda: began + hours * 3600)
-            return client.get("/tasks/").status_code
-
-    lifetime = client.application.permanent_session_lifetime.total_seconds() / 3600
-    assert [answers(hours) for hours in (1, lifetime - 1, lifetime + 0.1)] == [200, 200, 303]
 
 
 def test_the_eleventh_try_in_a_minute_is_refused(client: FlaskClient, admin: User) -> None:

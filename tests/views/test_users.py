@@ -8,6 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.conftest import NOW, PASSWORD
+from tests.support.sessions import sign_in
 from vulsweb.accounts import permissions, users
 from vulsweb.extensions import db
 from vulsweb.models import Role, ScheduledTask, User
@@ -20,15 +21,12 @@ SignIn = Callable[[Role], FlaskClient]
 def as_role(app: Flask, admin: User) -> SignIn:
     """Sign a fresh person of a role in."""
 
-    def sign_in(role: Role) -> FlaskClient:
+    def of_role(role: Role) -> FlaskClient:
         user = users.create_user(f"a {role.value}", PASSWORD, role, NOW)
         db.session.commit()
-        client = app.test_client()
-        with client.session_transaction() as session:
-            session["_user_id"] = user.get_id()
-        return client
+        return sign_in(app.test_client(), user)
 
-    return sign_in
+    return of_role
 
 
 def test_a_viewer_can_change_nothing_anywhere(app: Flask, as_role: SignIn) -> None:

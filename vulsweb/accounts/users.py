@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from vulsweb import cron
+from vulsweb.accounts import sessions
 from vulsweb.extensions import db
 from vulsweb.models import ApiToken, EventKind, KnownAddress, Role, User
 from vulsweb.notifications import events
@@ -35,13 +36,6 @@ def all_users() -> Sequence[User]:
     return db.session.scalars(select(User).order_by(User.name)).all()
 
 
-def user_of_session(session_id: str) -> User | None:
-    """Return the user of a session; None after a password change."""
-    number, _, _ = session_id.partition(".")
-    user = db.session.get(User, int(number)) if number.isdecimal() and len(number) < 10 else None
-    return user if user is not None and user.get_id() == session_id else None
-
-
 def create_user(name: str, password: str, role: Role, now: datetime) -> User:
     """Create a user; raise AccessError for an invalid name or password."""
     if not name.strip() or not name.isprintable() or len(name) > NAME_LENGTH or name != name.strip():
@@ -60,10 +54,14 @@ def change_password(user: User, password: str) -> None:
     """Change the password and end all sessions; raise AccessError if too short."""
     _check_password(password)
     user.set_password(password)
+    sessions.end_all(user)
 
 
 def change_role(user: User, role: Role, changed_by: str, now: datetime) -> None:
-    """Change the role; raise AccessError for the last admin."""
+    """Change the role and end all sessions.
+
+    Raise AccessError for the last admin.
+    """
     if not role.administers:
         _require_another_admin(user)
     if role is user.role:
@@ -75,6 +73,7 @@ def change_role(user: User, role: Role, changed_by: str, now: datetime) -> None:
         now,
     )
     user.role = role
+    sessions.end_all(user)
 
 
 def record_sign_in(user: User, address: str, now: datetime) -> None:

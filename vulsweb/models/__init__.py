@@ -22,7 +22,7 @@ from vulsweb.models.run_host import RunHost
 from vulsweb.models.run_job import JobStatus, RunJob
 from vulsweb.models.ssh_config import HostSync, SshConfigVersion
 from vulsweb.models.task import Absence, Overlap, ScheduledTask, TaskType
-from vulsweb.models.user import ApiToken, Role, User
+from vulsweb.models.user import ApiToken, Role, User, UserSession
 
 __all__ = [
     "Absence",
@@ -58,4 +58,5 @@ __all__ = [
     "Trigger",
     "Trouble",
     "User",
+    "UserSession",
 ]

@@ -1,7 +1,6 @@
 """Users, and the API tokens that act for them."""
 
 import enum
-import hashlib
 from datetime import datetime
 
 from argon2 import PasswordHasher
@@ -55,10 +54,6 @@ class User(UserMixin, Base):
     timezone: Mapped[str | None] = mapped_column(String(64))  # None: the browser's
     created_at: Mapped[datetime]
 
-    def get_id(self) -> str:
-        """Return the id stored in sessions; a new password makes it invalid."""
-        return f"{self.id}.{hashlib.sha256(self.password_hash.encode()).hexdigest()[:16]}"
-
     def set_password(self, password: str) -> None:
         """Store an argon2id hash of `password`."""
         self.password_hash = HASHER.hash(password)
@@ -71,6 +66,23 @@ class User(UserMixin, Base):
         except VerifyMismatchError:
             return False
         return user is not None
+
+
+class UserSession(Base):
+    """A signed-in browser; only the hash of its key is stored."""
+
+    __tablename__ = "user_sessions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    # SHA-256 is enough, as for tokens.
+    key_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    address: Mapped[str] = mapped_column(String(45))
+    browser: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime]  # polls of an open page do not count
+
+    user: Mapped[User] = relationship()
 
 
 class ApiToken(Base):

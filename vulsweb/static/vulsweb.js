@@ -70,6 +70,8 @@
     if (!paused()) refresh(document.getElementById("log-tail"));
   }
   document.addEventListener("htmx:configRequest", ({ target, detail }) => {
+    // What a page asks by itself is nobody's activity, and does not keep a session alive.
+    if (!detail.triggeringEvent?.isTrusted) detail.headers["X-Poll"] = "yes";
     if (target.id === "log-tail" && paused()) detail.parameters.paused = "yes";
   });
   // Drop the response to a request from before the pause: the next request counts these lines.

@@ -1,6 +1,6 @@
 """The pages, with one blueprint for each noun."""
 
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 
 from vulsweb.views import (
     account,
@@ -75,6 +75,8 @@ def secure(response: Response) -> Response:
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Referrer-Policy", "same-origin")
     response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+    if current_app.config.get("SESSION_COOKIE_SECURE"):
+        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
     if request.endpoint != "static":
         response.headers["Cache-Control"] = "no-store"
     return response

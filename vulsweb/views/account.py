@@ -1,15 +1,16 @@
-"""`/account/`: the user's own time zone, password and API tokens."""
+"""`/account/`: the user's own time zone, password, sessions and API tokens."""
 
 from datetime import UTC, datetime
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import current_user, login_required, login_user
+from flask_login import current_user, login_required
 
 from vulsweb import cron
-from vulsweb.accounts import users
+from vulsweb.accounts import sessions, users
 from vulsweb.extensions import db, limiter
 from vulsweb.models import User
+from vulsweb.views.auth import begin_session
 
 bp = Blueprint("account", __name__, url_prefix="/account")
 
@@ -46,8 +47,8 @@ def change_password() -> ResponseReturnValue:
         users.change_password(user, request.form.get("password", ""))
     except users.AccessError as error:
         return _page(password=str(error)), 422
+    begin_session(user)
     db.session.commit()
-    login_user(user)  # keeps this session
     flash("Password changed. Your other sessions are signed out.", "success")
     return redirect(url_for("account.index"), code=303)
 
@@ -75,10 +76,33 @@ def revoke_token(token_id: int) -> ResponseReturnValue:
     return redirect(url_for("account.index"), code=303)
 
 
+@bp.post("/sessions/<int:session_id>/end")
+@login_required
+def end_session(session_id: int) -> ResponseReturnValue:
+    """Sign another browser out."""
+    if not sessions.end_one(current_user, session_id):
+        abort(404)
+    db.session.commit()
+    flash("That browser is signed out.", "success")
+    return redirect(url_for("account.index"), code=303)
+
+
+@bp.post("/sessions/end-others")
+@login_required
+def end_other_sessions() -> ResponseReturnValue:
+    """Sign all other browsers of the user out."""
+    count = sessions.end_all(current_user, but=session["key"])
+    db.session.commit()
+    flash(f"{count} other browser{'' if count == 1 else 's'} signed out.", "success")
+    return redirect(url_for("account.index"), code=303)
+
+
 def _page(new_token: str | None = None, **errors: str) -> str:
     return render_template(
         "account/index.html",
         tokens=users.tokens(current_user),
+        sessions=sessions.of_user(current_user),
+        this_session=sessions.key_hash(session["key"]),
         new_token=new_token,
         errors=errors,
         zones=cron.ZONES,

@@ -1,16 +1,26 @@
 """Sign in and out."""
 
 import logging
-import time
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, flash, redirect, render_template, request, session, url_for
+from flask import (
+    Blueprint,
+    Response,
+    current_app,
+    flash,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_user, logout_user
 
-from vulsweb.accounts import users
+from vulsweb.accounts import sessions, users
 from vulsweb.extensions import db, limiter, login
+from vulsweb.models import User
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +55,8 @@ def enter() -> ResponseReturnValue:
     if user is None:
         log.warning("sign-in refused: %.100s, from %s", name, request.remote_addr)
         return render_template("auth/sign_in.html", name=name, wrong=True), 422
-    session.clear()  # nothing set before the sign-in may carry over
-    session.permanent = True
-    session["begun"] = time.time()
-    login_user(user)
     users.record_sign_in(user, (request.remote_addr or "")[:45], datetime.now(UTC))
+    begin_session(user)
     db.session.commit()
     log.info("signed in: %s, from %s", user.name, request.remote_addr)
     return redirect(local_path(request.args.get("next")), code=303)
@@ -58,10 +65,28 @@ def enter() -> ResponseReturnValue:
 @bp.post("/sign-out")
 def sign_out() -> ResponseReturnValue:
     """End the session."""
+    sessions.end(session.get("key", ""))
+    db.session.commit()
     logout_user()
     session.clear()
     flash("Signed out.", "success")
-    return redirect(url_for("auth.sign_in"), code=303)
+    answer = redirect(url_for("auth.sign_in"), code=303)
+    # Not the cookies: one of them carries the message.
+    answer.headers["Clear-Site-Data"] = '"cache", "storage"'
+    return answer
+
+
+def begin_session(user: User) -> None:
+    """Sign the user in with a new session.
+
+    Nothing of the session before carries over.
+    """
+    address, agent = (request.remote_addr or "")[:45], request.headers.get("User-Agent", "")
+    lifetime, now = current_app.permanent_session_lifetime, datetime.now(UTC)
+    session.clear()
+    session.permanent = True
+    session["key"] = sessions.begin(user, address, agent, lifetime, now)
+    login_user(user)
 
 
 def _path_in(url: str) -> str:

@@ -7,7 +7,7 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
-from vulsweb.accounts import users
+from vulsweb.accounts import sessions, users
 from vulsweb.extensions import db
 from vulsweb.models import Role, User
 
@@ -69,6 +69,16 @@ def delete(user_id: int) -> ResponseReturnValue:
     return _redirect(f"{name} removed.")
 
 
+@bp.post("/<int:user_id>/sign-out")
+@login_required
+def sign_out(user_id: int) -> ResponseReturnValue:
+    """Sign all browsers of a user out."""
+    user = user_or_404(user_id)
+    sessions.end_all(user)
+    db.session.commit()
+    return _redirect(f"{user.name} is signed out everywhere.")
+
+
 def user_or_404(user_id: int) -> User:
     """Return the user, or abort with 404."""
     return db.session.get(User, user_id) or abort(404)
@@ -85,6 +95,7 @@ def _page(values: dict[str, Any], error: str | None) -> str:
     return render_template(
         "users/index.html",
         users=users.all_users(),
+        seen=sessions.last_seen(),
         values=values,
         error=error,
         roles=Role,

@@ -70,7 +70,7 @@ def call(
         Path(variables["EXECUTOR_VULS_CONFIG"]).write_text(lab.servers)
         variables["VULSWEB_TOOLS_DIR"] = str(tools_dir)
         # Long enough for a sound server on a busy machine.
-        variables["EXECUTOR_CONNECT_TIMEOUT_SECONDS"] = str(round(patience(2)))
+        variables["EXECUTOR_CONNECT_TIMEOUT_SECONDS"] = str(round(patience(4)))
         variables["EXECUTOR_HOSTS_AT_ONCE"] = "3"
         return caller_of(start())
 
