@@ -26,7 +26,7 @@ demo: .venv/installed-dev ## Start everything with a small offline mirror, to tr
 	@$(tied) .venv/bin/python -m tests.mirror -- .venv/bin/vulsweb run
 
 test: .venv/installed-dev ## Run all tests against real servers (ARGS="-k cron" for some)
-	@.venv/bin/python -m pytest -n 3 $(ARGS)
+	@.venv/bin/python -m pytest -n 4 $(ARGS)
 
 e2e: .venv/installed-dev ## Run only the tests of the whole stack with a browser
 	@.venv/bin/python -m pytest tests/e2e $(ARGS)
