@@ -29,11 +29,11 @@ from tests.support.serving import serving
 from tests.support.sessions import sign_in
 from tests.support.waiting import patience
 from vulsweb import create_app
-from vulsweb.accounts import users
+from vulsweb.accounts import tokens, users
 from vulsweb.executors.settings import MAIN, Executor
 from vulsweb.extensions import celery, db, limiter
 from vulsweb.local import postgres
-from vulsweb.models import Host, Role, ScheduledTask, User
+from vulsweb.models import Host, Role, ScheduledTask, Scope, User
 from vulsweb.models import user as user_model
 from vulsweb.tasks import editing as task_editing
 from vulsweb.vuls.connections import HostConnection
@@ -70,7 +70,7 @@ def handle_messages(monkeypatch: pytest.MonkeyPatch, name: str, handle: Callable
 # Files of tests/docker that start whole production stacks. The others are about one executor or one image.
 COMPOSE_STACKS = {
     f"tests/docker/test_{name}.py"
-    for name in ("carrying", "compose_file", "stack", "stack_databases", "zone")
+    for name in ("carrying", "compose_file", "front", "stack", "stack_databases", "zone")
 }
 # Files of tests/e2e whose tests start stacks of their own. The others share one, and take as long.
 OWN_STACKS = {
@@ -150,6 +150,7 @@ def application(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
             "RUN_TIMEOUT": timedelta(hours=6),
             "KEEP_RUNS": timedelta(days=30),
             "SESSION_IDLE": timedelta(hours=2),
+            "PROXIES": 0,
             "PUBLIC_URL": "",
             "PING_URL": "",
             "WTF_CSRF_ENABLED": False,
@@ -195,7 +196,7 @@ def signed_in(app: Flask, admin: User) -> FlaskClient:
 
 @pytest.fixture
 def token(app: Flask, admin: User) -> str:
-    made = users.create_token("tests", admin, NOW)
+    made = tokens.create("tests", admin, Scope.ADMIN, 0, NOW)
     db.session.commit()
     return made
 

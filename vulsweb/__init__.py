@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from celery import Task
-from flask import Flask, Request, current_app, request, session
+from flask import Flask, Request, current_app, g, request, session
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException, SecurityError, ServiceUnavailable
+from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter
 
 from vulsweb import api, cli, config, views, worker
-from vulsweb.accounts import permissions, sessions, users
+from vulsweb.accounts import permissions, sessions, tokens
 from vulsweb.api import problems
 from vulsweb.extensions import celery, csrf, db, limiter, login, migrate
 from vulsweb.models import User
@@ -45,6 +46,8 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     app = Flask(__name__)
     app.config.from_mapping(overrides if overrides is not None else config.from_environment())
     app.url_map.converters["int"] = RowId
+    if proxies := app.config.get("PROXIES", 0):
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=0)  # type: ignore[method-assign]
     init_extensions(app)
     init_celery(app)
     app.before_request(lambda: database_waits.choose_limit(request.path))
@@ -101,9 +104,13 @@ def load_user_of_token(incoming: Request) -> User | None:
     scheme, _, token = incoming.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not incoming.path.startswith("/api/"):
         return None
-    if (user := users.user_of_token(token.strip())) is None:
-        log.warning("token refused, from %s", incoming.remote_addr)
-    return user
+    now, address = datetime.now(UTC), (incoming.remote_addr or "")[:45]
+    if (found := tokens.find(token.strip(), now)) is None:
+        log.warning("token refused, from %s", address)
+        return None
+    tokens.note_used(found, address, now)
+    g.scope = found.scope
+    return found.user
 
 
 def answer_error(error: HTTPException) -> ResponseReturnValue:

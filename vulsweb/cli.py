@@ -13,13 +13,13 @@ from flask.cli import ScriptInfo
 from sqlalchemy import select, text
 
 from vulsweb import config, databases, local
-from vulsweb.accounts import users
+from vulsweb.accounts import tokens, users
 from vulsweb.extensions import db
 from vulsweb.hosts import config_sync
 from vulsweb.local import backups
 from vulsweb.local.apps import HOME
 from vulsweb.local.errors import StackError
-from vulsweb.models import Role, ScheduledTask, User
+from vulsweb.models import Role, ScheduledTask, Scope, User
 from vulsweb.ssh import known_hosts, versions
 from vulsweb.ssh.folder import SshFolder
 from vulsweb.system import health
@@ -245,14 +245,16 @@ def create_user(name: str, role: str, password: str) -> None:
 def change_password(name: str, password: str) -> None:
     """Set a new password, for example for a forgotten one.
 
-    All sessions of the user end.
+    All sessions of the user end, and their API tokens are revoked.
     """
+    user = _user_named(name)
     try:
-        users.change_password(_user_named(name), password)
+        users.change_password(user, password)
     except users.AccessError as error:
         raise click.ClickException(str(error)) from error
+    revoked = tokens.revoke_all(user)
     db.session.commit()
-    click.echo(f"{name} has a new password.")
+    click.echo(f"{name} has a new password. API tokens revoked: {revoked}.")
 
 
 @click.group()
@@ -265,10 +267,24 @@ def token() -> None:
 @click.option(
     "--user", "user_name", default="admin", show_default=True, help="The user that the token acts as."
 )
-def create_token(name: str, user_name: str) -> None:
+@click.option(
+    "--scope",
+    type=click.Choice([scope.value for scope in Scope]),
+    default=Scope.ADMIN.value,
+    show_default=True,
+    help="What the token may do, within what its user may.",
+)
+@click.option(
+    "--days",
+    type=int,
+    default=tokens.DEFAULT_DAYS,
+    show_default=True,
+    help="How long the token is valid; 0 is without an end.",
+)
+def create_token(name: str, user_name: str, scope: str, days: int) -> None:
     """Create a token and print it; it cannot be shown again."""
     try:
-        new = users.create_token(name, _user_named(user_name), datetime.now(UTC))
+        new = tokens.create(name, _user_named(user_name), Scope(scope), days, datetime.now(UTC))
     except users.AccessError as error:
         raise click.ClickException(str(error)) from error
     db.session.commit()

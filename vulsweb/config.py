@@ -74,11 +74,11 @@ def flag(environ: Mapping[str, str], name: str, *, default: bool) -> bool:
     return word == "yes"
 
 
-def whole_number(environ: Mapping[str, str], name: str, *, default: int) -> int:
-    """Read a positive whole number; raise ConfigError for other values."""
+def whole_number(environ: Mapping[str, str], name: str, *, default: int, least: int = 1) -> int:
+    """Read a whole number of at least `least`; raise ConfigError for others."""
     word = environ.get(name, str(default))
-    if not word.isdecimal() or int(word) < 1:
-        raise ConfigError(f"{name} is {word!r}; write a whole number of 1 or more.")
+    if not word.isdecimal() or int(word) < least:
+        raise ConfigError(f"{name} is {word!r}; write a whole number of {least} or more.")
     return int(word)
 
 
@@ -128,6 +128,8 @@ def from_environment(environ: Mapping[str, str] | None = None) -> dict[str, obje
         ),
         "SESSION_IDLE": timedelta(minutes=whole_number(environ, "VULSWEB_IDLE_MINUTES", default=120)),
         "TRUSTED_HOSTS": trusted_hosts(environ),
+        # Of X-Forwarded-For, anybody can write the entries before those of our own proxies.
+        "PROXIES": whole_number(environ, "VULSWEB_PROXIES", default=0, least=0),
         "RATELIMIT_STORAGE_URI": redis_url,
         "PUBLIC_URL": web_address(environ, "VULSWEB_URL").rstrip("/"),
         "PING_URL": web_address(environ, "VULSWEB_PING_URL"),

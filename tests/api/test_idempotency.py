@@ -11,9 +11,9 @@ from sqlalchemy import func, select, update
 
 from tests.conftest import NOW, PASSWORD
 from vulsweb import idempotency
-from vulsweb.accounts import users
+from vulsweb.accounts import tokens, users
 from vulsweb.extensions import db
-from vulsweb.models import IdempotencyKey, Role, Run, ScheduledTask
+from vulsweb.models import IdempotencyKey, Role, Run, ScheduledTask, Scope
 
 MakeTask = Callable[..., ScheduledTask]
 KEY = {"Idempotency-Key": "one"}
@@ -81,7 +81,9 @@ def test_the_same_key_for_another_request_is_refused(api: FlaskClient, make_task
 
 
 def test_two_users_may_use_the_same_key(api: FlaskClient) -> None:
-    other = users.create_token("other", users.create_user("other", PASSWORD, Role.OPERATOR, NOW), NOW)
+    other = tokens.create(
+        "other", users.create_user("other", PASSWORD, Role.OPERATOR, NOW), Scope.OPERATE, 0, NOW
+    )
     db.session.commit()
     api.post("/api/scheduled-tasks/", json=UPDATE, headers=KEY)
 

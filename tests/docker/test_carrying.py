@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(patience(900))
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ("VULS", "GOST", "GO_CVE_DICTIONARY", "GOVAL_DICTIONARY")
-SERVERS = ("POSTGRES", "REDIS")
+SERVERS = ("POSTGRES", "REDIS", "NGINX")
 
 
 class Carrying:

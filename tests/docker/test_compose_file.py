@@ -50,6 +50,7 @@ def test_the_tests_have_every_image_that_the_file_names(
     assert named - {"vulsweb/vulsweb:local", "vulsweb/executor:local"} == {
         images.POSTGRES,
         images.REDIS,
+        images.NGINX,
     }
 
 

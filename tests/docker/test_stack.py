@@ -18,7 +18,7 @@ from vulsweb.local import backups
 
 pytestmark = pytest.mark.timeout(patience(900))
 
-SERVICES = ("web", "worker", "beat", "executor", "docker-proxy", "postgres", "redis")
+SERVICES = ("front", "web", "worker", "beat", "executor", "docker-proxy", "postgres", "redis")
 ONE_SHOT = "migrate"
 
 
@@ -151,7 +151,7 @@ def test_only_the_proxy_has_dockers_socket_and_only_the_executor_reaches_it(stac
     assert {one for one in mounts if str(stack.engine.socket) in mounts[one]} == {"docker-proxy"}
     assert with_network("docker") == {"docker-proxy", "executor"}
     assert with_network("jobs") == {"executor", "web", "worker"}
-    assert with_network("outside") == {"web", "worker"}
+    assert with_network("outside") == {"front", "web", "worker"}
 
 
 def test_a_tool_cannot_list_the_folders_of_the_jobs(stack: ComposeStack) -> None:
@@ -165,15 +165,15 @@ def test_a_tool_cannot_list_the_folders_of_the_jobs(stack: ComposeStack) -> None
         stack.engine.docker(*words, "chmod", "0777", "/data/jobs")
 
 
-def test_only_the_web_is_published_and_only_on_this_machine(stack: ComposeStack) -> None:
+def test_only_the_front_is_published_and_only_on_this_machine(stack: ComposeStack) -> None:
     published = {
         service: ports
         for service in SERVICES
         if (ports := [p for p in stack.inspect(service)["NetworkSettings"]["Ports"].values() if p])
     }
 
-    assert set(published) == {"web"}
-    assert {one["HostIp"] for ports in published["web"] for one in ports} == {"127.0.0.1"}
+    assert set(published) == {"front"}
+    assert {one["HostIp"] for ports in published["front"] for one in ports} == {"127.0.0.1"}
 
 
 def test_no_secret_is_in_an_environment_or_on_a_command_line(stack: ComposeStack) -> None:
@@ -321,7 +321,7 @@ def test_the_images_to_carry_are_those_of_the_stack_and_of_the_tools(
     stack: ComposeStack, tool_images: dict[str, str]
 ) -> None:
     ours = {"vulsweb/vulsweb:local", "vulsweb/executor:local"}
-    servers = {images.POSTGRES, images.REDIS}
+    servers = {images.POSTGRES, images.REDIS, images.NGINX}
 
     assert set(stack.run("deploy/images", "list").stdout.split()) == ours | servers | set(
         tool_images.values()

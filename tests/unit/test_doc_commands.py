@@ -90,7 +90,17 @@ def test_a_script_exists_and_compose_knows_the_command(line: Line) -> None:
     if line.program == "deploy/compose" and line.arguments:
         words = list(line.arguments)
         assert words[0] in COMPOSE
-        services = {"web", "worker", "beat", "postgres", "migrate", "receive", "executor", "docker-proxy"}
+        services = {
+            "front",
+            "web",
+            "worker",
+            "beat",
+            "postgres",
+            "migrate",
+            "receive",
+            "executor",
+            "docker-proxy",
+        }
         if words[0] in ("exec", "run"):
             assert services & set(words)
         if "vulsweb" in words:

@@ -31,7 +31,7 @@ NAMED_TEST = re.compile(r"`(tests/[\w/.]+)::(test_\w+)`")
 ROW = re.compile(r"^\| (?!---|Promise|\| Sentence)(.+) \|$", re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", ["reliability.md", "specification.md"])
+@pytest.mark.parametrize("name", ["reliability.md", "security.md", "specification.md"])
 def test_every_row_names_tests_that_exist_or_leads_to_the_reason(name: str) -> None:
     rows = ROW.findall((ROOT / "docs" / name).read_text())
     tests = {row: NAMED_TEST.findall(row) for row in rows}

@@ -9,9 +9,10 @@ from flask.testing import FlaskClient
 
 from tests.conftest import NOW, PASSWORD
 from tests.support.sessions import sign_in
-from vulsweb.accounts import permissions, users
+from tests.views.conftest import flat
+from vulsweb.accounts import permissions, tokens, users
 from vulsweb.extensions import db
-from vulsweb.models import Role, ScheduledTask, User
+from vulsweb.models import Role, ScheduledTask, Scope, User
 
 MakeTask = Callable[..., ScheduledTask]
 SignIn = Callable[[Role], FlaskClient]
@@ -93,7 +94,7 @@ def test_a_refusal_says_which_role_is_needed(as_role: SignIn) -> None:
 
 def test_a_token_may_do_what_its_person_may(app: Flask, admin: User, make_task: MakeTask) -> None:
     viewer, task = users.create_user("eve", PASSWORD, Role.VIEWER, NOW), make_task()
-    headers = {"Authorization": f"Bearer {users.create_token('eve', viewer, NOW)}"}
+    headers = {"Authorization": f"Bearer {tokens.create('eve', viewer, Scope.ADMIN, 0, NOW)}"}
     db.session.commit()
     client = app.test_client()
 
@@ -171,17 +172,50 @@ def test_a_password_is_changed_only_by_who_knows_it(
     assert says in answer.text
 
 
+NEW_TOKEN = {"name": "laptop", "scope": "results", "days": "30", "confirm": PASSWORD}
+
+
 def test_a_token_is_shown_once_works_and_can_be_revoked(app: Flask, signed_in: FlaskClient) -> None:
-    made = signed_in.post("/account/tokens", data={"name": "laptop"}).text
+    made = signed_in.post("/account/tokens", data=NEW_TOKEN).text
     token = re.search(r"vulsweb_[\w-]+", made)
     assert token is not None
     headers = {"Authorization": f"Bearer {token[0]}"}
     assert app.test_client().get("/api/runs", headers=headers).status_code == 200
-    assert token[0] not in signed_in.get("/account/").text
+    assert app.test_client().get("/api/hosts", headers=headers).status_code == 403
+    page = flat(signed_in.get("/account/").text)
+    assert token[0] not in page
+    assert "Read runs and findings · created" in page
+    assert "last used" in page
+    assert "from 127.0.0.1" in page
 
     signed_in.post("/account/tokens/1/revoke")
 
     assert app.test_client().get("/api/runs", headers=headers).status_code == 401
+
+
+def test_a_token_is_made_only_by_who_knows_the_password(signed_in: FlaskClient) -> None:
+    answer = signed_in.post("/account/tokens", data=NEW_TOKEN | {"confirm": "wrong"})
+
+    assert answer.status_code == 422
+    assert "Wrong password." in answer.text
+    assert 'value="laptop"' in answer.text
+    assert re.search(r'value="results"\s+selected', answer.text)
+    assert re.search(r'value="30"\s+selected', answer.text)
+    assert "vulsweb_" not in answer.text
+
+
+def test_an_admin_sees_and_revokes_the_tokens_of_all(app: Flask, signed_in: FlaskClient) -> None:
+    viewer = users.create_user("eve", PASSWORD, Role.VIEWER, NOW)
+    token = tokens.create("hers", viewer, Scope.READ, 0, NOW)
+    db.session.commit()
+
+    page = flat(signed_in.get("/people/").text)
+    answer = signed_in.post("/people/tokens/1/revoke", follow_redirects=True)
+
+    assert "hers" in page
+    assert "without an end · never used" in page
+    assert "Token hers revoked." in answer.text
+    assert tokens.find(token, NOW) is None
 
 
 def test_nobody_revokes_the_token_of_another(app: Flask, token: str, as_role: SignIn) -> None:

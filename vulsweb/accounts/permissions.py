@@ -1,15 +1,17 @@
 """The role that each request needs, for pages and API alike."""
 
-from flask import abort, request
+from flask import abort, g, request
 from flask_login import current_user
 
-from vulsweb.models import Role
+from vulsweb.models import Role, Scope
 
 READ_METHODS = ("GET", "HEAD", "OPTIONS")
 # Only admins may see or change what gives access to machines or to Vuls Web itself.
 ADMIN_BLUEPRINTS = {"users", "notifications", "ssh_config", "keys", "api_ssh_config", "api_keys"}
 # What users do with their own account.
 ACCOUNT_BLUEPRINTS = {"auth", "account"}
+# What a token may read whose scope is the results.
+RESULT_BLUEPRINTS = {"api_runs", "api_findings"}
 
 
 def required_role(blueprint: str | None, method: str) -> Role:
@@ -19,6 +21,13 @@ def required_role(blueprint: str | None, method: str) -> Role:
     if method in READ_METHODS or blueprint in ACCOUNT_BLUEPRINTS:
         return Role.VIEWER
     return Role.OPERATOR
+
+
+def scope_suffices(scope: Scope, role: Role, blueprint: str | None) -> bool:
+    """Return whether a scope covers what needs this role."""
+    if scope is Scope.RESULTS:
+        return role is Role.VIEWER and blueprint in RESULT_BLUEPRINTS
+    return {Role.VIEWER: True, Role.OPERATOR: scope is not Scope.READ, Role.ADMIN: scope is Scope.ADMIN}[role]
 
 
 def check() -> None:
@@ -34,3 +43,6 @@ def check() -> None:
         role.operates and not current_user.role.operates
     ):
         abort(403, f"This needs the role {role.label}; yours is {current_user.role.label}.")
+    scope: Scope = g.get("scope", Scope.ADMIN)
+    if not scope_suffices(scope, role, request.blueprint):
+        abort(403, f"This token has the scope {scope.value}, which does not allow this. Create another one.")

@@ -1,7 +1,5 @@
-"""Users and API tokens: creating, checking and deleting them."""
+"""Users: creating, checking and deleting them."""
 
-import hashlib
-import secrets
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -11,18 +9,17 @@ from sqlalchemy.dialects.postgresql import insert
 from vulsweb import cron
 from vulsweb.accounts import sessions
 from vulsweb.extensions import db
-from vulsweb.models import ApiToken, EventKind, KnownAddress, Role, User
+from vulsweb.models import EventKind, KnownAddress, Role, User
 from vulsweb.notifications import events
 from vulsweb.notifications.events import Happening
 
 MINIMUM_PASSWORD_LENGTH = 12
 NAME_LENGTH = 80
 USERS_EXIST = "The database already has users; their passwords do not change."
-TOKEN_PREFIX = "vulsweb_"  # noqa: S105 - lets secret scanners recognise a leaked token
 
 
 class AccessError(ValueError):
-    """Invalid data for a user or token; the message says why."""
+    """Invalid data for a user or a token; the message says why."""
 
 
 def authenticate(name: str, password: str) -> User | None:
@@ -110,39 +107,6 @@ def delete_user(user: User) -> None:
     db.session.flush()
 
 
-def tokens(user: User) -> Sequence[ApiToken]:
-    """Return the user's tokens, by name."""
-    return db.session.scalars(
-        select(ApiToken).where(ApiToken.user_id == user.id).order_by(ApiToken.name)
-    ).all()
-
-
-def revoke_token(user: User, token_id: int) -> str | None:
-    """Delete a token of the user; return its name if found."""
-    token = db.session.get(ApiToken, token_id)
-    if token is None or token.user_id != user.id:
-        return None
-    db.session.delete(token)
-    return token.name
-
-
-def create_token(name: str, user: User, now: datetime) -> str:
-    """Create a token that acts as `user`; store only its hash."""
-    if not name.strip() or not name.isprintable() or len(name) > NAME_LENGTH:
-        raise AccessError(f"A token's name has 1 to {NAME_LENGTH} printable characters.")
-    if db.session.scalar(select(ApiToken.id).where(ApiToken.name == name)) is not None:
-        raise AccessError(f"There is already a token named {name!r}.")
-    token = TOKEN_PREFIX + secrets.token_urlsafe(32)
-    db.session.add(ApiToken(name=name, token_hash=_hash(token), user=user, created_at=now))
-    db.session.flush()
-    return token
-
-
-def user_of_token(token: str) -> User | None:
-    """Return the user whom a token acts for, or None."""
-    return db.session.scalars(select(User).join(ApiToken).where(ApiToken.token_hash == _hash(token))).first()
-
-
 def _check_password(password: str) -> None:
     if len(password) < MINIMUM_PASSWORD_LENGTH:
         raise AccessError(f"A password has at least {MINIMUM_PASSWORD_LENGTH} characters.")
@@ -153,7 +117,3 @@ def _require_another_admin(user: User) -> None:
     admins = db.session.scalars(select(User.id).where(User.role == Role.ADMIN).with_for_update()).all()
     if set(admins) <= {user.id}:
         raise AccessError(f"{user.name} is the only admin. Make another user an admin first.")
-
-
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()

@@ -22,7 +22,7 @@ from vulsweb.models.run_host import RunHost
 from vulsweb.models.run_job import JobStatus, RunJob
 from vulsweb.models.ssh_config import HostSync, SshConfigVersion
 from vulsweb.models.task import Absence, Overlap, ScheduledTask, TaskType
-from vulsweb.models.user import ApiToken, Role, User, UserSession
+from vulsweb.models.user import ApiToken, Role, Scope, User, UserSession
 
 __all__ = [
     "Absence",
@@ -53,6 +53,7 @@ __all__ = [
     "RunJob",
     "RunStatus",
     "ScheduledTask",
+    "Scope",
     "SshConfigVersion",
     "TaskType",
     "Trigger",

@@ -6,7 +6,7 @@ from datetime import datetime
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 from flask_login import UserMixin
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from vulsweb.extensions import Base
@@ -68,6 +68,25 @@ class User(UserMixin, Base):
         return user is not None
 
 
+class Scope(enum.StrEnum):
+    """What a token may do, within what its user may."""
+
+    RESULTS = "results"  # reads runs and findings
+    READ = "read"  # reads all that its user may read
+    OPERATE = "operate"  # also edits tasks and hosts, starts and stops runs
+    ADMIN = "admin"  # all that its user may do
+
+    @property
+    def label(self) -> str:
+        """Return the label for pages."""
+        return {
+            Scope.RESULTS: "Read runs and findings",
+            Scope.READ: "Read everything",
+            Scope.OPERATE: "Read, and manage tasks, hosts and runs",
+            Scope.ADMIN: "Everything that you may do",
+        }[self]
+
+
 class UserSession(Base):
     """A signed-in browser; only the hash of its key is stored."""
 
@@ -89,12 +108,21 @@ class ApiToken(Base):
     """A bearer token of the REST API; only its hash is stored."""
 
     __tablename__ = "api_tokens"
+    __table_args__ = (UniqueConstraint("user_id", "name"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(String(80), unique=True)
+    name: Mapped[str] = mapped_column(String(80))
     # SHA-256 is enough: a token has 256 random bits, so guessing it is hopeless even at full speed.
     token_hash: Mapped[str] = mapped_column(String(64), unique=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    scope: Mapped[Scope] = mapped_column(server_default=Scope.ADMIN.value)
     created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    last_used_from: Mapped[str | None] = mapped_column(String(45))
 
     user: Mapped[User] = relationship()
+
+    def has_ended(self, now: datetime) -> bool:
+        """Return whether its time is over."""
+        return self.expires_at is not None and self.expires_at <= now

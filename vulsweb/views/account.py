@@ -7,9 +7,9 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
 from vulsweb import cron
-from vulsweb.accounts import sessions, users
+from vulsweb.accounts import sessions, tokens, users
 from vulsweb.extensions import db, limiter
-from vulsweb.models import User
+from vulsweb.models import Scope, User
 from vulsweb.views.auth import begin_session
 
 bp = Blueprint("account", __name__, url_prefix="/account")
@@ -55,10 +55,18 @@ def change_password() -> ResponseReturnValue:
 
 @bp.post("/tokens")
 @login_required
+@limiter.limit("10 per minute")
 def create_token() -> ResponseReturnValue:
-    """Create a token and show it once."""
+    """Create a token and show it once, for who knows the password."""
+    user = db.session.get_one(User, current_user.id)
+    if not User.check_password(user, request.form.get("confirm", "")):
+        return _page(confirm="Wrong password."), 422
     try:
-        token = users.create_token(request.form.get("name", "").strip(), current_user, datetime.now(UTC))
+        scope, days = Scope(request.form.get("scope", Scope.READ.value)), int(request.form.get("days", "90"))
+    except ValueError:
+        abort(400)
+    try:
+        token = tokens.create(request.form.get("name", "").strip(), user, scope, days, datetime.now(UTC))
     except users.AccessError as error:
         return _page(name=str(error)), 422
     db.session.commit()
@@ -70,7 +78,7 @@ def create_token() -> ResponseReturnValue:
 @login_required
 def revoke_token(token_id: int) -> ResponseReturnValue:
     """Revoke a token."""
-    name = users.revoke_token(current_user, token_id) or abort(404)
+    name = tokens.revoke(token_id, current_user) or abort(404)
     db.session.commit()
     flash(f"Token {name} revoked.", "success")
     return redirect(url_for("account.index"), code=303)
@@ -100,7 +108,10 @@ def end_other_sessions() -> ResponseReturnValue:
 def _page(new_token: str | None = None, **errors: str) -> str:
     return render_template(
         "account/index.html",
-        tokens=users.tokens(current_user),
+        tokens=tokens.of_user(current_user),
+        scopes=Scope,
+        days=tokens.DAYS,
+        values=request.form,
         sessions=sessions.of_user(current_user),
         this_session=sessions.key_hash(session["key"]),
         new_token=new_token,

@@ -7,7 +7,7 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
-from vulsweb.accounts import sessions, users
+from vulsweb.accounts import sessions, tokens, users
 from vulsweb.extensions import db
 from vulsweb.models import Role, User
 
@@ -52,7 +52,7 @@ def change_role(user_id: int) -> ResponseReturnValue:
 def confirm_delete(user_id: int) -> ResponseReturnValue:
     """Ask for confirmation before a user is removed."""
     user = user_or_404(user_id)
-    return render_template("users/delete.html", user=user, tokens=users.tokens(user))
+    return render_template("users/delete.html", user=user, tokens=tokens.of_user(user))
 
 
 @bp.post("/<int:user_id>/delete")
@@ -79,6 +79,15 @@ def sign_out(user_id: int) -> ResponseReturnValue:
     return _redirect(f"{user.name} is signed out everywhere.")
 
 
+@bp.post("/tokens/<int:token_id>/revoke")
+@login_required
+def revoke_token(token_id: int) -> ResponseReturnValue:
+    """Revoke a token of any user."""
+    name = tokens.revoke(token_id) or abort(404)
+    db.session.commit()
+    return _redirect(f"Token {name} revoked.")
+
+
 def user_or_404(user_id: int) -> User:
     """Return the user, or abort with 404."""
     return db.session.get(User, user_id) or abort(404)
@@ -96,6 +105,7 @@ def _page(values: dict[str, Any], error: str | None) -> str:
         "users/index.html",
         users=users.all_users(),
         seen=sessions.last_seen(),
+        tokens=tokens.of_all(),
         values=values,
         error=error,
         roles=Role,

@@ -1,13 +1,11 @@
-"""Users and API tokens."""
+"""Users."""
 
 import pytest
 from argon2 import PasswordHasher, extract_parameters
-from flask import Flask
 
 from tests.conftest import NOW, PASSWORD
 from vulsweb.accounts import users
-from vulsweb.extensions import db
-from vulsweb.models import ApiToken, Role, User
+from vulsweb.models import Role, User
 from vulsweb.models.user import NOBODY
 
 
@@ -32,23 +30,6 @@ def test_short_passwords_and_taken_names_are_refused(admin: User) -> None:
         users.create_user("admin", PASSWORD, Role.ADMIN, NOW)
 
 
-def test_a_token_acts_for_its_user_and_only_its_hash_is_stored(app: Flask, admin: User) -> None:
-    token = users.create_token("ci", admin, NOW)
-
-    assert users.user_of_token(token) == admin
-    assert users.user_of_token(token[:-1]) is None
-    assert token not in str(db.session.get_one(ApiToken, 1).__dict__)
-
-
-def test_a_token_needs_a_unique_name(admin: User) -> None:
-    users.create_token("ci", admin, NOW)
-
-    with pytest.raises(users.AccessError, match="already"):
-        users.create_token("ci", admin, NOW)
-    with pytest.raises(users.AccessError, match="name"):
-        users.create_token(" ", admin, NOW)
-
-
 def test_the_last_admin_cannot_be_demoted_or_deleted(admin: User) -> None:
     with pytest.raises(users.AccessError, match="only admin"):
         users.change_role(admin, Role.OPERATOR, "admin", NOW)
@@ -62,15 +43,6 @@ def test_one_of_several_admins_can_be_demoted(admin: User) -> None:
     users.change_role(admin, Role.VIEWER, "other", NOW)
 
     assert (admin.role, other.role) == (Role.VIEWER, Role.ADMIN)
-
-
-def test_deleting_a_user_deletes_their_tokens(admin: User) -> None:
-    other = users.create_user("other", PASSWORD, Role.VIEWER, NOW)
-    token = users.create_token("theirs", other, NOW)
-
-    users.delete_user(other)
-
-    assert users.user_of_token(token) is None
 
 
 def test_an_unknown_time_zone_is_refused(admin: User) -> None:
