@@ -83,7 +83,7 @@ class Scope(enum.StrEnum):
             Scope.RESULTS: "Read runs and findings",
             Scope.READ: "Read everything",
             Scope.OPERATE: "Read, and manage tasks, hosts and runs",
-            Scope.ADMIN: "Everything that you may do",
+            Scope.ADMIN: "Everything its user may do",
         }[self]
 
 
