@@ -131,6 +131,7 @@ class Settings:
     max_jobs: int
     keep_jobs_days: int
     hosts_at_once: int
+    result_megabytes: int
     connect_timeout_seconds: int
     step_timeout_seconds: int
     kill_grace_seconds: int
@@ -163,6 +164,7 @@ class Settings:
             "EXECUTOR_MAX_JOBS": self.max_jobs,
             "EXECUTOR_KEEP_JOBS_DAYS": self.keep_jobs_days,
             "EXECUTOR_HOSTS_AT_ONCE": self.hosts_at_once,
+            "EXECUTOR_RESULT_MB": self.result_megabytes,
             "EXECUTOR_CONNECT_TIMEOUT_SECONDS": self.connect_timeout_seconds,
             "EXECUTOR_STEP_TIMEOUT_SECONDS": self.step_timeout_seconds,
             "EXECUTOR_KILL_GRACE_SECONDS": self.kill_grace_seconds,
@@ -198,6 +200,7 @@ def settings(variables: Mapping[str, str]) -> Settings:
         max_jobs=_number(variables, "EXECUTOR_MAX_JOBS", default=2),
         keep_jobs_days=_number(variables, "EXECUTOR_KEEP_JOBS_DAYS", default=7),
         hosts_at_once=_number(variables, "EXECUTOR_HOSTS_AT_ONCE", default=8),
+        result_megabytes=_number(variables, "EXECUTOR_RESULT_MB", default=64),
         connect_timeout_seconds=_number(variables, "EXECUTOR_CONNECT_TIMEOUT_SECONDS", default=120),
         step_timeout_seconds=_number(variables, "EXECUTOR_STEP_TIMEOUT_SECONDS", default=4 * 60 * 60),
         kill_grace_seconds=_number(variables, "EXECUTOR_KILL_GRACE_SECONDS", default=5),

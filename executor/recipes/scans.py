@@ -5,6 +5,7 @@ The documents that these steps leave decide how the job ends.
 
 import json
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ def scan(context: JobContext) -> None:
         public = context.store.result(job.id, number)
         # A move also works between disks.
         shutil.move(path, public)
+        _refuse_if_too_large(public, context.settings.result_megabytes, path.stem)
         url = f"/jobs/{job.id}/results/{number}"
         job.results.append({"server": path.stem, "url": url, "size": public.stat().st_size})
     job.end(JobStatus.FAILED if error else JobStatus.COMPLETED, error)
@@ -82,6 +84,8 @@ def _scan_servers(context: JobContext, targets: list[Target]) -> None:
             for path in sorted(results.glob("*/*.json"))
             if path.stem == server or path.stem.endswith(f"@{server}") or path.stem.startswith(f"{server}(")
         ]
+        for path in target.documents:
+            _refuse_if_too_large(path, settings.result_megabytes)
 
     with context.step("scan") as step:
         run_for_each(context, step, targets, scan_one)
@@ -93,6 +97,29 @@ def _scan_servers(context: JobContext, targets: list[Target]) -> None:
         if missing:
             names = ", ".join(target.server for target in missing)
             raise StepError(f"Vuls left no result for {names}. {summarize_errors(targets, missing)}".strip())
+
+
+def _refuse_if_too_large(path: Path, megabytes: int, server: str = "") -> None:
+    """Replace a document by one that says that it is too large.
+
+    A scanned host decides how long its lists are, and whoever reads them needs many times their size.
+    """
+    size = path.stat().st_size
+    if size <= megabytes * 10**6:
+        return
+    problem = (
+        f"The result has {size / 10**6:.0f} MB; at most {megabytes} MB are read."
+        " If the host is that large, raise EXECUTOR_RESULT_MB."
+    )
+    document = {
+        "jsonVersion": 4,
+        "serverName": server or path.stem,
+        "family": "unknown",
+        "release": "",
+        "scannedAt": datetime.now(UTC).isoformat(),
+        "errors": [problem],
+    }
+    path.write_text(json.dumps(document))
 
 
 def _report(context: JobContext, shared: str, targets: list[Target]) -> None:

@@ -1,5 +1,7 @@
 """Scans through the whole executor, with fake tools that fail in every known way."""
 
+import json
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +36,32 @@ def test_a_document_is_sent_byte_for_byte(call: Caller, fakes: FakeTools) -> Non
     assert document == b"{\xff \x00 not json"
     assert job["results"][0]["size"] == len(document)
     assert call("GET", f"/jobs/{job['id']}/results/1")[0] == 404
+
+
+@pytest.mark.parametrize(("where", "first"), [("scan", "leave(*servers)"), ("report", "look_up()")])
+def test_a_document_that_is_too_large_is_replaced_by_one_that_says_so(
+    variables: dict[str, str], start: Callable[[], Flask], fakes: FakeTools, where: str, first: str
+) -> None:
+    variables["EXECUTOR_RESULT_MB"] = "1"
+    call = caller_of(start())
+    grow = """
+    for path in pathlib.Path(options["results-dir"]).glob("*/web1.json"):
+        path.write_text(path.read_text() + " " * 1_000_000)
+    """
+    fakes.vuls(**{where: textwrap.dedent(first) + textwrap.dedent(grow)})
+
+    job = call.finished(call.submit_scan("localhost", "web1"))
+    documents = {
+        result["server"]: json.loads(call.send("GET", result["url"], None, HEADERS)[2])
+        for result in job["results"]
+    }
+
+    assert job["status"] == "completed"
+    assert documents["web1"]["serverName"] == "web1"
+    assert documents["web1"]["errors"] == [
+        "The result has 1 MB; at most 1 MB are read. If the host is that large, raise EXECUTOR_RESULT_MB."
+    ]
+    assert documents["localhost"].get("errors", []) == []
 
 
 def test_a_server_without_a_document_fails_the_job_but_keeps_the_others(
