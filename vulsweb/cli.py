@@ -14,6 +14,7 @@ from sqlalchemy import select, text
 
 from vulsweb import config, databases, local
 from vulsweb.accounts import tokens, users
+from vulsweb.accounts.credentials import AccessError
 from vulsweb.extensions import db
 from vulsweb.hosts import config_sync
 from vulsweb.local import backups
@@ -98,7 +99,7 @@ def prepare() -> None:
     if db.session.scalar(select(User.id).limit(1)) is None:
         try:
             users.create_user("admin", config.admin_password(config.environment()), Role.ADMIN, now)
-        except (users.AccessError, config.ConfigError) as error:
+        except (AccessError, config.ConfigError) as error:
             raise click.ClickException(str(error)) from error
         if db.session.scalar(select(ScheduledTask.id).limit(1)) is None:
             task_editing.create(MONTHLY_UPDATE, now)
@@ -230,10 +231,13 @@ def user() -> None:
 )
 @click.password_option(help="Prompted for if not given.")
 def create_user(name: str, role: str, password: str) -> None:
-    """Add a user."""
+    """Add a user.
+
+    The user has to choose another password at the first sign-in.
+    """
     try:
-        users.create_user(name, password, Role(role), datetime.now(UTC))
-    except users.AccessError as error:
+        users.create_user(name, password, Role(role), datetime.now(UTC), first=True)
+    except AccessError as error:
         raise click.ClickException(str(error)) from error
     db.session.commit()
     click.echo(f"{name} added as {role}.")
@@ -245,12 +249,13 @@ def create_user(name: str, role: str, password: str) -> None:
 def change_password(name: str, password: str) -> None:
     """Set a new password, for example for a forgotten one.
 
-    All sessions of the user end, and their API tokens are revoked.
+    All sessions of the user end, and their API tokens are revoked. The user has to choose another password
+    at the next sign-in.
     """
     user = _user_named(name)
     try:
-        users.change_password(user, password)
-    except users.AccessError as error:
+        users.change_password(user, password, first=True)
+    except AccessError as error:
         raise click.ClickException(str(error)) from error
     revoked = tokens.revoke_all(user)
     db.session.commit()
@@ -285,7 +290,7 @@ def create_token(name: str, user_name: str, scope: str, days: int) -> None:
     """Create a token and print it; it cannot be shown again."""
     try:
         new = tokens.create(name, _user_named(user_name), Scope(scope), days, datetime.now(UTC))
-    except users.AccessError as error:
+    except AccessError as error:
         raise click.ClickException(str(error)) from error
     db.session.commit()
     click.echo(new)

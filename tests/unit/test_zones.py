@@ -7,6 +7,7 @@ import pytest
 from tests.conftest import NOW
 from vulsweb import cron
 from vulsweb.accounts import users
+from vulsweb.accounts.credentials import AccessError
 from vulsweb.models import User
 from vulsweb.tasks import editing as task_editing
 
@@ -33,7 +34,7 @@ def test_all_offered_zones_are_known_and_can_be_chosen() -> None:
 def test_what_is_not_one_place_on_every_machine_is_refused_everywhere(zone: str, admin: User) -> None:
     said = f"{zone!r} is not a time zone; write one like Europe/London or UTC."
 
-    with pytest.raises(users.AccessError) as by_user:
+    with pytest.raises(AccessError) as by_user:
         users.change_timezone(admin, zone)
     with pytest.raises(task_editing.InvalidTask) as by_task:
         task_editing.create({"timezone": zone}, NOW)

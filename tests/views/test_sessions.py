@@ -254,3 +254,21 @@ def test_a_name_that_is_not_ours_is_refused(
 )
 def test_a_browser_has_a_name_that_people_know(agent: str, said: str) -> None:
     assert sessions.browser(agent) == said
+
+
+def test_a_first_password_is_changed_before_anything_else(app: Flask, signed_in: FlaskClient) -> None:
+    form = {"name": "eve", "role": "operator", "password": PASSWORD + " one"}
+    signed_in.post("/people/", data=form)
+    eve = app.test_client()
+    eve.post("/sign-in", data={"name": "eve", "password": PASSWORD + " one"})
+
+    page = eve.get("/tasks/")
+    call = eve.get("/api/runs")
+    again = eve.post("/account/password", data={"current": PASSWORD + " one", "password": PASSWORD + " one"})
+    eve.post("/account/password", data={"current": PASSWORD + " one", "password": PASSWORD + " two"})
+
+    assert (page.status_code, page.headers["Location"]) == (303, "/account/")
+    assert "First choose a password of your own." in again.text
+    assert call.status_code == 403
+    assert "This is the password that you were given." in again.text
+    assert eve.get("/tasks/").status_code == 200

@@ -1,6 +1,7 @@
 """The role that each request needs, for pages and API alike."""
 
-from flask import abort, g, request
+from flask import abort, flash, g, redirect, request, url_for
+from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from vulsweb.models import Role, Scope
@@ -10,6 +11,7 @@ READ_METHODS = ("GET", "HEAD", "OPTIONS")
 ADMIN_BLUEPRINTS = {"users", "notifications", "ssh_config", "keys", "api_ssh_config", "api_keys"}
 # What users do with their own account.
 ACCOUNT_BLUEPRINTS = {"auth", "account"}
+CHOOSE_FIRST = "First choose a password of your own."
 # What a token may read whose scope is the results.
 RESULT_BLUEPRINTS = {"api_runs", "api_findings"}
 
@@ -30,14 +32,21 @@ def scope_suffices(scope: Scope, role: Role, blueprint: str | None) -> bool:
     return {Role.VIEWER: True, Role.OPERATOR: scope is not Scope.READ, Role.ADMIN: scope is Scope.ADMIN}[role]
 
 
-def check() -> None:
+def check() -> ResponseReturnValue | None:
     """Answer 403 if the user's role is not sufficient.
+
+    Whoever has a password that somebody else chose is led to the page where it is changed.
 
     Requests without a user pass: pages and API calls ask for a sign-in themselves. Static files and the
     health endpoint belong to no blueprint; they are public and must not query the database for the user.
     """
     if request.blueprint is None or not current_user.is_authenticated:
-        return
+        return None
+    if current_user.must_change_password and request.blueprint not in ACCOUNT_BLUEPRINTS:
+        if request.path.startswith("/api/"):
+            abort(403, CHOOSE_FIRST)
+        flash(CHOOSE_FIRST, "warning")
+        return redirect(url_for("account.index"), code=303)
     role = required_role(request.blueprint, request.method)
     if (role.administers and not current_user.role.administers) or (
         role.operates and not current_user.role.operates
@@ -46,3 +55,4 @@ def check() -> None:
     scope: Scope = g.get("scope", Scope.ADMIN)
     if not scope_suffices(scope, role, request.blueprint):
         abort(403, f"This token has the scope {scope.value}, which does not allow this. Create another one.")
+    return None

@@ -8,12 +8,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import joinedload
 
-from vulsweb.accounts.users import AccessError
+from vulsweb.accounts.credentials import NAME_LENGTH, AccessError
 from vulsweb.extensions import db
 from vulsweb.models import ApiToken, Scope, User
 
 PREFIX = "vulsweb_"  # lets secret scanners recognise a leaked token
-NAME_LENGTH = 80
 DEFAULT_DAYS = 90
 # What the form offers; 0 is without an end.
 DAYS = (7, 30, 90, 365, 0)

@@ -7,19 +7,14 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from vulsweb import cron
-from vulsweb.accounts import sessions
+from vulsweb.accounts import credentials, sessions
+from vulsweb.accounts.credentials import AccessError
 from vulsweb.extensions import db
 from vulsweb.models import EventKind, KnownAddress, Role, User
 from vulsweb.notifications import events
 from vulsweb.notifications.events import Happening
 
-MINIMUM_PASSWORD_LENGTH = 12
-NAME_LENGTH = 80
 USERS_EXIST = "The database already has users; their passwords do not change."
-
-
-class AccessError(ValueError):
-    """Invalid data for a user or a token; the message says why."""
 
 
 def authenticate(name: str, password: str) -> User | None:
@@ -33,24 +28,32 @@ def all_users() -> Sequence[User]:
     return db.session.scalars(select(User).order_by(User.name)).all()
 
 
-def create_user(name: str, password: str, role: Role, now: datetime) -> User:
-    """Create a user; raise AccessError for an invalid name or password."""
-    if not name.strip() or not name.isprintable() or len(name) > NAME_LENGTH or name != name.strip():
-        raise AccessError(f"A name has 1 to {NAME_LENGTH} printable characters.")
-    _check_password(password)
+def create_user(name: str, password: str, role: Role, now: datetime, *, first: bool = False) -> User:
+    """Create a user; raise AccessError for an invalid name or password.
+
+    A `first` password has to be changed by the user before anything else.
+    """
+    credentials.check_name(name)
+    credentials.check_password(password, name)
     if db.session.scalar(select(User.id).where(func.lower(User.name) == func.lower(name))) is not None:
         raise AccessError(f"There is already a user named {name!r}.")
-    user = User(name=name, role=role, created_at=now)
+    user = User(name=name, role=role, created_at=now, must_change_password=first)
     user.set_password(password)
     db.session.add(user)
     db.session.flush()
     return user
 
 
-def change_password(user: User, password: str) -> None:
-    """Change the password and end all sessions; raise AccessError if too short."""
-    _check_password(password)
+def change_password(user: User, password: str, *, first: bool = False) -> None:
+    """Change the password and end all sessions.
+
+    Raise AccessError if it is weak. A `first` password has to be changed by the user before anything else.
+    """
+    credentials.check_password(password, user.name)
+    if user.must_change_password and User.check_password(user, password):
+        raise AccessError("This is the password that you were given. Choose another one.")
     user.set_password(password)
+    user.must_change_password = first
     sessions.end_all(user)
 
 
@@ -105,11 +108,6 @@ def delete_user(user: User) -> None:
     _require_another_admin(user)
     db.session.delete(user)
     db.session.flush()
-
-
-def _check_password(password: str) -> None:
-    if len(password) < MINIMUM_PASSWORD_LENGTH:
-        raise AccessError(f"A password has at least {MINIMUM_PASSWORD_LENGTH} characters.")
 
 
 def _require_another_admin(user: User) -> None:

@@ -53,6 +53,8 @@ class User(UserMixin, Base):
     role: Mapped[Role] = mapped_column(default=Role.VIEWER)
     timezone: Mapped[str | None] = mapped_column(String(64))  # None: the browser's
     created_at: Mapped[datetime]
+    # Somebody else chose it.
+    must_change_password: Mapped[bool] = mapped_column(default=False)
 
     def set_password(self, password: str) -> None:
         """Store an argon2id hash of `password`."""

@@ -7,7 +7,8 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
 from vulsweb import cron
-from vulsweb.accounts import sessions, tokens, users
+from vulsweb.accounts import credentials, sessions, tokens, users
+from vulsweb.accounts.credentials import AccessError
 from vulsweb.extensions import db, limiter
 from vulsweb.models import Scope, User
 from vulsweb.views.auth import begin_session
@@ -28,7 +29,7 @@ def change_timezone() -> ResponseReturnValue:
     """Set the time zone in which times are shown."""
     try:
         users.change_timezone(current_user, request.form.get("timezone", "").strip() or None)
-    except users.AccessError as error:
+    except AccessError as error:
         return _page(timezone=str(error)), 422
     db.session.commit()
     flash("Time zone saved.", "success")
@@ -45,7 +46,7 @@ def change_password() -> ResponseReturnValue:
         return _page(current="Wrong password."), 422
     try:
         users.change_password(user, request.form.get("password", ""))
-    except users.AccessError as error:
+    except AccessError as error:
         return _page(password=str(error)), 422
     begin_session(user)
     db.session.commit()
@@ -67,7 +68,7 @@ def create_token() -> ResponseReturnValue:
         abort(400)
     try:
         token = tokens.create(request.form.get("name", "").strip(), user, scope, days, datetime.now(UTC))
-    except users.AccessError as error:
+    except AccessError as error:
         return _page(name=str(error)), 422
     db.session.commit()
     # Shown in this response, never stored in the session: the cookie is signed but not encrypted.
@@ -117,6 +118,6 @@ def _page(new_token: str | None = None, **errors: str) -> str:
         new_token=new_token,
         errors=errors,
         zones=cron.ZONES,
-        name_length=users.NAME_LENGTH,
-        password_length=users.MINIMUM_PASSWORD_LENGTH,
+        name_length=credentials.NAME_LENGTH,
+        password_length=credentials.MINIMUM_PASSWORD_LENGTH,
     )

@@ -7,7 +7,8 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
-from vulsweb.accounts import sessions, tokens, users
+from vulsweb.accounts import credentials, sessions, tokens, users
+from vulsweb.accounts.credentials import AccessError
 from vulsweb.extensions import db
 from vulsweb.models import Role, User
 
@@ -27,8 +28,8 @@ def create() -> ResponseReturnValue:
     """Add a user."""
     name, role = request.form.get("name", "").strip(), _role()
     try:
-        user = users.create_user(name, request.form.get("password", ""), role, datetime.now(UTC))
-    except users.AccessError as error:
+        user = users.create_user(name, request.form.get("password", ""), role, datetime.now(UTC), first=True)
+    except AccessError as error:
         return _page({"name": name, "role": role}, str(error)), 422
     db.session.commit()
     return _redirect(f"{user.name} added as {user.role.label.lower()}.")
@@ -41,7 +42,7 @@ def change_role(user_id: int) -> ResponseReturnValue:
     user = user_or_404(user_id)
     try:
         users.change_role(user, _role(), current_user.name, datetime.now(UTC))
-    except users.AccessError as error:
+    except AccessError as error:
         return _redirect(str(error), "warning")
     db.session.commit()
     return _redirect(f"{user.name} is now {user.role.label.lower()}.")
@@ -63,7 +64,7 @@ def delete(user_id: int) -> ResponseReturnValue:
     name = user.name
     try:
         users.delete_user(user)
-    except users.AccessError as error:
+    except AccessError as error:
         return _redirect(str(error), "warning")
     db.session.commit()
     return _redirect(f"{name} removed.")
@@ -109,8 +110,8 @@ def _page(values: dict[str, Any], error: str | None) -> str:
         values=values,
         error=error,
         roles=Role,
-        name_length=users.NAME_LENGTH,
-        password_length=users.MINIMUM_PASSWORD_LENGTH,
+        name_length=credentials.NAME_LENGTH,
+        password_length=credentials.MINIMUM_PASSWORD_LENGTH,
     )
 
 

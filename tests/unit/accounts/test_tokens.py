@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 
 from tests.conftest import NOW, PASSWORD
 from vulsweb.accounts import permissions, tokens, users
-from vulsweb.accounts.users import AccessError
+from vulsweb.accounts.credentials import AccessError
 from vulsweb.extensions import db
 from vulsweb.models import ApiToken, Role, Scope, User
 

@@ -5,6 +5,7 @@ from argon2 import PasswordHasher, extract_parameters
 
 from tests.conftest import NOW, PASSWORD
 from vulsweb.accounts import users
+from vulsweb.accounts.credentials import AccessError
 from vulsweb.models import Role, User
 from vulsweb.models.user import NOBODY
 
@@ -24,16 +25,16 @@ def test_a_name_that_nobody_has_takes_as_long_to_check_as_a_password() -> None:
 
 
 def test_short_passwords_and_taken_names_are_refused(admin: User) -> None:
-    with pytest.raises(users.AccessError, match="at least 12"):
+    with pytest.raises(AccessError, match="at least 12"):
         users.create_user("eve", "short", Role.VIEWER, NOW)
-    with pytest.raises(users.AccessError, match="already"):
+    with pytest.raises(AccessError, match="already"):
         users.create_user("admin", PASSWORD, Role.ADMIN, NOW)
 
 
 def test_the_last_admin_cannot_be_demoted_or_deleted(admin: User) -> None:
-    with pytest.raises(users.AccessError, match="only admin"):
+    with pytest.raises(AccessError, match="only admin"):
         users.change_role(admin, Role.OPERATOR, "admin", NOW)
-    with pytest.raises(users.AccessError, match="only admin"):
+    with pytest.raises(AccessError, match="only admin"):
         users.delete_user(admin)
 
 
@@ -48,6 +49,6 @@ def test_one_of_several_admins_can_be_demoted(admin: User) -> None:
 def test_an_unknown_time_zone_is_refused(admin: User) -> None:
     users.change_timezone(admin, "Europe/London")
 
-    with pytest.raises(users.AccessError, match="not a time zone"):
+    with pytest.raises(AccessError, match="not a time zone"):
         users.change_timezone(admin, "Mars/Base")
     assert admin.timezone == "Europe/London"
