@@ -13,7 +13,7 @@ from flask.cli import ScriptInfo
 from sqlalchemy import select, text
 
 from vulsweb import config, databases, local
-from vulsweb.accounts import tokens, users
+from vulsweb.accounts import second_factor, tokens, users
 from vulsweb.accounts.credentials import AccessError
 from vulsweb.extensions import db
 from vulsweb.hosts import config_sync
@@ -260,6 +260,18 @@ def change_password(name: str, password: str) -> None:
     revoked = tokens.revoke_all(user)
     db.session.commit()
     click.echo(f"{name} has a new password. API tokens revoked: {revoked}.")
+
+
+@user.command("second-factor-off", cls=StackCommand)
+@click.argument("name")
+def second_factor_off(name: str) -> None:
+    """Switch off the second factor of a user who has lost it.
+
+    All sessions of the user end.
+    """
+    second_factor.switch_off(_user_named(name))
+    db.session.commit()
+    click.echo(f"{name} signs in without a second factor now.")
 
 
 @click.group()

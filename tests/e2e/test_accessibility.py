@@ -89,6 +89,7 @@ def pages_of(finished: Run) -> list[str]:
         "/hosts/?show=retired",
         "/tasks/new?type=scan&tag=web",
         "/account/",
+        "/account/second-factor",
         "/people/",
         "/people/1/delete",
     ]

@@ -15,6 +15,7 @@ RANKS = {
     "vulsweb": [
         {
             "cron",
+            "encryption",
             "executors",
             "extensions",
             "vuls",

@@ -10,7 +10,7 @@ READ_METHODS = ("GET", "HEAD", "OPTIONS")
 # Only admins may see or change what gives access to machines or to Vuls Web itself.
 ADMIN_BLUEPRINTS = {"users", "notifications", "ssh_config", "keys", "api_ssh_config", "api_keys"}
 # What users do with their own account.
-ACCOUNT_BLUEPRINTS = {"auth", "account"}
+ACCOUNT_BLUEPRINTS = {"auth", "account", "account_second_factor"}
 CHOOSE_FIRST = "First choose a password of your own."
 # What a token may read whose scope is the results.
 RESULT_BLUEPRINTS = {"api_runs", "api_findings"}

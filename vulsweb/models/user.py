@@ -55,6 +55,10 @@ class User(UserMixin, Base):
     created_at: Mapped[datetime]
     # Somebody else chose it.
     must_change_password: Mapped[bool] = mapped_column(default=False)
+    # The second factor: the encrypted secret of its app, None if it is off; the time step of the last code.
+    totp_secret: Mapped[str | None]
+    totp_step: Mapped[int | None]
+    recovery_hashes: Mapped[list[str]] = mapped_column(default=list)
 
     def set_password(self, password: str) -> None:
         """Store an argon2id hash of `password`."""

@@ -1,6 +1,5 @@
 """Addresses of channels: Apprise URLs, checked, and encrypted for the database."""
 
-import base64
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -8,11 +7,11 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import apprise
 from apprise.manager_plugins import NotificationManager
-from cryptography.fernet import Fernet, InvalidToken
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from vulsweb import encryption
 
 LENGTH = 2000
+_PURPOSE = "vulsweb channel addresses"
 EXAMPLES = "mailtos://, slack://, msteams://, discord://, tgram://, pagerduty://, jsons://"
 # Apprise knows these as well. They would reach the server's own desktop, bus, log or devices, never a person.
 LOCAL_SERVICES = frozenset(
@@ -110,14 +109,14 @@ def shown(url: str) -> str:
 
 def encrypt(url: str, secret_key: str) -> str:
     """Return the address as it is stored."""
-    return _fernet(secret_key).encrypt(url.encode()).decode()
+    return encryption.encrypt(url, secret_key, _PURPOSE)
 
 
 def decrypt(stored: str, secret_key: str) -> str:
     """Return a stored address; raise AddressUnreadable if the key is another."""
     try:
-        return _fernet(secret_key).decrypt(stored.encode()).decode()
-    except InvalidToken as error:
+        return encryption.decrypt(stored, secret_key, _PURPOSE)
+    except encryption.Unreadable as error:
         raise AddressUnreadable from error
 
 
@@ -130,9 +129,3 @@ def masked(text: str, url: str) -> str:
         if len(each) >= 4:
             text = text.replace(each, "****")
     return text
-
-
-def _fernet(secret_key: str) -> Fernet:
-    # Derived, so that the one key in the secrets folder is enough, and backups carry it already.
-    derived = HKDF(SHA256(), 32, salt=None, info=b"vulsweb channel addresses").derive(secret_key.encode())
-    return Fernet(base64.urlsafe_b64encode(derived))

@@ -1,6 +1,8 @@
 """Sign in and out."""
 
+import hashlib
 import logging
+import time
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -25,6 +27,9 @@ from vulsweb.models import User
 log = logging.getLogger(__name__)
 
 bp = Blueprint("auth", __name__)
+
+# For the code, after the password.
+ENTERING_SECONDS = 300
 
 
 @login.unauthorized_handler
@@ -55,11 +60,42 @@ def enter() -> ResponseReturnValue:
     if user is None:
         log.warning("sign-in refused: %.100s, from %s", name, request.remote_addr)
         return render_template("auth/sign_in.html", name=name, wrong=True), 422
+    if user.totp_secret is not None:
+        session.clear()
+        session["entering"] = {"id": user.id, "stamp": _stamp(user), "at": time.time()}
+        return redirect(url_for("account_second_factor.ask", next=request.args.get("next")), code=303)
+    return let_in(user)
+
+
+def let_in(user: User) -> ResponseReturnValue:
+    """Begin a session, and lead to the requested page."""
     users.record_sign_in(user, (request.remote_addr or "")[:45], datetime.now(UTC))
     begin_session(user)
     db.session.commit()
     log.info("signed in: %s, from %s", user.name, request.remote_addr)
     return redirect(local_path(request.args.get("next")), code=303)
+
+
+def entering_id() -> int | None:
+    """Return the id of the user who has given the right password."""
+    found = session.get("entering")
+    return found["id"] if found else None
+
+
+def entering_user() -> User | None:
+    """Return the user who has given the right password a moment ago."""
+    found = session.get("entering")
+    if not found or time.time() - found["at"] > ENTERING_SECONDS:
+        return None
+    user = db.session.get(User, found["id"])
+    if user is None or user.totp_secret is None or _stamp(user) != found["stamp"]:
+        return None
+    return user
+
+
+def _stamp(user: User) -> str:
+    """Return what changes with the password."""
+    return hashlib.sha256(user.password_hash.encode()).hexdigest()[:16]
 
 
 @bp.post("/sign-out")

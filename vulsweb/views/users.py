@@ -7,7 +7,7 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
-from vulsweb.accounts import credentials, sessions, tokens, users
+from vulsweb.accounts import credentials, second_factor, sessions, tokens, users
 from vulsweb.accounts.credentials import AccessError
 from vulsweb.extensions import db
 from vulsweb.models import Role, User
@@ -78,6 +78,16 @@ def sign_out(user_id: int) -> ResponseReturnValue:
     sessions.end_all(user)
     db.session.commit()
     return _redirect(f"{user.name} is signed out everywhere.")
+
+
+@bp.post("/<int:user_id>/second-factor-off")
+@login_required
+def second_factor_off(user_id: int) -> ResponseReturnValue:
+    """Switch off the second factor of a user, who has lost it."""
+    user = user_or_404(user_id)
+    second_factor.switch_off(user)
+    db.session.commit()
+    return _redirect(f"{user.name} signs in without a second factor now.")
 
 
 @bp.post("/tokens/<int:token_id>/revoke")
