@@ -143,4 +143,4 @@ def test_compose_reads_the_overlay_for_tls(stack: ComposeStack) -> None:
     ).stdout
 
     assert said.count("/etc/nginx/front-listen.conf") == 1
-    assert "VULSWEB_HTTPS: 'yes'" in said
+    assert 'VULSWEB_HTTPS: "yes"' in said

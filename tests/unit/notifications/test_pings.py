@@ -9,6 +9,7 @@ from flask import Flask
 
 from tests.conftest import NOW
 from tests.support.mail import Webhook, silent_server
+from tests.support.waiting import patience
 from vulsweb import worker
 from vulsweb.extensions import db
 from vulsweb.notifications import pings
@@ -65,6 +66,7 @@ def test_the_worker_pings_each_minute_and_logs_an_outage_once(
     app: Flask, hook: Webhook, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(app.config, "PING_URL", address(hook))
+    monkeypatch.setattr(pings, "SECONDS", (patience(4), patience(4)))
     starting.record_tick(datetime.now(UTC))
     db.session.commit()
 
