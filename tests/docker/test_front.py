@@ -1,5 +1,6 @@
 """The front of the production stack: slow and silent connections stop nobody else."""
 
+import re
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -59,11 +60,12 @@ def test_a_reader_that_takes_nothing_holds_no_thread_of_the_web(stack: ComposeSt
 
 
 def test_the_web_knows_who_asks_and_believes_no_other_word_of_it(stack: ComposeStack) -> None:
-    wrong = {"name": "front-test", "password": "not the password"}
-
-    requests.post(
-        f"{stack.url}/sign-in", data=wrong, headers={"X-Forwarded-For": "203.0.113.9"}, timeout=patience(30)
-    )
+    browser = requests.Session()
+    browser.headers["X-Forwarded-For"] = "203.0.113.9"
+    page = browser.get(f"{stack.url}/sign-in", timeout=patience(30)).text
+    (token,) = set(re.findall(r'name="csrf_token"\s+value="([^"]+)"', page))
+    form = {"name": "front-test", "password": "not the password", "csrf_token": token}
+    browser.post(f"{stack.url}/sign-in", data=form, timeout=patience(30))
 
     def lines() -> list[str]:
         return [line for line in stack.compose("logs", "web").splitlines() if "front-test" in line]
