@@ -74,7 +74,8 @@ COMPOSE_STACKS = {
 }
 # Files of tests/e2e whose tests start stacks of their own. The others share one, and take as long.
 OWN_STACKS = {
-    f"tests/e2e/test_{name}.py" for name in ("api", "current_profile", "documentation", "ssh_hosts", "wheel")
+    f"tests/e2e/test_{name}.py"
+    for name in ("api", "current_profile", "documentation", "monitoring", "ssh_hosts", "wheel")
 }
 
 

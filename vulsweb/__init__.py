@@ -80,6 +80,11 @@ def init_extensions(app: Flask) -> None:
     limiter.init_app(app)
 
 
+def takes_tokens(path: str) -> bool:
+    """Return whether programs ask for this path."""
+    return problems.belongs_to_api(path) or path == "/metrics"
+
+
 @login.user_loader
 def load_user(user_id: str) -> User | None:
     """Return the user of a session cookie, unless the session has ended.
@@ -87,7 +92,7 @@ def load_user(user_id: str) -> User | None:
     A call with an Authorization header is let in by that alone: with the cookie as a second way in, a foreign
     page could send any such header to leave out the CSRF token.
     """
-    if "Authorization" in request.headers and problems.belongs_to_api(request.path):
+    if "Authorization" in request.headers and takes_tokens(request.path):
         return None
     now, lifetime = datetime.now(UTC), current_app.permanent_session_lifetime
     found = sessions.find(session.get("key", ""), lifetime, current_app.config["SESSION_IDLE"], now)
@@ -100,9 +105,9 @@ def load_user(user_id: str) -> User | None:
 
 @login.request_loader
 def load_user_of_token(incoming: Request) -> User | None:
-    """Return the user of a bearer token, for API requests only."""
+    """Return the user of a bearer token, for programs' requests only."""
     scheme, _, token = incoming.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not incoming.path.startswith("/api/"):
+    if scheme.lower() != "bearer" or not takes_tokens(incoming.path):
         return None
     now, address = datetime.now(UTC), (incoming.remote_addr or "")[:45]
     if (found := tokens.find(token.strip(), now)) is None:

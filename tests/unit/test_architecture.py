@@ -25,7 +25,7 @@ RANKS = {
         {"accounts", "changes", "findings", "idempotency"},
         {"hosts", "system"},
         {"runs"},
-        {"digests", "overview", "ssh", "tasks"},
+        {"digests", "metrics", "overview", "ssh", "tasks"},
         {"databases", "worker"},
         {"api", "local", "views"},
         {"cli", "__init__", "__main__"},

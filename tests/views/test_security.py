@@ -19,6 +19,9 @@ PUBLIC = {
     "auth.enter",
     "auth.sign_out",
     "healthz",
+    "livez",
+    "readyz",
+    "startupz",
     "docs.root",
     "api-docs.openapi_json",
 }
@@ -35,7 +38,9 @@ def test_every_route_but_the_public_ones_is_closed_to_strangers(app: Flask, clie
 
     assert len(answers) >= 31
     for (method, path), answer in answers.items():
-        if path.startswith("/api/") and path != "/api/docs":
+        if path == "/metrics":
+            assert answer.status_code == 401
+        elif path.startswith("/api/") and path != "/api/docs":
             assert answer.status_code == 401, (method, path)
             assert answer.content_type == "application/problem+json", (method, path)
         else:

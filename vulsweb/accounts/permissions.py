@@ -12,8 +12,8 @@ ADMIN_BLUEPRINTS = {"users", "notifications", "ssh_config", "keys", "api_ssh_con
 # What users do with their own account.
 ACCOUNT_BLUEPRINTS = {"auth", "account", "account_second_factor"}
 CHOOSE_FIRST = "First choose a password of your own."
-# What a token may read whose scope is the results.
-RESULT_BLUEPRINTS = {"api_runs", "api_findings"}
+# What a token may read whose scope is this alone.
+READABLE = {Scope.METRICS: {"monitoring"}, Scope.RESULTS: {"api_runs", "api_findings"}}
 
 
 def required_role(blueprint: str | None, method: str) -> Role:
@@ -27,8 +27,8 @@ def required_role(blueprint: str | None, method: str) -> Role:
 
 def scope_suffices(scope: Scope, role: Role, blueprint: str | None) -> bool:
     """Return whether a scope covers what needs this role."""
-    if scope is Scope.RESULTS:
-        return role is Role.VIEWER and blueprint in RESULT_BLUEPRINTS
+    if scope in READABLE:
+        return role is Role.VIEWER and blueprint in READABLE[scope]
     return {Role.VIEWER: True, Role.OPERATOR: scope is not Scope.READ, Role.ADMIN: scope is Scope.ADMIN}[role]
 
 

@@ -77,6 +77,7 @@ class User(UserMixin, Base):
 class Scope(enum.StrEnum):
     """What a token may do, within what its user may."""
 
+    METRICS = "metrics"  # reads /metrics
     RESULTS = "results"  # reads runs and findings
     READ = "read"  # reads all that its user may read
     OPERATE = "operate"  # also edits tasks and hosts, starts and stops runs
@@ -86,6 +87,7 @@ class Scope(enum.StrEnum):
     def label(self) -> str:
         """Return the label for pages."""
         return {
+            Scope.METRICS: "Read metrics",
             Scope.RESULTS: "Read runs and findings",
             Scope.READ: "Read everything",
             Scope.OPERATE: "Read, and manage tasks, hosts and runs",

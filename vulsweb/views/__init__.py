@@ -12,6 +12,7 @@ from vulsweb.views import (
     hosts,
     keys,
     logs,
+    monitoring,
     notifications,
     overview,
     runs,
@@ -39,6 +40,7 @@ BLUEPRINTS = (
     keys.bp,
     notifications.bp,
     system.bp,
+    monitoring.bp,
 )
 
 # Everything comes from this server and nothing is inline, so text from a scanned host cannot run as script.
@@ -62,13 +64,15 @@ def register(app: Flask) -> None:
     for bp in BLUEPRINTS:
         app.register_blueprint(bp)
     filters.register(app)
-    app.add_url_rule("/healthz", "healthz", healthz)
+    # Of no blueprint: they are public, and must not look up the user.
+    for path, probe in (
+        ("healthz", monitoring.live),
+        ("livez", monitoring.live),
+        ("readyz", monitoring.ready),
+        ("startupz", monitoring.ready),
+    ):
+        app.add_url_rule(f"/{path}", path, probe)
     app.after_request(secure)
-
-
-def healthz() -> Response:
-    """Answer that the process is alive, without asking the database or Redis."""
-    return Response("ok", mimetype="text/plain")
 
 
 def secure(response: Response) -> Response:

@@ -64,16 +64,16 @@ def write_digests(now: datetime) -> None:
 
 
 def watch_parts(config: Mapping[str, Any], now: datetime) -> None:
-    """Tell of parts of the system that fail or work again."""
-    if not events.is_wanted(*_KINDS.values(), EventKind.PART_RECOVERED):
-        return
+    """Note parts of the system that fail or recover; tell of them."""
     checks = health.read(config, now).checks
     troubles = {trouble.part: trouble for trouble in db.session.scalars(select(Trouble))}
-    told = [_told(check, troubles.get(check.name), now) for check in checks]
+    # Who adds a channel later is told of what fails then.
+    is_wanted = events.is_wanted(*_KINDS.values(), EventKind.PART_RECOVERED)
+    told = [_told(check, troubles.get(check.name), now, is_wanted) for check in checks]
     events.record([happening for happening in told if happening], now)
 
 
-def _told(check: Check, trouble: Trouble | None, now: datetime) -> Happening | None:
+def _told(check: Check, trouble: Trouble | None, now: datetime, is_wanted: bool) -> Happening | None:
     if check.state is State.OK:
         if trouble is None:
             return None
@@ -84,7 +84,7 @@ def _told(check: Check, trouble: Trouble | None, now: datetime) -> Happening | N
     if trouble is None:
         db.session.add(Trouble(part=check.name, since=now, told=False))
         return None
-    if now - trouble.since < TOLD_AFTER:
+    if now - trouble.since < TOLD_AFTER or not is_wanted:
         return None
     news, trouble.told = not trouble.told, True
     text = "\n".join((check.message, *check.advice))

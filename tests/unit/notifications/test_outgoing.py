@@ -10,7 +10,7 @@ from tests.support.mail import Mailbox
 from tests.unit.notifications.conftest import MakeChannel
 from tests.unit.runs.support import race
 from vulsweb.extensions import db
-from vulsweb.models import Channel, Event, EventKind
+from vulsweb.models import Channel, Event, EventKind, Trouble
 from vulsweb.notifications import events, outbox, sending
 from vulsweb.notifications.events import Happening
 from vulsweb.system import health
@@ -169,10 +169,17 @@ def test_a_restart_is_no_news(app: Flask, watched: Channel, monkeypatch: pytest.
     assert told() == []
 
 
-def test_nobody_asks_the_parts_while_nobody_wants_to_know(
+def test_parts_that_fail_are_noted_for_the_metrics_and_told_to_who_adds_a_channel_later(
     app: Flask, make_channel: MakeChannel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_channel(kinds=["run_failed"])
-    monkeypatch.setattr(health, "read", lambda *_: pytest.fail("asked"))
+    parts(monkeypatch, executor=State.FAILED)
+    for minute in range(3):
+        watch(app, minute)
+    before = told()
 
-    watch(app, 0)
+    make_channel()
+    watch(app, 3)
+
+    assert before == []
+    assert [trouble.part for trouble in db.session.query(Trouble)] == ["executor"]
+    assert told() == [(EventKind.PART_FAILED, "Executor: failed")]
