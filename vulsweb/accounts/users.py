@@ -50,7 +50,7 @@ def change_password(user: User, password: str, *, first: bool = False) -> None:
     Raise AccessError if it is weak. A `first` password has to be changed by the user before anything else.
     """
     credentials.check_password(password, user.name)
-    if user.must_change_password and User.check_password(user, password):
+    if user.must_change_password and not first and User.check_password(user, password):
         raise AccessError("This is the password that you were given. Choose another one.")
     user.set_password(password)
     user.must_change_password = first
