@@ -29,6 +29,7 @@ LARGEST_BODY = 256 * 1024
 # Engine 19.03 and later. Before 1.24, `start` took all options of `create`.
 VERSION = r"{version:v1\.(?:4\d|[5-9]\d)}"
 ID = "{id:[0-9a-f]{64}}"
+LOG_PARAMETERS = ("stdout", "stderr", "follow", "timestamps", "tail")
 NOT_ALLOWED = "The Docker proxy does not allow this call."
 NO_DOCKER = "The Docker proxy cannot reach Docker: {}"
 
@@ -202,9 +203,6 @@ class Proxy:
                 await passed_on.write(piece)
             await passed_on.write_eof()
             return passed_on
-
-
-LOG_PARAMETERS = ("stdout", "stderr", "follow", "timestamps", "tail")
 
 
 def create_app(variables: Mapping[str, str]) -> web.Application:

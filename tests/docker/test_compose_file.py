@@ -16,7 +16,8 @@ from tests.docker.stack import ROOT
 from tests.support.needs import lacking
 
 ZONE = "docker-compose.yml:docker-compose.zone.yml"
-SCRIPTS = [path for path in (ROOT / "deploy").iterdir() if path.read_text().startswith("#!/bin/sh\n")]
+FILES = [path for path in (ROOT / "deploy").iterdir() if path.is_file()]
+SCRIPTS = [path for path in FILES if path.read_text().startswith("#!/bin/sh\n")]
 TOOLS_VERSIONS = ROOT / "executor" / "tools"
 
 

@@ -55,9 +55,12 @@
 
   // The browser keeps this many lines of a live log; earlier ones are on other pages.
   const MAX_LINES = 2000;
+  // The last lines of a run replace the tail, and are followed too.
+  let hadTail = false;
+  document.addEventListener("htmx:beforeSwap", () => { hadTail = !!document.getElementById("log-tail"); });
   function followLog() {
     const log = document.getElementById("log"), follow = document.getElementById("follow");
-    if (!log || !follow || !follow.checked || !document.getElementById("log-tail")) return;
+    if (!log || !follow || !follow.checked || !(hadTail || document.getElementById("log-tail"))) return;
     while (log.children.length > MAX_LINES) log.firstElementChild.remove();
     log.scrollTop = log.scrollHeight;
   }
