@@ -3,6 +3,7 @@
 import os
 import shutil
 import stat
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ DROPPED = ["ALL"]
 SECURITY = ["no-new-privileges:true"]
 TMPFS = {"/tmp": "size=256m,mode=1777"}  # noqa: S108 (the container's own)
 MAX_PROCESSES = 256
+KILLED = 128 + 9  # as Docker reports SIGKILL
+OOM_SECONDS = 1.0
 # Far more than a job's log holds; Docker keeps it until the container is removed.
 DOCKER_LOG = LogConfig(type="json-file", config={"max-size": "64m", "max-file": "1"})
 
@@ -113,6 +116,11 @@ def outcome(container: Container, tail: bytes, memory: str) -> Outcome | None:
     if state["Running"]:
         return None
     code = int(state["ExitCode"])
+    if code == KILLED and not state.get("OOMKilled"):
+        # Docker hears of the kernel's decision apart from the end of the process, sometimes later.
+        time.sleep(OOM_SECONDS)
+        container.reload()
+        state = container.attrs["State"]
     if state.get("OOMKilled"):
         return Outcome(code, tail, f"it needed more than the {memory} of memory it may use")
     if state.get("Error"):

@@ -55,12 +55,15 @@
 
   // The browser keeps this many lines of a live log; earlier ones are on other pages.
   const MAX_LINES = 2000;
-  // The last lines of a run replace the tail, and are followed too.
-  let hadTail = false;
-  document.addEventListener("htmx:beforeSwap", () => { hadTail = !!document.getElementById("log-tail"); });
+  // The last lines of a run replace the tail, and are followed too. Other parts may be swapped before they settle.
+  let endsNow = false;
+  document.addEventListener("htmx:beforeSwap", ({ target }) => {
+    if (target.id === "log-tail") endsNow = true;
+    if (target.id === "log-view") endsNow = false;
+  });
   function followLog() {
     const log = document.getElementById("log"), follow = document.getElementById("follow");
-    if (!log || !follow || !follow.checked || !(hadTail || document.getElementById("log-tail"))) return;
+    if (!log || !follow || !follow.checked || !(endsNow || document.getElementById("log-tail"))) return;
     while (log.children.length > MAX_LINES) log.firstElementChild.remove();
     log.scrollTop = log.scrollHeight;
   }
@@ -120,12 +123,15 @@
     for (const input of document.querySelectorAll("#slash")) input.checked = settings.slash !== "off";
     followLog();
   });
+  let lastTop = 0;
   // Scroll events do not bubble, so listen in the capture phase.
   document.addEventListener("scroll", ({ target }) => {
     const follow = document.getElementById("follow");
-    if (follow && target.id === "log") {
-      follow.checked = target.scrollTop + target.clientHeight > target.scrollHeight - 24;
-    }
+    if (!follow || target.id !== "log") return;
+    // Only who scrolls up stops following: new lines put the end away too.
+    if (target.scrollTop + target.clientHeight > target.scrollHeight - 24) follow.checked = true;
+    else if (target.scrollTop < lastTop) follow.checked = false;
+    lastTop = target.scrollTop;
   }, true);
 
   document.addEventListener("change", ({ target }) => {
