@@ -265,7 +265,7 @@ def change_password(name: str, password: str) -> None:
 @user.command("second-factor-off", cls=StackCommand)
 @click.argument("name")
 def second_factor_off(name: str) -> None:
-    """Switch off the second factor of a user who has lost it.
+    """Switch off the second factor of a user who lost their device.
 
     All sessions of the user end.
     """

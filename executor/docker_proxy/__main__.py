@@ -10,7 +10,7 @@ from executor.docker_proxy import create_app
 
 
 def main() -> None:
-    """Serve until the process is told to stop."""
+    """Serve until the process gets a signal."""
     host, _, port = sys.argv[1].rpartition(":")
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(levelname)s %(message)s")
     # A client that has gone must not keep Docker sending the log of a silent scan.

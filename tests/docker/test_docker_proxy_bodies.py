@@ -190,7 +190,7 @@ def test_a_request_of_two_lengths_is_no_way_past(
     assert shared.place.containers() == []
 
 
-def test_http_2_and_an_upgrade_are_not_spoken(shared: DockerProxy) -> None:
+def test_http_2_and_upgrades_are_not_supported(shared: DockerProxy) -> None:
     upgrade = b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
 
     assert re.match(rb"HTTP/1\.\d 400 |$", shared.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))

@@ -19,6 +19,13 @@ from vulsweb.local.valkey import free_port
 
 READY_SECONDS = 90
 ROOT = Path(__file__).parents[2]
+# A task that updates the one database of the feeds' mirror that Debian needs.
+DEBIAN = {
+    "name": "debian",
+    "task_type": "db_update",
+    "config": {"database_type": "gost_debian"},
+    "cron_expression": "0 1 * * *",
+}
 
 
 class Stack:

@@ -11,17 +11,11 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import stack_on
-from tests.e2e.stack import Program, Stack, running, wait_for
+from tests.e2e.stack import DEBIAN, Program, Stack, running, wait_for
 from tests.mirror.documents import Tracker, shipped_documents
 from tests.mirror.expected import already_fixed, expected_findings
 from tests.mirror.server import Fault, Mirror, mirror
 
-DEBIAN = {
-    "name": "debian",
-    "task_type": "db_update",
-    "config": {"database_type": "gost_debian"},
-    "cron_expression": "0 1 * * *",
-}
 # What each urgency of the tracker becomes with us.
 SEVERITIES = {
     "unimportant": "unknown",

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.e2e.stack import Program, Stack
-from tests.e2e.test_api import DEBIAN
+from tests.e2e.stack import DEBIAN, Program, Stack
 from tests.support.needs import lacking
 from tests.support.waiting import patience, wait_for
 from vulsweb.local.valkey import free_port

@@ -107,8 +107,8 @@ def sign_out() -> ResponseReturnValue:
     session.clear()
     flash("Signed out.", "success")
     answer = redirect(url_for("auth.sign_in"), code=303)
-    # Not the cookies: one of them carries the message.
-    answer.headers["Clear-Site-Data"] = '"cache", "storage"'
+    # Not the cookies, one of which carries the message; not the storage, which has only the theme.
+    answer.headers["Clear-Site-Data"] = '"cache"'
     return answer
 
 

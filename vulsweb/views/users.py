@@ -83,7 +83,7 @@ def sign_out(user_id: int) -> ResponseReturnValue:
 @bp.post("/<int:user_id>/second-factor-off")
 @login_required
 def second_factor_off(user_id: int) -> ResponseReturnValue:
-    """Switch off the second factor of a user, who has lost it."""
+    """Switch off the second factor of a user who lost their device."""
     user = user_or_404(user_id)
     second_factor.switch_off(user)
     db.session.commit()

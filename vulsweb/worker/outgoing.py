@@ -67,7 +67,7 @@ def watch_parts(config: Mapping[str, Any], now: datetime) -> None:
     """Note parts of the system that fail or recover; tell of them."""
     checks = health.read(config, now).checks
     troubles = {trouble.part: trouble for trouble in db.session.scalars(select(Trouble))}
-    # Who adds a channel later is told of what fails then.
+    # A part counts as told only if a channel gets it, so a channel that is added later hears of it.
     is_wanted = events.is_wanted(*_KINDS.values(), EventKind.PART_RECOVERED)
     told = [_told(check, troubles.get(check.name), now, is_wanted) for check in checks]
     events.record([happening for happening in told if happening], now)
