@@ -8,13 +8,13 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from tests.conftest import PASSWORD
+from tests.conftest import NOW, PASSWORD
 from tests.support.sessions import sign_in
 from tests.views.conftest import flat
 from vulsweb.accounts import second_factor, users
 from vulsweb.accounts.credentials import AccessError
 from vulsweb.extensions import db
-from vulsweb.models import User
+from vulsweb.models import Role, User
 
 FORM = {"name": "admin", "password": PASSWORD}
 
@@ -152,11 +152,18 @@ def test_it_is_switched_off_only_with_the_password(app: Flask, admin: User, secr
     assert app.test_client().post("/sign-in", data=FORM).headers["Location"] == "/"
 
 
-def test_an_admin_helps_who_has_lost_it(app: Flask, admin: User, secret: str) -> None:
-    client = sign_in(app.test_client(), admin)
+def test_an_admin_helps_others_who_lost_theirs_but_needs_the_own_password(
+    app: Flask, admin: User, secret: str
+) -> None:
+    other = sign_in(app.test_client(), users.create_user("other", PASSWORD, Role.ADMIN, NOW))
+    own = sign_in(app.test_client(), admin)
 
-    client.post(f"/people/{admin.id}/second-factor-off")
+    refused = own.post(f"/people/{admin.id}/second-factor-off", follow_redirects=True)
+    before = app.test_client().post("/sign-in", data=FORM).headers["Location"]
+    other.post(f"/people/{admin.id}/second-factor-off")
 
+    assert "Switch off your own second factor on your account page." in refused.text
+    assert before == "/sign-in/code"
     assert app.test_client().post("/sign-in", data=FORM).headers["Location"] == "/"
 
 

@@ -85,6 +85,9 @@ def sign_out(user_id: int) -> ResponseReturnValue:
 def second_factor_off(user_id: int) -> ResponseReturnValue:
     """Switch off the second factor of a user who lost their device."""
     user = user_or_404(user_id)
+    if user.id == current_user.id:
+        # There the password is asked for, which an open browser does not know.
+        return _redirect("Switch off your own second factor on your account page.", "warning")
     second_factor.switch_off(user)
     db.session.commit()
     return _redirect(f"{user.name} signs in without a second factor now.")
