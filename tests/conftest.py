@@ -35,6 +35,7 @@ from vulsweb.extensions import celery, db, limiter
 from vulsweb.local import postgres
 from vulsweb.models import ApiToken, Host, Role, ScheduledTask, Scope, User
 from vulsweb.models import user as user_model
+from vulsweb.system import checks, executor_checks, service_checks
 from vulsweb.tasks import editing as task_editing
 from vulsweb.vuls.connections import HostConnection
 
@@ -132,6 +133,14 @@ def database_url(open_folder: Path) -> Iterator[str]:
 def quick_passwords() -> None:
     """Hash passwords in no time: the real parameters take half a second on a busy machine."""
     user_model.HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_checks() -> None:
+    """Give what answers health checks as much time as a busy machine needs."""
+    checks.TIMEOUT_SECONDS = round(patience(checks.TIMEOUT_SECONDS))
+    for module in (service_checks, executor_checks):
+        vars(module)["ANSWER_SECONDS"] = round(patience(checks.ANSWER_SECONDS))
 
 
 @pytest.fixture(scope="session")
