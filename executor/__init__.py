@@ -6,7 +6,7 @@ It accepts only a closed list of operations.
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +31,14 @@ from executor.jobs.job import Job, JobStatus, new_job
 from executor.jobs.store import JobStore
 from executor.keys import Keys
 from executor.recipes.vuls_config import check_servers
-from executor.requests import JOB_ID, InvalidError, Request, database_request, scan_request
+from executor.requests import (
+    JOB_ID,
+    InvalidError,
+    Request,
+    database_request,
+    detection_request,
+    scan_request,
+)
 
 MAX_BODY_BYTES = 256 * 1024
 MAX_IDS = 500
@@ -165,6 +172,13 @@ def scan() -> tuple[dict[str, Any], int]:
     return _submit(scan_request(_json_body()))
 
 
+@bp.post("/detection")
+def detect() -> tuple[dict[str, Any], int]:
+    """Accept documents of earlier scans, to look for vulnerabilities again."""
+    request.max_content_length = MAX_BODY_BYTES + _executor().settings.result_megabytes * 10**6
+    return _submit(*detection_request(_json_body()))
+
+
 @bp.post("/database/update")
 def update_database() -> tuple[dict[str, Any], int]:
     """Accept a database update."""
@@ -228,12 +242,12 @@ def cancel_job(job_id: str) -> tuple[dict[str, Any], int]:
     return _document(_executor().dispatcher.cancel(job)), 202
 
 
-def _submit(wanted: Request) -> tuple[dict[str, Any], int]:
+def _submit(wanted: Request, documents: Sequence[Mapping[str, Any]] = ()) -> tuple[dict[str, Any], int]:
     executor = _executor()
     existing = executor.store.load(wanted.job_id)
     if existing is not None:
         return _existing(existing, wanted)
-    if wanted.kind == "scan":
+    if "servers" in wanted.body:
         try:
             shared = executor.settings.vuls_config.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -242,7 +256,7 @@ def _submit(wanted: Request) -> tuple[dict[str, Any], int]:
     if problem := shortage(executor.settings.disks):
         raise NoRoom(problem)
     job = new_job(wanted.job_id, wanted.kind, wanted.body, wanted.steps, lane=wanted.lane, group=wanted.group)
-    if not executor.store.create(job):
+    if not executor.store.create(job, documents):
         # The same request came twice at once, and the other was first.
         return _existing(_job_or_404(wanted.job_id), wanted)
     executor.dispatcher.start_runners(job.lane)

@@ -11,11 +11,12 @@ from typing import Any
 from executor.databases.catalogue import CATALOGUE, CLASSIC, profile_databases, why_unused
 
 CONFIGTEST = "configtest"
+DETECTION = "detection"
 SCAN_TYPES = ("fast", "full", CONFIGTEST)
 SCAN_STEPS = ["configtest", "scan", "report"]
 ALL_DATABASES = "all"
 # Queues that do not wait for each other.
-LANES = ("scan", "test", "database_update")
+LANES = ("scan", "test", "detection", "database_update")
 
 JOB_ID = re.compile(r"[0-9a-f]{32}")
 # A server's name becomes the name of its result file.
@@ -71,6 +72,32 @@ def scan_request(body: Any) -> Request:
         raise InvalidError("scan_type", "scan_type must be fast, full or configtest.")
     steps = [CONFIGTEST] if scan_type == CONFIGTEST else SCAN_STEPS
     return Request(job_id, "scan", {"servers": servers, "scan_type": scan_type}, steps, group)
+
+
+def detection_request(body: Any) -> tuple[Request, list[dict[str, Any]]]:
+    """Check a request to detect again; return the documents with it.
+
+    Each entry names a server, the host whose document it is (a container, an address of a network, or the
+    server itself), and has the document of a scan. Whether the servers exist is not checked here.
+    """
+    job_id, group = _check_fields(body, ("job_id", "documents"))
+    documents = body["documents"]
+    if not isinstance(documents, list) or not documents:
+        raise InvalidError("documents", "documents must be a list of at least one document.")
+    for entry in documents:
+        if not isinstance(entry, dict) or set(entry) != {"server", "name", "document"}:
+            raise InvalidError("documents", "An entry has exactly the fields server, name and document.")
+        for name in (entry["server"], entry["name"]):
+            if not isinstance(name, str) or not SERVER_NAME.fullmatch(name):
+                raise InvalidError("documents", "A name is at most 200 characters without a slash.")
+        if not isinstance(entry["document"], dict):
+            raise InvalidError("documents", f"The document of {entry['name']} is not an object.")
+    names = [entry["name"] for entry in documents]
+    if len(set(names)) != len(names):
+        raise InvalidError("documents", "A host is named twice.")
+    servers = list(dict.fromkeys(entry["server"] for entry in documents))
+    request = Request(job_id, DETECTION, {"servers": servers, "names": names}, ["report"], group)
+    return request, documents
 
 
 def database_request(body: Any, profile: str = CLASSIC) -> Request:

@@ -19,6 +19,7 @@ from executor.jobs import dispatch
 from executor.jobs.job import PUT_BACK, Job, JobStatus
 from executor.jobs.store import JobStore
 from executor.recipes.context import JobContext
+from executor.recipes.detections import detect
 from executor.recipes.scans import scan
 from executor.recipes.updates import update
 
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 
 DISK_POLL_SECONDS = 1
 
-RECIPES = {"scan": scan, "database_update": update}
+RECIPES = {"scan": scan, "detection": detect, "database_update": update}
 
 
 class Runner:

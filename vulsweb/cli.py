@@ -37,6 +37,12 @@ MONTHLY_UPDATE = {
     "cron_expression": "0 2 1 * *",
     "is_active": True,
 }
+REPEATED_DETECTION = {
+    "name": "Repeated Detection",
+    "description": "Looks at the stored packages of all hosts again after each database update.",
+    "task_type": "detection",
+    "cron_expression": "0 6 * * 0",
+}
 
 
 class StackCommand(click.Command):
@@ -103,6 +109,7 @@ def prepare() -> None:
             raise click.ClickException(str(error)) from error
         if db.session.scalar(select(ScheduledTask.id).limit(1)) is None:
             task_editing.create(MONTHLY_UPDATE, now)
+            task_editing.create(REPEATED_DETECTION, now)
             _seed_own_update(now)
     else:
         click.echo(users.USERS_EXIST)

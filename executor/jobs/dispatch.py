@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 DATABASE_SLOTS = 2
 # Someone waits for a connection test: it must not queue behind hours of scans.
 TEST_SLOTS = 2
+# A report keeps a processor busy, and nobody waits for it.
+DETECTION_SLOTS = 1
 LOST = "The executor was stopped or killed while this job was running."
 
 
@@ -36,7 +38,12 @@ def take_slot(settings: Settings, lane: str) -> int | None:
     """
     folder = settings.data_dir / "slots"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    slots = {"scan": settings.max_jobs, "test": TEST_SLOTS, "database_update": DATABASE_SLOTS}
+    slots = {
+        "scan": settings.max_jobs,
+        "test": TEST_SLOTS,
+        "detection": DETECTION_SLOTS,
+        "database_update": DATABASE_SLOTS,
+    }
     for number in range(slots[lane]):
         slot = locks.acquire(folder / f"{lane}-{number}")
         if slot is not None:

@@ -14,9 +14,10 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from executor import locks
 from executor.jobs.fair_queue import QueueEntry, next_turn
@@ -76,8 +77,12 @@ class JobStore:
         """Return the path of a job's n-th result document."""
         return self.folder(job_id) / "results" / f"{number}.json"
 
-    def create(self, job: Job) -> bool:
-        """Store a new job and give it its turn.
+    def documents(self, job_id: str) -> Path:
+        """Return the file of what a job is to detect again."""
+        return self.folder(job_id) / "documents.json"
+
+    def create(self, job: Job, documents: Sequence[Mapping[str, Any]] = ()) -> bool:
+        """Store a new job, with the documents it needs, and give it its turn.
 
         Return False if its id is taken.
         """
@@ -89,6 +94,8 @@ class JobStore:
         try:
             (draft / "results").mkdir()
             (draft / "log").touch()
+            if documents:
+                _write_synced(draft / "documents.json", json.dumps(documents).encode())
             _write(draft / "job.json", job)
             # If two come at once, only one rename succeeds: it does not replace a folder with content.
             draft.rename(self.folder(job.id))
@@ -333,8 +340,12 @@ def _read(path: Path) -> Job | None:
 
 def _write(path: Path, job: Job) -> None:
     draft = path.with_suffix(".new")
-    with draft.open("wb") as file:
-        file.write(json.dumps(dataclasses.asdict(job)).encode())
+    _write_synced(draft, json.dumps(dataclasses.asdict(job)).encode())
+    draft.replace(path)
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    draft.replace(path)

@@ -3,18 +3,19 @@
 The documents that these steps leave decide how the job ends.
 """
 
-import json
-import shutil
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
-
-from executor.databases.catalogue import CURRENT, SECTIONS, profile_databases
 from executor.errors import JobError, StepError
 from executor.jobs.job import JobStatus
-from executor.recipes.commands import configtest_command, report_command, scan_command
+from executor.recipes.commands import configtest_command, scan_command
 from executor.recipes.connection_tests import test_connections
-from executor.recipes.context import JobContext, failure_message
+from executor.recipes.context import JobContext
+from executor.recipes.reports import (
+    is_reported,
+    publish,
+    read_document,
+    refuse_if_too_large,
+    report,
+    report_step,
+)
 from executor.recipes.targets import (
     Target,
     prepare_targets,
@@ -26,9 +27,6 @@ from executor.recipes.targets import (
     write_config,
 )
 from executor.requests import CONFIGTEST
-
-# The time in a document that `vuls report` has not processed.
-NEVER_REPORTED = "0001-01-01"
 
 
 def scan(context: JobContext) -> None:
@@ -58,13 +56,8 @@ def scan(context: JobContext) -> None:
         error = str(failure)
     documents = dict.fromkeys(path for target in targets for path in target.documents)
     job.results = []
-    for number, path in enumerate(documents):
-        public = context.store.result(job.id, number)
-        # A move also works between disks.
-        shutil.move(path, public)
-        _refuse_if_too_large(public, context.settings.result_megabytes, path.stem)
-        url = f"/jobs/{job.id}/results/{number}"
-        job.results.append({"server": path.stem, "url": url, "size": public.stat().st_size})
+    for path in documents:
+        publish(context, path.stem, path)
     job.end(JobStatus.FAILED if error else JobStatus.COMPLETED, error)
 
 
@@ -85,7 +78,7 @@ def _scan_servers(context: JobContext, targets: list[Target]) -> None:
             if path.stem == server or path.stem.endswith(f"@{server}") or path.stem.startswith(f"{server}(")
         ]
         for path in target.documents:
-            _refuse_if_too_large(path, settings.result_megabytes)
+            refuse_if_too_large(path, settings.result_megabytes)
 
     with context.step("scan") as step:
         run_for_each(context, step, targets, scan_one)
@@ -99,83 +92,24 @@ def _scan_servers(context: JobContext, targets: list[Target]) -> None:
             raise StepError(f"Vuls left no result for {names}. {summarize_errors(targets, missing)}".strip())
 
 
-def _refuse_if_too_large(path: Path, megabytes: int, server: str = "") -> None:
-    """Replace a document by one that says that it is too large.
-
-    A scanned host decides how long its lists are, and whoever reads them needs many times their size.
-    """
-    size = path.stat().st_size
-    if size <= megabytes * 10**6:
-        return
-    problem = (
-        f"The result has {size / 10**6:.0f} MB; at most {megabytes} MB are read."
-        " If the host is that large, raise EXECUTOR_RESULT_MB."
-    )
-    document = {
-        "jsonVersion": 4,
-        "serverName": server or path.stem,
-        "family": "unknown",
-        "release": "",
-        "scannedAt": datetime.now(UTC).isoformat(),
-        "errors": [problem],
-    }
-    path.write_text(json.dumps(document))
-
-
 def _report(context: JobContext, shared: str, targets: list[Target]) -> None:
-    profile = context.settings.profile
-    sections = SECTIONS[profile]
-    with context.step("report") as step, context.databases.lock_for_reading(sections, context.check) as live:
-        context.job.databases = context.databases.present(profile_databases(profile))
-        if profile == CURRENT and not live:
-            # Otherwise Vuls would say so for each host, less clearly.
-            raise StepError("There is no vuls2 database yet: run a database update.")
+    with report_step(context) as (step, live):
         for target in targets:
-            write_config(context, shared, target, live)
+            write_config(context, shared, [target.server], target.folder, live)
         documents = [(target, path) for target in targets for path in target.documents]
         pending = [
             (number, target, path)
             for number, (target, path) in enumerate(documents)
-            if not _read_document(path).get("errors")
+            if not read_document(path).get("errors")
         ]
-        step.unit, step.done, step.total = "documents", 0, len(pending)
+        step.done, step.total = 0, len(pending)
         # One at a time: in a shared report, one missing database would lose the findings of other documents.
         for number, target, path in pending:
-            error = _report_document(context, target, path, number)
-            if str(_read_document(path).get("reportedAt", NEVER_REPORTED)).startswith(NEVER_REPORTED):
+            results = target.folder / "report" / str(number)
+            error = report(context, target.folder, results, {path: f"{path.parent.name}/{path.name}"})
+            if not is_reported(path):
                 step.message = f"{path.stem}: {error}"
             step.done += 1
             context.save_soon()
         if step.message:
             raise StepError(step.message)
-
-
-def _report_document(context: JobContext, target: Target, path: Path, number: int) -> str:
-    """Have Vuls add the vulnerabilities to a document.
-
-    Return the error to show if it fails.
-    """
-    # Vuls looks for documents in a folder named by a time, and rewrites them there.
-    results = target.folder / "report" / str(number)
-    copy = results / path.parent.name / path.name
-    copy.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
-    command = report_command(target.folder, results, context.settings.step_timeout_seconds)
-    try:
-        if not context.is_started(command):
-            shutil.copyfile(path, copy)
-        error = failure_message(command, context.run(command, folder=target.folder))
-    except StepError as failure:
-        error = str(failure)
-    # It is missing if an earlier runner moved it already.
-    if copy.exists():
-        copy.replace(path)
-    return error
-
-
-def _read_document(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        # The caller gets the document unchanged and judges it.
-        return {}
-    return document if isinstance(document, dict) else {}

@@ -4,7 +4,7 @@ Each has a Vuls process and a folder of its own. In a common process, two server
 others from finishing. One that hangs late would take their results with it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from executor.engines import Command, Outcome
 from executor.errors import JobError, StepError, ToolMissingError
 from executor.jobs.job import Step
 from executor.recipes.context import JobContext, failure_message
-from executor.recipes.vuls_config import SMALL_DICTIONARIES, check_servers, is_local_machine, server_config
+from executor.recipes.vuls_config import SMALL_DICTIONARIES, check_servers, is_local_machine, servers_config
 from executor.requests import InvalidError
 
 # Vuls' exit code when it rejects the configuration.
@@ -57,7 +57,7 @@ def prepare_targets(context: JobContext, shared: str) -> list[Target]:
         # A number, because the server's name may hold characters that a path cannot.
         target = Target(server, context.folder / "servers" / str(number))
         target.folder.mkdir(parents=True, mode=0o700, exist_ok=True)
-        write_config(context, shared, target, {})
+        write_config(context, shared, [server], target.folder, {})
         if context.settings.docker and is_local_machine(shared, server):
             # A container would find the packages of Vuls' image and report them as the machine's.
             target.refusal = (
@@ -67,20 +67,22 @@ def prepare_targets(context: JobContext, shared: str) -> list[Target]:
     return targets
 
 
-def write_config(context: JobContext, shared: str, target: Target, live: dict[str, Path]) -> None:
-    """Write the server's config.toml.
+def write_config(
+    context: JobContext, shared: str, servers: Sequence[str], folder: Path, live: dict[str, Path]
+) -> None:
+    """Write a config.toml for some servers into a folder.
 
     `live` has the live databases by the name of their section in Vuls' configuration.
     """
-    scratch = target.folder / "scratch"
+    scratch = folder / "scratch"
     scratch.mkdir(mode=0o700, exist_ok=True)
     # Vuls creates an empty database where it finds none, which must not happen among the live ones.
     profile = context.settings.profile
     small = SMALL_DICTIONARIES if profile == CLASSIC else ()
     dictionaries = {section: scratch / f"{section}.sqlite3" for section in small}
     dictionaries |= {section: scratch / file for section, file in SECTIONS[profile].items()} | live
-    text = server_config(shared, target.server, context.job.request["scan_type"], dictionaries)
-    config = target.folder / "config.toml"
+    text = servers_config(shared, servers, context.job.request.get("scan_type"), dictionaries)
+    config = folder / "config.toml"
     # Never write through a link that a tool may have put in its place.
     config.unlink(missing_ok=True)
     with config.open("x", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""Makes a job's config.toml for one server from the shared one.
+"""Makes a job's config.toml for its servers from the shared one.
 
 This module is pure.
 """
@@ -43,17 +43,21 @@ def is_local_machine(shared: str, server: str) -> bool:
     return values.get("port") == "local" and values.get("host") in ("127.0.0.1", "localhost")
 
 
-def server_config(shared: str, server: str, scan_type: str, dictionaries: Mapping[str, Path]) -> str:
-    """Return the config.toml for one server of a job.
+def servers_config(
+    shared: str, names: Sequence[str], scan_type: str | None, dictionaries: Mapping[str, Path]
+) -> str:
+    """Return the config.toml for some servers of a job.
 
     It is made from the shared one. `dictionaries` gives the file for each of Vuls' dictionary sections.
     """
     document = _parse(shared)
-    own = _servers(document)[server]
-    if wanted := SCAN_MODES.get(scan_type):
-        modes = _scan_modes(own) or _scan_modes(_section(document, "default"))
-        own = {key: value for key, value in own.items() if key.lower() != "scanmode"}
-        own["scanMode"] = wanted["offline" in modes]
+    known = _servers(document)
+    servers = {name: known[name] for name in names}
+    if wanted := SCAN_MODES.get(scan_type or ""):
+        for name, own in servers.items():
+            modes = _scan_modes(own) or _scan_modes(_section(document, "default"))
+            kept = {key: value for key, value in own.items() if key.lower() != "scanmode"}
+            servers[name] = kept | {"scanMode": wanted["offline" in modes]}
     config: dict[str, Any] = {
         key: value for key, value in document.items() if key.lower() in KEPT_SECTIONS and value
     }
@@ -64,7 +68,7 @@ def server_config(shared: str, server: str, scan_type: str, dictionaries: Mappin
             if section == VULS2
             else {"type": "sqlite3", "SQLite3Path": str(path)}
         )
-    config["servers"] = {server: own}
+    config["servers"] = servers
     return tomlkit.dumps(config)
 
 

@@ -42,7 +42,11 @@ if sys.argv[1] == "scan":
 if sys.argv[1] == "report":
     for path in pathlib.Path(option["results-dir"]).glob("*/*.json"):
         document = json.loads(path.read_text())
+        if path.stem in say.get("refuses", ()):
+            sys.exit(path.stem + " cannot be read")
         document.update(reportedAt="2026-01-01T00:00:00Z", reportedVersion="stand-in")
+        if "finds" in say:
+            document["scannedCves"] = say["finds"].get(path.stem, {{}})
         path.write_text(json.dumps(document))
 sys.exit(say.get("exit", {{}}).get(sys.argv[1], 0))
 """

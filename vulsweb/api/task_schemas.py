@@ -22,7 +22,7 @@ ABSENCE_RULES = (
 
 
 class TaskConfig(Strict):
-    """A scan type or a database type, depending on the task type."""
+    """A scan type, a database type or nothing, depending on the task type."""
 
     scan_type = fields.Enum(ScanType, by_value=True)
     database_type = fields.Enum(DatabaseType, by_value=True)
@@ -57,13 +57,14 @@ class TaskOut(Schema):
     def from_task(self, task: ScheduledTask, **_: Any) -> dict[str, Any]:
         """Return the task in the format of the API."""
         last = task.last_run
-        kind = "scan_type" if task.task_type is TaskType.SCAN else "database_type"
+        kinds = {TaskType.SCAN: "scan_type", TaskType.DB_UPDATE: "database_type"}
+        kind = kinds.get(task.task_type)
         return {
             "id": task.id,
             "name": task.name,
             "description": task.description,
             "task_type": task.task_type,
-            "config": {kind: getattr(task, kind)},
+            "config": {kind: getattr(task, kind)} if kind else {},
             "host_id": task.host_id,
             "host_name": task.host.name if task.host else None,
             "host_tag": task.host_tag,

@@ -97,6 +97,9 @@ class LogPiece:
     next_offset: int
 
 
+_PATHS = {"documents": "/detection", "servers": "/scan"}
+
+
 class ExecutorClient:
     """The operations of one executor; every method raises ExecutorError on failure."""
 
@@ -125,7 +128,7 @@ class ExecutorClient:
 
     def submit(self, job_id: str, request: Mapping[str, Any]) -> Job:
         """Submit a job; safe to repeat, since `job_id` is its key."""
-        path = "/scan" if "servers" in request else "/database/update"
+        path = next((path for field, path in _PATHS.items() if field in request), "/database/update")
         return self._job(self._json("POST", path, json={"job_id": job_id, **request}))
 
     def jobs(self, job_ids: Iterable[str]) -> dict[str, Job]:

@@ -39,24 +39,20 @@ class SeenFinding:
 
 
 def store(
-    *, run_id: int, host: Host, document: bytes, result: ScanResult, complete: bool, now: datetime
+    *,
+    run_id: int,
+    host: Host,
+    document: bytes,
+    result: ScanResult,
+    complete: bool,
+    now: datetime,
+    again: bool = False,
 ) -> Change:
     """Store a result document and update the host's findings.
 
-    Findings that it does not contain are closed only if the scan was `complete`.
+    Findings that it does not contain are closed only if the scan was `complete`. The document of a scan that
+    was looked at `again` is stored only if it changed the findings.
     """
-    db.session.add(
-        Result(
-            run_id=run_id,
-            host_id=host.id,
-            scanned_at=result.scanned_at,
-            family=result.family,
-            release=result.release,
-            package_count=result.package_count,
-            severity_counts=result.severity_counts,
-            document=gzip.compress(results.without_config(document)),
-        )
-    )
     host.set_system(result.family, result.release)
     host.kernel, host.restart_required = result.kernel, result.restart_required
     opened_counts = _upsert(run_id, host.id, result.findings, now)
@@ -75,6 +71,19 @@ def store(
             .values(fixed_at=now)
             .returning(Finding.id)
         ).all()
+    if opened_counts or closed or not again:
+        db.session.add(
+            Result(
+                run_id=run_id,
+                host_id=host.id,
+                scanned_at=result.scanned_at,
+                family=result.family,
+                release=result.release,
+                package_count=result.package_count,
+                severity_counts=result.severity_counts,
+                document=gzip.compress(results.without_config(document)),
+            )
+        )
     db.session.flush()
     return Change(opened_counts, fixed=len(closed))
 

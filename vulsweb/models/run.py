@@ -54,11 +54,13 @@ class Trigger(enum.StrEnum):
     SCHEDULE = "schedule"
     PERSON = "person"
     API = "api"
+    UPDATE = "update"  # of a database, which a detection follows
 
     @property
     def label(self) -> str:
         """Return the label for pages."""
-        return "API" if self is Trigger.API else self.value.capitalize()
+        named = {Trigger.API: "API", Trigger.UPDATE: "Database update"}
+        return named.get(self, self.value.capitalize())
 
 
 class Run(Base):
@@ -115,6 +117,11 @@ class Run(Base):
         # For the active runs: of some tasks (the overlap rule), and of all.
         Index("ix_runs_active", "task_id", postgresql_where=_ACTIVE_SQL),
     )
+
+    @property
+    def is_detection(self) -> bool:
+        """Return whether it looks at stored packages, and touches no host."""
+        return bool(self.request.get("detection"))
 
     @property
     def late(self) -> timedelta | None:

@@ -24,11 +24,16 @@ class TaskType(enum.StrEnum):
 
     SCAN = "scan"
     DB_UPDATE = "db_update"
+    DETECTION = "detection"  # the stored packages of all hosts, with the databases of now
 
     @property
     def label(self) -> str:
         """Return the label for pages."""
-        return {"scan": "Vulnerability Scan", "db_update": "Database Update"}[self.value]
+        return {
+            "scan": "Vulnerability Scan",
+            "db_update": "Database Update",
+            "detection": "Repeated Detection",
+        }[self.value]
 
 
 class Overlap(enum.StrEnum):
@@ -130,7 +135,9 @@ class ScheduledTask(Base):
             "(task_type = 'scan' AND (host_id IS NULL) <> (host_tag IS NULL) AND scan_type IS NOT NULL"
             " AND database_type IS NULL)"
             " OR (task_type = 'db_update' AND host_id IS NULL AND host_tag IS NULL AND scan_type IS NULL"
-            " AND database_type IS NOT NULL)",
+            " AND database_type IS NOT NULL)"
+            " OR (task_type = 'detection' AND host_id IS NULL AND host_tag IS NULL AND scan_type IS NULL"
+            " AND database_type IS NULL)",
             name="target_fits_type",
         ),
         CheckConstraint("(paused_at IS NULL) = (paused_reason IS NULL)", name="pause_says_why"),
@@ -154,4 +161,6 @@ class ScheduledTask(Base):
         """Return the target for pages: a host, a tag or a database."""
         if self.task_type is TaskType.SCAN:
             return self.host.name if self.host else f"tag: {self.host_tag}"
+        if self.task_type is TaskType.DETECTION:
+            return "All hosts"
         return self.database_type.label if self.database_type else ""

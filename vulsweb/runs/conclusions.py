@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from vulsweb.executors.client import Job
 from vulsweb.models import JobStatus, Run, RunJob, RunStatus
+from vulsweb.runs import detections, lifecycle, scan_results, update_results
 from vulsweb.runs import jobs as run_jobs
-from vulsweb.runs import lifecycle, scan_results, update_results
 
 NO_JOBS = "It has no jobs, so nothing can come of it. Run it again."
 
@@ -74,7 +74,9 @@ def _store_job(
     run_jobs.record_details(job, reply, now)
     if job.status is JobStatus.CANCELLED:
         return  # results of a cancelled job are dropped
-    if "servers" in job.request:
+    if "documents" in job.request:
+        detections.store_job(run, job, reply, documents, now)
+    elif "servers" in job.request:
         scan_results.store_job(run, job, reply, documents, now)
     else:
         update_results.store_job(run, job, reply)

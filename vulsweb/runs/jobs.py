@@ -34,19 +34,29 @@ def create_jobs(run: Run, executors: Sequence[Executor]) -> None:
     if "servers" not in run.request:
         requests = [(executor, dict(run.request)) for executor in executors]
     else:
-        tags: dict[str, set[str]] = {name: set() for name in run.request["servers"]}
-        # The hosts of a network share an entry and are scanned together.
-        hosts = select(Host.entry, Host.tags).where(Host.entry.in_(tags), Host.parent_id.is_(None))
-        for entry, host_tags in db.session.execute(hosts.where(Host.retired_at.is_(None))):
-            tags[entry].update(host_tags)
-        servers: dict[Executor, list[str]] = {executor: [] for executor in executors}
-        for name, entry_tags in tags.items():
-            servers[executor_settings.for_tags(executors, entry_tags)].append(name)
         requests = [
             (executor, {"servers": batch, "scan_type": run.request["scan_type"]})
-            for executor, names in servers.items()
+            for executor, names in by_executor(run.request["servers"], executors).items()
             for batch in _batches(names)
         ]
+    set_jobs(run, requests)
+
+
+def by_executor(servers: Sequence[str], executors: Sequence[Executor]) -> dict[Executor, list[str]]:
+    """Return the servers of each executor, by the tags of their hosts."""
+    tags: dict[str, set[str]] = {name: set() for name in servers}
+    # The hosts of a network share an entry and are scanned together.
+    hosts = select(Host.entry, Host.tags).where(Host.entry.in_(tags), Host.parent_id.is_(None))
+    for entry, host_tags in db.session.execute(hosts.where(Host.retired_at.is_(None))):
+        tags[entry].update(host_tags)
+    names: dict[Executor, list[str]] = {executor: [] for executor in executors}
+    for name, entry_tags in tags.items():
+        names[executor_settings.for_tags(executors, entry_tags)].append(name)
+    return names
+
+
+def set_jobs(run: Run, requests: Sequence[tuple[Executor, dict[str, Any]]]) -> None:
+    """Give the run its jobs, one for each request."""
     run.jobs = [
         RunJob(
             id=executor_client.new_job_id(),

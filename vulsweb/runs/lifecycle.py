@@ -119,7 +119,8 @@ def end(run: Run, status: RunStatus, reason: str | None, now: datetime) -> None:
     log.log(
         level, "run %d: %s after %d s, task %d. %s", run.id, status.value, seconds, run.task_id, reason or ""
     )
-    if status in (RunStatus.FAILED, RunStatus.TIMEOUT) and run.result_data is None:
+    failed = status in (RunStatus.FAILED, RunStatus.TIMEOUT) and run.result_data is None
+    if failed and not run.is_detection:
         targets.mark_hosts_failed(run, now)
     notices.run_ended(run, now)
 

@@ -70,7 +70,12 @@ def store_job(
     """Store a result for each host of a scan's job."""
     reported = store_documents(job, reply, documents, now)
     unreported = unreported_hosts(job.request["servers"], reply, reported)
-    _add_results(run, [*reported, *unreported], now)
+    add_results(run, [*reported, *unreported], now)
+    add_stamp(run, job, reply, reported)
+
+
+def add_stamp(run: Run, job: RunJob, reply: Job, reported: Sequence[HostResult]) -> None:
+    """Store which Vuls looked for CVEs, and with which databases."""
     if versions := {result.vuls for result in reported if result.vuls}:
         stamp = {"executor": job.executor, "vuls": max(versions), "databases": _databases(reply)}
         before: Mapping[str, Any] = run.result_data or {}
@@ -89,19 +94,10 @@ def store_documents(
     job: RunJob, reply: Job, documents: Iterable[tuple[str, bytes]], now: datetime
 ) -> list[HostResult]:
     """Store each document with its findings; return a result for each."""
-    locked = (
-        select(Host)
-        .where(Host.entry.in_(job.request["servers"]))
-        .options(load_only(Host.name, Host.entry, Host.parent_id, Host.retired_at, Host.hostname))
-        # Always in this order, so that two scans and a sync cannot deadlock.
-        .order_by(Host.id)
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    )
-    hosts = {host.name: host for host in db.session.scalars(locked)}
+    hosts = lock_hosts(job)
     containers = Containers(hosts, now)
     stored = [
-        _store_document(job, reply, name, hosts.get(name) or containers.add_host(name), document, now)
+        store_document(job, reply, name, hosts.get(name) or containers.add_host(name), document, now)
         for name, document in documents
     ]
     containers.retire_absent(
@@ -111,9 +107,25 @@ def store_documents(
     return stored
 
 
-def _store_document(
+def lock_hosts(job: RunJob) -> dict[str, Host]:
+    """Lock the hosts of a job; return them by name."""
+    locked = (
+        select(Host)
+        .where(Host.entry.in_(job.request["servers"]))
+        .options(load_only(Host.name, Host.entry, Host.parent_id, Host.retired_at, Host.hostname))
+        # Always in this order, so that two scans and a sync cannot deadlock.
+        .order_by(Host.id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    return {host.name: host for host in db.session.scalars(locked)}
+
+
+def store_document(
     job: RunJob, reply: Job, name: str, host: Host | None, document: bytes, now: datetime
 ) -> HostResult:
+    """Store a host's document with its findings, and judge it."""
+    again = "documents" in job.request
     if host is None:
         return HostResult(name, Outcome.FAILED, f"{name}: {UNKNOWN_HOST}")
     try:
@@ -121,6 +133,8 @@ def _store_document(
     except results.ResultsError as error:
         return HostResult(name, Outcome.FAILED, f"{name}: the result cannot be read. {error}", host.id)
     outcome, problem = results.judge(result, reply.databases)
+    if again and not result.reported_by:
+        outcome, problem = Outcome.FAILED, "Vuls did not look at its packages. See the log."
     message = f"{name}: {problem}" if problem else None
     if outcome is Outcome.FAILED:
         return HostResult(name, outcome, message, host.id)
@@ -134,6 +148,7 @@ def _store_document(
                 document=document,
                 result=result,
                 complete=outcome is Outcome.SUCCESS,
+                again=again,
                 now=now,
             )
     except DataError as error:
@@ -149,7 +164,7 @@ def _store_document(
         change.opened_counts,
         change.fixed,
         (
-            *results.why_not_deep(job.request["scan_type"], result),
+            *results.why_not_deep(job.request.get("scan_type", ""), result),
             *([hiding.sentence(result.hidden)] if result.hidden else []),
             *result.warnings,
         ),
@@ -188,7 +203,7 @@ def exclude_servers(run: Run, job: RunJob, unknown: Collection[str], now: dateti
     error = f"The executor {job.executor} does not have it in its config.toml yet."
     reply = Job.ended_with(job.id, JobStatus.FAILED.value, error, [])
     job.request = job.request | {"servers": [name for name in job.request["servers"] if name not in unknown]}
-    _add_results(run, unreported_hosts(unknown, reply), now)
+    add_results(run, unreported_hosts(unknown, reply), now)
 
 
 def store_excluded(run: Run, now: datetime) -> None:
@@ -201,11 +216,12 @@ def store_excluded(run: Run, now: datetime) -> None:
     excluded = [
         HostResult(name, Outcome.FAILED, problem, ids.get(name)) for name, problem in problems.items()
     ]
-    _add_results(run, excluded, now)
+    add_results(run, excluded, now)
 
 
-def _add_results(run: Run, added: Sequence[HostResult], now: datetime) -> None:
-    store_results(run.id, added, now)
+def add_results(run: Run, added: Sequence[HostResult], now: datetime) -> None:
+    """Store results of hosts, and add them to the run's figures."""
+    store_results(run, added, now)
     before: Mapping[str, Any] = run.result_data or {}
     run.result_data = {
         "severity_counts": _added(before, "severity_counts", [each.severity_counts for each in added]),
@@ -231,11 +247,11 @@ def _added(before: Mapping[str, Any], name: str, counts: Sequence[Mapping[str, i
     }
 
 
-def store_results(run_id: int, added: Sequence[HostResult], now: datetime) -> None:
-    """Store host results, and record them as their hosts' latest scan."""
+def store_results(run: Run, added: Sequence[HostResult], now: datetime) -> None:
+    """Store host results; those of a scan are their hosts' latest."""
     rows = [
         {
-            "run_id": run_id,
+            "run_id": run.id,
             "name": result.name[:NAME_LENGTH],
             "host_id": result.host_id,
             "outcome": result.outcome,
@@ -253,7 +269,8 @@ def store_results(run_id: int, added: Sequence[HostResult], now: datetime) -> No
     statement = insert(RunHost)
     changed = {column: statement.excluded[column] for column in rows[0] if column not in ("run_id", "name")}
     db.session.execute(statement.on_conflict_do_update(index_elements=["run_id", "name"], set_=changed), rows)
-    db.session.execute(text(_UPDATE_LATEST_SCAN), {"run": run_id, "now": now})
+    if not run.is_detection:
+        db.session.execute(text(_UPDATE_LATEST_SCAN), {"run": run.id, "now": now})
 
 
 def end(run: Run, now: datetime) -> None:

@@ -139,6 +139,9 @@ def request_for(task: ScheduledTask) -> dict[str, Any]:
             return scan | {"servers": [], "tag": task.host_tag}
         assert task.host is not None  # noqa: S101
         return scan | {"servers": [task.host.entry]}
+    if task.task_type is TaskType.DETECTION:
+        # detections.prepare finds the hosts when the run begins.
+        return {"detection": True, "servers": []}
     assert task.database_type is not None  # noqa: S101
     return {"database": task.database_type.value}
 

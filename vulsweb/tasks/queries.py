@@ -15,12 +15,13 @@ from vulsweb.models.run import ACTIVE
 
 @dataclass(frozen=True)
 class Statistics:
-    """The four counts on the Scheduler page."""
+    """The five counts on the Scheduler page."""
 
     total: int
     active: int
     scans: int
     database_updates: int
+    detections: int
 
 
 class LastResult(enum.StrEnum):
@@ -75,6 +76,7 @@ def statistics() -> Statistics:
             func.count().filter(ScheduledTask.active),
             func.count().filter(ScheduledTask.task_type == TaskType.SCAN),
             func.count().filter(ScheduledTask.task_type == TaskType.DB_UPDATE),
+            func.count().filter(ScheduledTask.task_type == TaskType.DETECTION),
         ).select_from(ScheduledTask)
     ).one()
     return Statistics(*row)

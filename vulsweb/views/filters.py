@@ -215,6 +215,8 @@ def step_name(name: str) -> str:
 def expected_steps(request: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the steps to show before the executor lists them."""
     names = list(_STEP_NAMES) if "servers" in request else [str(request.get("database", ""))]
+    if "documents" in request or "detection" in request:
+        names = ["report"]
     if names == [DatabaseType.ALL]:
         names = [database for database in DatabaseType if database is not DatabaseType.ALL]
     return [{"name": name, "status": "waiting"} for name in names]

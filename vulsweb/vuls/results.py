@@ -237,6 +237,19 @@ def without_config(document: bytes) -> bytes:
     return json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
 
 
+def before_report(document: bytes) -> dict[str, Any]:
+    """Return a document as its scan left it, for another report.
+
+    Vuls keeps the CVEs of few documents, and finds those of all others again (`reuseScannedCves` in
+    detector/util.go, the same in v0.26.0 and v0.36.0).
+    """
+    data: dict[str, Any] = json.loads(document)
+    data.pop("config", None)
+    if data.get("family") not in ("freebsd", "raspbian") and data.get("scannedBy") != "trivy":
+        data["scannedCves"] = {}
+    return data
+
+
 def judge(result: ScanResult, databases: Collection[str]) -> tuple[Outcome, str | None]:
     """Return the outcome of a scan, and the reason unless successful.
 

@@ -17,10 +17,10 @@ from vulsweb.executors.client import ExecutorClients, ExecutorError, ExecutorUna
 from vulsweb.executors.settings import MAIN, Executor, for_tags
 from vulsweb.extensions import db
 from vulsweb.hosts import connection_tests, sync_requests
-from vulsweb.models import HostKeyOffer
+from vulsweb.models import HostKeyOffer, Trigger
 from vulsweb.notifications import outbox, pings, sending
+from vulsweb.runs import detections, lifecycle, starting
 from vulsweb.runs import jobs as run_jobs
-from vulsweb.runs import lifecycle, starting
 from vulsweb.ssh import host_keys, known_hosts
 from vulsweb.worker import followups, launches, outgoing
 from vulsweb.worker.outages import Outages
@@ -91,6 +91,11 @@ def tick() -> int:
             db.session.commit()  # a worker must see the run when the message arrives
             messages.send_runs(run_ids)
             count += len(run_ids)
+    if task_ids := detections.due():
+        started = starting.start_many(task_ids, trigger=Trigger.UPDATE, now=datetime.now(UTC))
+        db.session.commit()
+        messages.send_runs(started.run_ids)
+        count += len(started.run_ids)
     starting.record_tick(datetime.now(UTC))
     db.session.commit()
     return count

@@ -21,7 +21,7 @@ from vulsweb.executors.client import (
 from vulsweb.executors.settings import Executor
 from vulsweb.extensions import db
 from vulsweb.models import Absence, JobStatus, Run, RunJob, RunStatus
-from vulsweb.runs import conclusions, jobs, lifecycle, scan_results, targets
+from vulsweb.runs import conclusions, detections, jobs, lifecycle, scan_results, targets
 from vulsweb.worker.turns import turn
 
 log = logging.getLogger(__name__)
@@ -41,14 +41,15 @@ def launch(clients: ExecutorClients, executors: Sequence[Executor], run_id: int)
         lifecycle.lock(run)
         if run.cancel_requested_at is not None:
             _cancel(clients, run)
-        elif problem := targets.prepare(run, executors):
+        elif run.is_detection and (nothing := detections.prepare(run, executors)):
+            lifecycle.end(run, RunStatus.SKIPPED, nothing, datetime.now(UTC))
+        elif not run.is_detection and (problem := targets.prepare(run, executors)):
             lifecycle.end(run, RunStatus.FAILED, problem, datetime.now(UTC))
         else:
             # If this worker dies now, the next one asks for the same hosts.
             db.session.commit()
             for job in list(run.jobs):
                 if job.status is JobStatus.WAITING:
-                    db.session.commit()  # no lock is held while the executor answers
                     _submit(clients, run, job)
         return commit(run)
     except ObjectDeletedError:
@@ -67,8 +68,10 @@ def commit(run: Run) -> Sequence[int]:
 
 def _submit(clients: ExecutorClients, run: Run, job: RunJob) -> None:
     # The executor alternates between groups, so that the jobs of one run do not block those of others.
-    request = {**job.request, "group": f"{run.id:032x}"}
+    asked = detections.body(job) if run.is_detection else job.request
+    request = {**asked, "group": f"{run.id:032x}"}
     executor, job_id = job.executor, job.id
+    db.session.commit()  # no lock is held while the executor answers
     reply: Job | ExecutorError
 
     def submit(client: ExecutorClient) -> Job:
@@ -91,8 +94,8 @@ def _submit(clients: ExecutorClients, run: Run, job: RunJob) -> None:
         return
     now = datetime.now(UTC)
     if isinstance(reply, JobRejected) and 0 < len(reply.unknown) < len(job.request["servers"]):
-        scan_results.exclude_servers(run, job, set(reply.unknown), now)
-        db.session.commit()
+        kind = detections if run.is_detection else scan_results
+        kind.exclude_servers(run, job, set(reply.unknown), now)
         _submit(clients, run, job)
         return
     run.heartbeat_at = now  # after a minute, another worker treats the run as abandoned

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from executor.recipes.vuls_config import check_servers, is_local_machine, server_config
+from executor.recipes.vuls_config import check_servers, is_local_machine, servers_config
 from executor.requests import InvalidError
 from vulsweb.vuls.results import ScanType
 
@@ -28,7 +28,7 @@ SCANMODE = ["Offline"]
 
 
 def test_the_config_names_the_vuls2_database_and_forbids_fetching_it() -> None:
-    text = server_config(SHARED, "plain", "fast", {"vuls2": Path("/live/vuls2.db")})
+    text = servers_config(SHARED, ["plain"], "fast", {"vuls2": Path("/live/vuls2.db")})
 
     assert tomllib.loads(text)["vuls2"] == {"Path": "/live/vuls2.db", "SkipUpdate": True}
 
@@ -37,13 +37,13 @@ def test_sections_that_differ_in_case_are_one_and_a_byte_order_mark_is_skipped()
     shared = '\ufeff[servers.a]\nhost = "a"\n[SERVERS.b]\nhost = "b"\n'
 
     check_servers(shared, ["a", "b"])
-    text = server_config(shared, "b", "configtest", {})
+    text = servers_config(shared, ["b"], "configtest", {})
 
     assert tomllib.loads(text) == {"servers": {"b": {"host": "b"}}}
 
 
 def test_a_servers_config_holds_nothing_of_the_others() -> None:
-    text = server_config(SHARED, "odd name", "fast", {"gost": Path("/live/gost.sqlite3")})
+    text = servers_config(SHARED, ["odd name"], "fast", {"gost": Path("/live/gost.sqlite3")})
 
     assert tomllib.loads(text) == {
         "version": "v2",
@@ -72,7 +72,8 @@ def test_a_fast_scan_is_fast_a_full_one_is_deep_and_offline_stays_offline(
     shared = '[default]\n[servers.a]\nhost = "a"\n'.replace(f"[{place}]", f"[{place}]\n{key} = {configured}")
 
     made = {
-        kind: tomllib.loads(server_config(shared, "a", kind, {}))["servers"]["a"] for kind in ("fast", "full")
+        kind: tomllib.loads(servers_config(shared, ["a"], kind, {}))["servers"]["a"]
+        for kind in ("fast", "full")
     }
 
     assert made == {
@@ -86,7 +87,7 @@ def test_a_fast_scan_is_fast_a_full_one_is_deep_and_offline_stays_offline(
 def test_a_connection_test_uses_the_modes_of_config_toml() -> None:
     shared = '[servers.a]\nhost = "a"\nscanMode = ["fast-root"]\n'
 
-    assert tomllib.loads(server_config(shared, "a", "configtest", {}))["servers"]["a"]["scanMode"] == [
+    assert tomllib.loads(servers_config(shared, ["a"], "configtest", {}))["servers"]["a"]["scanMode"] == [
         "fast-root"
     ]
 

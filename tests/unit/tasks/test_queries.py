@@ -19,7 +19,9 @@ def test_the_four_counts(make_task: MakeTask) -> None:
     make_task(is_active=False)
     make_task(task_type="db_update", database_type="nvd")
 
-    assert queries.statistics() == queries.Statistics(total=3, active=2, scans=2, database_updates=1)
+    assert queries.statistics() == queries.Statistics(
+        total=3, active=2, scans=2, database_updates=1, detections=0
+    )
 
 
 def test_tasks_are_found_by_type_status_and_text(make_task: MakeTask, make_host: MakeHost) -> None:
