@@ -73,6 +73,7 @@ def fleet(tmp_path: Path, document: MakeDocument, make_task: MakeTask) -> Callab
                 run_id=run.id, host=host, document=left, result=results.parse(left), complete=True, now=NOW
             )
             host.last_outcome, host.last_run_id, host.last_scan_at = Outcome.SUCCESS, run.id, NOW
+        lifecycle.claim(run.id, NOW)
         lifecycle.end(run, RunStatus.SUCCESS, None, NOW)
         db.session.commit()
         run_now(make_task(task_type="db_update", database_type="gost_debian"))
@@ -175,6 +176,10 @@ def test_an_update_is_followed_once_and_not_while_another_is_going(
     task.active, task.created_at = True, datetime.now(UTC)
     assert detections.due() == []  # it did not exist then
     task.created_at = NOW
+    (scan,) = db.session.scalars(select(Run).where(Run.id.in_(select(Result.run_id))))
+    scan.started_at = datetime.now(UTC)
+    assert detections.due() == []  # the scan began later, so it has seen what is new
+    scan.started_at = NOW
     assert tick() == 1
     assert detections.due() == []
 

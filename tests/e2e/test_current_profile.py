@@ -39,7 +39,8 @@ def test_a_scan_finds_what_the_one_database_holds_and_the_nine_are_refused(
     program: Program, started: Stack, page: Page, pictures: Path
 ) -> None:
     (host,) = program.get("/api/hosts")["items"]
-    (monthly,) = program.get("/api/scheduled-tasks/")["items"]
+    (monthly,) = program.get("/api/scheduled-tasks/?task_type=db_update")["items"]
+    (detection,) = program.get("/api/scheduled-tasks/?task_type=detection")["items"]
     body = {
         "name": "this machine",
         "task_type": "scan",
@@ -49,14 +50,18 @@ def test_a_scan_finds_what_the_one_database_holds_and_the_nine_are_refused(
     scan = program.post("/api/scheduled-tasks/", body | {"cron_expression": "0 2 * * *"})
 
     blind = program.run_to_end(scan["id"])
+    program.patch(f"/api/scheduled-tasks/{detection['id']}", {"is_active": False})
     update = program.run_to_end(monthly["id"])
+    again = program.run_to_end(detection["id"])
     seeing = program.run_to_end(scan["id"])
 
     assert blind["status"] == "partial"
     assert "There is no vuls2 database yet" in str(blind["steps"])
     assert (update["status"], [step["name"] for step in update["steps"]]) == ("success", ["vuls2"])
-    assert seeing["status"] == "success", seeing["error_message"]
-    assert {finding["cve_id"] for finding in program.findings(seeing["id"])} == vuls2.FOUND
+    for run in (again, seeing):
+        assert run["status"] == "success", run["error_message"]
+        assert {finding["cve_id"] for finding in program.findings(run["id"])} == vuls2.FOUND
+    assert (again["result_data"]["opened"], seeing["result_data"]["opened"]) == (len(vuls2.FOUND), 0)
 
     sign_in(page, started.url)
     page.goto(f"{started.url}/databases/")

@@ -129,7 +129,11 @@ class ExecutorClient:
     def submit(self, job_id: str, request: Mapping[str, Any]) -> Job:
         """Submit a job; safe to repeat, since `job_id` is its key."""
         path = next((path for field, path in _PATHS.items() if field in request), "/database/update")
-        return self._job(self._json("POST", path, json={"job_id": job_id, **request}))
+        try:
+            return self._job(self._json("POST", path, json={"job_id": job_id, **request}))
+        except JobUnknown as error:
+            sentence = f"{self._name} does not take this kind of job. Update it to the version of Vuls Web."
+            raise JobRejected(sentence) from error
 
     def jobs(self, job_ids: Iterable[str]) -> dict[str, Job]:
         """Return the jobs among `job_ids` that the executor knows."""

@@ -30,9 +30,9 @@ DOCUMENTS_PER_JOB, STORED_BYTES_PER_JOB = 100, 2 * 10**6
 
 
 def due() -> list[int]:
-    """Return the tasks that follow a database update which has ended since.
+    """Return the tasks to start, because a database update has ended since their last run.
 
-    A task waits until no other update is going, so that one detection sees all of them.
+    They wait until no other update is going, so that one detection sees all of them.
     """
     updates = (
         select(func.max(Run.completed_at))
@@ -52,7 +52,9 @@ def due() -> list[int]:
         ScheduledTask.paused_at.is_(None),
         updates > func.coalesce(begun, ScheduledTask.created_at),
     )
-    return list(db.session.scalars(tasks.where(~going.exists(), select(Result.id).exists())))
+    # A scan that began after it has seen what it brought.
+    earlier = select(Result.id).join(Run, Run.id == Result.run_id).where(Run.started_at < updates)
+    return list(db.session.scalars(tasks.where(~going.exists(), earlier.exists())))
 
 
 def prepare(run: Run, executors: Sequence[Executor]) -> str | None:
