@@ -47,6 +47,24 @@ PASSWORD = "correct horse battery"
 EXECUTOR_KEY = "tests tests tests tests tests tests"
 TOOLS = ("vuls", "gost", "go-cve-dictionary", "goval-dictionary")
 
+# TRUNCATE makes new files for each table and index, and takes fifteen times as long.
+EMPTY = """
+DO $$
+DECLARE name regclass; has_rows boolean;
+BEGIN
+  SET LOCAL session_replication_role = replica;  -- no foreign keys, no triggers
+  FOR name IN SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+                                         AND relname <> 'alembic_version' LOOP
+    EXECUTE format('SELECT EXISTS (SELECT 1 FROM %s)', name) INTO has_rows;
+    IF has_rows THEN EXECUTE format('DELETE FROM %s', name); END IF;
+  END LOOP;
+  -- Those of ids, and not the counter of changes.
+  PERFORM setval(seqrelid, seqstart, false) FROM pg_sequence JOIN pg_depend ON objid = seqrelid
+    WHERE deptype IN ('a', 'i') AND classid = 'pg_class'::regclass
+      AND pg_sequence_last_value(seqrelid) IS NOT NULL;
+END $$
+"""
+
 
 def executors_at(url: str, key: str = EXECUTOR_KEY) -> tuple[Executor, ...]:
     """Return the setting that names one executor."""
@@ -180,8 +198,7 @@ def app(application: Flask) -> Iterator[Flask]:
     yield application
     limiter.reset()
     db.session.remove()
-    names = ", ".join(table.name for table in db.metadata.sorted_tables)
-    db.session.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+    db.session.execute(text(EMPTY))
     db.session.commit()
     shutil.rmtree(application.config["SSH_FOLDER"], ignore_errors=True)
     application.config["VULS_CONFIG"].unlink(missing_ok=True)

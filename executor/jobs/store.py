@@ -82,9 +82,9 @@ class JobStore:
         return self.folder(job_id) / "documents.json"
 
     def create(self, job: Job, documents: Sequence[Mapping[str, Any]] = ()) -> bool:
-        """Store a new job, with the documents it needs, and give it its turn.
+        """Store a new job and give it its turn.
 
-        Return False if its id is taken.
+        `documents` are those that a detection needs. Return False if its id is taken.
         """
         entries = self._entries(job.lane)
         first_waiting = next((entry for entry in entries if self._is_waiting(entry.job_id)), None)

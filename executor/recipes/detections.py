@@ -60,7 +60,10 @@ def _unpack(context: JobContext) -> dict[str, Path]:
 
 
 def _never_reported(name: str, document: dict[str, Any]) -> dict[str, Any]:
-    """Return the document as its scan left it, under the name by which Vuls chooses its file."""
+    """Return the document as its scan left it.
+
+    Vuls names its file by what the document says, so this is set too.
+    """
     container, _, server = name.rpartition("@")
     named: dict[str, Any] = {"serverName": server}
     if container:

@@ -52,7 +52,7 @@ def test_a_box_that_is_not_ticked_makes_an_inactive_task(signed_in: FlaskClient)
         ("name", "", "Give the task a name."),
         ("name", "x" * 121, "A name has at most 120 characters; this one has 121."),
         ("name", "bell \x07", "A name cannot contain control characters."),
-        ("task_type", "explode", "Choose one of: scan, db_update."),
+        ("task_type", "explode", "Choose one of: scan, db_update, detection."),
         ("database_type", "oracle", "Choose one of: all, nvd,"),
         ("cron_expression", "99 * * * *", "&#39;99&#39; is not a valid minute (0-59)."),
         ("cron_expression", "* * * * * *", "this one has 6."),

@@ -22,7 +22,7 @@ ABSENCE_RULES = (
 
 
 class TaskConfig(Strict):
-    """A scan type, a database type or nothing, depending on the task type."""
+    """A scan type or a database type; nothing for a detection."""
 
     scan_type = fields.Enum(ScanType, by_value=True)
     database_type = fields.Enum(DatabaseType, by_value=True)

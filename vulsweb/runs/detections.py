@@ -1,4 +1,4 @@
-"""Detections: the stored packages of all hosts, looked at with the databases of now.
+"""Repeated detections: stored packages, looked at with newer databases.
 
 No host is touched. A database update starts them, and their own schedules do.
 """
@@ -30,7 +30,7 @@ DOCUMENTS_PER_JOB, STORED_BYTES_PER_JOB = 100, 2 * 10**6
 
 
 def due() -> list[int]:
-    """Return the tasks to start, because a database update has ended since their last run.
+    """Return the tasks to start after a database update.
 
     They wait until no other update is going, so that one detection sees all of them.
     """
@@ -58,7 +58,7 @@ def due() -> list[int]:
 
 
 def prepare(run: Run, executors: Sequence[Executor]) -> str | None:
-    """Store the run's hosts and jobs; return why there is nothing to do.
+    """Store the run's hosts and jobs, or return why not.
 
     A second call, after a worker died, changes nothing.
     """
@@ -101,7 +101,7 @@ def _mark_pending(run: Run, names: Collection[str]) -> None:
 def _requests(
     entries: Sequence[str], stored: Mapping[str, Sequence[Sequence[Any]]]
 ) -> Iterator[dict[str, Any]]:
-    """Yield requests with a list of documents each, small enough for one job."""
+    """Yield requests, each small enough for one job."""
     batch: list[list[Any]] = []
     total = 0
     for entry in entries:
@@ -145,7 +145,7 @@ def exclude_servers(run: Run, job: RunJob, unknown: Collection[str], now: dateti
 def store_job(
     run: Run, job: RunJob, reply: Job, documents: Iterable[tuple[str, bytes]], now: datetime
 ) -> None:
-    """Store what the databases of now say about each host of a job."""
+    """Store what the databases say now about each host."""
     hosts = scan_results.lock_hosts(job)
     sent = {name: result_id for _, name, result_id in job.request["documents"]}
     ids = [host.id for host in hosts.values()]
