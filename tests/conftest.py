@@ -22,7 +22,7 @@ from werkzeug.test import TestResponse
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-import executor
+import executor.application
 from tests.images import server_images, ssh_target, tool_images
 from tests.support.dockerd import docker_engine
 from tests.support.serving import serving
@@ -344,7 +344,7 @@ def _installed(
 ) -> Iterator[Installation]:
     installation = Installation(folder)
     (folder / "config.toml").touch()
-    made = executor.create_app(
+    made = executor.application.create_app(
         {
             "EXECUTOR_API_KEY": EXECUTOR_KEY,
             "EXECUTOR_PROFILE": profile,

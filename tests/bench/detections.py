@@ -9,7 +9,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-import executor
+from executor import application
 from executor.databases.catalogue import CLASSIC, SECTIONS
 from executor.databases.folder import DatabaseFolder
 from executor.recipes.commands import report_command
@@ -39,7 +39,7 @@ def measured(tools: Path, folder: Path, hosts: int) -> str:
         "PATH": "/usr/bin:/bin",
     }
     with mirror(shipped_documents()) as feeds:
-        call = caller_of(executor.create_app(variables | settings(feeds)))
+        call = caller_of(application.create_app(variables | settings(feeds)))
         _ended(call, call.submit_update("gost_debian"))
     scan = _ended(call, call.submit_scan("localhost"))
     document = call("GET", scan["results"][0]["url"])[1]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-import executor
+from executor import application
 from tests.conftest import EXECUTOR_KEY, NOW, executors_at
 from tests.support.serving import serving
 from tests.support.waiting import wait_for
@@ -26,7 +26,7 @@ from vulsweb.runs.scan_results import HostResult
 CONFIG = '[servers.host-1]\nhost = "localhost"\nport = "local"\n'
 
 # A stand-in for Vuls: it leaves the documents found in its folder, as `vuls scan` and `report` do.
-VULS = """#!{python}
+VULS = """#!{python} -SE
 import json, pathlib, sys, time
 here = pathlib.Path(__file__).parent
 say = json.loads((here / "vuls.json").read_text())
@@ -50,7 +50,7 @@ if sys.argv[1] == "report":
         path.write_text(json.dumps(document))
 sys.exit(say.get("exit", {{}}).get(sys.argv[1], 0))
 """
-GOST = """#!{python}
+GOST = """#!{python} -SE
 import pathlib, sqlite3, sys
 path = sys.argv[sys.argv.index("--dbpath") + 1]
 with sqlite3.connect(path) as connection:
@@ -112,7 +112,7 @@ def executor_server(
 ) -> Iterator[str]:
     """A listening executor, which the application is configured for."""
     (tmp_path / "config.toml").write_text(CONFIG)
-    made = executor.create_app(
+    made = application.create_app(
         {
             "EXECUTOR_API_KEY": EXECUTOR_KEY,
             "EXECUTOR_DATA_DIR": str(tmp_path / "executor"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flask import Flask
 
-import executor
+from executor import application
 from tests.contract.conftest import Tools
 from tests.support.serving import serving
 
@@ -50,4 +50,4 @@ def make_site(folder: Path, key: str) -> Site:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     tools = Tools(folder / "tools")
-    return Site(executor.create_app(settings), tools, folder / "executor" / "jobs", port)
+    return Site(application.create_app(settings), tools, folder / "executor" / "jobs", port)

@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-import executor
+from executor import application
 from tests.conftest import EXECUTOR_KEY, NOW, executors_at
 from tests.support.needs import tool
 from tests.support.serving import serving
@@ -34,7 +34,7 @@ user = "vuls"
 def both(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Host]]:
     """The machine itself and an address at which nobody listens, known to a real executor."""
     (tmp_path / "config.toml").write_text(CONFIG)
-    made = executor.create_app(
+    made = application.create_app(
         {
             "EXECUTOR_API_KEY": EXECUTOR_KEY,
             "EXECUTOR_DATA_DIR": str(tmp_path / "executor"),

@@ -14,7 +14,7 @@ import pytest
 import requests
 from flask import Flask
 
-from executor import create_app
+from executor.application import create_app
 from tests import vuls2
 from tests.executor.callers import KEY, Caller, until
 from tests.executor.fakes import FakeTools
@@ -113,7 +113,7 @@ class Server:
     def start(self) -> None:
         self.process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "gunicorn", "executor:create_app()", "--workers", "1"),
+                *(sys.executable, "-m", "gunicorn", "executor.application:create_app()", "--workers", "1"),
                 *("--threads", "8", "--bind", f"127.0.0.1:{self.port}", "--log-level", "error"),
             ],
             env={**self.variables, "PYTHONPATH": str(Path(__file__).parents[2])},

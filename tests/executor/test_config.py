@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from executor import config, create_app
+from executor import config
+from executor.application import create_app
 from tests.executor.callers import KEY
 
 DOCKER = {

@@ -211,7 +211,7 @@ FAULTS: list[tuple[str, Fault]] = [
     ("worker", kill("celery", " worker ")),
     ("beat", kill("celery", " beat ")),
     ("web", kill("gunicorn", "wsgi:app")),
-    ("executor", kill("gunicorn", "executor:create_app")),
+    ("executor", kill("gunicorn", "executor.application:create_app")),
     ("runner", kill("executor.runner")),
     ("tool", kill("tools/vuls", "scan")),
     ("redis", kill("valkey-server")),

@@ -1,8 +1,10 @@
-"""Build all images of the tests, in the engine that they would use."""
+"""Build all images of the tests, in the engine that they would use, and a registry."""
 
 from tests import images
 from tests.support.dockerd import engine
+from tests.support.registry import build_registry
 
+print(build_registry(), flush=True)
 with engine() as found:
     images.build_servers(found)
     images.build_ours(found)

@@ -30,7 +30,7 @@ http: {{addr: "127.0.0.1:{port}"}}
 @contextmanager
 def registry(folder: Path, port: int) -> Iterator[str]:
     """Yield the address of an empty registry that keeps its images in `folder`."""
-    program = _program()
+    program = build_registry()
     config = folder / "config.yml"
     config.write_text(CONFIG.format(folder=folder / "images", port=port))
     with (folder / "log").open("wb") as log:
@@ -77,7 +77,7 @@ def hanging_registry() -> Iterator[str]:
         server.server_close()
 
 
-def _program() -> Path:
+def build_registry() -> Path:
     """Return the registry's program, which is built once for this machine, in about a minute."""
     program = cache_folder() / f"registry-{VERSION}"
     program.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -37,7 +37,7 @@ RANKS = {
         {"engines"},
         {"jobs"},
         {"audit", "keys", "recipes"},
-        {"docker_proxy", "runner", "transfer", "__init__"},
+        {"application", "docker_proxy", "runner", "transfer"},
     ],
 }
 # The entry points wire everything together, so they may import each other.

@@ -54,7 +54,9 @@ class Apps:
         """Return the executor, the only program that gets the EXECUTOR_ settings."""
         return Child(
             name="executor",
-            command=_gunicorn("executor:create_app()", self.executor_socket, workers=1, threads=8),
+            command=_gunicorn(
+                "executor.application:create_app()", self.executor_socket, workers=1, threads=8
+            ),
             environ={
                 **self.settings.shared,
                 **self.settings.executor,

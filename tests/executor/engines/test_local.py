@@ -15,6 +15,7 @@ from executor.errors import CancelledError, ToolMissingError, ToolTimeoutError
 from tests.executor.callers import KEY, until
 from tests.executor.fakes import FakeTools
 from tests.executor.processes import is_alive
+from tests.support.waiting import patience
 
 Run = Callable[..., Outcome]
 
@@ -36,7 +37,11 @@ def run(engine: LocalEngine, fakes: FakeTools, tmp_path: Path, said: list[bytes]
     folder.mkdir()
 
     def run_script(
-        text: str, *, check: Callable[[], None] = lambda: None, timeout_seconds: int = 20
+        text: str,
+        *,
+        check: Callable[[], None] = lambda: None,
+        timeout_seconds: int = 20,
+        engine: LocalEngine = engine,
     ) -> Outcome:
         fakes.write("vuls", text)
         command = Command("vuls", ("scan", "a b", "$(x)"), timeout_seconds)
@@ -107,11 +112,15 @@ def test_cancelling_ends_the_whole_group_even_if_it_ignores_term(run: Run, tmp_p
     until(lambda: not any(map(is_alive, family(tmp_path))))
 
 
-def test_a_cancelled_tool_may_clean_up(run: Run, tmp_path: Path, said: list[bytes]) -> None:
+def test_a_cancelled_tool_may_clean_up(
+    run: Run, variables: dict[str, str], tmp_path: Path, said: list[bytes]
+) -> None:
+    variables["EXECUTOR_KILL_GRACE_SECONDS"] = str(round(patience(10)))
+    patient = LocalEngine(config.settings(variables))
     script = "#!/bin/sh\ntrap 'echo tidied; exit 1' TERM\necho $$ > family\nwhile :; do sleep 0.1; done\n"
 
     with pytest.raises(CancelledError):
-        run(script, check=cancel_once_it_runs(tmp_path))
+        run(script, check=cancel_once_it_runs(tmp_path), engine=patient)
 
     assert b"tidied" in b"".join(said)
 
