@@ -127,6 +127,7 @@ class JobStore:
         """Store a job that this process owns."""
         _write(self.folder(job.id) / "job.json", job)
         if job.status.has_ended:
+            self.documents(job.id).unlink(missing_ok=True)
             self._entry_file(job).unlink(missing_ok=True)
 
     def add_to_open(self, job: Job) -> None:

@@ -36,7 +36,6 @@ def detect(context: JobContext) -> None:
     job.results = []
     for name, path in documents.items():
         publish(context, name, path)
-    context.store.documents(job.id).unlink(missing_ok=True)
     job.end(JobStatus.FAILED if error else JobStatus.COMPLETED, error)
 
 

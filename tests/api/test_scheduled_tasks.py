@@ -62,6 +62,19 @@ def test_create_answers_201_with_the_task_and_its_url(api: FlaskClient) -> None:
     assert task["next_run_at"] > task["created_at"]
 
 
+def test_a_repeated_detection_has_no_target(api: FlaskClient) -> None:
+    again = {"name": "Again", "task_type": "detection", "config": {}, "cron_expression": "0 6 * * 0"}
+
+    task = api.post("/api/scheduled-tasks/", json=again).get_json()
+    changed = api.patch(f"/api/scheduled-tasks/{task['id']}", json={"is_active": False})
+    refused = api.post("/api/scheduled-tasks/", json=again | {"name": "Not so", "host_tag": "web"})
+
+    assert (task["task_type"], task["config"], task["host_id"]) == ("detection", {}, None)
+    assert (changed.status_code, changed.get_json()["is_active"]) == (200, False)
+    assert refused.status_code == 422
+    assert "host_tag" in refused.get_json()["errors"]
+
+
 def test_a_scan_names_its_host(api: FlaskClient, make_host: MakeHost) -> None:
     body = UPDATE | {"task_type": "scan", "config": {"scan_type": "full"}, "host_id": make_host("db-1").id}
 

@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,7 +54,7 @@ def left(call: Caller, job: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_documents_are_reported_together_and_returned_under_their_names(
-    call: Caller, fakes: FakeTools
+    call: Caller, fakes: FakeTools, data: Path
 ) -> None:
     fakes.vuls(report=FRAGILE)
     container = {"containerID": "1f", "name": "shop"}
@@ -68,6 +69,7 @@ def test_documents_are_reported_together_and_returned_under_their_names(
     assert documents["shop@web1"]["container"] == container
     assert {document["together"] for document in documents.values()} == {2}
     assert "vuls scan" not in call.log(job["id"])
+    assert list(data.rglob("documents.json")) == []
 
 
 def test_a_document_that_vuls_cannot_report_keeps_no_other_from_it(call: Caller, fakes: FakeTools) -> None:
