@@ -27,7 +27,7 @@ from vulsweb.models import User
 from vulsweb.system import database_waits
 from vulsweb.views import errors
 
-# Nor is any of it ever looked at again, neither while the process runs nor when it ends.
+# And no later search has to look at it, neither while the process runs nor when it ends.
 gc.freeze()
 gc.enable()
 

@@ -39,7 +39,7 @@ MONTHLY_UPDATE = {
 }
 REPEATED_DETECTION = {
     "name": "Repeated Detection",
-    "description": "Looks at the stored packages of all hosts again after each database update.",
+    "description": "Checks the stored packages of all hosts again after each database update.",
     "task_type": "detection",
     "cron_expression": "0 6 * * 0",
 }

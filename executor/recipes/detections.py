@@ -1,6 +1,6 @@
 """The recipe of a detection: a report on documents of earlier scans.
 
-No server is touched.
+No server is contacted.
 """
 
 import json

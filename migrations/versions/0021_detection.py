@@ -35,7 +35,7 @@ def upgrade():
     op.execute(
         "INSERT INTO scheduled_tasks (name, description, task_type, cron_expression, timezone, active,"
         " next_run_at, created_at, updated_at)"
-        " SELECT 'Repeated Detection', 'Looks at the stored packages of all hosts again after each database"
+        " SELECT 'Repeated Detection', 'Checks the stored packages of all hosts again after each database"
         " update.', 'detection', '0 6 * * 0', 'UTC', true,"
         " date_trunc('week', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' + interval '6 days 6 hours', now(), now()"
         " WHERE EXISTS (SELECT 1 FROM users) ON CONFLICT DO NOTHING"

@@ -1,4 +1,4 @@
-"""How many hosts a second are looked at again, beside `vuls report` alone on one document."""
+"""How many hosts a second are checked again, beside `vuls report` alone on one document."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ CONFIG = '[servers.localhost]\nhost = "localhost"\nport = "local"\nscanMode = ["
 
 
 def measured(tools: Path, folder: Path, hosts: int) -> str:
-    """Scan this machine, look at as many copies of its packages again, and return one line.
+    """Scan this machine, check as many copies of its packages again, and return one line.
 
     The databases are the small ones of the mirror.
     """
@@ -58,7 +58,7 @@ def measured(tools: Path, folder: Path, hosts: int) -> str:
     _ended(call, job["id"])
     each = (time.perf_counter() - began) / hosts
     return (
-        f"{hosts} hosts of {len(document['packages'])} packages are looked at again: {1 / each:.1f} a second,"
+        f"{hosts} hosts of {len(document['packages'])} packages are checked again: {1 / each:.1f} a second,"
         f" each in {each / alone:.2f} of the {1000 * alone:.0f} ms that `vuls report` takes for one alone."
     )
 

@@ -1,4 +1,4 @@
-"""Detections: what scans have found installed, looked at again after a database update."""
+"""Detections: the packages of earlier scans, checked again after a database update."""
 
 import json
 from collections.abc import Callable
@@ -107,7 +107,7 @@ def tick() -> int:
 
 
 def finds(tools: Tools, found: dict[str, list[str]], **said: Any) -> None:
-    """Say which CVEs the databases of now have for each host."""
+    """Say which CVEs the latest databases have for each host."""
     tools.vuls(finds={name: dict.fromkeys(cve_ids, ENTRY) for name, cve_ids in found.items()}, **said)
 
 
@@ -209,7 +209,7 @@ def test_a_document_that_vuls_refuses_harms_itself_alone_and_its_findings_stay_o
     assert open_findings() == {("web-1", "CVE-2026-1")}
     assert "web-1: web-1 cannot be read" in str(run.steps[0]["message"])
     outcome, message = outcomes(run)["web-1"]
-    assert (outcome, message) == (Outcome.FAILED, "web-1: Vuls did not look at its packages. See the log.")
+    assert (outcome, message) == (Outcome.FAILED, "web-1: Vuls did not check its packages. See the log.")
 
 
 def test_a_host_that_is_scanned_meanwhile_keeps_the_findings_of_that_scan(

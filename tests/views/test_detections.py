@@ -21,7 +21,7 @@ FORM = {"name": "Look again", "task_type": "detection", "cron_expression": "0 6 
 
 @pytest.fixture
 def detect(make_run: MakeRun, make_task: MakeTask, make_host: MakeHost) -> Callable[..., Run]:
-    """Make a run that looked at one host, where it found these CVEs beside an older one."""
+    """Make a run that checked one host, where it found these CVEs beside an older one."""
 
     def end(cves: dict[str, dict[str, Any]]) -> Run:
         host = make_host("web-1")
@@ -68,7 +68,7 @@ def test_a_run_without_news_says_so_and_keeps_no_second_document(
     page = flat(signed_in.get(f"/runs/{run.id}").text)
 
     assert "No new findings" in page
-    assert "the packages of the latest scans, with the databases of now" in page
+    assert "packages of the latest scans, checked with the latest databases" in page
     assert "Database update" in page
     assert db.session.scalars(select(Result.run_id)).all() == [run.id - 1]
 

@@ -50,8 +50,8 @@ def store(
 ) -> Change:
     """Store a result document and update the host's findings.
 
-    Findings that it does not contain are closed only if the scan was `complete`. The document of a scan that
-    was looked at `again` is stored only if it changed the findings.
+    Findings that it does not contain are closed only if the scan was `complete`. With `again`, it is a
+    document of an earlier scan, which is stored only if it changed the findings.
     """
     host.set_system(result.family, result.release)
     host.kernel, host.restart_required = result.kernel, result.restart_required

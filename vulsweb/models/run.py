@@ -120,7 +120,7 @@ class Run(Base):
 
     @property
     def is_detection(self) -> bool:
-        """Return whether it looks at stored packages, and touches no host."""
+        """Return whether it checks stored packages, and contacts no host."""
         return bool(self.request.get("detection"))
 
     @property

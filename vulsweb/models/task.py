@@ -24,7 +24,7 @@ class TaskType(enum.StrEnum):
 
     SCAN = "scan"
     DB_UPDATE = "db_update"
-    DETECTION = "detection"  # the stored packages of all hosts, with the databases of now
+    DETECTION = "detection"  # the stored packages of all hosts, with the latest databases
 
     @property
     def label(self) -> str:

@@ -1,6 +1,6 @@
-"""Repeated detections: stored packages, looked at with newer databases.
+"""Repeated detections: stored packages, checked with the latest databases.
 
-No host is touched. A database update starts them, and their own schedules do.
+No host is contacted. A database update starts them, and their own schedules do.
 """
 
 import gzip
@@ -21,8 +21,8 @@ from vulsweb.runs.scan_results import HostResult
 from vulsweb.vuls import results
 from vulsweb.vuls.results import Outcome
 
-NOTHING = "No host has a result yet, so there is nothing to look at. Scan a host first."
-SCANNED = "It was scanned again meanwhile, and that scan has its findings."
+NOTHING = "No host has a result yet, so there is nothing to check. Scan a host first."
+SCANNED = "Scanned again meanwhile: that scan has its findings."
 UNKNOWN = "its executor does not have it in its config.toml yet."
 # The executor takes as much in one request as one result may have, 64 MB. Documents are stored compressed, to
 # a tenth at most.
@@ -145,7 +145,7 @@ def exclude_servers(run: Run, job: RunJob, unknown: Collection[str], now: dateti
 def store_job(
     run: Run, job: RunJob, reply: Job, documents: Iterable[tuple[str, bytes]], now: datetime
 ) -> None:
-    """Store what the databases say now about each host."""
+    """Store what the latest databases say about each host."""
     hosts = scan_results.lock_hosts(job)
     sent = {name: result_id for _, name, result_id in job.request["documents"]}
     ids = [host.id for host in hosts.values()]

@@ -134,7 +134,7 @@ def store_document(
         return HostResult(name, Outcome.FAILED, f"{name}: the result cannot be read. {error}", host.id)
     outcome, problem = results.judge(result, reply.databases)
     if again and not result.reported_by:
-        outcome, problem = Outcome.FAILED, "Vuls did not look at its packages. See the log."
+        outcome, problem = Outcome.FAILED, "Vuls did not check its packages. See the log."
     message = f"{name}: {problem}" if problem else None
     if outcome is Outcome.FAILED:
         return HostResult(name, outcome, message, host.id)
