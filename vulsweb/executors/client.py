@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import msgspec
 import requests
 
 from vulsweb.executors import answers
@@ -130,7 +131,9 @@ class ExecutorClient:
         """Submit a job; safe to repeat, since `job_id` is its key."""
         path = next((path for field, path in _PATHS.items() if field in request), "/database/update")
         try:
-            return self._job(self._json("POST", path, json={"job_id": job_id, **request}))
+            body = msgspec.json.encode({"job_id": job_id, **request})
+            headers = {"Content-Type": "application/json"}
+            return self._job(self._json("POST", path, data=body, headers=headers))
         except JobUnknown as error:
             sentence = f"{self._name} does not take this kind of job. Update it to the version of Vuls Web."
             raise JobRejected(sentence) from error

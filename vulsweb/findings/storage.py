@@ -82,6 +82,7 @@ def store(
                 package_count=result.package_count,
                 severity_counts=result.severity_counts,
                 document=gzip.compress(results.without_config(document)),
+                found=results.pack(result.findings),
             )
         )
     db.session.flush()
@@ -129,19 +130,22 @@ def _upsert(run_id: int, host_id: int, found: Sequence[ParsedFinding], now: date
 
 
 def of_run(run_id: int) -> list[SeenFinding]:
-    """Return what the run found, worst first, read from its stored documents.
+    """Return what the run found, worst first, as stored with its results.
 
     Later runs close and reopen findings, so the table does not show what this run found.
     """
     seen: list[SeenFinding] = []
-    query = select(Result).where(Result.run_id == run_id).options(undefer(Result.document))
+    query = select(Result).where(Result.run_id == run_id).options(undefer(Result.found))
     for result in db.session.scalars(query).unique():
         first_seen = select(Finding.cve_id).where(
             Finding.host_id == result.host_id, Finding.first_run_id == run_id
         )
         new = set(db.session.scalars(first_seen))
-        parsed = results.parse(gzip.decompress(result.document))
-        seen += [SeenFinding(result.host, finding, finding.cve_id in new) for finding in parsed.findings]
+        if result.found is None:
+            findings: Sequence[ParsedFinding] = results.parse(gzip.decompress(result.document)).findings
+        else:
+            findings = results.unpack(result.found)
+        seen += [SeenFinding(result.host, finding, finding.cve_id in new) for finding in findings]
     return sorted(seen, key=lambda s: (s.finding.severity.rank, -(s.finding.score or 0), s.finding.cve_id))
 
 
