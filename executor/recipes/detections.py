@@ -10,7 +10,14 @@ from typing import Any
 from executor.errors import JobError, StepError
 from executor.jobs.job import JobStatus
 from executor.recipes.context import JobContext
-from executor.recipes.reports import NEVER_REPORTED, is_reported, publish, report, report_step
+from executor.recipes.reports import (
+    NEVER_REPORTED,
+    is_reported,
+    publish,
+    report,
+    report_step,
+    require_database,
+)
 from executor.recipes.targets import read_shared_config, write_config
 
 # In one process of Vuls: its start, and opening the databases, take longer than most documents.
@@ -73,6 +80,7 @@ def _never_reported(name: str, document: dict[str, Any]) -> dict[str, Any]:
 
 def _report(context: JobContext, shared: str, documents: dict[str, Path]) -> None:
     with report_step(context) as (step, live):
+        require_database(context, live)
         write_config(context, shared, context.job.request["servers"], context.folder, live)
         step.done, step.total = 0, len(documents)
         for start in range(0, len(documents), TOGETHER):

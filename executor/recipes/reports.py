@@ -30,11 +30,17 @@ def report_step(context: JobContext) -> Iterator[tuple[Step, dict[str, Path]]]:
         context.databases.lock_for_reading(SECTIONS[profile], context.check) as live,
     ):
         context.job.databases = context.databases.present(profile_databases(profile))
-        if profile == CURRENT and not live:
-            # Otherwise Vuls would say so for each host, less clearly.
-            raise StepError("There is no vuls2 database yet: run a database update.")
         step.unit = "documents"
         yield step, live
+
+
+def require_database(context: JobContext, live: Mapping[str, Path]) -> None:
+    """Raise StepError without the one database of the profile `current`.
+
+    Otherwise Vuls would say so for each host, less clearly.
+    """
+    if context.settings.profile == CURRENT and not live:
+        raise StepError("There is no vuls2 database yet: run a database update.")
 
 
 def report(context: JobContext, folder: Path, results: Path, documents: Mapping[Path, str]) -> str:

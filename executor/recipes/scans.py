@@ -15,6 +15,7 @@ from executor.recipes.reports import (
     refuse_if_too_large,
     report,
     report_step,
+    require_database,
 )
 from executor.recipes.targets import (
     Target,
@@ -94,6 +95,7 @@ def _scan_servers(context: JobContext, targets: list[Target]) -> None:
 
 def _report(context: JobContext, shared: str, targets: list[Target]) -> None:
     with report_step(context) as (step, live):
+        require_database(context, live)
         for target in targets:
             write_config(context, shared, [target.server], target.folder, live)
         documents = [(target, path) for target in targets for path in target.documents]

@@ -92,6 +92,24 @@ def test_a_job_of_which_no_document_was_reported_fails(call: Caller, fakes: Fake
     assert (job["status"], job["error"]) == ("failed", "web2: no database")
 
 
+def test_without_the_database_of_the_current_profile_a_job_says_what_to_do(
+    variables: dict[str, str], start: Callable[[], Flask], fakes: FakeTools
+) -> None:
+    variables["EXECUTOR_PROFILE"] = "current"
+    (fakes.folder / "current").symlink_to(fakes.folder)
+    fakes.vuls()
+    call = caller_of(start())
+
+    job = detect(call, entry("web1"))
+    scan = call.finished(call.submit_scan("web1"))
+
+    assert (job["status"], job["error"]) == (
+        "failed",
+        "There is no vuls2 database yet: run a database update.",
+    )
+    assert (scan["status"], scan["steps"][2]["message"]) == ("completed", job["error"])
+
+
 def test_the_name_chooses_the_file_and_never_the_document(call: Caller, fakes: FakeTools) -> None:
     fakes.vuls(report=FRAGILE)
     outside = entry("web1", "shop@web1", container={"containerID": "1f", "name": "../../shop"})
