@@ -290,7 +290,10 @@ def test_a_malformed_result_is_refused_by_its_first_wrong_field(
     assert expected in str(refusal.value)
 
 
-@pytest.mark.parametrize("document", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000])
+HALF_A_PAIR = b'{"jsonVersion": 4, "serverName": "\\ud800"}'
+
+
+@pytest.mark.parametrize("document", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000, HALF_A_PAIR])
 def test_anything_but_a_json_object_is_refused(document: bytes) -> None:
     with pytest.raises(results.ResultsError):
         results.parse(document)
