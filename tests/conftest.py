@@ -88,8 +88,7 @@ def handle_messages(monkeypatch: pytest.MonkeyPatch, name: str, handle: Callable
 
 # Files of tests/docker that start whole production stacks. The others are about one executor or one image.
 COMPOSE_STACKS = {
-    f"tests/docker/test_{name}.py"
-    for name in ("carrying", "compose_file", "front", "stack", "stack_databases", "zone")
+    f"tests/docker/test_{name}.py" for name in ("compose_file", "front", "stack", "stack_databases", "zone")
 }
 # Files of tests/e2e whose tests start stacks of their own. The others share one, and take as long.
 OWN_STACKS = {
