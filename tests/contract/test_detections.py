@@ -264,6 +264,23 @@ def test_a_server_that_its_executor_does_not_have_fails_alone(
     assert open_findings() == {("web-0", "CVE-2026-1")}
 
 
+def test_what_a_worker_prepared_before_it_died_is_done_once(
+    fleet: Callable[..., None], task: ScheduledTask, tools: Tools
+) -> None:
+    fleet(2)
+    finds(tools, {"web-0": ["CVE-2026-1"]})
+    run = starting.start(task, trigger=Trigger.PERSON, now=NOW)
+    lifecycle.claim(run.id, NOW)
+    detections.prepare(run, executor_settings.configured())
+    db.session.commit()
+
+    worker.launch_runs([run.id])
+    follow(run)
+
+    assert (run.status, len(run.jobs), len(outcomes(run))) == (RunStatus.SUCCESS, 1, 2)
+    assert open_findings() == {("web-0", "CVE-2026-1")}
+
+
 def test_without_any_result_there_is_nothing_to_do(task: ScheduledTask) -> None:
     run = starting.start(task, trigger=Trigger.PERSON, now=datetime.now(UTC))
     db.session.commit()
