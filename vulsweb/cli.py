@@ -316,7 +316,7 @@ def create_token(name: str, user_name: str, scope: str, days: int) -> None:
 
 
 def _user_named(name: str) -> User:
-    found = db.session.scalars(select(User).where(User.name == name)).first()
+    found = users.named(name)
     if found is None:
         raise click.ClickException(f"There is no user named {name!r}.")
     return found

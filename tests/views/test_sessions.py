@@ -56,7 +56,7 @@ def aged(created: timedelta, seen: timedelta) -> None:
         ),
         lambda _, user: users.change_password(user, PASSWORD + "?"),
         lambda _, user: users.change_role(user, Role.VIEWER, "other", NOW),
-        lambda _, user: users.delete_user(user),
+        lambda _, user: users.delete_user(user, NOW),
     ],
     ids=["sign-out", "own new password", "reset", "role", "deleted"],
 )

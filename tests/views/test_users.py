@@ -9,10 +9,10 @@ from flask.testing import FlaskClient
 
 from tests.conftest import NOW, PASSWORD
 from tests.support.sessions import sign_in
-from tests.views.conftest import flat
+from tests.views.conftest import MakeRun, flat
 from vulsweb.accounts import permissions, tokens, users
 from vulsweb.extensions import db
-from vulsweb.models import Role, ScheduledTask, Scope, User
+from vulsweb.models import Role, RunStatus, ScheduledTask, Scope, User
 
 MakeTask = Callable[..., ScheduledTask]
 SignIn = Callable[[Role], FlaskClient]
@@ -122,6 +122,16 @@ def test_an_admin_adds_changes_and_removes_people(signed_in: FlaskClient) -> Non
 
     db.session.expire_all()
     assert [person.name for person in users.all_users()] == ["admin"]
+    assert signed_in.get(f"/people/{eve.id}/delete").status_code == 404
+
+
+def test_what_a_deleted_person_did_keeps_their_name(signed_in: FlaskClient, make_run: MakeRun) -> None:
+    eve = users.create_user("eve", PASSWORD, Role.OPERATOR, NOW)
+    run = make_run(RunStatus.SUCCESS, requested_by=eve)
+
+    signed_in.post(f"/people/{eve.id}/delete")
+
+    assert "eve (deleted)" in signed_in.get(f"/runs/{run.id}").text
 
 
 @pytest.mark.parametrize(

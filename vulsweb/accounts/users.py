@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from vulsweb import cron
-from vulsweb.accounts import credentials, sessions
+from vulsweb.accounts import credentials, second_factor, sessions, tokens
 from vulsweb.accounts.credentials import AccessError
 from vulsweb.extensions import db
 from vulsweb.models import EventKind, KnownAddress, Role, User
+from vulsweb.models.user import NOBODY
 from vulsweb.notifications import events
 from vulsweb.notifications.events import Happening
 
@@ -19,13 +20,27 @@ USERS_EXIST = "The database already has users; their passwords do not change."
 
 def authenticate(name: str, password: str) -> User | None:
     """Return the user if name and password match; None takes as long."""
-    user = db.session.scalars(select(User).where(User.name == name)).first()
+    user = named(name)
     return user if User.check_password(user, password) else None
+
+
+def named(name: str) -> User | None:
+    """Return the user of that name, unless deleted."""
+    return db.session.scalars(_existing().where(User.name == name)).first()
+
+
+def get(user_id: int) -> User | None:
+    """Return the user of that id, unless deleted."""
+    return db.session.scalars(_existing().where(User.id == user_id)).first()
 
 
 def all_users() -> Sequence[User]:
     """Return all users, by name."""
-    return db.session.scalars(select(User).order_by(User.name)).all()
+    return db.session.scalars(_existing().order_by(User.name)).all()
+
+
+def _existing() -> Select[User]:
+    return select(User).where(User.deleted_at.is_(None))
 
 
 def create_user(name: str, password: str, role: Role, now: datetime, *, first: bool = False) -> User:
@@ -35,7 +50,7 @@ def create_user(name: str, password: str, role: Role, now: datetime, *, first: b
     """
     credentials.check_name(name)
     credentials.check_password(password, name)
-    if db.session.scalar(select(User.id).where(func.lower(User.name) == func.lower(name))) is not None:
+    if db.session.scalars(_existing().where(func.lower(User.name) == func.lower(name))).first() is not None:
         raise AccessError(f"There is already a user named {name!r}.")
     user = User(name=name, role=role, created_at=now, must_change_password=first)
     user.set_password(password)
@@ -103,15 +118,22 @@ def change_timezone(user: User, zone: str | None) -> None:
         raise AccessError(str(error)) from error
 
 
-def delete_user(user: User) -> None:
-    """Delete a user and their tokens; raise AccessError for the last admin."""
+def delete_user(user: User, now: datetime) -> None:
+    """Delete a user; raise AccessError for the last admin.
+
+    All that lets them in goes. Their name stays on what they did, and is free for another user.
+    """
     _require_another_admin(user)
-    db.session.delete(user)
+    sessions.end_all(user)
+    tokens.revoke_all(user)
+    second_factor.switch_off(user)
+    db.session.execute(delete(KnownAddress).where(KnownAddress.user_id == user.id))
+    user.password_hash, user.role, user.deleted_at = NOBODY, Role.VIEWER, now
     db.session.flush()
 
 
 def _require_another_admin(user: User) -> None:
     # The lock keeps two admins from demoting each other at the same time.
-    admins = db.session.scalars(select(User.id).where(User.role == Role.ADMIN).with_for_update()).all()
-    if set(admins) <= {user.id}:
+    admins = db.session.scalars(_existing().where(User.role == Role.ADMIN).with_for_update()).all()
+    if set(admins) <= {user}:
         raise AccessError(f"{user.name} is the only admin. Make another user an admin first.")

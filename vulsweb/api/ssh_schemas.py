@@ -178,7 +178,7 @@ class KnownHostOut(Schema):
             "fingerprint": known_hosts.public_key(known).fingerprint,
             "source": known.source,
             "accepted_at": known.accepted_at,
-            "accepted_by": known.accepted_by.name if known.accepted_by else None,
+            "accepted_by": known.accepted_by.shown if known.accepted_by else None,
         }
 
 

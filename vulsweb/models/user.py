@@ -6,7 +6,7 @@ from datetime import datetime
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 from flask_login import UserMixin
-from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from vulsweb.extensions import Base
@@ -48,7 +48,7 @@ class User(UserMixin, Base):
     __tablename__ = "users"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(String(80), unique=True)
+    name: Mapped[str] = mapped_column(String(80))
     password_hash: Mapped[str]
     role: Mapped[Role] = mapped_column(default=Role.VIEWER)
     timezone: Mapped[str | None] = mapped_column(String(64))  # None: the browser's
@@ -59,6 +59,17 @@ class User(UserMixin, Base):
     totp_secret: Mapped[str | None]
     totp_step: Mapped[int | None]
     recovery_hashes: Mapped[list[str]] = mapped_column(default=list)
+    # The row of a deleted user stays, because what they did names them.
+    deleted_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index("uq_users_name", "name", unique=True, postgresql_where=text("deleted_at IS NULL")),
+    )
+
+    @property
+    def shown(self) -> str:
+        """Return the name to display beside what the user did."""
+        return f"{self.name} (deleted)" if self.deleted_at else self.name
 
     def set_password(self, password: str) -> None:
         """Store an argon2id hash of `password`."""

@@ -87,7 +87,7 @@ def entering_user() -> User | None:
     found = session.get("entering")
     if not found or time.time() - found["at"] > ENTERING_SECONDS:
         return None
-    user = db.session.get(User, found["id"])
+    user = users.get(found["id"])
     if user is None or user.totp_secret is None or _stamp(user) != found["stamp"]:
         return None
     return user

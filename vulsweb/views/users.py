@@ -59,11 +59,11 @@ def confirm_delete(user_id: int) -> ResponseReturnValue:
 @bp.post("/<int:user_id>/delete")
 @login_required
 def delete(user_id: int) -> ResponseReturnValue:
-    """Remove a user and their tokens; the history of runs stays."""
+    """Remove a user and their tokens; what they did keeps their name."""
     user = user_or_404(user_id)
     name = user.name
     try:
-        users.delete_user(user)
+        users.delete_user(user, datetime.now(UTC))
     except AccessError as error:
         return _redirect(str(error), "warning")
     db.session.commit()
@@ -104,7 +104,7 @@ def revoke_token(token_id: int) -> ResponseReturnValue:
 
 def user_or_404(user_id: int) -> User:
     """Return the user, or abort with 404."""
-    return db.session.get(User, user_id) or abort(404)
+    return users.get(user_id) or abort(404)
 
 
 def _role() -> Role:

@@ -54,7 +54,7 @@ def test_a_token_ends_on_its_day(admin: User) -> None:
 def test_deleting_a_user_deletes_their_tokens(admin: User) -> None:
     token = make(users.create_user("other", PASSWORD, Role.VIEWER, NOW))
 
-    users.delete_user(tokens.of_all()[0].user)
+    users.delete_user(tokens.of_all()[0].user, NOW)
 
     assert tokens.find(token, NOW) is None
 
