@@ -185,6 +185,25 @@ def test_an_update_is_followed_once_and_not_while_another_is_going(
     assert detections.due() == []
 
 
+@pytest.mark.parametrize(
+    ("before", "after"), [(Outcome.PARTIAL, Outcome.SUCCESS), (Outcome.FAILED, Outcome.FAILED)]
+)
+def test_a_host_without_a_database_is_complete_then_and_one_that_failed_is_not(
+    fleet: Callable[..., None], task: ScheduledTask, tools: Tools, before: Outcome, after: Outcome
+) -> None:
+    fleet(1)
+    host = db.session.scalars(select(Host).where(Host.name == "web-0")).one()
+    host.last_outcome = before
+    db.session.commit()
+    finds(tools, {"web-0": ["CVE-2026-1"]})
+
+    run = update()
+
+    db.session.refresh(host)
+    assert (host.last_outcome, host.last_run_id == run.id) == (after, after is Outcome.SUCCESS)
+    assert (host.last_scan_at, open_findings()) == (NOW, {("web-0", "CVE-2026-1")})
+
+
 def test_what_the_databases_no_longer_list_is_fixed(
     fleet: Callable[..., None], task: ScheduledTask, tools: Tools
 ) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, literal, select
+from sqlalchemy import func, literal, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from vulsweb.executors.client import Job
@@ -27,6 +27,15 @@ UNKNOWN = "its executor does not have it in its config.toml yet."
 # The executor takes as much in one request as one result may have, 64 MB. Documents are stored compressed, to
 # a tenth at most.
 DOCUMENTS_PER_JOB, STORED_BYTES_PER_JOB = 100, 2 * 10**6
+
+# Of a host whose latest scan failed, nobody knows more now.
+_UPDATE_OUTCOME = """
+    UPDATE hosts SET last_run_id = result.run_id, last_outcome = result.outcome,
+        warned = result.warnings <> '[]'
+    FROM run_hosts AS result
+    WHERE result.host_id = hosts.id AND result.run_id = :run AND hosts.id = ANY(:hosts)
+        AND hosts.last_outcome <> 'failed'
+"""
 
 
 def due() -> list[int]:
@@ -163,6 +172,8 @@ def store_job(
     there = {result.name for result in reported}
     missing = _failed([name for name in sent if name not in there], reply.error or "Vuls left no result.")
     scan_results.add_results(run, [*reported, *missing], now)
+    checked = [each for each in reported if each.outcome is not Outcome.FAILED and each.message != SCANNED]
+    db.session.execute(text(_UPDATE_OUTCOME), {"run": run.id, "hosts": [each.host_id for each in checked]})
     scan_results.add_stamp(run, job, reply, reported)
 
 
