@@ -330,6 +330,23 @@ def test_a_detection_that_cannot_begin_says_nothing_about_the_hosts(
     assert (host.last_outcome, host.last_run_id != run.id) == (Outcome.SUCCESS, True)
 
 
+def test_documents_that_are_large_once_unpacked_do_not_share_a_job(
+    fleet: Callable[..., None], task: ScheduledTask, make_task: MakeTask, document: MakeDocument
+) -> None:
+    fleet(3)
+    left = document(serverName="web-1", padding="x" * detections.BYTES_PER_JOB).encode()
+    host = db.session.scalars(select(Host).where(Host.name == "web-1")).one()
+    before = starting.start(make_task(), trigger=Trigger.PERSON, now=NOW)
+    found = results.parse(left)
+    storage.store(run_id=before.id, host=host, document=left, result=found, complete=True, now=NOW)
+    run = starting.start(task, trigger=Trigger.PERSON, now=NOW)
+
+    detections.prepare(run, executor_settings.configured())
+
+    names = [[name for _, name, _ in job.request["documents"]] for job in run.jobs]
+    assert names == [["web-0"], ["web-1"], ["web-2"]]
+
+
 def test_documents_go_to_the_executor_as_their_scan_left_them(
     fleet: Callable[..., None], task: ScheduledTask
 ) -> None:
