@@ -314,7 +314,7 @@ def _positions(jobs: list[Job]) -> dict[str, int]:
 
 
 def _document(job: Job, positions: Mapping[str, int] | None = None) -> dict[str, Any]:
-    hidden = ("request", "sequence", "lane", "turn")
+    hidden = ("request", "sequence", "lane", "turn", "before")
     shown = {key: value for key, value in asdict(job).items() if key not in hidden}
     if job.status is JobStatus.QUEUED and shown["steps"]:
         shown["steps"][0]["message"] = shortage(_executor().settings.disks) or shown["steps"][0]["message"]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import Task
+from celery.signals import heartbeat_sent
 from flask import Flask, Request, current_app, g, request, session
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import OperationalError
@@ -165,4 +166,7 @@ def init_celery(app: Flask) -> None:
         worker_hijack_root_logger=False,
     )
     celery.set_default()
+    if alive := app.config["ALIVE_FILE"]:
+        # Sent every two seconds, while the worker can reach Redis.
+        heartbeat_sent.connect(lambda **_: alive.touch(), weak=False)
     app.extensions["celery"] = celery

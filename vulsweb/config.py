@@ -122,6 +122,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> dict[str, obje
         "SEED_LOCALHOST": flag(environ, "VULSWEB_SEED_LOCALHOST", default=False),
         "RUN_TIMEOUT": timedelta(hours=whole_number(environ, "VULSWEB_RUN_TIMEOUT_HOURS", default=6)),
         "KEEP_RUNS": timedelta(days=whole_number(environ, "VULSWEB_KEEP_RUNS_DAYS", default=30)),
+        "STILL_AFTER": timedelta(days=whole_number(environ, "VULSWEB_CONTENT_DAYS", default=7)),
         "SESSION_COOKIE_SECURE": flag(environ, "VULSWEB_HTTPS", default=False),
         "PERMANENT_SESSION_LIFETIME": timedelta(
             hours=whole_number(environ, "VULSWEB_SESSION_HOURS", default=12)
@@ -131,6 +132,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> dict[str, obje
         # Of X-Forwarded-For, anybody can write the entries before those of our own proxies.
         "PROXIES": whole_number(environ, "VULSWEB_PROXIES", default=0, least=0),
         "RATELIMIT_STORAGE_URI": redis_url,
+        "ALIVE_FILE": Path(environ["VULSWEB_ALIVE_FILE"]) if environ.get("VULSWEB_ALIVE_FILE") else None,
         "PUBLIC_URL": web_address(environ, "VULSWEB_URL").rstrip("/"),
         "PING_URL": web_address(environ, "VULSWEB_PING_URL"),
     }

@@ -16,24 +16,48 @@ PROFILES = (CLASSIC, CURRENT)
 class Database:
     """A database: its file and the tool that fetches it.
 
-    Several databases may share a file. `count` is the query that counts a database's rows; it is empty for a
-    bbolt file.
+    Several databases may share a file. The queries are empty for a bbolt file: `count` counts a database's
+    rows, `content` returns what detects, and `newest` the time of the newest entry, where entries have one.
+    The tools themselves store only when they fetched.
     """
 
     file: str
     tool: str
     arguments: tuple[str, ...]
     count: str
+    content: str
+    newest: str = ""
     profile: str = CLASSIC
 
 
 def _oval(family: str, *versions: str) -> Database:
+    definitions = f"FROM definitions JOIN roots ON roots.id = root_id AND family = '{family}'"
     return Database(
         "oval.sqlite3",
         "goval-dictionary",
         ("fetch", family, *versions),
-        f"SELECT count(*) FROM definitions JOIN roots ON roots.id = root_id WHERE family = '{family}'",  # noqa: S608
+        f"SELECT count(*) {definitions}",
+        "SELECT os_version, definitions.definition_id, name, version, arch, not_fixed_yet, modularity_label"
+        f" {definitions} JOIN packages ON packages.definition_id = definitions.id"
+        " ORDER BY 1, 2, 3, 4, 5, 6, 7",
+        # Only these vendors' advisories have one.
+        f"SELECT max(updated) {definitions} JOIN advisories ON advisories.definition_id = definitions.id"
+        if family in ("amazon", "redhat")
+        else "",
     )
+
+
+# What each kind of gost's rows says of a package.
+_GOST_CONTENT = {
+    "debian": "SELECT cve_id, package_name, product_name, status, fixed_version, urgency FROM debian_cves"
+    " JOIN debian_packages ON debian_cve_id = debian_cves.id"
+    " JOIN debian_releases ON debian_package_id = debian_packages.id ORDER BY 1, 2, 3, 4, 5, 6",
+    "ubuntu": "SELECT candidate, package_name, release_name, status, note FROM ubuntu_cves"
+    " JOIN ubuntu_patches ON ubuntu_cve_id = ubuntu_cves.id"
+    " JOIN ubuntu_release_patches ON ubuntu_patch_id = ubuntu_patches.id ORDER BY 1, 2, 3, 4, 5",
+    "redhat": "SELECT name, product_name, package_name, fix_state, cpe FROM redhat_cves"
+    " LEFT JOIN redhat_package_states ON redhat_cve_id = redhat_cves.id ORDER BY 1, 2, 3, 4, 5",
+}
 
 
 def _gost(family: str) -> Database:
@@ -43,12 +67,20 @@ def _gost(family: str) -> Database:
         # The tool's default, one row at a time, takes hours.
         ("fetch", family, "--batch-size", "500"),
         f"SELECT count(*) FROM {family}_cves",  # noqa: S608
+        _GOST_CONTENT[family],
     )
 
 
 VULS2 = "vuls2"
 CATALOGUE: dict[DatabaseName, Database] = {
-    "nvd": Database("cve.sqlite3", "go-cve-dictionary", ("fetch", "nvd"), "SELECT count(*) FROM nvds"),
+    "nvd": Database(
+        "cve.sqlite3",
+        "go-cve-dictionary",
+        ("fetch", "nvd"),
+        "SELECT count(*) FROM nvds",
+        "SELECT cve_id, last_modified_date FROM nvds ORDER BY 1, 2",
+        "SELECT max(last_modified_date) FROM nvds",
+    ),
     "ubuntu": _oval("ubuntu", "16.04", "18.04", "20.04", "22.04", "24.04"),
     "debian": _oval("debian", "10", "11", "12"),
     "redhat": _oval("redhat", "6", "7", "8", "9"),
@@ -58,7 +90,7 @@ CATALOGUE: dict[DatabaseName, Database] = {
     "gost_debian": _gost("debian"),
     "gost_redhat": _gost("redhat"),
     # Vuls fetches it while it reports on a host: see commands.fetch_command.
-    VULS2: Database("vuls2.db", "vuls", (), "", CURRENT),
+    VULS2: Database("vuls2.db", "vuls", (), "", "", profile=CURRENT),
 }
 
 # For each file, the name of its section in Vuls' configuration.

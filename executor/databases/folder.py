@@ -5,12 +5,13 @@ import functools
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from executor import locks
 from executor.databases.catalogue import CATALOGUE, DatabaseName
-from executor.databases.formats import DamagedError, format_of
+from executor.databases.formats import Content, DamagedError, format_of
 from executor.errors import ShutDownError, StepError
 
 Check = Callable[[], None]
@@ -40,7 +41,7 @@ class DatabaseFolder:
         return {name: description for name, description in described.items() if description}
 
     def describe(self, name: DatabaseName) -> dict[str, Any] | None:
-        """Return a database's row count, time of fetch and file size.
+        """Return a database's row count, its times, digest and file size.
 
         Return None if the database is empty or unreadable. `locked` says whether another program has its file
         for itself, so that a report would wait for it.
@@ -48,12 +49,12 @@ class DatabaseFolder:
         path = self.live(CATALOGUE[name].file)
         try:
             status = path.stat()
-            rows, fetched_at = _read_cached(name, path, status.st_mtime_ns, status.st_size)
+            content = _read_cached(name, path, status.st_mtime_ns, status.st_size)
         except (FileNotFoundError, DamagedError):
             return None
-        if not rows:
+        if not content.rows:
             return None
-        described = {"rows": rows, "fetched_at": fetched_at, "size_bytes": status.st_size}
+        described = {**asdict(content), "size_bytes": status.st_size}
         return described | ({"locked": True} if format_of(path.name).is_locked(path) else {})
 
     @contextlib.contextmanager
@@ -185,7 +186,7 @@ class DatabaseFolder:
 
 
 @functools.lru_cache(maxsize=64)
-def _read_cached(name: DatabaseName, path: Path, _changed_at: int, _size: int) -> tuple[int, str | None]:
+def _read_cached(name: DatabaseName, path: Path, _changed_at: int, _size: int) -> Content:
     # Counting the rows of a large file is slow; its time and size tell whether it has changed.
     return format_of(path.name).read(name, path)
 

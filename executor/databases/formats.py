@@ -1,15 +1,17 @@
 """The formats of database files, and how to read them.
 
-A format checks a file, counts its rows, and reads when it was fetched.
+A format checks a file, and describes the content of its databases.
 """
 
 import contextlib
+import hashlib
 import json
 import sqlite3
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from executor.databases.bbolt import BboltError, BboltFile
 from executor.databases.catalogue import CATALOGUE, DatabaseName
@@ -17,6 +19,22 @@ from executor.databases.catalogue import CATALOGUE, DatabaseName
 # The executor's own table inside each SQLite file. The tools store one time for the whole file; and a time
 # inside the file is replaced together with the data it describes.
 FETCH_TIMES = "executor_fetches"
+DIGEST_LENGTH = 16
+
+
+@dataclass(frozen=True)
+class Content:
+    """What is known of a database's content.
+
+    Times are in the form of `_normal_time`. `made_at` is when the content was made: by its own metadata, else
+    by its newest entry, else when a fetch first brought it. A feed that stands still is older by it than by
+    `fetched_at`.
+    """
+
+    rows: int
+    fetched_at: str | None = None
+    made_at: str | None = None
+    digest: str | None = None
 
 
 class DamagedError(Exception):
@@ -38,8 +56,8 @@ class Format(Protocol):
     def is_locked(self, path: Path) -> bool:
         """Return whether another program has the file for itself."""
 
-    def read(self, name: DatabaseName, path: Path) -> tuple[int, str | None]:
-        """Return a live database's rows and time of fetch, without waiting."""
+    def read(self, name: DatabaseName, path: Path) -> Content:
+        """Describe a live database, without waiting."""
 
     def verify(self, path: Path) -> Mapping[DatabaseName, int]:
         """Check the whole file, and return the rows of each database.
@@ -48,7 +66,7 @@ class Format(Protocol):
         """
 
     def stamp(self, name: DatabaseName, path: Path) -> None:
-        """Record in the file that a database was fetched just now."""
+        """Record in the file what was fetched just now."""
 
 
 class SqliteFormat:
@@ -76,24 +94,23 @@ class SqliteFormat:
             pass
         return False
 
-    def read(self, name: DatabaseName, path: Path) -> tuple[int, str | None]:
-        """Return a live database's row count and the time of its fetch.
+    def read(self, name: DatabaseName, path: Path) -> Content:
+        """Describe a live database.
 
         Live files are replaced, not written, so SQLite needs no lock, for which it might wait.
         """
-        times = (
-            (f"SELECT fetched_at FROM {FETCH_TIMES} WHERE name = ?", (name,)),  # noqa: S608
-            # A file that someone copied there has only the tool's own time.
-            ("SELECT max(last_fetched_at) FROM fetch_meta", ()),
-        )
         try:
             with _connect(path, "ro&immutable=1") as connection:
                 rows = _count_rows(name, connection)
-                for query, parameters in times:
-                    with contextlib.suppress(sqlite3.OperationalError, TypeError):
-                        if found := _normal_time(connection.execute(query, parameters).fetchone()[0]):
-                            return rows, found
-                return rows, None
+                stamp = _stamp_of(name, connection)
+                if stamp.fetched_at is None:
+                    # A file that someone copied there has only the tool's own time.
+                    last = _first(connection, "SELECT max(last_fetched_at) FROM fetch_meta")
+                    stamp = Content(0, _normal_time(last and last[0]))
+                newest = _newest(name, connection)
+                if newest and stamp.fetched_at:
+                    newest = min(newest, stamp.fetched_at)  # an entry may have a day to come
+                return Content(rows, stamp.fetched_at, newest or stamp.made_at, stamp.digest)
         except sqlite3.Error as error:
             raise DamagedError(f"cannot be read ({error})") from error
 
@@ -113,14 +130,25 @@ class SqliteFormat:
             raise DamagedError(f"cannot be read ({error})") from error
 
     def stamp(self, name: DatabaseName, path: Path) -> None:
-        """Write the time into the executor's own table."""
+        """Write time and digest into the executor's own table.
+
+        The time of content that was there before stays.
+        """
+        now = datetime.now(UTC).isoformat()
         with _connect(path, "rw") as connection, connection:
+            before, digest = _stamp_of(name, connection), _digest(name, connection)
+            made_at = before.made_at if before.digest == digest else now
             connection.execute(
                 f"CREATE TABLE IF NOT EXISTS {FETCH_TIMES} (name TEXT PRIMARY KEY, fetched_at TEXT)"
             )
+            for added in ("made_at", "digest"):
+                # Files of earlier versions lack it.
+                with contextlib.suppress(sqlite3.OperationalError):
+                    connection.execute(f"ALTER TABLE {FETCH_TIMES} ADD COLUMN {added} TEXT")
             connection.execute(
-                f"INSERT OR REPLACE INTO {FETCH_TIMES} VALUES (?, ?)",  # noqa: S608
-                (name, datetime.now(UTC).isoformat()),
+                f"INSERT OR REPLACE INTO {FETCH_TIMES} (name, fetched_at, made_at, digest)"  # noqa: S608
+                " VALUES (?, ?, ?, ?)",
+                (name, now, digest and made_at, digest),
             )
 
 
@@ -144,17 +172,20 @@ class Vuls2Format:
         """Return that it is not: reading takes no lock."""
         return False
 
-    def read(self, name: DatabaseName, path: Path) -> tuple[int, str | None]:  # noqa: ARG002 (it has one)
-        """Return the number of vulnerabilities and the time of the fetch.
+    def read(self, name: DatabaseName, path: Path) -> Content:  # noqa: ARG002 (it has one)
+        """Describe the database, by the metadata that its builder wrote.
 
-        Without a time of the fetch, return when the database was built.
+        Without a time of the fetch, that is when the database was built.
         """
         try:
             with BboltFile(path) as file:
                 rows, metadata = file.count(b"vulnerability", b"root") or 0, _metadata(file)
         except BboltError as error:
             raise DamagedError(f"cannot be read ({error})") from error
-        return rows, _normal_time(metadata.get("downloaded")) or _normal_time(metadata.get("last_modified"))
+        fetched_at, made_at = (_normal_time(metadata.get(key)) for key in ("downloaded", "last_modified"))
+        digest = metadata.get("digest")
+        shown = digest.removeprefix("sha256:")[:DIGEST_LENGTH] if isinstance(digest, str) else None
+        return Content(rows, fetched_at or made_at, made_at, shown or None)
 
     def verify(self, path: Path) -> Mapping[DatabaseName, int]:
         """Check every page of the file."""
@@ -189,6 +220,42 @@ def _count_rows(name: DatabaseName, connection: sqlite3.Connection) -> int:
         if "no such table" in str(error):
             return 0
         raise
+
+
+def _first(connection: sqlite3.Connection, query: str, *parameters: str) -> tuple[Any, ...] | None:
+    """Return a query's first row.
+
+    Return None also if the file lacks the table or column.
+    """
+    with contextlib.suppress(sqlite3.OperationalError):
+        row: tuple[Any, ...] | None = connection.execute(query, parameters).fetchone()
+        return row
+    return None
+
+
+def _stamp_of(name: DatabaseName, connection: sqlite3.Connection) -> Content:
+    """Return what the last fetch recorded."""
+    for columns in ("fetched_at, made_at, digest", "fetched_at, NULL, NULL"):
+        if row := _first(connection, f"SELECT {columns} FROM {FETCH_TIMES} WHERE name = ?", name):  # noqa: S608
+            return Content(0, _normal_time(row[0]), _normal_time(row[1]), row[2])
+    return Content(0)
+
+
+def _newest(name: DatabaseName, connection: sqlite3.Connection) -> str | None:
+    query = CATALOGUE[name].newest
+    row = _first(connection, query) if query else None
+    return _normal_time(row and row[0])
+
+
+def _digest(name: DatabaseName, connection: sqlite3.Connection) -> str | None:
+    """Return a digest of what detects; None without its tables."""
+    digest = hashlib.sha256()
+    try:
+        for row in connection.execute(CATALOGUE[name].content):
+            digest.update(repr(row).encode())
+    except sqlite3.OperationalError:
+        return None
+    return digest.hexdigest()[:DIGEST_LENGTH]
 
 
 def _metadata(file: BboltFile) -> Mapping[str, object]:

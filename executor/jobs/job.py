@@ -82,6 +82,7 @@ class Job:
     results: list[dict[str, Any]] = field(default_factory=list)
     databases: dict[str, dict[str, Any]] = field(default_factory=dict)
     tests: list[dict[str, Any]] = field(default_factory=list)
+    before: dict[str, str | None] = field(default_factory=dict)  # digests of what an update replaces
     interrupted: bool = False  # once, by a stop of the executor; a second time, the job is lost
 
     @property
@@ -106,7 +107,7 @@ class Job:
     def put_back(self) -> None:
         """Queue the job again, as a stop of the executor interrupted it.
 
-        It begins anew: nothing of an unfinished attempt is kept but its log.
+        It begins anew: of an unfinished attempt only its log is kept, and what was there before it.
         """
         self.status, self.started_at, self.interrupted = JobStatus.QUEUED, None, True
         self.steps = [Step(step.name) for step in self.steps]

@@ -32,9 +32,13 @@ def update(context: JobContext) -> None:
                 raise StepError(reason)
             if problem := disk.shortage(context.settings.disks):
                 raise StepError(problem)
+            # A later runner finds what was there before the first.
+            job.before.setdefault(name, (databases.describe(name) or {}).get("digest"))
+            context.save()
             _fetch(context, step)
         if step.status is StepStatus.COMPLETED and (description := databases.describe(name)):
-            job.databases[name] = description
+            digest = description["digest"]
+            job.databases[name] = {**description, "changed": digest is None or digest != job.before[name]}
     failed = [step for step in job.steps if step.status is StepStatus.FAILED]
     if len(failed) < len(job.steps):
         job.end(JobStatus.COMPLETED)

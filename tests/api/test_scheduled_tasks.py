@@ -44,6 +44,8 @@ def test_create_answers_201_with_the_task_and_its_url(api: FlaskClient) -> None:
         "timezone",
         "overlap",
         "absence",
+        "database_hours",
+        "old_databases",
         "is_active",
         "next_run_at",
         "paused_at",
@@ -60,6 +62,15 @@ def test_create_answers_201_with_the_task_and_its_url(api: FlaskClient) -> None:
         "UTC",
     )
     assert task["next_run_at"] > task["created_at"]
+
+
+def test_only_a_scan_demands_databases(api: FlaskClient) -> None:
+    made = api.post("/api/scheduled-tasks/", json=UPDATE)
+    refused = api.post("/api/scheduled-tasks/", json=UPDATE | {"name": "Other", "database_hours": 24})
+
+    assert (made.get_json()["database_hours"], made.get_json()["old_databases"]) == (None, None)
+    assert refused.status_code == 422
+    assert list(refused.get_json()["errors"]) == ["database_hours"]
 
 
 def test_a_repeated_detection_has_no_target(api: FlaskClient) -> None:

@@ -66,6 +66,8 @@ def test_what_a_task_would_not_keep_is_refused_at_the_field(
         {"timezone": "Europe/London"},
         {"overlap": "wait"},
         {"absence": "fail"},
+        {"database_hours": 24},
+        {"old_databases": "wait"},
         {"is_active": False},
         {"config": {"scan_type": "full"}},
         {"host_tag": "db"},

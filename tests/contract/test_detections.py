@@ -359,3 +359,23 @@ def test_documents_go_to_the_executor_as_their_scan_left_them(
     assert (entry["server"], entry["name"]) == ("web-0", "web-0")
     sent = json.loads(msgspec.json.encode(entry["document"]))
     assert (sent["scannedCves"], "config" in sent, len(sent["packages"]) > 10) == ({}, False, True)
+
+
+def test_an_update_that_changed_nothing_starts_no_detection(
+    fleet: Callable[..., None], task: ScheduledTask
+) -> None:
+    fleet(1, "CVE-2026-1")
+    assert tick() == 1
+    db.session.execute(sql_update(Run).values(status=RunStatus.SUCCESS, completed_at=NOW))
+    tasks = select(ScheduledTask).where(ScheduledTask.task_type == TaskType.DB_UPDATE)
+    run = run_now(db.session.scalars(tasks).one())
+    assert run.result_data is not None
+    (entry,) = run.result_data["databases"]
+
+    run.result_data = {"databases": [entry | {"changed": False}]}
+    unchanged = tick()
+    run.result_data = {"databases": [entry | {"changed": False}, entry]}
+    changed = tick()
+
+    assert entry["changed"] is True
+    assert (unchanged, changed) == (0, 1)

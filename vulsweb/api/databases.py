@@ -8,7 +8,7 @@ from werkzeug.exceptions import UnprocessableEntity
 
 from vulsweb import databases
 from vulsweb.api.blueprint import Blueprint
-from vulsweb.api.schemas import CheckOut, Strict
+from vulsweb.api.schemas import MADE, STILL, CheckOut, Strict
 from vulsweb.databases import DatabaseRow, Databases
 from vulsweb.executors import settings as executor_settings
 from vulsweb.executors.settings import MAIN
@@ -69,6 +69,11 @@ class KnownDatabaseOut(Schema):
     )
     rows = fields.Integer(required=True, allow_none=True, metadata={"description": UNKNOWN})
     fetched_at = fields.AwareDateTime(required=True, allow_none=True)
+    made_at = fields.AwareDateTime(required=True, allow_none=True, metadata={"description": MADE})
+    digest = fields.String(
+        required=True, allow_none=True, metadata={"description": "It changes with the content."}
+    )
+    still = fields.Boolean(required=True, allow_none=True, metadata={"description": f"{STILL} {UNKNOWN}"})
     size_bytes = fields.Integer(required=True, allow_none=True, metadata={"description": UNKNOWN})
     old = fields.Boolean(required=True, allow_none=True, metadata={"description": UNKNOWN})
     locked = fields.Boolean(
@@ -105,6 +110,9 @@ class KnownDatabaseOut(Schema):
             "profile": entry.profile,
             "rows": database.rows if database else None,
             "fetched_at": database.fetched_at if database else None,
+            "made_at": database.made_at if database else None,
+            "digest": database.digest if database else None,
+            "still": database.still if database else None,
             "size_bytes": database.size_bytes if database else None,
             "old": database.old if database else None,
             "locked": database.locked if database else None,

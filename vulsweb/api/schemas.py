@@ -171,12 +171,22 @@ class ToolOut(Schema):
     version = fields.String(required=True, allow_none=True)
 
 
+MADE = (
+    "When the content was made: by its own metadata, else by its newest entry,"
+    " else when an update first brought it."
+)
+STILL = "Whether updates succeed but bring nothing new, for VULSWEB_CONTENT_DAYS days."
+
+
 class DatabaseOut(Schema):
     """One vulnerability database; without rows it has never been fetched."""
 
     name = fields.Enum(DatabaseType, by_value=True, required=True)
     rows = fields.Integer(required=True)
     fetched_at = fields.AwareDateTime(required=True, allow_none=True)
+    made_at = fields.AwareDateTime(required=True, allow_none=True, metadata={"description": MADE})
+    digest = fields.String(required=True, allow_none=True)
+    still = fields.Boolean(required=True, metadata={"description": STILL})
     size_bytes = fields.Integer(required=True)
     old = fields.Boolean(required=True)
     locked = fields.Boolean(required=True)

@@ -6,7 +6,7 @@ from marshmallow import Schema, fields, missing, pre_dump
 from marshmallow.validate import Range
 
 from vulsweb.api.schemas import LARGEST_ID, Page, PageQuery, Strict, TrueOrFalse, search_text
-from vulsweb.models import Absence, Overlap, RunStatus, ScheduledTask, TaskType
+from vulsweb.models import Absence, OldDatabases, Overlap, RunStatus, ScheduledTask, TaskType
 from vulsweb.vuls.catalogue import DatabaseType
 from vulsweb.vuls.results import ScanType
 
@@ -18,6 +18,16 @@ OVERLAP_RULES = (
 ABSENCE_RULES = (
     "While its executor does not answer, a run waits (`wait`) or fails (`fail`): at once if it has not"
     " started, otherwise after five minutes without an answer."
+)
+
+
+HOURS = (
+    "Of a scan: how many hours ago its databases may have been updated, at most. Null means any time, and is"
+    " what other tasks have."
+)
+OLD_DATABASES = (
+    "What a scan does if its databases are older: they are updated first (`update`), it waits until something"
+    " else has updated them (`wait`), or it fails (`fail`). Null for other tasks."
 )
 
 
@@ -43,6 +53,10 @@ class TaskOut(Schema):
     timezone = fields.String(required=True)
     overlap = fields.Enum(Overlap, by_value=True, required=True, metadata={"description": OVERLAP_RULES})
     absence = fields.Enum(Absence, by_value=True, required=True, metadata={"description": ABSENCE_RULES})
+    database_hours = fields.Integer(required=True, allow_none=True, metadata={"description": HOURS})
+    old_databases = fields.Enum(
+        OldDatabases, by_value=True, required=True, allow_none=True, metadata={"description": OLD_DATABASES}
+    )
     is_active = fields.Boolean(required=True)
     next_run_at = fields.AwareDateTime(required=True, allow_none=True)
     paused_at = fields.AwareDateTime(required=True, allow_none=True)
@@ -72,6 +86,8 @@ class TaskOut(Schema):
             "timezone": task.timezone,
             "overlap": task.overlap,
             "absence": task.absence,
+            "database_hours": task.database_hours,
+            "old_databases": task.old_databases if task.task_type is TaskType.SCAN else None,
             "is_active": task.active,
             "next_run_at": task.next_run_at,
             "paused_at": task.paused_at,
@@ -102,6 +118,16 @@ class TaskIn(Strict):
     )
     absence = fields.Enum(
         Absence, by_value=True, load_default=Absence.WAIT, metadata={"description": ABSENCE_RULES}
+    )
+    database_hours = fields.Integer(
+        strict=True, load_default=None, allow_none=True, metadata={"description": HOURS}
+    )
+    old_databases = fields.Enum(
+        OldDatabases,
+        by_value=True,
+        load_default=None,
+        allow_none=True,
+        metadata={"description": OLD_DATABASES},
     )
     is_active = TrueOrFalse(load_default=True)
 

@@ -14,6 +14,8 @@ _KEPT = (
     "timezone",
     "overlap",
     "absence",
+    "database_hours",
+    "old_databases",
     "scan_type",
     "database_type",
     "host_id",
@@ -22,7 +24,10 @@ _KEPT = (
 _TARGETS = ("host_id", "host_tag")
 # The fields that only one type of task has, and their names in the body.
 _OWN = {
-    TaskType.SCAN: {"scan_type": "config.scan_type", "host_id": "host_id", "host_tag": "host_tag"},
+    TaskType.SCAN: {
+        "scan_type": "config.scan_type",
+        **{name: name for name in ("host_id", "host_tag", "database_hours", "old_databases")},
+    },
     TaskType.DB_UPDATE: {"database_type": "config.database_type"},
 }
 

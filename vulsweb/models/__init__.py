@@ -21,7 +21,7 @@ from vulsweb.models.run import LogChunk, Run, RunStatus, Trigger
 from vulsweb.models.run_host import RunHost
 from vulsweb.models.run_job import JobStatus, RunJob
 from vulsweb.models.ssh_config import HostSync, SshConfigVersion
-from vulsweb.models.task import Absence, Overlap, ScheduledTask, TaskType
+from vulsweb.models.task import Absence, OldDatabases, Overlap, ScheduledTask, TaskType
 from vulsweb.models.user import ApiToken, Role, Scope, User, UserSession
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "KnownAddress",
     "KnownHost",
     "LogChunk",
+    "OldDatabases",
     "Overlap",
     "Result",
     "Rhythm",

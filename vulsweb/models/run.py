@@ -55,11 +55,16 @@ class Trigger(enum.StrEnum):
     PERSON = "person"
     API = "api"
     UPDATE = "update"  # of a database, which a detection follows
+    DEMAND = "demand"  # of a scan, for newer databases
 
     @property
     def label(self) -> str:
         """Return the label for pages."""
-        named = {Trigger.API: "API", Trigger.UPDATE: "Database update"}
+        named = {
+            Trigger.API: "API",
+            Trigger.UPDATE: "Database update",
+            Trigger.DEMAND: "Scan that needs new databases",
+        }
         return named.get(self, self.value.capitalize())
 
 

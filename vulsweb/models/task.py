@@ -82,6 +82,19 @@ class Absence(enum.StrEnum):
         }[self.value]
 
 
+class OldDatabases(enum.StrEnum):
+    """What a scan does if its databases are too old."""
+
+    UPDATE = "update"  # they are updated first
+    WAIT = "wait"  # until something else has updated them
+    FAIL = "fail"
+
+    @property
+    def label(self) -> str:
+        """Return the label for pages."""
+        return {"update": "Update them first", "wait": "Wait for an update", "fail": "Fail"}[self.value]
+
+
 # Ends the reason of a pause that only an edit ends; all others end when the host is back.
 EDIT_TO_RESUME = "Edit the schedule to resume the task."
 
@@ -111,6 +124,11 @@ class ScheduledTask(Base):
     active: Mapped[bool] = mapped_column(default=True)
     overlap: Mapped[Overlap] = mapped_column(default=Overlap.SKIP, server_default=Overlap.SKIP.value)
     absence: Mapped[Absence] = mapped_column(default=Absence.WAIT, server_default=Absence.WAIT.value)
+    # How many hours ago a scan's databases may have been updated; None is any age.
+    database_hours: Mapped[int | None]
+    old_databases: Mapped[OldDatabases] = mapped_column(
+        default=OldDatabases.UPDATE, server_default=OldDatabases.UPDATE.value
+    )
     next_run_at: Mapped[datetime | None]  # None while the task is inactive or paused
     # Set while its host is retired, or its schedule cannot be read. `active` is the user's choice and does
     # not change.

@@ -27,6 +27,9 @@ UNKNOWN = "its executor does not have it in its config.toml yet."
 # The executor takes as much in one request as one result may have, 64 MB unless its setting says more.
 DOCUMENTS_PER_JOB, BYTES_PER_JOB = 100, 32 * 10**6
 
+# What an update's result looks like. Executors of earlier versions do not say whether something changed.
+_SOMETHING_NEW = '$.databases[*] ? (@.status == "completed" && !(@.changed == false))'
+
 # Of a host whose latest scan failed, nobody knows more now.
 _UPDATE_OUTCOME = """
     UPDATE hosts SET last_run_id = result.run_id, last_outcome = result.outcome,
@@ -40,12 +43,17 @@ _UPDATE_OUTCOME = """
 def due() -> list[int]:
     """Return the tasks to start after a database update.
 
-    They wait until no other update is going, so that one detection sees all of them.
+    They wait until no other update is going, so that one detection sees all of them. An update that brought
+    nothing new starts none.
     """
     updates = (
         select(func.max(Run.completed_at))
         .join(Run.task)
-        .where(ScheduledTask.task_type == TaskType.DB_UPDATE, Run.status.in_(DONE))
+        .where(
+            ScheduledTask.task_type == TaskType.DB_UPDATE,
+            Run.status.in_(DONE),
+            func.jsonb_path_exists(Run.result_data, _SOMETHING_NEW),
+        )
         .scalar_subquery()
     )
     begun = select(func.max(Run.created_at)).where(Run.task_id == ScheduledTask.id).scalar_subquery()

@@ -85,7 +85,7 @@ def add_stamp(run: Run, job: RunJob, reply: Job, reported: Sequence[HostResult])
 def _databases(reply: Job) -> list[dict[str, Any]]:
     """Return the databases that a report could read."""
     return [
-        {"name": name, "rows": facts.get("rows"), "fetched_at": facts.get("fetched_at")}
+        {"name": name} | {key: facts.get(key) for key in ("rows", "fetched_at", "made_at", "digest")}
         for name, facts in sorted(reply.databases.items())
     ]
 

@@ -133,7 +133,9 @@ def request_for(task: ScheduledTask) -> dict[str, Any]:
     """Return the request that a run of `task` stores."""
     if task.task_type is TaskType.SCAN:
         assert task.scan_type is not None  # noqa: S101 - the table's CHECK constraint says so
-        scan = {"scan_type": task.scan_type.value}
+        scan: dict[str, Any] = {"scan_type": task.scan_type.value}
+        if task.database_hours is not None:
+            scan |= {"database_hours": task.database_hours, "old_databases": task.old_databases.value}
         if task.host_tag is not None:
             # targets.prepare finds the hosts when the run begins.
             return scan | {"servers": [], "tag": task.host_tag}

@@ -17,9 +17,12 @@ def store_job(run: Run, job: RunJob, reply: Job) -> None:
             "name": step["name"],
             "status": step["status"],
             "message": step["message"],
-            "rows": reply.databases.get(step["name"], {}).get("rows"),
-            "size_bytes": reply.databases.get(step["name"], {}).get("size_bytes"),
             "executor": job.executor,
+            # An executor of an earlier version does not say whether anything changed.
+            **{
+                key: reply.databases.get(step["name"], {}).get(key)
+                for key in ("rows", "size_bytes", "made_at", "digest", "changed")
+            },
         }
         for step in reply.steps
     ]

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Self
 
+from flask import current_app
+
 from vulsweb.executors.client import ExecutorClient
 from vulsweb.executors.settings import MAIN, Executor
 from vulsweb.system.checks import (
@@ -51,15 +53,32 @@ class Database:
     size_bytes: int = 0
     old: bool = False
     locked: bool = False  # another program has its file for itself
+    made_at: datetime | None = None  # when its content was made; older executors do not say
+    digest: str | None = None  # of its content
+
+    @property
+    def still(self) -> bool:
+        """Return whether updates succeed but bring nothing new."""
+        if self.made_at is None or self.fetched_at is None:
+            return False
+        limit: timedelta = current_app.config["STILL_AFTER"]
+        return self.fetched_at - self.made_at > limit
 
     @classmethod
     def from_reply(cls, name: DatabaseType, reply: Mapping[str, Any] | None, now: datetime) -> Self:
         """Read an executor's entry for the database; None means never fetched."""
         if not reply:
             return cls(name)
-        fetched_at = datetime.fromisoformat(reply["fetched_at"]) if reply["fetched_at"] else None
+        fetched_at, made_at = (
+            datetime.fromisoformat(reply[key]) if reply.get(key) else None
+            for key in ("fetched_at", "made_at")
+        )
         old = fetched_at is None or now - fetched_at > OLD_AFTER
-        return cls(name, reply["rows"], fetched_at, reply["size_bytes"], old, reply.get("locked") is True)
+        locked = reply.get("locked") is True
+        return cls(
+            *(name, reply["rows"], fetched_at, reply["size_bytes"], old, locked, made_at),
+            reply.get("digest"),
+        )
 
 
 @dataclass(frozen=True)
@@ -226,6 +245,11 @@ def databases_check(health: Health) -> Check:
     """Check whether the databases have been fetched, and how old they are."""
     old = [database.name.label for database in health.present if database.old]
     locked = [database.name.label for database in health.present if database.locked]
+    still = [
+        f"{database.name.label} (content of {database.made_at:%-d %b %Y})"
+        for database in health.present
+        if database.still
+    ]
     if locked:
         message = f"Locked by another program: {', '.join(locked)}. Scans that need it fail until it is free."
         advice: tuple[str, ...] = (
@@ -241,6 +265,12 @@ def databases_check(health: Health) -> Check:
             "If updates fail, check internet connectivity for downloading vulnerability data.",
             "Verify sufficient disk space for database storage.",
             "Review the error messages in the task history.",
+        )
+    elif still:
+        message = f"Updates succeed but bring nothing new: {', '.join(still)}."
+        advice = (
+            "Its feed may have ended, or the mirror or proxy in between serves an old copy.",
+            "New vulnerabilities are not found until it brings something new.",
         )
     else:
         message = f"{len(health.present)} of {len(health.profile_databases)} fetched, all up to date."

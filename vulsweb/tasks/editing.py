@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from vulsweb import cron
 from vulsweb.extensions import db
 from vulsweb.hosts import tags
-from vulsweb.models import Absence, Host, Overlap, Run, ScheduledTask, TaskType
+from vulsweb.models import Absence, Host, OldDatabases, Overlap, Run, ScheduledTask, TaskType
 from vulsweb.models.run import ACTIVE
 from vulsweb.models.text import plain_text
 from vulsweb.runs import jobs
@@ -21,6 +21,7 @@ from vulsweb.vuls.results import ScanType
 
 NAME_LENGTH = 120
 DESCRIPTION_LENGTH = 2000
+MOST_HOURS = 8760  # a year
 
 
 class InvalidTask(Exception):
@@ -150,8 +151,13 @@ def _read_fields(task: ScheduledTask, values: Mapping[str, Any]) -> dict[str, An
         "active": active,
         "overlap": read("overlap", _choose, Overlap, values.get("overlap", Overlap.SKIP)),
         "absence": read("absence", _choose, Absence, values.get("absence", Absence.WAIT)),
+        "database_hours": None,
+        "old_databases": OldDatabases.UPDATE,
     }
     if task_type is TaskType.SCAN:
+        fields["database_hours"] = read("database_hours", _check_hours, values.get("database_hours"))
+        rule = values.get("old_databases") or OldDatabases.UPDATE
+        fields["old_databases"] = read("old_databases", _choose, OldDatabases, rule)
         fields["scan_type"] = read("scan_type", _choose, ScanType, values.get("scan_type"))
         if values.get("target") == "tag" or values.get("host_tag"):
             if values.get("host_id"):
@@ -179,6 +185,17 @@ def _check_name(name: str, task_id: int | None) -> str:
     if other is not None and other != task_id:
         raise NameTaken
     return name
+
+
+def _check_hours(value: Any) -> int | None:
+    """Return the largest age of a scan's databases, or None for any."""
+    text = _line(value) if isinstance(value, str) else value
+    if text in (None, ""):
+        return None
+    hours = int(text) if str(text).isascii() and str(text).isdecimal() and len(str(text)) < 6 else 0
+    if not 1 <= hours <= MOST_HOURS:
+        raise ValueError(f"Give a whole number of hours from 1 to {MOST_HOURS:,}, or leave it empty.")
+    return hours
 
 
 def _choose(members: type[StrEnum], value: Any) -> StrEnum:

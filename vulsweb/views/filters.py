@@ -36,6 +36,7 @@ def register(app: Flask) -> None:
         clock,
         database_label,
         cron_in_words,
+        day,
         due,
         duration,
         file_size,
@@ -154,6 +155,15 @@ def when(point: datetime | None, zone: str | None = None) -> str | Markup:
     local = point.astimezone(ZoneInfo(zone))
     year = f" {local.year}" if local.year != now().year else ""
     return _time_element(point, zone, f"{local:%a} {local.day} {local:%b}{year}, {local:%H:%M}")
+
+
+def day(point: datetime | None) -> str | Markup:
+    """Format the day of a time, such as "24 Nov"."""
+    if point is None:
+        return "\N{EM DASH}"
+    local = point.astimezone(ZoneInfo(reader_zone()))
+    year = f" {local.year}" if local.year != now().year else ""
+    return _time_element(point, reader_zone(), f"{local.day} {local:%b}{year}")
 
 
 def clock(point: datetime) -> str:

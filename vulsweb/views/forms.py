@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from werkzeug.datastructures import MultiDict
 
 from vulsweb.findings import lists as finding_lists
-from vulsweb.models import Absence, Overlap, RunStatus, ScheduledTask, TaskType, Trigger
+from vulsweb.models import Absence, OldDatabases, Overlap, RunStatus, ScheduledTask, TaskType, Trigger
 from vulsweb.models.run import ACTIVE
 from vulsweb.runs import history
 from vulsweb.tasks import queries as task_queries
@@ -33,6 +33,8 @@ TEXT_FIELDS = (
     "timezone",
     "overlap",
     "absence",
+    "database_hours",
+    "old_databases",
 )
 EXAMPLES = (
     ("0 2 * * *", "Every day at 2 AM"),
@@ -74,6 +76,8 @@ def existing_task(task: ScheduledTask) -> dict[str, Any]:
         "timezone": task.timezone,
         "overlap": task.overlap.value,
         "absence": task.absence.value,
+        "database_hours": task.database_hours or "",
+        "old_databases": task.old_databases.value,
         "is_active": task.active,
     }
 
@@ -95,6 +99,7 @@ def new_task(args: Mapping[str, str], zone: str) -> dict[str, Any]:
         "timezone": zone,
         "overlap": Overlap.SKIP.value,
         "absence": Absence.WAIT.value,
+        "old_databases": OldDatabases.UPDATE.value,
         "is_active": True,
     }
 

@@ -13,7 +13,7 @@ from vulsweb import cron, databases, messages
 from vulsweb.extensions import db
 from vulsweb.hosts import inventory
 from vulsweb.hosts import tags as host_tags
-from vulsweb.models import Absence, Overlap, ScheduledTask, TaskType, Trigger
+from vulsweb.models import Absence, OldDatabases, Overlap, ScheduledTask, TaskType, Trigger
 from vulsweb.runs import history, starting
 from vulsweb.tasks import editing as task_editing
 from vulsweb.tasks import queries as task_queries
@@ -227,6 +227,7 @@ def _form(task: ScheduledTask | None, values: dict[str, Any], errors: dict[str, 
         database_types=DatabaseType,
         overlaps=Overlap,
         absences=Absence,
+        old_databases=OldDatabases,
         examples=forms.EXAMPLES,
         zones=cron.ZONES,
         name_length=task_editing.NAME_LENGTH,

@@ -21,7 +21,8 @@ from vulsweb.executors.client import (
 from vulsweb.executors.settings import Executor
 from vulsweb.extensions import db
 from vulsweb.models import Absence, JobStatus, Run, RunJob, RunStatus
-from vulsweb.runs import conclusions, detections, jobs, lifecycle, scan_results, targets
+from vulsweb.runs import conclusions, detections, freshness, jobs, lifecycle, scan_results, targets
+from vulsweb.system.executor_checks import Health, ask_executors
 from vulsweb.worker.turns import turn
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ def launch(clients: ExecutorClients, executors: Sequence[Executor], run_id: int)
             # If this worker dies now, the next one asks for the same hosts.
             db.session.commit()
             for job in list(run.jobs):
-                if job.status is JobStatus.WAITING:
+                if job.status is JobStatus.WAITING and not _is_held(executors, run, job):
                     _submit(clients, run, job)
         return commit(run)
     except ObjectDeletedError:
@@ -64,6 +65,32 @@ def commit(run: Run) -> Sequence[int]:
     db.session.commit()
     # Search after the commit: a run queued meanwhile is found here, or sent by the process that queued it.
     return lifecycle.ready_to_start([task_id]) if ended else []
+
+
+def _is_held(executors: Sequence[Executor], run: Run, job: RunJob) -> bool:
+    """Hold a job back whose databases are older than its task demands."""
+    if not freshness.is_demanded(run):
+        return False
+    executor = next(each for each in executors if each.name == job.executor)
+    db.session.commit()  # no lock is held while the executor answers
+    now = datetime.now(UTC)
+    ((_, health),) = ask_executors([executor], now)
+    if not isinstance(health, Health) or (held := freshness.hold(run, job, health, now)) is None:
+        # Of an executor that does not answer, the submission says so.
+        return False
+    db.session.commit()
+    messages.send_runs(held.started)
+    lifecycle.lock(run)
+    if run.status.is_active and job.status is JobStatus.WAITING:
+        run.heartbeat_at = now
+        if held.updates:
+            run.request = run.request | {"updates": list(held.updates)}
+        if held.is_final:
+            conclusions.give_up(run, job, JobStatus.FAILED, held.reason, now)
+        else:
+            job.reason = f"{held.reason} Looking again within two minutes."
+            lifecycle.mark_running_or_waiting(run)
+    return True
 
 
 def _submit(clients: ExecutorClients, run: Run, job: RunJob) -> None:

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from executor.databases.catalogue import CATALOGUE
+from executor.databases.catalogue import CATALOGUE, CLASSIC, SECTIONS
 from executor.databases.folder import DatabaseFolder
 from tests.executor.callers import Caller, until
 from tests.executor.conftest import caller_of
 from tests.mirror.__main__ import settings
 from tests.mirror.documents import shipped_documents
+from tests.mirror.nvd import records
 from tests.mirror.server import Fault, mirror
 
 # A proxy on a closed port: every feed fails at once.
@@ -133,19 +134,27 @@ def test_a_real_fetch_reports_the_inserted_rows(
     assert (first["steps"][0]["expected"], second["steps"][0]["expected"]) == (None, rows)
     assert (second["steps"][0]["done"], second["databases"][name]["rows"]) == (rows, rows)
     assert "http-proxy" not in call.log(first["id"])
+    before, after = first["databases"][name], second["databases"][name]
+    assert (before["changed"], after["changed"]) == (True, False)
+    # NVD's entries have a time. Debian's do not, so its content is of the first fetch.
+    newest = max(record.last_modified for record in records())[:19]
+    assert before["made_at"] == after["made_at"] == (f"{newest}Z" if name == "nvd" else before["fetched_at"])
 
 
-@pytest.mark.parametrize("name", ["alpine", "gost_debian"])
-def test_rows_are_counted_in_the_schema_that_the_tools_make(
-    call: Caller, tmp_path: Path, tools_dir: Path, name: str
+@pytest.mark.parametrize("file", SECTIONS[CLASSIC].values())
+def test_what_is_asked_of_a_database_fits_the_schema_that_its_tool_makes(
+    tmp_path: Path, tools_dir: Path, file: str
 ) -> None:
-    path = tmp_path / "made.sqlite3"
-    _schema(tools_dir, name, path)
+    databases = [database for database in CATALOGUE.values() if database.file == file]
+    path = tmp_path / file
+    _schema(tools_dir, databases[0].tool, path)
 
     with closing(sqlite3.connect(path)) as connection:
-        counted = connection.execute(CATALOGUE[name].count).fetchone()
-
-    assert counted == (0,)
+        for database in databases:
+            assert connection.execute(database.count).fetchall() == [(0,)]
+            assert connection.execute(database.content).fetchall() == []
+            if database.newest:
+                assert connection.execute(database.newest).fetchall() == [(None,)]
 
 
 def test_the_report_finds_what_is_in_the_live_database(call: Caller, data: Path, tools_dir: Path) -> None:
@@ -154,8 +163,9 @@ def test_the_report_finds_what_is_in_the_live_database(call: Caller, data: Path,
         pytest.skip("This machine is not Debian.")
 
     def fetch(path: Path) -> None:
-        _schema(tools_dir, "gost_debian", path)
+        _schema(tools_dir, "gost", path)
         with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("INSERT INTO fetch_meta (schema_version) VALUES (3)")
             connection.execute("INSERT INTO debian_cves (cve_id, scope) VALUES ('CVE-2026-0001', 'local')")
             connection.execute("INSERT INTO debian_packages (debian_cve_id, package_name) VALUES (1, 'dpkg')")
             connection.execute(
@@ -175,10 +185,13 @@ def test_the_report_finds_what_is_in_the_live_database(call: Caller, data: Path,
     assert (data / "databases" / "gost.sqlite3").read_bytes() == before
 
 
-def _schema(tools_dir: Path, name: str, path: Path) -> None:
-    """Make an empty database with the tool, by letting its fetch fail."""
-    database = CATALOGUE[name]
-    arguments = [*database.arguments, "--dbpath", str(path)]
-    environment = {"HTTPS_PROXY": NOWHERE, "HTTP_PROXY": NOWHERE, "HOME": str(path.parent)}
-    made = subprocess.run([str(tools_dir / database.tool), *arguments], env=environment, capture_output=True)
-    assert made.returncode == 1, made
+def _schema(tools_dir: Path, tool: str, path: Path) -> None:
+    """Make an empty database with the tool.
+
+    Its server creates the tables, before it finds that it has no port.
+    """
+    server = [str(tools_dir / tool), "server", "--dbpath", str(path), "--port", "none"]
+    made = subprocess.run(
+        [*server, "--log-dir", str(path.parent)], env={"HOME": str(path.parent)}, capture_output=True
+    )
+    assert path.exists(), made

@@ -44,8 +44,8 @@ def test_what_is_hidden_is_counted_and_said(running: Run, document: Callable[...
 def test_a_run_says_which_vuls_looked_into_which_databases(
     running: Run, document: Callable[..., bytes]
 ) -> None:
-    facts = {"rows": 300, "fetched_at": "2026-01-01T01:00:00Z", "size_bytes": 1}
-    reply = job(results=["host-1.json"], databases={"gost_debian": facts})
+    facts = {"rows": 300, "fetched_at": "2026-01-01T01:00:00Z", "made_at": None, "digest": "00ff"}
+    reply = job(results=["host-1.json"], databases={"gost_debian": facts | {"size_bytes": 1}})
 
     conclude(running, reply, [("host-1", document(reportedVersion="v0.26.0"))], LATER)
 
@@ -54,7 +54,7 @@ def test_a_run_says_which_vuls_looked_into_which_databases(
         {
             "executor": "main",
             "vuls": "v0.26.0",
-            "databases": [{"name": "gost_debian", "rows": 300, "fetched_at": "2026-01-01T01:00:00Z"}],
+            "databases": [{"name": "gost_debian", **facts}],
         }
     ]
 
