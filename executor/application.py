@@ -319,7 +319,12 @@ def _document(job: Job, positions: Mapping[str, int] | None = None) -> dict[str,
     if job.status is JobStatus.QUEUED and shown["steps"]:
         shown["steps"][0]["message"] = shortage(_executor().settings.disks) or shown["steps"][0]["message"]
     positions = _positions([job]) if positions is None else positions
-    return {**shown, "position": positions.get(job.id), "log_size": _executor().store.log_size(job.id)}
+    return {
+        **shown,
+        "profile": _executor().settings.profile,
+        "position": positions.get(job.id),
+        "log_size": _executor().store.log_size(job.id),
+    }
 
 
 def _problem(status: int, title: str, detail: str, **more: Any) -> Response:

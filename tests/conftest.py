@@ -177,7 +177,6 @@ def application(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
             "RUN_TIMEOUT": timedelta(hours=6),
             "KEEP_RUNS": timedelta(days=30),
             "STILL_AFTER": timedelta(days=7),
-            "ALIVE_FILE": None,
             "SESSION_IDLE": timedelta(hours=2),
             "PROXIES": 0,
             "PUBLIC_URL": "",

@@ -166,7 +166,7 @@ def init_celery(app: Flask) -> None:
         worker_hijack_root_logger=False,
     )
     celery.set_default()
-    if alive := app.config["ALIVE_FILE"]:
+    if alive := app.config.get("ALIVE_FILE"):
         # Sent every two seconds, while the worker can reach Redis.
         heartbeat_sent.connect(lambda **_: alive.touch(), weak=False)
     app.extensions["celery"] = celery

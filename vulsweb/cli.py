@@ -37,6 +37,8 @@ MONTHLY_UPDATE = {
     "cron_expression": "0 2 1 * *",
     "is_active": True,
 }
+# The one database of the current profile is built anew each day; the nine classic ones take hours.
+DAILY_UPDATE = MONTHLY_UPDATE | {"name": "Daily Database Update", "cron_expression": "0 2 * * *"}
 REPEATED_DETECTION = {
     "name": "Repeated Detection",
     "description": "Checks the stored packages of all hosts again after each database update.",
@@ -108,9 +110,11 @@ def prepare() -> None:
         except (AccessError, config.ConfigError) as error:
             raise click.ClickException(str(error)) from error
         if db.session.scalar(select(ScheduledTask.id).limit(1)) is None:
-            task_editing.create(MONTHLY_UPDATE, now)
+            is_current = config.environment().get("EXECUTOR_PROFILE") == Profile.CURRENT
+            task_editing.create(DAILY_UPDATE if is_current else MONTHLY_UPDATE, now)
             task_editing.create(REPEATED_DETECTION, now)
-            _seed_own_update(now)
+            if not is_current:
+                _seed_own_update(now)
     else:
         click.echo(users.USERS_EXIST)
     if versions.rewrite_if_moved(versions.paths_from(current_app.config)):
@@ -126,10 +130,9 @@ def prepare() -> None:
 
 
 def _seed_own_update(now: datetime) -> None:
-    """Add an update of the database that this machine needs."""
+    """Add an update of the classic database that this machine needs."""
     needed = databases.of_this_machine()
-    profile = config.environment().get("EXECUTOR_PROFILE", Profile.CLASSIC)
-    if current_app.config["SEED_LOCALHOST"] and needed and profile == Profile.CLASSIC:
+    if current_app.config["SEED_LOCALHOST"] and needed:
         own = {
             "name": f"{needed.name.label} Update",
             "description": "Keeps the one database current that scans of this machine need.",

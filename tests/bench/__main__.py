@@ -47,7 +47,6 @@ def _measure(url: str, size: Size) -> None:
             "RUN_TIMEOUT": timedelta(hours=6),
             "KEEP_RUNS": timedelta(days=30),
             "STILL_AFTER": timedelta(days=7),
-            "ALIVE_FILE": None,
         }
     )
     app.test_client_class = SeparateClient

@@ -39,7 +39,7 @@ def test_a_scan_finds_what_the_one_database_holds_and_the_nine_are_refused(
     program: Program, started: Stack, page: Page, pictures: Path
 ) -> None:
     (host,) = program.get("/api/hosts")["items"]
-    (monthly,) = program.get("/api/scheduled-tasks/?task_type=db_update")["items"]
+    (daily,) = program.get("/api/scheduled-tasks/?task_type=db_update")["items"]
     (detection,) = program.get("/api/scheduled-tasks/?task_type=detection")["items"]
     body = {
         "name": "this machine",
@@ -51,16 +51,22 @@ def test_a_scan_finds_what_the_one_database_holds_and_the_nine_are_refused(
 
     blind = program.run_to_end(scan["id"])
     program.patch(f"/api/scheduled-tasks/{detection['id']}", {"is_active": False})
-    update = program.run_to_end(monthly["id"])
+    update = program.run_to_end(daily["id"])
     again = program.run_to_end(detection["id"])
     seeing = program.run_to_end(scan["id"])
 
+    assert (daily["name"], daily["cron_expression"]) == ("Daily Database Update", "0 2 * * *")
     assert blind["status"] == "partial"
     assert "There is no vuls2 database yet" in str(blind["steps"])
     assert (update["status"], [step["name"] for step in update["steps"]]) == ("success", ["vuls2"])
     for run in (again, seeing):
         assert run["status"] == "success", run["error_message"]
         assert {finding["cve_id"] for finding in program.findings(run["id"])} == vuls2.FOUND
+    (stamp,) = seeing["result_data"]["detected_by"]
+    (vuls2_stamp,) = stamp["databases"]
+    assert stamp["profile"] == "current"
+    assert vuls2_stamp["made_at"] <= vuls2_stamp["fetched_at"]
+    assert len(vuls2_stamp["digest"]) == 16
     assert (again["result_data"]["opened"], seeing["result_data"]["opened"]) == (len(vuls2.FOUND), 0)
 
     sign_in(page, started.url)

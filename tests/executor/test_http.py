@@ -255,7 +255,7 @@ def test_a_job_has_exactly_the_fields_of_the_contract(call: Caller, fakes: FakeT
 
     assert set(job) == {
         *("id", "kind", "status", "created_at", "started_at", "ended_at", "steps", "log_size"),
-        *("error", "results", "databases", "tests", "position", "group", "interrupted"),
+        *("error", "results", "databases", "tests", "position", "group", "interrupted", "profile"),
     }
     assert set(job["steps"][0]) == {
         *("name", "status", "started_at", "ended_at", "message", "done", "total", "unit", "expected")

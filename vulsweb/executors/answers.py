@@ -61,13 +61,13 @@ def check(where: str, document: Any, required: Fields, optional: Fields | None =
 
 def check_job(document: Any) -> None:
     """Raise Unexpected if a job is not as the contract describes it."""
-    check("the job", document, _JOB, {"tests": _or_none(_is_list)})
+    check("the job", document, _JOB, {"tests": _or_none(_is_list), "profile": _or_none(_is_text)})
     for step in document["steps"]:
         check("a step", step, _STEP, _STEP_EXTRA)
     for result in document["results"]:
         check("a result", result, {"server": _is_text, "url": _is_path})
     for database in (document["databases"] or {}).values():
-        check("a database", database, {}, {"rows": _or_none(_is_size), "size_bytes": _or_none(_is_size)})
+        check("a database", database, {}, _DATABASE)
     for test in document.get("tests") or []:
         check("a test", test, {"server": _is_text, "outcome": _is_text})
 
@@ -122,6 +122,11 @@ _STEP: Fields = {
     "name": _is_text,
     "status": lambda value: value in STEP_STATUSES,
     "message": _or_none(_is_text),
+}
+_DATABASE: Fields = {
+    **dict.fromkeys(("rows", "size_bytes"), _or_none(_is_size)),
+    **dict.fromkeys(("fetched_at", "made_at", "digest"), _or_none(_is_text)),
+    "changed": lambda value: isinstance(value, bool),
 }
 _STEP_EXTRA: Fields = {
     **dict.fromkeys(("done", "total", "expected"), _or_none(_is_size)),

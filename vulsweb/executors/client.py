@@ -78,6 +78,7 @@ class Job:
     databases: dict[str, dict[str, Any]]
     # For connection tests: an entry for each server.
     tests: list[dict[str, Any]] = field(default_factory=list)
+    profile: str | None = None  # older executors do not say
 
     @classmethod
     def ended_with(cls, job_id: str, status: str, error: str, steps: list[dict[str, Any]]) -> "Job":
@@ -198,6 +199,7 @@ class ExecutorClient:
             results=document["results"],
             databases=document["databases"] or {},
             tests=document.get("tests") or [],
+            profile=document.get("profile"),
         )
 
     def _unexpected(self, error: answers.Unexpected) -> AnswerUnexpected:

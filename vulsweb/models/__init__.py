@@ -22,7 +22,7 @@ from vulsweb.models.run_host import RunHost
 from vulsweb.models.run_job import JobStatus, RunJob
 from vulsweb.models.ssh_config import HostSync, SshConfigVersion
 from vulsweb.models.task import Absence, OldDatabases, Overlap, ScheduledTask, TaskType
-from vulsweb.models.user import ApiToken, Role, Scope, User, UserSession
+from vulsweb.models.user import ApiToken, Role, Scope, SignInFailures, User, UserSession
 
 __all__ = [
     "Absence",
@@ -55,6 +55,7 @@ __all__ = [
     "RunStatus",
     "ScheduledTask",
     "Scope",
+    "SignInFailures",
     "SshConfigVersion",
     "TaskType",
     "Trigger",

@@ -145,3 +145,13 @@ class ApiToken(Base):
     def has_ended(self, now: datetime) -> bool:
         """Return whether its time is over."""
         return self.expires_at is not None and self.expires_at <= now
+
+
+class SignInFailures(Base):
+    """How often sign-ins with a name have failed, known or not."""
+
+    __tablename__ = "sign_in_failures"
+
+    name_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    count: Mapped[int]
+    last_at: Mapped[datetime]

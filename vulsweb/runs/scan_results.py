@@ -77,7 +77,12 @@ def store_job(
 def add_stamp(run: Run, job: RunJob, reply: Job, reported: Sequence[HostResult]) -> None:
     """Store which Vuls looked for CVEs, and with which databases."""
     if versions := {result.vuls for result in reported if result.vuls}:
-        stamp = {"executor": job.executor, "vuls": max(versions), "databases": _databases(reply)}
+        stamp = {
+            "executor": job.executor,
+            "profile": reply.profile,
+            "vuls": max(versions),
+            "databases": _databases(reply),
+        }
         before: Mapping[str, Any] = run.result_data or {}
         run.result_data = {**before, "detected_by": [*before.get("detected_by", []), stamp]}
 

@@ -70,7 +70,7 @@ class Database:
         if not reply:
             return cls(name)
         fetched_at, made_at = (
-            datetime.fromisoformat(reply[key]) if reply.get(key) else None
+            datetime.fromisoformat(reply[key]).astimezone(UTC) if reply.get(key) else None
             for key in ("fetched_at", "made_at")
         )
         old = fetched_at is None or now - fetched_at > OLD_AFTER

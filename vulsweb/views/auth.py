@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import math
 import time
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
@@ -20,7 +21,7 @@ from flask import (
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_user, logout_user
 
-from vulsweb.accounts import sessions, users
+from vulsweb.accounts import attempts, sessions, users
 from vulsweb.extensions import db, limiter, login
 from vulsweb.models import User
 
@@ -56,10 +57,19 @@ def sign_in() -> ResponseReturnValue:
 def enter() -> ResponseReturnValue:
     """Sign in with a name and a password."""
     name = request.form.get("name", "")
-    user = users.authenticate(name.strip().replace("\x00", ""), request.form.get("password", ""))
+    plain = name.strip().replace("\x00", "")
+    wait = attempts.begin(plain, request.remote_addr or "", datetime.now(UTC))
+    db.session.commit()
+    if wait is not None:
+        log.warning("sign-in has to wait: %.100s, from %s", name, request.remote_addr)
+        page = render_template("auth/sign_in.html", name=name, wrong=False, wait=wait)
+        return page, 429, {"Retry-After": str(math.ceil(wait.total_seconds()))}
+    user = users.authenticate(plain, request.form.get("password", ""))
     if user is None:
         log.warning("sign-in refused: %.100s, from %s", name, request.remote_addr)
         return render_template("auth/sign_in.html", name=name, wrong=True), 422
+    attempts.forget(plain)
+    db.session.commit()
     if user.totp_secret is not None:
         session.clear()
         session["entering"] = {"id": user.id, "stamp": _stamp(user), "at": time.time()}

@@ -12,6 +12,7 @@ from flask import current_app
 from sqlalchemy import func, select
 
 from vulsweb import idempotency, messages
+from vulsweb.accounts import attempts
 from vulsweb.executors import settings as executor_settings
 from vulsweb.executors.client import ExecutorClients, ExecutorError, ExecutorUnavailable
 from vulsweb.executors.settings import MAIN, Executor, for_tags
@@ -197,6 +198,7 @@ def prune() -> int:
     """Delete the runs older than KEEP_RUNS in batches, and return how many."""
     now = datetime.now(UTC)
     idempotency.prune_keys(now)
+    attempts.prune(now)
     before = now - current_app.config["KEEP_RUNS"]
     connection_tests.prune(before)
     outbox.prune(before)

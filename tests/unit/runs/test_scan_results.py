@@ -45,7 +45,9 @@ def test_a_run_says_which_vuls_looked_into_which_databases(
     running: Run, document: Callable[..., bytes]
 ) -> None:
     facts = {"rows": 300, "fetched_at": "2026-01-01T01:00:00Z", "made_at": None, "digest": "00ff"}
-    reply = job(results=["host-1.json"], databases={"gost_debian": facts | {"size_bytes": 1}})
+    reply = job(
+        results=["host-1.json"], databases={"gost_debian": facts | {"size_bytes": 1}}, profile="classic"
+    )
 
     conclude(running, reply, [("host-1", document(reportedVersion="v0.26.0"))], LATER)
 
@@ -53,6 +55,7 @@ def test_a_run_says_which_vuls_looked_into_which_databases(
     assert running.result_data["detected_by"] == [
         {
             "executor": "main",
+            "profile": "classic",
             "vuls": "v0.26.0",
             "databases": [{"name": "gost_debian", **facts}],
         }
