@@ -190,6 +190,7 @@ class Summary:
     total: int  # databases of that executor's profile
     by_age: tuple[tuple[Database, str], ...]  # with the name of the executor, oldest first
     old: int
+    still: int  # databases whose updates bring nothing new
 
 
 def summary(executors: Sequence[Executor], now: datetime) -> Summary:
@@ -208,6 +209,7 @@ def summary(executors: Sequence[Executor], now: datetime) -> Summary:
         len(fewest.profile_databases) if fewest else 0,
         tuple((database, name) for _, database, name in sorted(dated, key=lambda each: each[0])),
         sum(database.old for database, _ in present),
+        sum(database.still and not database.old for database, _ in present),
     )
 
 

@@ -1,11 +1,13 @@
 """Metrics for Prometheus, read from PostgreSQL: the same from each web process."""
 
+import contextlib
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from sqlalchemy import extract, func, select
+from sqlalchemy import text as sql
 
 from vulsweb.extensions import db
 from vulsweb.models import (
@@ -27,6 +29,15 @@ from vulsweb.vuls.results import Outcome, Severity
 # Upper bounds of how late a scheduled run began, in seconds.
 LATENESS = (1, 2, 5, 10, 30, 60, 300, 1800)
 RECENT = timedelta(days=1)
+_LATEST_CONTENT = sql(
+    "SELECT DISTINCT ON (entry ->> 'executor', entry ->> 'name')"
+    " entry ->> 'executor', entry ->> 'name', entry ->> 'made_at'"
+    " FROM runs JOIN scheduled_tasks ON scheduled_tasks.id = runs.task_id,"
+    " jsonb_array_elements(runs.result_data -> 'databases') AS entry"
+    " WHERE task_type = 'db_update' AND status IN ('success', 'partial')"
+    " AND entry ->> 'status' = 'completed' AND entry ->> 'executor' IS NOT NULL"
+    " ORDER BY entry ->> 'executor', entry ->> 'name', runs.id DESC"
+)
 
 
 def text(version: str, now: datetime) -> bytes:
@@ -46,6 +57,7 @@ class _Collector:
         info.add_metric([self.version], 1)
         yield info
         yield from _runs(self.now)
+        yield from _databases()
         yield _lateness(self.now)
         yield from _hosts_and_findings()
         yield from _system(self.now)
@@ -74,6 +86,9 @@ def _runs(now: datetime) -> Iterator[Metric]:
             if not status.is_active:
                 recent.add_metric([kind.value, status.value], counts.get((kind, status), 0))
     yield recent
+
+
+def _databases() -> Iterator[Metric]:
     updated = GaugeMetricFamily(
         "vulsweb_database_updated_timestamp_seconds",
         "When an update of a database last succeeded, by the task's setting.",
@@ -89,6 +104,16 @@ def _runs(now: datetime) -> Iterator[Metric]:
         if database and moment:
             updated.add_metric([database.value], moment.timestamp())
     yield updated
+    content = GaugeMetricFamily(
+        "vulsweb_database_content_timestamp_seconds",
+        "When the content of a database was made, as of its last update.",
+        labels=["executor", "database"],
+    )
+    for executor, database, made_at in db.session.execute(_LATEST_CONTENT):
+        # Executors of other versions send what they like.
+        with contextlib.suppress(ValueError, TypeError):
+            content.add_metric([executor, database], datetime.fromisoformat(made_at).timestamp())
+    yield content
 
 
 def _lateness(now: datetime) -> Metric:

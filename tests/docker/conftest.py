@@ -18,6 +18,7 @@ from tests.executor.callers import until
 from tests.executor.conftest import Server
 from tests.executor.processes import runners
 from tests.support.dockerd import Engine
+from tests.support.waiting import patience
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def target(place: Place, server: Server, ssh_target: str) -> str:
     (place.ssh / "config").write_text(
         f"Host target\n HostName {name}\n User vuls\n IdentityFile {key}\n IdentitiesOnly yes\n"
         f" UserKnownHostsFile {place.ssh}/known_hosts\n StrictHostKeyChecking yes\n"
-        " ConnectTimeout 10\n BatchMode yes\n"
+        f" ConnectTimeout {round(patience(10))}\n BatchMode yes\n"
     )
     place.config.write_text(f'[servers.target]\nhost = "target"\nsshConfigPath = "{place.ssh}/config"\n')
     return name

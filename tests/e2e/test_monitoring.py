@@ -98,6 +98,6 @@ def test_each_alert_is_understood_and_none_of_them_rings_on_a_healthy_stack(prom
     wait_for(lambda: all(rule["health"] == "ok" for rule in rules()), seconds=30)
     found = {rule["name"]: rule for rule in rules()}
 
-    assert len(found) == 9
+    assert len(found) == 10
     assert {name for name, rule in found.items() if rule["state"] == "firing"} <= {"VulsWebPartFailing"}
     subprocess.run(["promtool", "check", "rules", MONITORING / "alerts.yml"], check=True, capture_output=True)

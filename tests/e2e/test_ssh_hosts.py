@@ -17,6 +17,7 @@ from tests.mirror.server import mirror
 from tests.support.sshd import Server, hanging, jump_host, sshd
 from tests.support.waiting import patience, wait_for
 
+ALL = f"Host *\n    IdentityFile scanner\n    ConnectTimeout {round(patience(10))}\n"
 BAD = {
     "refusing": "key_refused",
     "changed": "changed_host_key",
@@ -62,7 +63,7 @@ def hosts(program: Program, servers: dict[str, Server]) -> dict[str, int]:
     """The hosts' ids by name, once the SSH configuration is saved and synced."""
     settings = {name: server.settings(name) for name, server in servers.items()}
     settings["behind"] += "    ProxyJump jump\n"
-    content = "".join(settings.values()) + "Host *\n    IdentityFile scanner\n    ConnectTimeout 5\n"
+    content = "".join(settings.values()) + ALL
     saved = program.put("/api/ssh-config", {"content": content})
     assert (saved["left_out"], sorted(saved["added"])) == (["jump"], sorted(set(servers) - {"jump"}))
     known: dict[str, int] = {}

@@ -64,10 +64,12 @@ def test_a_database_that_stands_still_although_updates_succeed_is_a_warning(
     page = flat(re.sub("<[^>]*>", " ", signed_in.get("/databases/").text))
     system = flat(re.sub("<[^>]*>", " ", signed_in.get("/system/").text))
     part = databases_part(signed_in)
+    overview = signed_in.get("/overview/databases").text
 
     assert f"Content of {day.day} {day:%b}" in page
     assert ("Updates succeed, but bring nothing new." in page) is still
     assert f"{day.day} {day:%b}" in system
+    assert ("1 brings nothing new" in overview) is still
     assert part["state"] == ("warning" if still else "ok")
     expected = f"Updates succeed but bring nothing new: GOST Debian (content of {day.day} {day:%b %Y})."
     assert (part["says"] == expected) is still

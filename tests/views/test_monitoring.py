@@ -52,7 +52,11 @@ def test_metrics_say_what_is_there(
     late = {"trigger": Trigger.SCHEDULE, "created_at": now, "scheduled_for": now - timedelta(seconds=50)}
     make_run(RunStatus.RUNNING, make_task(), started_at=now - timedelta(seconds=42), **late)
     update = make_task(task_type="db_update", database_type="gost_debian")
-    make_run(RunStatus.SUCCESS, update, created_at=now, completed_at=now)
+    older, newer = (make_run(RunStatus.SUCCESS, update, created_at=now, completed_at=now) for _ in range(2))
+    for run, day in ((older, 20), (newer, 24)):
+        entry = {"executor": "main", "name": "gost_debian", "status": "completed"}
+        odd = entry | {"name": "nvd", "made_at": "yesterday"}
+        run.result_data = {"databases": [entry | {"made_at": f"2026-11-{day}T00:00:00Z"}, odd]}
     make_run(RunStatus.FAILED, update, created_at=now - timedelta(days=2))
     db.session.add(Trouble(part="executor", since=now - timedelta(minutes=10)))
     starting.record_tick(now - timedelta(seconds=30))
@@ -62,7 +66,7 @@ def test_metrics_say_what_is_there(
 
     assert found["vulsweb_runs_active", "running"] == 1
     assert found["vulsweb_runs_24h", "success,scan"] == 1
-    assert found["vulsweb_runs_24h", "success,db_update"] == 1
+    assert found["vulsweb_runs_24h", "success,db_update"] == 2
     assert found["vulsweb_runs_24h", "failed,db_update"] == 0
     assert found["vulsweb_run_start_lateness_seconds_bucket", "5.0"] == 0
     assert found["vulsweb_run_start_lateness_seconds_bucket", "10.0"] == 1
@@ -70,6 +74,9 @@ def test_metrics_say_what_is_there(
     assert found["vulsweb_database_updated_timestamp_seconds", "gost_debian"] == pytest.approx(
         now.timestamp(), abs=1
     )
+    content = found["vulsweb_database_content_timestamp_seconds", "gost_debian,main"]
+    assert content == datetime(2026, 11, 24, tzinfo=UTC).timestamp()
+    assert ("vulsweb_database_content_timestamp_seconds", "nvd,main") not in found
     assert found["vulsweb_hosts", "never_scanned"] >= 1
     assert found["vulsweb_open_findings", "critical"] == 1
     assert found["vulsweb_open_findings", "medium"] == 1

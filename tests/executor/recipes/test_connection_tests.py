@@ -27,7 +27,7 @@ class Lab:
         self.config.write_text(
             f"Host *\n User {getpass.getuser()}\n IdentityFile {self.key}\n IdentitiesOnly yes\n"
             f" UserKnownHostsFile {self.known_hosts}\n StrictHostKeyChecking yes\n"
-            " ConnectTimeout 5\n BatchMode yes\n"
+            " BatchMode yes\n"
         )
 
     def serve(
@@ -47,10 +47,16 @@ class Lab:
         self.name(name, server.port)
         return server
 
-    def name(self, name: str, port: int) -> None:
+    def name(self, name: str, port: int, connect_seconds: int = round(patience(10))) -> None:
         """Give a name to a server at a port."""
+        lines = (
+            f"Host {name}",
+            f"HostName {FIRST_ADDRESS}",
+            f"Port {port}",
+            f"ConnectTimeout {connect_seconds}",
+        )
         with self.config.open("a") as file:
-            file.write(f"Host {name}\n HostName {FIRST_ADDRESS}\n Port {port}\n")
+            file.write("\n ".join(lines) + "\n")
         self.servers += f'[servers.{name}]\nhost = "{name}"\nsshConfigPath = "{self.config}"\n'
 
 
@@ -106,7 +112,7 @@ def test_a_connection_test_waits_for_a_silent_server_only_so_long(
     lab: Lab, call: Callable[..., Caller]
 ) -> None:
     lab.serve("hanging", hanging)
-    lab.name("mute", lab.running.enter_context(silent(FIRST_ADDRESS)))
+    lab.name("mute", lab.running.enter_context(silent(FIRST_ADDRESS)), connect_seconds=5)
     caller = call()
 
     job = caller.finished(caller.submit_scan("hanging", "mute", scan_type="configtest"), seconds=200)

@@ -19,6 +19,8 @@ from vulsweb.models import Trigger, User
 from vulsweb.ssh import keys, known_hosts, versions
 from vulsweb.ssh.versions import Paths
 
+ALL = f"Host *\n    IdentityFile scanner\n    ConnectTimeout {round(patience(10))}\n"
+
 
 @dataclass
 class Network:
@@ -60,7 +62,7 @@ def network(app: Flask, admin: User, tmp_path: Path) -> Iterator[Network]:
         }
         settings = {name: server.settings(name) for name, server in servers.items()}
         settings["behind"] += "    ProxyJump jump\n"
-        content = "".join(settings.values()) + "Host *\n    IdentityFile scanner\n    ConnectTimeout 5\n"
+        content = "".join(settings.values()) + ALL
         versions.save(content, paths, expected=0, now=NOW, saved_by=admin, trigger=Trigger.PERSON)
         db.session.commit()
         yield Network(paths, servers, admin)
