@@ -5,16 +5,20 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from flask import Flask
 from sqlalchemy import select
 
 from executor.databases import formats
+from tests.conftest import EXECUTOR_KEY
 from tests.contract.conftest import Tools, follow
 from vulsweb import messages, worker
+from vulsweb.executors.settings import Executor
 from vulsweb.extensions import db
 from vulsweb.models import Host, Run, RunStatus, ScheduledTask, Trigger
-from vulsweb.runs import starting
+from vulsweb.runs import freshness, starting
 
 MakeTask = Callable[..., ScheduledTask]
 
@@ -218,3 +222,36 @@ def test_a_waiting_scan_can_be_cancelled(scan: Callable[..., Run], days_ago: Cal
     look_again(run)
 
     assert run.status is RunStatus.CANCELLED
+
+
+def test_a_scan_whose_executor_is_gone_says_that(
+    app: Flask, scan: Callable[..., Run], days_ago: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days_ago(2)
+    run = scan("wait")
+    monkeypatch.setitem(app.config, "EXECUTORS", (Executor("other", "http://127.0.0.1:1", EXECUTOR_KEY),))
+
+    look_again(run)
+
+    assert run.status is RunStatus.FAILED
+    assert "main" in str(run.reason)
+
+
+def test_an_update_that_is_paused_in_that_moment_is_looked_for_again(
+    scan: Callable[..., Run], days_ago: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days_ago(2)
+
+    def paused(*_: object, **__: object) -> Run:
+        raise starting.TaskPaused("Edit the schedule.")
+
+    with monkeypatch.context() as moment:
+        errors = {"AlreadyActive": starting.AlreadyActive, "TaskPaused": starting.TaskPaused}
+        moment.setattr(freshness, "starting", SimpleNamespace(start=paused, **errors))
+        run = scan("update")
+    waiting, reason = run.status, str(run.reason)
+    look_again(run)
+
+    assert waiting is RunStatus.STARTING
+    assert reason.endswith("48 hours ago. Waiting for an update. Looking again within two minutes.")
+    assert len(updates_for(run)) == 1

@@ -72,7 +72,11 @@ def _update_first(run: Run, reason: str, names: Sequence[DatabaseType], now: dat
             started.append(update.id)
         except starting.AlreadyActive as error:
             update = error.run
+        except starting.TaskPaused:
+            continue  # in this moment; the next look finds another task, or none
         updates.append(update.id)
+    if not updates:
+        return Hold(f"{reason} Waiting for an update.")
     shown = ", ".join(f"run {number}" for number in updates)
     return Hold(f"{reason} Waiting for their update: {shown}.", updates=updates, started=started)
 

@@ -69,9 +69,9 @@ def commit(run: Run) -> Sequence[int]:
 
 def _is_held(executors: Sequence[Executor], run: Run, job: RunJob) -> bool:
     """Hold a job back whose databases are older than its task demands."""
-    if not freshness.is_demanded(run):
+    executor = next((each for each in executors if each.name == job.executor), None)
+    if executor is None or not freshness.is_demanded(run):
         return False
-    executor = next(each for each in executors if each.name == job.executor)
     db.session.commit()  # no lock is held while the executor answers
     now = datetime.now(UTC)
     ((_, health),) = ask_executors([executor], now)
