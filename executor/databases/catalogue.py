@@ -17,15 +17,15 @@ class Database:
     """A database: its file and the tool that fetches it.
 
     Several databases may share a file. The queries are empty for a bbolt file: `count` counts a database's
-    rows, `content` returns what detects, and `newest` the time of the newest entry, where entries have one.
-    The tools themselves store only when they fetched.
+    rows, `content` returns what findings are made of, and `newest` the time of the newest entry, where
+    entries have one. The tools themselves store only when they fetched.
     """
 
     file: str
     tool: str
     arguments: tuple[str, ...]
     count: str
-    content: str
+    content: tuple[str, ...]
     newest: str = ""
     profile: str = CLASSIC
 
@@ -37,9 +37,19 @@ def _oval(family: str, *versions: str) -> Database:
         "goval-dictionary",
         ("fetch", family, *versions),
         f"SELECT count(*) {definitions}",
-        "SELECT os_version, definitions.definition_id, name, version, arch, not_fixed_yet, modularity_label"
-        f" {definitions} JOIN packages ON packages.definition_id = definitions.id"
-        " ORDER BY 1, 2, 3, 4, 5, 6, 7",
+        (
+            (
+                "SELECT os_version, definitions.definition_id, name, version, arch, not_fixed_yet,"
+                f" modularity_label {definitions} JOIN packages ON packages.definition_id = definitions.id"
+                " ORDER BY 1, 2, 3, 4, 5, 6, 7"
+            ),
+            # An advisory may get another CVE, and its packages stay the same.
+            (
+                "SELECT os_version, definitions.definition_id, severity, cve_id, cvss3, impact"
+                f" {definitions} JOIN advisories ON advisories.definition_id = definitions.id"
+                " LEFT JOIN cves ON advisory_id = advisories.id ORDER BY 1, 2, 3, 4, 5, 6"
+            ),
+        ),
         # Only these vendors' advisories have one.
         f"SELECT max(updated) {definitions} JOIN advisories ON advisories.definition_id = definitions.id"
         if family in ("amazon", "redhat")
@@ -47,16 +57,31 @@ def _oval(family: str, *versions: str) -> Database:
     )
 
 
-# What each kind of gost's rows says of a package.
 _GOST_CONTENT = {
-    "debian": "SELECT cve_id, package_name, product_name, status, fixed_version, urgency FROM debian_cves"
-    " JOIN debian_packages ON debian_cve_id = debian_cves.id"
-    " JOIN debian_releases ON debian_package_id = debian_packages.id ORDER BY 1, 2, 3, 4, 5, 6",
-    "ubuntu": "SELECT candidate, package_name, release_name, status, note FROM ubuntu_cves"
-    " JOIN ubuntu_patches ON ubuntu_cve_id = ubuntu_cves.id"
-    " JOIN ubuntu_release_patches ON ubuntu_patch_id = ubuntu_patches.id ORDER BY 1, 2, 3, 4, 5",
-    "redhat": "SELECT name, product_name, package_name, fix_state, cpe FROM redhat_cves"
-    " LEFT JOIN redhat_package_states ON redhat_cve_id = redhat_cves.id ORDER BY 1, 2, 3, 4, 5",
+    "debian": (
+        (
+            "SELECT cve_id, package_name, product_name, status, fixed_version, urgency FROM debian_cves"
+            " JOIN debian_packages ON debian_cve_id = debian_cves.id"
+            " JOIN debian_releases ON debian_package_id = debian_packages.id ORDER BY 1, 2, 3, 4, 5, 6"
+        ),
+    ),
+    "ubuntu": (
+        (
+            "SELECT candidate, priority, package_name, release_name, status, note FROM ubuntu_cves"
+            " JOIN ubuntu_patches ON ubuntu_cve_id = ubuntu_cves.id"
+            " JOIN ubuntu_release_patches ON ubuntu_patch_id = ubuntu_patches.id ORDER BY 1, 2, 3, 4, 5, 6"
+        ),
+    ),
+    "redhat": (
+        (
+            "SELECT name, threat_severity, product_name, package_name, fix_state, cpe FROM redhat_cves"
+            " LEFT JOIN redhat_package_states ON redhat_cve_id = redhat_cves.id ORDER BY 1, 2, 3, 4, 5, 6"
+        ),
+        (
+            "SELECT name, cvss3_base_score, cvss3_scoring_vector FROM redhat_cves"
+            " JOIN redhat_cvss3 ON redhat_cve_id = redhat_cves.id ORDER BY 1, 2, 3"
+        ),
+    ),
 }
 
 
@@ -78,7 +103,7 @@ CATALOGUE: dict[DatabaseName, Database] = {
         "go-cve-dictionary",
         ("fetch", "nvd"),
         "SELECT count(*) FROM nvds",
-        "SELECT cve_id, last_modified_date FROM nvds ORDER BY 1, 2",
+        ("SELECT cve_id, last_modified_date FROM nvds ORDER BY 1, 2",),
         "SELECT max(last_modified_date) FROM nvds",
     ),
     "ubuntu": _oval("ubuntu", "16.04", "18.04", "20.04", "22.04", "24.04"),
@@ -90,7 +115,7 @@ CATALOGUE: dict[DatabaseName, Database] = {
     "gost_debian": _gost("debian"),
     "gost_redhat": _gost("redhat"),
     # Vuls fetches it while it reports on a host: see commands.fetch_command.
-    VULS2: Database("vuls2.db", "vuls", (), "", "", profile=CURRENT),
+    VULS2: Database("vuls2.db", "vuls", (), "", (), profile=CURRENT),
 }
 
 # For each file, the name of its section in Vuls' configuration.

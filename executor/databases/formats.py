@@ -248,11 +248,12 @@ def _newest(name: DatabaseName, connection: sqlite3.Connection) -> str | None:
 
 
 def _digest(name: DatabaseName, connection: sqlite3.Connection) -> str | None:
-    """Return a digest of what detects; None without its tables."""
+    """Return a digest of the content; None without its tables."""
     digest = hashlib.sha256()
     try:
-        for row in connection.execute(CATALOGUE[name].content):
-            digest.update(repr(row).encode())
+        for query in CATALOGUE[name].content:
+            for row in connection.execute(query):
+                digest.update(repr(row).encode())
     except sqlite3.OperationalError:
         return None
     return digest.hexdigest()[:DIGEST_LENGTH]

@@ -379,3 +379,18 @@ def test_an_update_that_changed_nothing_starts_no_detection(
 
     assert entry["changed"] is True
     assert (unchanged, changed) == (0, 1)
+
+
+@pytest.mark.parametrize("status", [RunStatus.CANCELLED, RunStatus.TIMEOUT])
+def test_an_update_that_was_stopped_may_have_changed_something(
+    fleet: Callable[..., None], task: ScheduledTask, status: RunStatus
+) -> None:
+    fleet(1, "CVE-2026-1")
+    assert tick() == 1
+    db.session.execute(sql_update(Run).values(status=RunStatus.SUCCESS, completed_at=NOW))
+    tasks = select(ScheduledTask).where(ScheduledTask.task_type == TaskType.DB_UPDATE)
+    run = run_now(db.session.scalars(tasks).one())
+
+    run.status, run.result_data = status, None  # as its job leaves it
+
+    assert tick() == 1

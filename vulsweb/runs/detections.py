@@ -8,13 +8,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, literal, select, text
+from sqlalchemy import and_, func, literal, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from vulsweb.executors.client import Job
 from vulsweb.executors.settings import Executor
 from vulsweb.extensions import db
-from vulsweb.models import Host, Result, Run, RunHost, RunJob, ScheduledTask, TaskType
+from vulsweb.models import Host, Result, Run, RunHost, RunJob, RunStatus, ScheduledTask, TaskType
 from vulsweb.models.run import ACTIVE, DONE
 from vulsweb.runs import jobs, scan_results
 from vulsweb.runs.scan_results import HostResult
@@ -30,6 +30,8 @@ DOCUMENTS_PER_JOB, BYTES_PER_JOB = 100, 32 * 10**6
 # What an update's result looks like. Executors of earlier versions do not say whether something changed.
 _SOMETHING_NEW = '$.databases[*] ? (@.status == "completed" && !(@.changed == false))'
 
+_STOPPED = (RunStatus.CANCELLED, RunStatus.TIMEOUT)
+
 # Of a host whose latest scan failed, nobody knows more now.
 _UPDATE_OUTCOME = """
     UPDATE hosts SET last_run_id = result.run_id, last_outcome = result.outcome,
@@ -44,15 +46,17 @@ def due() -> list[int]:
     """Return the tasks to start after a database update.
 
     They wait until no other update is going, so that one detection sees all of them. An update that brought
-    nothing new starts none.
+    nothing new starts none. One that was stopped may have brought something, and nobody knows what.
     """
     updates = (
         select(func.max(Run.completed_at))
         .join(Run.task)
         .where(
             ScheduledTask.task_type == TaskType.DB_UPDATE,
-            Run.status.in_(DONE),
-            func.jsonb_path_exists(Run.result_data, _SOMETHING_NEW),
+            or_(
+                and_(Run.status.in_(DONE), func.jsonb_path_exists(Run.result_data, _SOMETHING_NEW)),
+                and_(Run.status.in_(_STOPPED), Run.started_at.is_not(None)),
+            ),
         )
         .scalar_subquery()
     )

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import math
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 from flask import (
@@ -58,12 +58,9 @@ def enter() -> ResponseReturnValue:
     """Sign in with a name and a password."""
     name = request.form.get("name", "")
     plain = name.strip().replace("\x00", "")
-    wait = attempts.begin(plain, request.remote_addr or "", datetime.now(UTC))
+    if wait := attempts.begin(plain, request.remote_addr or "", datetime.now(UTC)):
+        return _ask_to_wait(name, wait)
     db.session.commit()
-    if wait is not None:
-        log.warning("sign-in has to wait: %.100s, from %s", name, request.remote_addr)
-        page = render_template("auth/sign_in.html", name=name, wrong=False, wait=wait)
-        return page, 429, {"Retry-After": str(math.ceil(wait.total_seconds()))}
     user = users.authenticate(plain, request.form.get("password", ""))
     if user is None:
         log.warning("sign-in refused: %.100s, from %s", name, request.remote_addr)
@@ -75,6 +72,12 @@ def enter() -> ResponseReturnValue:
         session["entering"] = {"id": user.id, "stamp": _stamp(user), "at": time.time()}
         return redirect(url_for("account_second_factor.ask", next=request.args.get("next")), code=303)
     return let_in(user)
+
+
+def _ask_to_wait(name: str, wait: timedelta) -> ResponseReturnValue:
+    log.warning("sign-in has to wait: %.100s, from %s", name, request.remote_addr)
+    page = render_template("auth/sign_in.html", name=name, wrong=False, wait=wait)
+    return page, 429, {"Retry-After": str(math.ceil(wait.total_seconds()))}
 
 
 def let_in(user: User) -> ResponseReturnValue:

@@ -152,9 +152,40 @@ def test_what_is_asked_of_a_database_fits_the_schema_that_its_tool_makes(
     with closing(sqlite3.connect(path)) as connection:
         for database in databases:
             assert connection.execute(database.count).fetchall() == [(0,)]
-            assert connection.execute(database.content).fetchall() == []
+            assert [connection.execute(query).fetchall() for query in database.content] == [
+                [] for _ in database.content
+            ]
             if database.newest:
                 assert connection.execute(database.newest).fetchall() == [(None,)]
+
+
+def test_an_advisory_with_another_cve_is_another_content(tmp_path: Path, tools_dir: Path) -> None:
+    folder = DatabaseFolder(tmp_path / "databases")
+
+    def digest(statements: str) -> str:
+        def fetch(path: Path) -> None:
+            if not path.exists():
+                _schema(tools_dir, "goval-dictionary", path)
+            with closing(sqlite3.connect(path)) as connection:
+                connection.executescript(statements)
+
+        folder.update("redhat", fetch, lambda: None)
+        return str((folder.describe("redhat") or {})["digest"])
+
+    first = digest(
+        "INSERT INTO fetch_meta (schema_version) VALUES (2);"
+        "INSERT INTO roots (id, family) VALUES (1, 'redhat');"
+        "INSERT INTO definitions (id, root_id, definition_id) VALUES (1, 1, 'RHSA-2026:1');"
+        "INSERT INTO packages (definition_id, name, version) VALUES (1, 'openssl', '3');"
+        "INSERT INTO advisories (id, definition_id, severity) VALUES (1, 1, 'Low');"
+        "INSERT INTO cves (advisory_id, cve_id) VALUES (1, 'CVE-2026-1');"
+    )
+    same = digest("UPDATE definitions SET title = 'Another'")
+    another_cve = digest("INSERT INTO cves (advisory_id, cve_id) VALUES (1, 'CVE-2026-2')")
+    another_severity = digest("UPDATE advisories SET severity = 'Critical'")
+
+    assert same == first
+    assert len({first, another_cve, another_severity}) == 3
 
 
 def test_the_report_finds_what_is_in_the_live_database(call: Caller, data: Path, tools_dir: Path) -> None:
