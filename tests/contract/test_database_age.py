@@ -214,6 +214,13 @@ def test_a_host_whose_system_is_not_known_needs_all_that_is_there(
     assert "GOST Debian was updated 48 hours ago" in str(run.reason)
 
 
+def test_a_first_scan_without_any_database_says_which_one_it_needs(scan: Callable[..., Run]) -> None:
+    run = follow(scan("update", family=""))
+
+    assert run.status is RunStatus.PARTIAL
+    assert "First run a database update of GOST Debian" in str(run.reason)
+
+
 def test_a_waiting_scan_can_be_cancelled(scan: Callable[..., Run], days_ago: Callable[[int], None]) -> None:
     days_ago(2)
     run = scan("wait")

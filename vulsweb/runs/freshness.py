@@ -17,7 +17,8 @@ from vulsweb.vuls import catalogue
 from vulsweb.vuls.catalogue import DatabaseType
 
 NO_TASK = "No task updates {}: add a Database Update, or change what this task demands."
-# A host that was never scanned may have any system.
+# A host that was never scanned may have any system. Where there is no database yet, its scan is partial and
+# says which one it needs.
 UNKNOWN = ""
 
 
@@ -102,7 +103,8 @@ def _needed(job: RunJob, health: Health) -> Iterator[Database]:
     vuls = catalogue.version(health.vuls) or catalogue.default_version(health.profile)
     names = {name for family in families for name in catalogue.required_databases(family, vuls)}
     if UNKNOWN in families:
-        names |= {database.name for database in health.present or health.profile_databases}
+        detecting = {entry.name for entry in catalogue.CATALOGUE if entry.detects}
+        names |= detecting & {database.name for database in health.present}
     return (database for database in health.profile_databases if database.name in names)
 
 
