@@ -80,7 +80,7 @@ def test_it_says_what_is_new_what_failed_and_what_is_overdue(channel: Channel, m
                 request={},
             )
         )
-    host = db.session.scalars(select(Host)).first()
+    host = db.session.scalars(select(Host).order_by(Host.id)).first()
     for cve, seen in (("CVE-2026-1", NOW - DAY / 2), ("CVE-2025-1", NOW - 2 * DAY)):
         db.session.add(
             Finding(

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 
 from tests.conftest import NOW
 from tests.support.mail import Mailbox
@@ -156,7 +157,7 @@ def test_a_part_that_fails_is_told_once_and_that_it_works_again(
     watch(app, 6)
 
     assert told() == [(kind, title), (EventKind.PART_RECOVERED, "Executor works again")]
-    assert db.session.query(Event).first().text == "It says so.\nDo this."  # type: ignore[union-attr]
+    assert db.session.scalars(select(Event.text).where(Event.kind == kind)).one() == "It says so.\nDo this."
 
 
 def test_a_restart_is_no_news(app: Flask, watched: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
