@@ -23,7 +23,7 @@ from werkzeug.exceptions import (
 
 from executor import config, log_lines
 from executor.audit import AuditLog
-from executor.databases.catalogue import profile_mismatch
+from executor.databases.catalogue import CATALOGUE, profile_mismatch, why_ended
 from executor.databases.folder import DatabaseFolder
 from executor.disk import shortage
 from executor.jobs.dispatch import Dispatcher
@@ -150,6 +150,7 @@ def health() -> dict[str, Any]:
         "misfit": profile_mismatch(settings.profile, (tools["vuls"] or {}).get("version")),
         "tools": tools,
         "databases": _executor().databases.present(),
+        "ended": _ended_feeds(tools),
         "disk": {
             "free_bytes": disk.free,
             "total_bytes": disk.total,
@@ -157,6 +158,12 @@ def health() -> dict[str, Any]:
         },
         "machine": _machine(),
     }
+
+
+def _ended_feeds(tools: Mapping[str, Mapping[str, str | None] | None]) -> dict[str, str]:
+    versions = {tool: (described or {}).get("version") for tool, described in tools.items()}
+    reasons = {name: why_ended(name, versions.get(each.tool)) for name, each in CATALOGUE.items()}
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def _machine() -> dict[str, Any]:

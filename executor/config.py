@@ -21,9 +21,10 @@ TOOLS_GROUP = 65533
 IMAGES = {
     CLASSIC: {
         "vuls": "vuls/vuls:v0.26.0",
-        "go-cve-dictionary": "vuls/go-cve-dictionary:v0.11.0",
-        "goval-dictionary": "vuls/goval-dictionary:v0.11.0",
-        "gost": "vuls/gost:v0.4.4",
+        # v0.12.0 and git, which that image lacks and which unpacks NVD.
+        "go-cve-dictionary": "vuls/go-cve-dictionary:v0.12.1",
+        "goval-dictionary": "vuls/goval-dictionary:v0.12.0",
+        "gost": "vuls/gost:v0.6.1",
     },
     CURRENT: {"vuls": "vuls/vuls:v0.40.1"},
 }

@@ -7,9 +7,10 @@ import shutil
 import sqlite3
 import stat
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -305,9 +306,9 @@ class Installation:
             (self.tools / name).write_text("#!/bin/sh\n")
             (self.tools / name).chmod(stat.S_IRWXU)
 
-    def add_version(self, vuls: str) -> None:
-        """Say which Vuls is installed, as the builder of the tools does."""
-        (self.tools / "versions.json").write_text(json.dumps({"vuls": vuls}))
+    def add_version(self, vuls: str, others: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Say which Vuls and which other tools are installed, as the builder of the tools does."""
+        (self.tools / "versions.json").write_text(json.dumps({"vuls": vuls, **others}))
 
     def add_database(self, fetched_at: str = "2026-01-01T00:00:00Z") -> None:
         """Leave a database with a row in it."""

@@ -58,6 +58,7 @@ class DatabaseRow:
     hosts: Mapping[str, int]  # active hosts that it serves, by family
     tasks: Sequence[ScheduledTask]  # that update it
     fetch: Fetch | None
+    ended: str = ""  # why it cannot be fetched any more
 
     @property
     def is_needed(self) -> bool:
@@ -139,6 +140,7 @@ def read(executor: Executor, now: datetime) -> Databases:
             {family: count for family, count in families.items() if entry.covers(family)},
             tasks[entry.name],
             Fetch.latest(entry.name, executor, tasks[entry.name]),
+            health.ended.get(entry.name, "") if health else "",
         )
         for entry in catalogue.CATALOGUE
     ]

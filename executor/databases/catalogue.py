@@ -124,6 +124,9 @@ SECTIONS = {
     CURRENT: {"vuls2": "vuls2.db"},
 }
 
+# Feeds that upstream has ended, with the first version of the tool that reads what replaced them:
+# https://github.com/vulsio/go-cve-dictionary/pull/418 and https://github.com/vulsio/gost/pull/204.
+_ENDED = {"nvd": (0, 12, 0), "gost_redhat": (0, 4, 5)}
 # Taken from the source code of Vuls. Versions in between read some databases of both profiles.
 _LAST_CLASSIC, _FIRST_CURRENT = (0, 28, 999), (0, 40, 0)
 _VERSION = re.compile(r"v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})(?![\d.])")
@@ -146,6 +149,22 @@ def why_unused(name: DatabaseName, profile: str) -> str | None:
         f"The executor's profile is {profile}, whose Vuls does not read {name}: fetching it has no effect."
         f" Its databases are {', '.join(profile_databases(profile))};"
         f" {name} belongs to the profile {database.profile}."
+    )
+
+
+def why_ended(name: DatabaseName, version: str | None) -> str | None:
+    """Return why this version of its tool cannot fetch a database any more.
+
+    Return None if it can, or if the version is not known.
+    """
+    found, first = _VERSION.match(version or ""), _ENDED.get(name)
+    if found is None or first is None or tuple(map(int, found.groups())) >= first:
+        return None
+    tool = CATALOGUE[name].tool
+    return (
+        f"Upstream has ended the feed that {tool} {found[0]} reads {name} from."
+        f" {tool} v{'.'.join(map(str, first))} and later read another: run `make tools`,"
+        f" or take a newer image."
     )
 
 

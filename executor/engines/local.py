@@ -143,16 +143,19 @@ class LocalEngine:
             described[tool] = {"path": str(path), "version": version if isinstance(version, str) else None}
         return described
 
-    def environment(self) -> dict[str, str]:
-        """Return the whole environment of a tool."""
+    def environment(self, command: Command, folder: Path) -> dict[str, str]:
+        """Return the whole environment of a command that runs in `folder`."""
         variables = {
             "HOME": str(self.settings.home),
             "PATH": self.settings.search_path,
             "LANG": "C.UTF-8",
         }
+        if command.fetches:
+            # A download may be larger than /tmp, and goes away with the job's folder.
+            variables |= dict.fromkeys(("TMPDIR", "XDG_CACHE_HOME"), str(folder))
         if self.settings.https_proxy:
             variables |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), self.settings.https_proxy)
-            # Some downloaders of the fetching tools want their own option of this name. It is set here
+            # Earlier versions of the fetching tools want their own option of this name. It is set here
             # because everyone on the machine could read a proxy password on the command line.
             variables["HTTP-PROXY"] = self.settings.https_proxy
             variables["NO_PROXY"] = "localhost,127.0.0.1,::1"
@@ -173,7 +176,7 @@ class LocalEngine:
             process = subprocess.Popen(  # noqa: S603 (a list of arguments made by recipes/commands.py)
                 [str(program), *command.arguments],
                 cwd=folder,
-                env=self.environment(),
+                env=self.environment(command, folder),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

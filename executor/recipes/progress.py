@@ -18,10 +18,10 @@ _MARK = re.compile(
     # What the next progress bar counts.
     r'|msg="(?P<deleting>Deleting old Definitions)'
     r'|msg="(?P<inserting>Insert)'
-    # From go-cve-dictionary: it tries up to twenty times, within a quarter of an hour.
-    r'|msg="(?P<retrying>Failed to HTTP GET\. retrying in )'
     # The progress bar, five times a second, all on one line because there is no terminal.
     r"|(?P<done>\d{1,12}) / (?P<total>\d{1,12}) \["
+    # From gost where it reads one file for each row, and does not count them before.
+    r"|\] (?P<files>\d{1,12}) files processed"
 )
 
 
@@ -30,7 +30,6 @@ class FetchProgress:
 
     def __init__(self) -> None:
         self.total: int | None = None
-        self.failed_attempts = 0  # to reach the feed, after which the tool tries again
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._rest = ""
         self._before = 0  # rows of the finished bars
@@ -53,8 +52,8 @@ class FetchProgress:
             elif mark["deleting"] or mark["inserting"]:
                 self._before, self._now = self.done, 0
                 self._counts_rows = bool(mark["inserting"])
-            elif mark["retrying"]:
-                self.failed_attempts += 1
+            elif mark["files"]:
+                self._now = int(mark["files"])
             elif self._counts_rows:
                 self._now = min(int(mark["done"]), int(mark["total"]))
         self._rest = text[end:][-LONGEST_MARK:]

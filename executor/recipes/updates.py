@@ -6,7 +6,7 @@ It updates one database after another, each independent of the others.
 from pathlib import Path
 
 from executor import disk
-from executor.databases.catalogue import why_unused
+from executor.databases.catalogue import CATALOGUE, why_ended, why_unused
 from executor.errors import StepError
 from executor.jobs.job import JobStatus, Step, StepStatus
 from executor.recipes.commands import fetch_command, fetch_files
@@ -17,12 +17,17 @@ from executor.recipes.progress import FetchProgress
 def update(context: JobContext) -> None:
     """Fetch each of the job's databases.
 
-    One that fails does not stop the others.
+    One that fails does not stop the others, and one whose feed has ended is left out.
     """
-    job, databases = context.job, context.databases
+    job, databases, tools = context.job, context.databases, context.engine.tools()
     for name in [step.name for step in job.steps]:
         if job.step(name).ended_at:
             # An earlier runner did it.
+            continue
+        if reason := why_ended(name, (tools.get(CATALOGUE[name].tool) or {}).get("version")):
+            job.step(name).end(StepStatus.SKIPPED, reason)
+            context.log(reason)
+            context.save()
             continue
         with context.step(name) as step:
             step.unit = "rows"
@@ -39,18 +44,10 @@ def update(context: JobContext) -> None:
         if step.status is StepStatus.COMPLETED and (description := databases.describe(name)):
             digest = description["digest"]
             job.databases[name] = {**description, "changed": digest is None or digest != job.before[name]}
-    failed = [step for step in job.steps if step.status is StepStatus.FAILED]
-    if len(failed) < len(job.steps):
+    if any(step.status is StepStatus.COMPLETED for step in job.steps):
         job.end(JobStatus.COMPLETED)
     else:
-        job.end(JobStatus.FAILED, failed[-1].message)
-
-
-def _retries(progress: FetchProgress) -> str:
-    """Say how many attempts to reach the feed failed."""
-    count = progress.failed_attempts
-    failed = f"{count} attempt{'s' if count > 1 else ''} to reach the feed failed"
-    return f"{failed}; then it answered." if progress.done else f"{failed}. Trying again."
+        job.end(JobStatus.FAILED, job.steps[-1].message)
 
 
 def _fetch(context: JobContext, step: Step) -> None:
@@ -58,11 +55,9 @@ def _fetch(context: JobContext, step: Step) -> None:
 
     def read(data: bytes) -> None:
         progress.feed(data)
-        shown = (step.done, step.total, step.message)
+        shown = (step.done, step.total)
         step.done, step.total = progress.done or step.done, progress.total
-        if progress.failed_attempts:
-            step.message = _retries(progress)
-        if (step.done, step.total, step.message) != shown:
+        if (step.done, step.total) != shown:
             context.save_soon()
 
     def resumes(path: Path) -> bool:

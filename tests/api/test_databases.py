@@ -46,6 +46,7 @@ def test_it_returns_the_content_of_each_database_and_whether_vuls_reads_it(
         "needed": False,
         "tasks": [],
         "last_fetch": None,
+        "ended": "",
     }
     assert [each["id"] for each in items["gost_debian"]["tasks"]] == [task.id]
     assert items["ubuntu"]["read"] is False

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from executor.config import IMAGES
 from tests import images
 from tests.docker.stack import ROOT
 from tests.support.needs import lacking
@@ -18,7 +17,6 @@ from tests.support.needs import lacking
 ZONE = "docker-compose.yml:docker-compose.zone.yml"
 FILES = [path for path in (ROOT / "deploy").iterdir() if path.is_file()]
 SCRIPTS = [path for path in FILES if path.read_text().startswith("#!/bin/sh\n")]
-TOOLS_VERSIONS = ROOT / "executor" / "tools"
 
 
 def make_secrets(folder: Path) -> dict[str, str]:
@@ -131,13 +129,3 @@ def test_the_executors_image_has_the_versions_that_are_tested() -> None:
         return set(re.findall(r"^[a-z0-9-]+==\S+", (ROOT / lock).read_text(), re.MULTILINE))
 
     assert pins("executor/requirements.lock") <= pins("requirements-dev.lock")
-
-
-def test_the_executors_images_are_the_tools_that_are_built_here() -> None:
-    build, module = (TOOLS_VERSIONS / "build").read_text(), (TOOLS_VERSIONS / "vuls/go.mod").read_text()
-    pinned = dict(re.findall(r"^(?:pins=\")?(g[a-z-]+) (v[\d.]+)$", build, re.MULTILINE))
-    (vuls,) = re.findall(r"^require github.com/future-architect/vuls (v[\d.]+)$", module, re.MULTILINE)
-
-    assert {tool: f"vuls/{tool}:{version}" for tool, version in {**pinned, "vuls": vuls}.items()} == IMAGES[
-        "classic"
-    ]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.feeds.tools import fetch_debian, scan_and_listen, scan_localhost
-from tests.mirror.documents import DEBIAN_TRACKER, Tracker, debian_tracker, shipped_documents
+from tests.mirror.documents import DEBIAN_TRACKER, Tracker, debian_tracker, shipped_documents, trivy_db
 from tests.mirror.expected import Expected, already_fixed, expected_findings
 from tests.mirror.server import Fault, Request, mirror
 from vulsweb.vuls import results
@@ -19,6 +19,13 @@ from vulsweb.vuls.results import Outcome
 
 # What the table of a gost database holds, to be set against the document.
 ROWS = "SELECT COUNT(DISTINCT cve_id) FROM debian_cves", "SELECT COUNT(*) FROM debian_releases"
+DROPPED = (
+    "SELECT cve_id, package_name, status, fixed_version FROM debian_cves"
+    " JOIN debian_packages ON debian_cve_id = debian_cves.id"
+    " JOIN debian_releases ON debian_package_id = debian_packages.id WHERE product_name = 'buster'"
+)
+# Its manifest first, its database last.
+TRIVY = list(trivy_db())
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +40,8 @@ def fetched(gost: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with mirror(shipped_documents()) as server:
         ended = fetch_debian(gost, server, folder)
         assert ended.returncode == 0, ended.stderr
-        assert server.requests == [Request("GET", DEBIAN_TRACKER)]
+        assert [request.url for request in server.requests if request.url in TRIVY] == [TRIVY[0], TRIVY[-1]]
+        assert server.requests[0] == Request("GET", DEBIAN_TRACKER)
     return folder
 
 
@@ -57,8 +65,11 @@ def test_gost_stores_every_fact_of_the_document(fetched: Path, tracker: Tracker)
 
     with closing(sqlite3.connect(fetched / "gost.sqlite3")) as database:
         stored = [database.execute(query).fetchone()[0] for query in ROWS]
+        dropped = database.execute(DROPPED).fetchall()
 
-    assert stored == [len(cves), facts]
+    # The tracker has dropped that release, and gost takes it from trivy-db.
+    assert dropped == [("CVE-2021-44228", "apache-log4j2", "resolved", "2.15.0-1~deb10u1")]
+    assert stored == [len(cves) + 1, facts + 1]
 
 
 def test_vuls_finds_exactly_the_cves_that_dpkg_expects(
@@ -163,7 +174,7 @@ def test_gost_fails_when_the_feed_does(gost: Path, tmp_path: Path, fault: Fault)
         ended = fetch_debian(gost, server, tmp_path)
 
     assert ended.returncode == 1
-    assert "Failed to fetch cve data from Debian" in ended.stderr
+    assert "Failed to fetch CVE details from Debian Security Tracker API" in ended.stderr
 
 
 def test_a_failed_fetch_keeps_what_an_earlier_one_stored(gost: Path, tmp_path: Path) -> None:

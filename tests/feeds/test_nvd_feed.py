@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.feeds.tools import fetch_debian, fetch_nvd, scan_localhost
-from tests.mirror.documents import NVD_ARCHIVE, shipped_documents
+from tests.mirror.documents import shipped_documents
 from tests.mirror.nvd import records
 from tests.mirror.server import Fault, Request, mirror
 
@@ -26,7 +26,11 @@ def fetched(go_cve_dictionary: Path, tmp_path_factory: pytest.TempPathFactory) -
     with mirror(shipped_documents()) as server:
         ended = fetch_nvd(go_cve_dictionary, server, folder)
         assert ended.returncode == 0, ended.stderr
-        assert server.requests == [Request("GET", NVD_ARCHIVE)]
+        manifest, layer = server.requests
+        assert manifest == Request(
+            "GET", "https://ghcr.io/v2/vulsio/vuls-data-db/manifests/vuls-data-raw-nvd-api-cve"
+        )
+        assert layer.url.startswith("https://ghcr.io/v2/vulsio/vuls-data-db/blobs/sha256:")
     return folder
 
 
@@ -62,6 +66,18 @@ def test_scores_and_words_are_reported_as_the_archive_has_them(findings: dict[st
         (nvd,) = found[cve]
         assert (nvd["cvss2Score"], nvd["cvss3Score"]) == (record.cvss2_score, record.cvss3_score)
         assert nvd["summary"] == record.description
+
+
+def test_a_registry_without_a_known_ca_is_not_trusted(go_cve_dictionary: Path, tmp_path: Path) -> None:
+    with mirror(shipped_documents()) as server:
+        ended = fetch_nvd(go_cve_dictionary, server, tmp_path, trusting=False)
+
+    assert ended.returncode == 1
+    assert (set(server.refused), server.requests) == ({"ghcr.io"}, [])
+
+
+def test_the_unpacked_archive_is_removed(fetched: Path) -> None:
+    assert list(fetched.glob("go-cve-dictionary*")) == []
 
 
 def test_a_failed_fetch_leaves_the_stored_records_alone(go_cve_dictionary: Path, tmp_path: Path) -> None:

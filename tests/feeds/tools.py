@@ -39,11 +39,8 @@ def run(command: Sequence[object], folder: Path, **environment: str) -> Complete
 
 
 def fetch_debian(gost: Path, server: Mirror, folder: Path, *, trusting: bool = True) -> Completed:
-    # This gost reads the proxy from its flag alone, the CA from the environment alone.
-    proxy = ("--http-proxy", server.proxy_url)
     database = ("--dbpath", folder / "gost.sqlite3", "--batch-size", "500")
-    environment = {"SSL_CERT_FILE": str(server.ca_file)} if trusting else {}
-    return run([gost, "fetch", "debian", *database, *proxy], folder, **environment)
+    return run([gost, "fetch", "debian", *database], folder, **_through(server, trusting=trusting))
 
 
 def scan_localhost(vuls: Path, folder: Path, release: str | None = None) -> dict[str, Any]:
@@ -75,7 +72,12 @@ def scan_and_listen(
     return json.loads(document.read_bytes()), ended.stderr
 
 
-def fetch_nvd(go_cve_dictionary: Path, server: Mirror, folder: Path) -> Completed:
-    # No CA: this tool reads the proxy from its flag alone and trusts any certificate.
-    proxy = ("--http-proxy", server.proxy_url)
-    return run([go_cve_dictionary, "fetch", "nvd", "--dbpath", folder / "cve.sqlite3", *proxy], folder)
+def fetch_nvd(go_cve_dictionary: Path, server: Mirror, folder: Path, *, trusting: bool = True) -> Completed:
+    database = ("--dbpath", folder / "cve.sqlite3")
+    environment = {"TMPDIR": str(folder), **_through(server, trusting=trusting)}
+    return run([go_cve_dictionary, "fetch", "nvd", *database], folder, **environment)
+
+
+def _through(server: Mirror, *, trusting: bool) -> dict[str, str]:
+    ca = {"SSL_CERT_FILE": str(server.ca_file)} if trusting else {}
+    return {"HTTPS_PROXY": server.proxy_url, **ca}

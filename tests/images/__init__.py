@@ -21,6 +21,8 @@ from typing import ParamSpec, TypeVar
 
 import pytest
 
+from executor.config import IMAGES
+from executor.databases.catalogue import CLASSIC
 from tests import vuls2
 from tests.support import needs
 from tests.support.dockerd import Engine, cache_folder
@@ -70,13 +72,16 @@ def _one_at_a_time(build: Callable[Parameters, Result]) -> Callable[Parameters, 
 @_one_at_a_time
 def build_tools(engine: Engine) -> dict[str, str]:
     """Build an image of each of the scanner's tools; return their names by tool."""
-    return {tool: _tool_image(engine, needs.tool(tool)) for tool in TOOLS}
+    names = IMAGES[CLASSIC]
+    return {tool: _tool_image(engine, needs.tool(tool), names[tool]) for tool in TOOLS}
 
 
 @_one_at_a_time
 def build_newer_vuls(engine: Engine) -> str:
     """Build the image of a Vuls that reads vuls2 databases."""
-    return _tool_image(engine, vuls2.tools_folder() / "current" / "vuls")
+    path = vuls2.tools_folder() / "current" / "vuls"
+    version = json.loads((path.parent / "versions.json").read_text())["vuls"]
+    return _tool_image(engine, path, f"vuls/vuls:{version}")
 
 
 @_one_at_a_time
@@ -256,9 +261,7 @@ def _pip_settings() -> str:
     return "".join(("[global]\n", *lines))
 
 
-def _tool_image(engine: Engine, path: Path) -> str:
-    version = json.loads((path.parent / "versions.json").read_text())[path.name]
-    name = f"vuls/{path.name}:{version}"
+def _tool_image(engine: Engine, path: Path, name: str) -> str:
     if is_there(engine, name) and not _is_local(engine, name):
         return name
     _build_on_root(engine, TOOLS_ROOT, "tools")

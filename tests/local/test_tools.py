@@ -49,9 +49,9 @@ def test_each_tool_is_built_once_and_its_version_recorded(environ: dict[str, str
     assert "[4/4] Building vuls v0.26.0" in first.stdout
     assert len((tmp_path / "calls").read_text().splitlines()) == 4
     assert json.loads((tmp_path / "tools" / "versions.json").read_text()) == {
-        "gost": "v0.4.4",
-        "go-cve-dictionary": "v0.11.0",
-        "goval-dictionary": "v0.11.0",
+        "gost": "v0.6.1",
+        "go-cve-dictionary": "v0.12.0",
+        "goval-dictionary": "v0.12.0",
         "vuls": "v0.26.0",
     }
 
@@ -59,12 +59,12 @@ def test_each_tool_is_built_once_and_its_version_recorded(environ: dict[str, str
 def test_only_a_tool_of_another_version_is_built_again(environ: dict[str, str], tmp_path: Path) -> None:
     build(environ)
     versions = tmp_path / "tools" / "versions.json"
-    versions.write_text(versions.read_text().replace("v0.4.4", "v0.4.3"))
+    versions.write_text(versions.read_text().replace("v0.6.1", "v0.4.4"))
 
     again = build(environ)
 
     assert "[1/1] Built gost in" in again.stdout
-    assert json.loads(versions.read_text())["gost"] == "v0.4.4"
+    assert json.loads(versions.read_text())["gost"] == "v0.6.1"
 
 
 def test_tools_from_elsewhere_are_not_replaced(environ: dict[str, str], tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_without_go_one_sentence_says_what_to_install(environ: dict[str, str], t
     assert done.returncode == 1
     assert done.stderr == (
         "Go is missing, and without it these cannot be built: "
-        "gost go-cve-dictionary goval-dictionary vuls. Install Go 1.23 or later.\n"
+        "gost go-cve-dictionary goval-dictionary vuls. Install Go 1.24 or later.\n"
     )
 
 

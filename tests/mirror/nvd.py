@@ -1,17 +1,32 @@
-"""The archive from which go-cve-dictionary v0.11 reads NVD: one JSON document for each CVE, in a tar."""
+"""The artifact from which go-cve-dictionary reads NVD: a git folder with one JSON document for each CVE."""
 
+import functools
 import io
 import json
+import os
+import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from tests.mirror.registry import artifact, zstd
+
 FACTS = Path(__file__).parent / "data" / "nvd.tsv"
 # Without years named, the tool reads every year from here to its own clock's, and needs each to exist.
 FIRST_YEAR = 1999
 UNKNOWN = "-"
+NAME = "vuls-data-raw-nvd-api-cve"
+LAYER = "application/vnd.vulsio.vuls-data-db.dotgit.layer.v1.tar+zstd"
+# The same artifact each time, whatever the machine's own settings of git are.
+GIT = {
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_SYSTEM": "/dev/null",
+    "GIT_AUTHOR_DATE": "2026-01-01T00:00:00Z",
+    "GIT_COMMITTER_DATE": "2026-01-01T00:00:00Z",
+}
 
 
 @dataclass(frozen=True)
@@ -87,13 +102,23 @@ def members(until_year: int) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"CVE-{year}-none.json", {"vulnStatus": "Rejected"}
 
 
-def nvd_archive(until_year: int) -> bytes:
-    """Pack the facts as the tool expects them, with every year up to `until_year`."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        for name, document in members(until_year):
-            body = json.dumps(document).encode()
-            member = tarfile.TarInfo(f"vuls-data-raw-nvd-api-cve-main/{name.split('-')[1]}/{name}")
-            member.size = len(body)
-            archive.addfile(member, io.BytesIO(body))
-    return packed.getvalue()
+@functools.cache
+def nvd_artifact(until_year: int) -> dict[str, bytes]:
+    """Return the registry's documents of an artifact that has every year up to `until_year`."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / NAME
+        for file, document in members(until_year):
+            path = folder / file.split("-")[1] / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(document))
+        author = ("-c", "user.name=Mirror", "-c", "user.email=mirror@localhost")
+        for words in (
+            ("init", "--quiet", "--template="),
+            ("add", "."),
+            ("commit", "--quiet", "--message=NVD"),
+        ):
+            subprocess.run(["git", "-C", folder, *author, *words], check=True, env=os.environ | GIT)
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            archive.add(folder / ".git", f"{NAME}/.git")
+    return artifact("vulsio/vuls-data-db", NAME, LAYER, zstd(packed.getvalue()))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import trustme
 
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+from tests.mirror.registry import MANIFEST
 
 
 class Fault(enum.Enum):

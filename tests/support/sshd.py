@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from tests.support.needs import lacking
 from tests.support.waiting import patience, wait_for
 from vulsweb.local.valkey import free_port
@@ -73,8 +75,10 @@ class Server:
 
     def stop(self) -> None:
         """End the server and all its sessions."""
-        # Its sessions are processes of their own, in the group that it leads.
-        os.killpg(self.process.pid, 9)
+        # A session that goes on would keep its client, which may be a shared connection, for as long.
+        for session in psutil.Process(self.process.pid).children(recursive=True):
+            session.kill()
+        self.process.kill()
         self.process.wait()
 
 

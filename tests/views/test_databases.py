@@ -357,6 +357,16 @@ def test_of_several_executors_each_has_its_page(
     assert signed_in.get("/databases/?executor=none").status_code == 404
 
 
+def test_a_feed_that_has_ended_is_said_on_page_and_api(signed_in: FlaskClient, vuls: Installation) -> None:
+    vuls.add_version("v0.26.0", {"go-cve-dictionary": "v0.11.0", "gost": "v0.6.1"})
+
+    page = row(signed_in, "nvd")
+    shown = {each["name"]: each["ended"] for each in signed_in.get("/api/databases").get_json()["items"]}
+
+    assert "Feed has ended Upstream has ended the feed that go-cve-dictionary v0.11.0 reads nvd from." in page
+    assert [name for name, reason in shown.items() if reason] == ["nvd"]
+
+
 def test_a_database_that_another_program_has_locked_is_said_on_page_and_api(
     signed_in: FlaskClient, vuls: Installation
 ) -> None:

@@ -1,13 +1,12 @@
 """A small vuls2 database, made by the real tool, and the registry's documents that hold it."""
 
-import hashlib
 import json
-import struct
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.mirror.registry import artifact, zstd
 from tests.support import needs
 
 SCHEMA = 0
@@ -22,10 +21,7 @@ FLAWS = {
     "CVE-2026-0006": ("alpine:3.20", "bash", "99"),
 }
 FOUND = {"CVE-2026-0001", "CVE-2026-0003"}
-REPOSITORY = "https://ghcr.io/v2/vulsio/vuls-nightly-db"
 LAYER = "application/vnd.vulsio.vuls.db.layer.v1+zstd"
-EMPTY = b"{}"
-ZSTD_MAGIC, ZSTD_RAW_LIMIT = 0xFD2FB528, 1 << 17
 
 
 def tools_folder() -> Path:
@@ -57,21 +53,8 @@ def make(tool: Path, path: Path, fixed: Mapping[str, tuple[str, str, str]]) -> N
 
 
 def registry(database: bytes, schema: int) -> dict[str, bytes]:
-    """Return what the registry serves for a database of that schema: its manifest and what that names."""
-    layer = _zstd(database)
-    manifest = json.dumps(
-        {
-            "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": _descriptor("application/vnd.oci.empty.v1+json", EMPTY),
-            "layers": [_descriptor(LAYER, layer)],
-        }
-    ).encode()
-    return {
-        f"{REPOSITORY}/manifests/{schema}": manifest,
-        f"{REPOSITORY}/manifests/{_digest(manifest)}": manifest,
-        **{f"{REPOSITORY}/blobs/{_digest(blob)}": blob for blob in (EMPTY, layer)},
-    }
+    """Return what the registry serves for a database of that schema."""
+    return artifact("vulsio/vuls-nightly-db", str(schema), LAYER, zstd(database))
 
 
 def _document(cve: str, ecosystem: str, package: str, version: str) -> dict[str, Any]:
@@ -104,22 +87,3 @@ def _document(cve: str, ecosystem: str, package: str, version: str) -> dict[str,
 def _write(path: Path, document: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document))
-
-
-def _descriptor(media_type: str, blob: bytes) -> dict[str, Any]:
-    return {"mediaType": media_type, "digest": _digest(blob), "size": len(blob)}
-
-
-def _digest(blob: bytes) -> str:
-    return f"sha256:{hashlib.sha256(blob).hexdigest()}"
-
-
-def _zstd(data: bytes) -> bytes:
-    """Return a zstd frame that holds the data as it is, which needs no library."""
-    # A window of 128 KiB, no sum, no dictionary, no size.
-    frame = struct.pack("<IBB", ZSTD_MAGIC, 0, 7 << 3)
-    for start in range(0, len(data), ZSTD_RAW_LIMIT):
-        block = data[start : start + ZSTD_RAW_LIMIT]
-        last = start + ZSTD_RAW_LIMIT >= len(data)
-        frame += struct.pack("<I", len(block) << 3 | last)[:3] + block
-    return frame

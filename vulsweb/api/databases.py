@@ -92,6 +92,10 @@ class KnownDatabaseOut(Schema):
     )
     tasks = fields.List(fields.Nested(UpdatingTaskOut), required=True)
     last_fetch = fields.Nested(FetchOut, required=True, allow_none=True)
+    ended = fields.String(
+        required=True,
+        metadata={"description": "Why it cannot be fetched any more; empty if it can, or if not known."},
+    )
 
     @pre_dump
     def from_row(self, row: DatabaseRow, **_: Any) -> dict[str, Any]:
@@ -120,6 +124,7 @@ class KnownDatabaseOut(Schema):
             "needed": row.is_needed,
             "tasks": row.tasks,
             "last_fetch": row.fetch,
+            "ended": row.ended,
         }
 
 

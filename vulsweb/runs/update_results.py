@@ -32,18 +32,27 @@ def store_job(run: Run, job: RunJob, reply: Job) -> None:
 def end(run: Run, now: datetime) -> None:
     """End the run of a database update, judged by its steps."""
     steps: Sequence[Mapping[str, Any]] = (run.result_data or {}).get("databases", [])
-    failed = [step for step in steps if step["status"] != "completed"]
+    # The executor says of those that it left out why their feed has ended.
+    ended = [step for step in steps if step["status"] == "skipped" and step["message"]]
+    failed = [step for step in steps if step["status"] != "completed" and step not in ended]
     reasons = run_jobs.failure_reasons(run)
+    if ended == steps:
+        failed, ended = ended, []
     if steps and not failed and not reasons:
-        lifecycle.end(run, RunStatus.SUCCESS, None, now)
+        left_out = f"Left out: {', '.join(_names(ended))}. Upstream has ended the feed." if ended else None
+        lifecycle.end(run, RunStatus.SUCCESS, left_out, now)
         return
     if len(failed) > 1:
-        names = dict.fromkeys(step["name"] for step in failed)
-        reasons.append(f"Failed: {', '.join(names)}. See the steps for details.")
+        reasons.append(f"Failed: {', '.join(_names(failed))}. See the steps for details.")
     else:
         reasons += [f"{step['name']}: {step['message'] or step['status']}" for step in failed]
     reason = " ".join(reasons)
-    if updated := len(steps) - len(failed):
+    if updated := len(steps) - len(failed) - len(ended):
         lifecycle.end(run, RunStatus.PARTIAL, f"{updated} of {len(steps)} databases updated. {reason}", now)
     else:
         lifecycle.end(run, RunStatus.FAILED, reason or "No database was updated.", now)
+
+
+def _names(steps: Sequence[Mapping[str, Any]]) -> list[str]:
+    # Each executor has a step for it.
+    return list(dict.fromkeys(step["name"] for step in steps))

@@ -94,6 +94,9 @@ class Health:
     machine: Mapping[str, float] = field(default_factory=dict)  # older executors send nothing
     ahead: timedelta = timedelta()  # how far its clock is ahead of ours; older executors do not say
     docker: str | None = None  # why it cannot use Docker; empty if it can; None if it needs none
+    ended: Mapping[str, str] = field(
+        default_factory=dict
+    )  # why a database cannot be fetched any more, by name
 
     @property
     def profile_databases(self) -> tuple[Database, ...]:
@@ -150,6 +153,7 @@ def ask_executor(executor: Executor, now: datetime) -> Health:
         reply.get("machine") or {},
         clock_ahead(its_time, asked, answered),
         str(docker.get("problem") or "") if isinstance(docker := reply.get("docker"), dict) else None,
+        reply.get("ended") or {},
     )
 
 

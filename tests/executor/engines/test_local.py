@@ -96,7 +96,7 @@ def test_proxy_and_certificate_authorities_are_passed_on(variables: dict[str, st
         config.settings({**variables, "EXECUTOR_HTTPS_PROXY": "http://p:1", "EXECUTOR_CA_BUNDLE": "/ca.pem"})
     )
 
-    environment = engine.environment()
+    environment = engine.environment(Command("gost", (), 1), Path("/"))
 
     assert (
         environment["HTTPS_PROXY"] == environment["HTTP_PROXY"] == environment["HTTP-PROXY"] == "http://p:1"

@@ -17,6 +17,10 @@ NVD = (
     b't=x lvl=info msg="Inserting fetched CVEs(2011)..."\n'
     b"0 [______] ?% ? p/s3 / 7 [--->__] 40% ? p/s"
 )
+FILES = (
+    b't=x lvl=info msg="Insert Ubuntu into DB" db=sqlite3\n'
+    b"[          =         ] 1200 files processed. (1200 p/s)[    =     ] 2718 files processed. (1400 p/s)\n"
+)
 OVAL = (
     b"t=x lvl=info msg=Fetched File=a.xml.bz2 Count=40 Timestamp=2026-01-01\n"
     b"t=x lvl=info msg=Fetched File=b.xml.bz2 Count=60 Timestamp=2026-01-01\n"
@@ -31,8 +35,8 @@ OVAL = (
 @pytest.mark.parametrize("size", [1, 7, 100_000])
 @pytest.mark.parametrize(
     ("output", "done", "total"),
-    [(GOST, 1331, 1331), (NVD, 4, None), (OVAL, 40, 100)],
-    ids=["gost", "nvd", "oval"],
+    [(GOST, 1331, 1331), (FILES, 2718, None), (NVD, 4, None), (OVAL, 40, 100)],
+    ids=["gost", "gost of files", "nvd", "oval"],
 )
 def test_rows_are_counted_wherever_the_output_is_cut(
     output: bytes, done: int, total: int | None, size: int

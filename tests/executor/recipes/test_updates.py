@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from executor.databases.catalogue import why_ended
 from tests.executor.callers import Caller
 from tests.executor.fakes import FakeTools
 from tests.executor.processes import SLEEP, steps
@@ -26,6 +29,63 @@ def test_all_databases_are_fetched_even_if_some_fail(call: Caller, fakes: FakeTo
         "gost_debian": 5,
         "gost_redhat": 5,
     }
+
+
+def test_a_feed_that_has_ended_is_left_out_and_named(call: Caller, fakes: FakeTools) -> None:
+    fakes.fetcher("go-cve-dictionary", 'fill("nvds", 5)')
+    fakes.fetcher("gost", 'fill(sys.argv[2] + "_cves", 5)')
+    fakes.write("versions.json", '{"go-cve-dictionary": "v0.11.0", "gost": "v0.4.4"}')
+
+    job = call.finished(call.submit_update("all"))
+    alone = call.finished(call.submit_update("nvd"))
+
+    assert job["status"] == "completed"
+    assert steps(job) == {
+        **dict.fromkeys(("nvd", "gost_redhat"), "skipped"),
+        **dict.fromkeys(("ubuntu", "debian", "redhat", "amazon", "alpine"), "failed"),
+        **dict.fromkeys(("gost_ubuntu", "gost_debian"), "completed"),
+    }
+    assert (alone["status"], alone["error"]) == ("failed", job["steps"][0]["message"])
+    assert alone["error"] == (
+        "Upstream has ended the feed that go-cve-dictionary v0.11.0 reads nvd from."
+        " go-cve-dictionary v0.12.0 and later read another: run `make tools`, or take a newer image."
+    )
+    assert alone["error"] in call.log(alone["id"])
+    assert set(call("GET", "/health")[1]["ended"]) == {"nvd", "gost_redhat"}
+
+
+@pytest.mark.parametrize(
+    ("version", "has_ended"),
+    [
+        ("v0.11.0", True),
+        ("v0.11.99", True),
+        ("0.9.2", True),
+        ("v0.12.0", False),
+        ("v0.12.1", False),
+        ("v1.0.0", False),
+        ("latest", False),
+        ("sha256:" + "0" * 64, False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_a_feed_has_ended_only_for_versions_before_the_one_that_reads_another(
+    version: str | None, has_ended: bool
+) -> None:
+    assert bool(why_ended("nvd", version)) is has_ended
+    assert why_ended("gost_debian", version) is None
+
+
+def test_a_fetch_has_its_downloads_in_the_folder_of_its_job(
+    call: Caller, fakes: FakeTools, data: Path
+) -> None:
+    names = '("TMPDIR", "XDG_CACHE_HOME")'
+    fakes.fetcher("gost", f'print(*(os.environ[name] for name in {names})); fill("debian_cves", 5)')
+
+    job = call.finished(call.submit_update("gost_debian"))
+
+    folder = data / "jobs" / job["id"] / "work"
+    assert f"{folder} {folder}" in call.log(job["id"])
 
 
 def test_a_database_job_without_any_database_fails(call: Caller, fakes: FakeTools) -> None:

@@ -122,6 +122,23 @@ def step(name: str, status: str = "completed", message: str | None = None) -> di
             RunStatus.PARTIAL,
             "1 of 2 databases updated. debian: No route.",
         ),
+        (
+            [step("nvd", "skipped", "It has ended."), step("debian")],
+            RunStatus.SUCCESS,
+            "Left out: nvd. Upstream has ended the feed.",
+        ),
+        (
+            [step("nvd", "skipped", "It has ended."), step("debian"), step("redhat", "failed", "No route.")],
+            RunStatus.PARTIAL,
+            "1 of 3 databases updated. redhat: No route.",
+        ),
+        ([step("nvd", "skipped", "It has ended.")], RunStatus.FAILED, "nvd: It has ended."),
+        # Skipped, because the job ended before.
+        (
+            [step("nvd"), step("debian", "skipped")],
+            RunStatus.PARTIAL,
+            "1 of 2 databases updated. debian: skipped",
+        ),
         ([step("nvd", "failed", "404.")], RunStatus.FAILED, "nvd: 404."),
         ([], RunStatus.FAILED, "The executor was stopped."),
     ],
