@@ -153,7 +153,7 @@ def why_unused(name: DatabaseName, profile: str) -> str | None:
 
 
 def why_ended(name: DatabaseName, version: str | None) -> str | None:
-    """Return why this version of its tool cannot fetch a database any more.
+    """Return why this version of its tool cannot fetch a database.
 
     Return None if it can, or if the version is not known.
     """
