@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import needs
 from tests.support.dockerd import Engine
 from tests.support.waiting import patience
 
@@ -36,12 +35,6 @@ def test_each_tool_is_the_entry_point_of_its_image(
 
     assert "report" in said.pop("vuls")
     assert all("fetch" in help_text for help_text in said.values())
-
-
-def test_the_images_have_the_names_of_the_real_ones(tool_images: dict[str, str]) -> None:
-    versions = json.loads((needs.tool("vuls").parent / "versions.json").read_text())
-
-    assert tool_images == {tool: f"vuls/{tool}:{version}" for tool, version in versions.items()}
 
 
 def test_vuls_scans_a_target_over_ssh(
