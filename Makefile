@@ -21,6 +21,8 @@ run: .venv/installed ## Start everything on this machine; Ctrl-C stops it
 	@$(tools-if-needed)
 	@$(tied) .venv/bin/vulsweb run
 
+# The mirror has the feeds of this profile.
+demo: export EXECUTOR_PROFILE = classic
 demo: .venv/installed-dev ## Start everything with a small offline mirror, to try it without internet
 	@$(tools-if-needed)
 	@$(tied) .venv/bin/python -m tests.mirror -- .venv/bin/vulsweb run

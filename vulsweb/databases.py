@@ -2,7 +2,7 @@
 
 import platform
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -82,6 +82,7 @@ class Databases:
     outside_profile: Mapping[str, int]  # active hosts that only databases of another profile serve, by family
     profile: Profile | None  # None if the executor does not answer
     mismatch: str  # why Vuls does not fit the profile; else empty
+    blind_spots: Sequence[str]  # systems on which this Vuls finds nothing
 
     @property
     def answers(self) -> bool:
@@ -161,6 +162,7 @@ def read(executor: Executor, now: datetime) -> Databases:
         },
         profile,
         health.mismatch if health else "",
+        health.blind_spots if health else (),
     )
 
 
@@ -193,6 +195,9 @@ class Summary:
     by_age: tuple[tuple[Database, str], ...]  # with the name of the executor, oldest first
     old: int
     still: int  # databases whose updates bring nothing new
+    blind: tuple[
+        tuple[str, int], ...
+    ]  # versions of Vuls and the number of systems on which each finds nothing
 
 
 def summary(executors: Sequence[Executor], now: datetime) -> Summary:
@@ -212,7 +217,14 @@ def summary(executors: Sequence[Executor], now: datetime) -> Summary:
         tuple((database, name) for _, database, name in sorted(dated, key=lambda each: each[0])),
         sum(database.old for database, _ in present),
         sum(database.still and not database.old for database, _ in present),
+        _blind(healths.values()),
     )
+
+
+def _blind(healths: Iterable[Health]) -> tuple[tuple[str, int], ...]:
+    spots = {health.vuls: len(health.blind_spots) for health in healths}
+    versions = ((catalogue.version(vuls), count) for vuls, count in spots.items() if count)
+    return tuple((catalogue.version_label(version), count) for version, count in versions if version)
 
 
 def foreseen_gaps(

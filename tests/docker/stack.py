@@ -56,6 +56,8 @@ class Scripts:
             "PYTHON_IMAGE": images.PYTHON,
             "BUILD_NETWORK": "host",
             "EXECUTOR_CA_BUNDLE": "/data/config/ca.pem",
+            # A new installation would have the other, and write so into .env.
+            "EXECUTOR_PROFILE": "classic",
             **settings,
         }
 

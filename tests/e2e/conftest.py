@@ -52,7 +52,8 @@ def shared_program(shared: Stack) -> Program:
 
 def stack_on(data: Path, feeds: Mirror) -> Stack:
     tools = [tool(name).parent for name in ("vuls", "gost", "go-cve-dictionary", "goval-dictionary")]
-    return Stack(data, {"VULSWEB_TOOLS_DIR": str(tools[0]), **settings(feeds)})
+    chosen = {"VULSWEB_TOOLS_DIR": str(tools[0]), "EXECUTOR_PROFILE": "classic"}
+    return Stack(data, {**chosen, **settings(feeds)})
 
 
 @pytest.fixture

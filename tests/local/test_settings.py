@@ -39,7 +39,7 @@ def test_other_programs_get_neither_secrets_nor_the_executors_proxy() -> None:
     found = settings.read(environ)
 
     assert found.shared == {"VULSWEB_HTTPS": "yes", "VULSWEB_URL": "http://127.0.0.1:8000"}
-    assert set(found.executor) == {"EXECUTOR_HTTPS_PROXY", "EXECUTOR_CA_BUNDLE"}
+    assert set(found.executor) == {"EXECUTOR_HTTPS_PROXY", "EXECUTOR_CA_BUNDLE", "EXECUTOR_PROFILE"}
 
 
 def test_urls_of_external_servers_may_be_in_files(tmp_path: Path) -> None:
@@ -66,3 +66,31 @@ def test_messages_lead_to_the_stack_or_to_the_proxy_before_it(environ: dict[str,
 def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(StackError, match="REDIS_URL_FILE cannot be read"):
         settings.read({"REDIS_URL_FILE": str(tmp_path / "none")})
+
+
+@pytest.mark.parametrize(
+    ("built", "fetched", "profile"),
+    [
+        ([], [], "classic"),
+        (["vuls", "gost"], [], "classic"),
+        (["current/vuls"], [], "current"),
+        # What was fetched stands, whatever was built later.
+        (["current/vuls"], ["gost.sqlite3"], "classic"),
+        (["vuls"], ["vuls2.db"], "current"),
+        (["vuls", "current/vuls"], ["vuls2.db", "oval.sqlite3"], "current"),
+    ],
+)
+def test_the_profile_is_that_of_the_databases_or_else_of_the_tools(
+    tmp_path: Path, built: list[str], fetched: list[str], profile: str
+) -> None:
+    files = [tmp_path / "tools" / name for name in built]
+    for file in (*files, *(tmp_path / "data" / "executor" / "databases" / name for name in fetched)):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    environ = {"VULSWEB_TOOLS_DIR": str(tmp_path / "tools"), "VULSWEB_DATA_DIR": str(tmp_path / "data")}
+
+    found = [settings.read(environ | more) for more in ({}, {"EXECUTOR_PROFILE": ""})]
+    chosen = settings.read({**environ, "EXECUTOR_PROFILE": "other"})
+
+    assert [each.executor["EXECUTOR_PROFILE"] for each in found] == [profile, profile]
+    assert chosen.executor["EXECUTOR_PROFILE"] == "other"

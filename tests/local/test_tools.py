@@ -17,7 +17,10 @@ BUILD = ROOT / "executor" / "tools" / "build"
 GO = """#!/bin/sh
 echo "$*" >> "$CALLS"
 case "$1" in
-  install) for last; do :; done; last=${last%@*}; out=$GOBIN/${last##*/} ;;
+  install)
+    for last; do :; done
+    [ "${last##*/}" != "$REFUSED" ] || { echo "403 Forbidden" >&2; exit 1; }
+    last=${last%@*}; out=$GOBIN/${last##*/} ;;
   build) while [ "$1" != -o ]; do shift; done; out=$2 ;;
 esac
 echo half > "$out"
@@ -35,6 +38,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
         "PATH": f"{tmp_path}/bin:/usr/bin:/bin",
         "CALLS": str(tmp_path / "calls"),
         "VULSWEB_TOOLS_DIR": str(tmp_path / "tools"),
+        "EXECUTOR_PROFILE": "classic",
     }
 
 
@@ -54,6 +58,39 @@ def test_each_tool_is_built_once_and_its_version_recorded(environ: dict[str, str
         "goval-dictionary": "v0.12.0",
         "vuls": "v0.26.0",
     }
+
+
+def test_on_a_new_machine_the_current_profile_is_built(environ: dict[str, str], tmp_path: Path) -> None:
+    del environ["EXECUTOR_PROFILE"]
+
+    done, again = build(environ), build(environ)
+
+    assert "[1/1] Building vuls v0.40.1" in done.stdout
+    assert [path.name for path in (tmp_path / "tools").iterdir()] == ["current"]
+    assert again.stdout == f"The tools are ready in {tmp_path}/tools/current.\n"
+
+
+def test_where_it_cannot_be_built_one_sentence_says_so_and_the_classic_tools_are_built(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    del environ["EXECUTOR_PROFILE"]
+    environ["REFUSED"] = "vuls@v0.40.1"
+
+    done, again = build(environ), build(environ)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Vuls v0.40.1 could not be built: 403 Forbidden\nBuilding the classic tools instead" in done.stdout
+    assert set(json.loads((tmp_path / "tools" / "versions.json").read_text())) == set(tools.TOOLS)
+    assert again.stdout == f"The tools are ready in {tmp_path}/tools.\n"
+
+
+def test_classic_tools_that_are_there_stay_what_is_built(environ: dict[str, str], tmp_path: Path) -> None:
+    build(environ)
+    (tmp_path / "tools" / "gost").unlink()
+    del environ["EXECUTOR_PROFILE"]
+
+    assert "[1/1] Building gost" in build(environ).stdout
+    assert not (tmp_path / "tools" / "current").exists()
 
 
 def test_only_a_tool_of_another_version_is_built_again(environ: dict[str, str], tmp_path: Path) -> None:

@@ -357,6 +357,17 @@ def test_of_several_executors_each_has_its_page(
     assert signed_in.get("/databases/?executor=none").status_code == 404
 
 
+def test_it_names_the_systems_on_which_vuls_finds_nothing(signed_in: FlaskClient, vuls: Installation) -> None:
+    page = flat(signed_in.get("/databases/").text)
+
+    assert "Vuls v0.26.0 finds nothing on these systems:</strong> Debian 13, " in page
+    assert "The profile current finds more" in page
+
+
+def test_with_a_vuls_that_knows_all_it_names_none(signed_in: FlaskClient, current: Installation) -> None:
+    assert "finds nothing on these systems" not in signed_in.get("/databases/").text
+
+
 def test_a_feed_that_has_ended_is_said_on_page_and_api(signed_in: FlaskClient, vuls: Installation) -> None:
     vuls.add_version("v0.26.0", {"go-cve-dictionary": "v0.11.0", "gost": "v0.6.1"})
 

@@ -235,6 +235,19 @@ def test_no_database_yet_is_said_so(signed_in: FlaskClient, installation: Instal
     assert "No databases yet" in signed_in.get("/overview/databases").text
 
 
+def test_it_counts_the_systems_on_which_vuls_finds_nothing(
+    signed_in: FlaskClient, installation: Installation
+) -> None:
+    installation.add_tools(*TOOLS)
+    installation.add_version("v0.26.0")
+    spots = signed_in.get("/api/databases").get_json()["blind_spots"]
+
+    part = flat(signed_in.get("/overview/databases").text)
+
+    assert "Debian 13" in spots
+    assert f"Vuls v0.26.0 finds nothing on {len(spots)} systems" in part
+
+
 def test_the_age_of_the_databases_is_told_and_an_old_one_warned_of(
     signed_in: FlaskClient, installation: Installation
 ) -> None:

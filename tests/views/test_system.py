@@ -63,6 +63,24 @@ def test_it_shows_tools_and_databases(signed_in: FlaskClient, installation: Inst
     assert '<td class="number" data-label="Rows">1</td>' in page
 
 
+def test_it_shows_the_profile_and_on_what_it_finds_nothing(
+    signed_in: FlaskClient, installation: Installation
+) -> None:
+    installation.add_tools(*TOOLS)
+    installation.add_version("v0.26.0")
+
+    page = flat(signed_in.get("/system/").text)
+
+    assert "The profile is classic. It finds nothing on Debian 13, " in page
+    assert "The profile current finds more: docs/engines.md says how to move to it" in page
+
+
+def test_where_it_knows_all_it_shows_the_profile_alone(signed_in: FlaskClient, current: Installation) -> None:
+    page = flat(signed_in.get("/system/").text)
+
+    assert "The profile is current.</bdi>" in page
+
+
 def test_the_live_part_is_silent_until_something_changes(
     signed_in: FlaskClient, installation: Installation
 ) -> None:

@@ -143,6 +143,11 @@ class DatabasesOut(Schema):
         attribute="mismatch",
         metadata={"description": "Why Vuls does not fit the profile; else empty."},
     )
+    blind_spots = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"description": "Systems with support on which this Vuls finds nothing."},
+    )
     items = fields.List(fields.Nested(KnownDatabaseOut), required=True, attribute="rows")
     uncovered = fields.Dict(
         keys=fields.String(),

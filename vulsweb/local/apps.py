@@ -125,7 +125,7 @@ class Apps:
             # Without any configuration, the first host to scan is this machine.
             environ={
                 "VULSWEB_SEED_LOCALHOST": "yes",
-                "EXECUTOR_PROFILE": self.settings.executor.get("EXECUTOR_PROFILE", "classic"),
+                "EXECUTOR_PROFILE": self.settings.executor["EXECUTOR_PROFILE"],
                 **self.environ(),
                 **password,
             },

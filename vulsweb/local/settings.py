@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vulsweb.config import ConfigError, optional, with_driver
 from vulsweb.local.errors import StackError
+from vulsweb.vuls.catalogue import Profile
 
 # Set by the stack itself or meant for one program only. Each may also be given as a file.
 OURS = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "VULSWEB_ADMIN_PASSWORD")
@@ -37,11 +38,13 @@ def read(environ: Mapping[str, str]) -> Settings:
     cache, host = environ.get("XDG_CACHE_HOME") or "~/.cache", environ.get("VULSWEB_HOST") or "127.0.0.1"
     # Where messages to people lead, unless a proxy stands before it.
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    data_dir = _absolute(environ.get("VULSWEB_DATA_DIR") or "data")
+    tools_dir = _absolute(environ.get("VULSWEB_TOOLS_DIR") or f"{cache}/vulsweb/tools")
     return Settings(
         host=host,
         port=int(port),
-        data_dir=_absolute(environ.get("VULSWEB_DATA_DIR") or "data"),
-        tools_dir=_absolute(environ.get("VULSWEB_TOOLS_DIR") or f"{cache}/vulsweb/tools"),
+        data_dir=data_dir,
+        tools_dir=tools_dir,
         admin_password=_optional(environ, "VULSWEB_ADMIN_PASSWORD") or None,
         database_url=with_driver(_optional(environ, "DATABASE_URL")) or None,
         redis_url=_optional(environ, "REDIS_URL") or None,
@@ -51,12 +54,23 @@ def read(environ: Mapping[str, str]) -> Settings:
             for name, value in environ.items()
             if name not in WITHHELD and not name.startswith(FOR_THE_EXECUTOR)
         },
-        executor={
+        executor={"EXECUTOR_PROFILE": _profile(data_dir, tools_dir)}
+        | {
             name: value
             for name, value in environ.items()
-            if name.startswith(FOR_THE_EXECUTOR) and name != "EXECUTOR_API_KEY"
+            if name.startswith(FOR_THE_EXECUTOR) and name != "EXECUTOR_API_KEY" and value
         },
     )
+
+
+def _profile(data_dir: Path, tools_dir: Path) -> str:
+    # An installation keeps the profile of its databases, whatever tools are built later.
+    databases = data_dir / "executor" / "databases"
+    if (databases / "vuls2.db").exists():
+        return Profile.CURRENT
+    has_classic = any(databases.glob("*.sqlite3"))
+    is_built = (tools_dir / Profile.CURRENT / "vuls").exists()
+    return Profile.CURRENT if is_built and not has_classic else Profile.CLASSIC
 
 
 def _optional(environ: Mapping[str, str], name: str) -> str:

@@ -15,7 +15,7 @@ def advice(settings: Settings) -> str | None:
     # Without a checkout there is no Makefile.
     make = "make tools" if (HOME / "Makefile").exists() else "vulsweb tools"
     names: tuple[str, ...] = TOOLS
-    if settings.executor.get("EXECUTOR_PROFILE") == CURRENT:
+    if settings.executor["EXECUTOR_PROFILE"] == CURRENT:
         folder, names, make = folder / CURRENT, ("vuls",), f"EXECUTOR_PROFILE={CURRENT} {make}"
     missing = [name for name in names if shutil.which(name, path=f"{folder}:{path}") is None]
     if not missing:

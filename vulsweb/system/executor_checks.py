@@ -21,7 +21,7 @@ from vulsweb.system.checks import (
     clock_ahead,
     skew_message,
 )
-from vulsweb.vuls import catalogue
+from vulsweb.vuls import catalogue, releases
 from vulsweb.vuls.catalogue import DatabaseType, Profile
 
 # "Keep vulnerability databases updated monthly", and a few days for a failed update.
@@ -94,9 +94,9 @@ class Health:
     machine: Mapping[str, float] = field(default_factory=dict)  # older executors send nothing
     ahead: timedelta = timedelta()  # how far its clock is ahead of ours; older executors do not say
     docker: str | None = None  # why it cannot use Docker; empty if it can; None if it needs none
-    ended: Mapping[str, str] = field(
-        default_factory=dict
-    )  # why a database cannot be fetched any more, by name
+    # Why a database cannot be fetched any more, by name.
+    ended: Mapping[str, str] = field(default_factory=dict)
+    blind_spots: Sequence[str] = ()  # systems on which its Vuls finds nothing; empty if that is not known
 
     @property
     def profile_databases(self) -> tuple[Database, ...]:
@@ -139,6 +139,7 @@ def ask_executor(executor: Executor, now: datetime) -> Health:
     answered = datetime.now(UTC)
     its_time = datetime.fromisoformat(reply["time"]) if "time" in reply else answered
     tools, databases = reply.get("tools") or {}, reply.get("databases") or {}
+    vuls = catalogue.version((tools.get("vuls") or {}).get("version"))
     return Health(
         str(reply.get("engine")),
         tuple(Tool(name, bool(tool), (tool or {}).get("version")) for name, tool in sorted(tools.items())),
@@ -154,6 +155,7 @@ def ask_executor(executor: Executor, now: datetime) -> Health:
         clock_ahead(its_time, asked, answered),
         str(docker.get("problem") or "") if isinstance(docker := reply.get("docker"), dict) else None,
         reply.get("ended") or {},
+        releases.blind_spots(vuls, now.date()) if vuls else (),
     )
 
 
@@ -239,7 +241,12 @@ def tools_check(health: Health) -> Check:
     if not health.missing and health.mismatch:
         return Check("tools", _TOOLS, State.FAILED, health.mismatch, (catalogue.PROFILE_VERSIONS,))
     if not health.missing:
-        return Check("tools", _TOOLS, State.OK, "All tools are installed.")
+        message = f"All tools are installed. The profile is {health.profile}."
+        if not health.blind_spots:
+            return Check("tools", _TOOLS, State.OK, message)
+        message += f" It finds nothing on {', '.join(health.blind_spots)}."
+        advice = (catalogue.MOVE_ON,) if health.profile is Profile.CLASSIC else ()
+        return Check("tools", _TOOLS, State.OK, message, advice)
     message = f"Not installed where the executor runs: {', '.join(health.missing)}."
     advice = ("Install Go and run make tools, or install Docker, then restart Vuls Web.",)
     return Check("tools", _TOOLS, State.FAILED, message, advice)

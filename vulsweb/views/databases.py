@@ -12,7 +12,7 @@ from vulsweb.databases import Databases
 from vulsweb.executors import settings as executor_settings
 from vulsweb.executors.settings import MAIN
 from vulsweb.views import live
-from vulsweb.vuls.catalogue import PROFILE_VERSIONS, DatabaseType
+from vulsweb.vuls.catalogue import MOVE_ON, PROFILE_VERSIONS, DatabaseType
 
 bp = Blueprint("databases", __name__, url_prefix="/databases")
 
@@ -54,6 +54,7 @@ def _context() -> dict[str, Any]:
     return {
         "databases": found,
         "profile_advice": PROFILE_VERSIONS,
+        "move_on": MOVE_ON,
         "executor": executor,
         "executors": executors,
     }

@@ -199,6 +199,8 @@ PSEUDO = "pseudo"
 # Assumed when Vuls does not report its version, as when built from source: the versions that we build.
 CLASSIC_VERSION: Version = (0, 26, 0)
 CURRENT_VERSION: Version = (0, 40, 1)
+# The advice where a newer Vuls finds more.
+MOVE_ON = "The profile current finds more: docs/engines.md says how to move to it, and what it needs."
 # The advice when an executor's Vuls does not fit its profile.
 PROFILE_VERSIONS = (
     "Set EXECUTOR_PROFILE=classic with a Vuls up to v0.28, or EXECUTOR_PROFILE=current with v0.40 or later,"

@@ -289,6 +289,27 @@ def is_known(family: str, release: str, vuls: Version) -> bool | None:
     return found is not None and found.known_from <= vuls
 
 
+def blind_spots(vuls: Version, day: date) -> list[str]:
+    """Return supported systems on which this Vuls finds nothing.
+
+    Such as "Fedora", if it looks at none of its releases, or "Debian 13".
+    """
+    spots = []
+    for family in dict.fromkeys(release.family for release in RELEASES):
+        if not catalogue.required_databases(family, vuls):
+            spots.append(_LABELS[family])
+            continue
+        spots += [
+            label(family, release.name)
+            for release in RELEASES
+            if release.family == family
+            and release.known_from > vuls
+            and release.support_ends
+            and not release.is_past_its_end(day)
+        ]
+    return spots
+
+
 def gap(family: str, release: str, vuls: Version, day: date) -> str | None:
     """Return why vulnerabilities of a release can be missing, or None."""
     if is_known(family, release, vuls) is False:

@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from tests import vuls_config
-from vulsweb.vuls import releases
+from vulsweb.vuls import catalogue, releases
 from vulsweb.vuls.releases import RELEASES
 
 # Releases that some Vuls may know one day.
@@ -78,3 +78,25 @@ def test_support_ends_after_its_last_day_and_the_extended_day_counts() -> None:
 
 def test_families_without_facts_are_left_to_the_document() -> None:
     assert releases.is_known("macos", "14", (0, 26, 0)) is None
+
+
+@pytest.mark.parametrize("vuls", [(0, 26, 0), (0, 36, 0), (0, 40, 1)])
+def test_a_system_is_a_blind_spot_if_this_vuls_looks_at_none_or_does_not_know_it(
+    vuls: tuple[int, int, int],
+) -> None:
+    day = date(2026, 11, 27)
+    spots = releases.blind_spots(vuls, day)
+
+    for release in RELEASES:
+        if release.support_ends is None or release.is_past_its_end(day):
+            continue
+        family, name = releases.label(release.family, ""), releases.label(release.family, release.name)
+        looks = bool(catalogue.required_databases(release.family, vuls))
+        assert (family in spots) is not looks
+        assert (name in spots) is (looks and not releases.is_known(release.family, release.name, vuls))
+
+
+def test_releases_without_support_are_no_blind_spots() -> None:
+    assert "Debian 13" in releases.blind_spots((0, 26, 0), date(2030, 6, 30))
+    assert "Debian 13" not in releases.blind_spots((0, 26, 0), date(2030, 7, 1))
+    assert releases.blind_spots(catalogue.CURRENT_VERSION, date(2026, 11, 27)) == []
