@@ -131,7 +131,7 @@ def prepare() -> None:
 
 def _seed_own_update(now: datetime) -> None:
     """Add an update of the classic database that this machine needs."""
-    needed = databases.of_this_machine()
+    needed = databases.of_this_machine(Profile.CLASSIC)
     if current_app.config["SEED_LOCALHOST"] and needed:
         own = {
             "name": f"{needed.name.label} Update",

@@ -99,30 +99,39 @@ class Databases:
 _FAMILIES = {"rhel": "redhat", "almalinux": "alma", "amzn": "amazon", "ol": "oracle"}
 
 
-def of_this_machine() -> catalogue.Entry | None:
-    """Return the classic database that a scan of this machine needs."""
+def of_this_machine(profile: Profile) -> catalogue.Entry | None:
+    """Return the database that a scan of this machine needs."""
     try:
         name = platform.freedesktop_os_release().get("ID", "")
     except OSError:
         return None
-    required = catalogue.required_databases(_FAMILIES.get(name, name), None)
+    required = catalogue.required_databases(_FAMILIES.get(name, name), catalogue.default_version(profile))
     return next((entry for entry in catalogue.CATALOGUE if entry.name in required), None)
 
 
-def first_update() -> ScheduledTask | None:
-    """Return the task that updates what scans need first, or None."""
-    needed = {name for family in inventory.families() for name in catalogue.required_databases(family, None)}
-    own = of_this_machine()
+def first_update(profile: Profile) -> tuple[ScheduledTask, DatabaseType] | None:
+    """Return the task that updates what scans need first, or None.
+
+    With it comes what it fetches under this profile.
+    """
+    vuls = catalogue.default_version(profile)
+    needed = {name for family in inventory.families() for name in catalogue.required_databases(family, vuls)}
+    own = of_this_machine(profile)
     best_first = case(
         (ScheduledTask.database_type.in_(needed or ({own.name} if own else ())), 0),
         (ScheduledTask.database_type == DatabaseType.ALL, 1),
         else_=2,
     )
-    return db.session.scalars(
+    task = db.session.scalars(
         select(ScheduledTask)
         .where(ScheduledTask.task_type == TaskType.DB_UPDATE)
         .order_by(best_first, ScheduledTask.id)
     ).first()
+    if task is None or task.database_type is None:
+        return None
+    of_profile = catalogue.of_profile(profile)
+    is_whole = task.database_type is DatabaseType.ALL and len(of_profile) == 1
+    return task, of_profile[0].name if is_whole else task.database_type
 
 
 def read(executor: Executor, now: datetime) -> Databases:

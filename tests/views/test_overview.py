@@ -344,6 +344,18 @@ def test_without_a_database_it_offers_what_the_known_hosts_need(
     assert f'action="/tasks/{tasks[1].id}/run"' in signed_in.get("/system-notice").text
 
 
+def test_under_the_current_profile_it_offers_its_one_database_with_its_size(
+    signed_in: FlaskClient, current: Installation, make_task: MakeTask
+) -> None:
+    make_task(task_type="db_update", database_type="gost_debian")
+    task = make_task(task_type="db_update", database_type="all", name="Daily")
+
+    notice = flat(signed_in.get("/system-notice").text)
+
+    assert f'action="/tasks/{task.id}/run"' in notice
+    assert "<bdi>Daily</bdi> fetches Vuls2 Database. About 7 GB on disk, in ten minutes or more." in notice
+
+
 def test_without_a_database_or_a_task_for_it_it_leads_to_a_new_one(
     signed_in: FlaskClient, installation: Installation
 ) -> None:

@@ -66,13 +66,14 @@ def databases() -> str:
 def system_notice() -> str:
     """Return what to do if an executor cannot work."""
     found = executor_checks.ask_executors(executor_settings.configured(), datetime.now(UTC))
-    executor, health = min(found, key=lambda each: executor_checks.readiness(each[1]))
+    executor, answer = min(found, key=lambda each: executor_checks.readiness(each[1]))
+    health = answer if isinstance(answer, executor_checks.Health) else None
     return render_template(
         "overview/_notice.html",
         executor=executor if len(found) > 1 else None,
-        check=executor_checks.executor_check(health, executor),
-        health=health if isinstance(health, executor_checks.Health) else None,
-        update=vulnerability_databases.first_update(),
+        check=executor_checks.executor_check(answer, executor),
+        health=health,
+        first=vulnerability_databases.first_update(health.profile) if health else None,
     )
 
 
