@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flask_migrate import upgrade
 
-from tests.bench import detections
+from tests.bench import detections, documents
 from tests.bench.measures import measured, table
 from tests.bench.rows import Size, fill
 from tests.conftest import SeparateClient, executors_at
@@ -17,6 +17,8 @@ from vulsweb.local import postgres
 
 REPEATS = 5
 DETECTED_HOSTS = 200
+# In a document of a hundred megabytes.
+CVES = 64_000
 
 
 def main() -> None:
@@ -27,7 +29,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="vulsweb-bench-") as name:
         Path(name).chmod(0o755)  # PostgreSQL's own user must get through
         with postgres(Path(name) / "postgres", durable=False) as url:
-            _measure(url, size)
+            _measure(url, size, max(round(CVES * scale), 10))
         print()
         if (tools / "vuls").exists():
             print(detections.measured(tools, Path(name), max(round(DETECTED_HOSTS * scale), 1)))
@@ -35,7 +37,7 @@ def main() -> None:
             print("Repeated detection is not measured: `make tools` builds the real Vuls for it.")
 
 
-def _measure(url: str, size: Size) -> None:
+def _measure(url: str, size: Size, cves: int) -> None:
     nowhere = "127.0.0.1:1"
     app = create_app(
         {
@@ -55,6 +57,8 @@ def _measure(url: str, size: Size) -> None:
         print("Filling the database; this takes some minutes at full size ...", flush=True)
         fill(size)
         print(table(list(measured(app, size, REPEATS)), size))
+        print()
+        print(documents.measured(cves))
         db.session.remove()
         db.engine.dispose()
 

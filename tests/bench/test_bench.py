@@ -5,7 +5,7 @@ from pathlib import Path
 
 from flask import Flask
 
-from tests.bench import detections
+from tests.bench import detections, documents
 from tests.bench.measures import PAGE, QUERY, VIEW, measured, table
 from tests.bench.rows import Size, fill
 from tests.support.needs import tool
@@ -23,6 +23,10 @@ def test_everything_is_measured_beside_its_floor(app: Flask) -> None:
     assert all(line.milliseconds > 0 and line.ratio > 0 for line in lines)
     assert len(table(lines, size).splitlines()) == 28
     db.session.rollback()
+
+    line = documents.measured(10)
+
+    assert line.startswith("A document of 0 MB with ")
 
 
 def test_the_real_vuls_looks_at_hosts_again(tmp_path: Path) -> None:

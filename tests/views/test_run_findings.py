@@ -1,5 +1,6 @@
 """What a run found, on its page: the list, its pages and its filters."""
 
+import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import update
 
@@ -7,6 +8,7 @@ from tests.views.conftest import LIVE, MakeRun, cve, flat, statements, store
 from vulsweb.extensions import db
 from vulsweb.findings import storage
 from vulsweb.models import Result, RunStatus
+from vulsweb.vuls import results
 
 
 def test_the_end_shows_what_was_found_worst_first(signed_in: FlaskClient, make_run: MakeRun) -> None:
@@ -75,13 +77,15 @@ def test_the_findings_of_a_run_are_shown_without_its_documents(
     assert [line for line in sent if "results.document" in line] == []
 
 
-def test_the_findings_of_an_earlier_version_are_read_from_its_documents(
-    signed_in: FlaskClient, make_run: MakeRun
+@pytest.mark.parametrize("has_them", [False, True], ids=["without findings", "not compressed"])
+def test_the_findings_of_an_earlier_version_are_read(
+    signed_in: FlaskClient, make_run: MakeRun, has_them: bool
 ) -> None:
     run = make_run(RunStatus.SUCCESS)
     store(run, {"CVE-2026-1": cve(9.8)})
     stored = storage.of_run(run.id)
-    db.session.execute(update(Result).values(found=None))
+    plain = results.pack([seen.finding for seen in stored])
+    db.session.execute(update(Result).values(found=plain if has_them else None))
     db.session.commit()
 
     assert storage.of_run(run.id) == stored

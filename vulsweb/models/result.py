@@ -25,7 +25,7 @@ class Result(Base):
     severity_counts: Mapped[dict[str, Any]]
     # gzip of the JSON as received, without its config block, which has key paths and user names.
     document: Mapped[bytes] = mapped_column(deferred=True)
-    # The findings in it as JSON, to show them without the document. None in rows of version 0.2.0.
+    # The findings in it as JSON (gzip), to show them without the document. None in rows of version 0.2.0.
     found: Mapped[bytes | None] = mapped_column(deferred=True)
 
     host: Mapped[Host] = relationship()

@@ -166,16 +166,25 @@ class ScanResult:
 def parse(document: bytes) -> ScanResult:
     """Parse a result document; raise ResultsError, which names the first wrong field."""
     try:
-        data = msgspec.json.decode(document)
-    except (ValueError, RecursionError) as error:
+        return _parse(document)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ResultsError(f"The result is not JSON: {error}.") from error
-    if not isinstance(data, dict):
-        raise ResultsError("The result is not a JSON object.")
+
+
+def _parse(document: bytes) -> ScanResult:
+    try:
+        parts = _parts(document)
+    except msgspec.ValidationError as error:
+        raise ResultsError("The result is not a JSON object.") from error
+    # Nearly all of a large document are its CVEs. They are decoded one at a time, so that never more than one
+    # is in memory as objects.
+    encoded = parts.pop("scannedCves", b"{}")
+    data = {name: msgspec.json.decode(part) for name, part in parts.items()}
     if data.get("jsonVersion") != JSON_VERSION:
         raise ResultsError(f"jsonVersion is {data.get('jsonVersion')!r}; this version reads {JSON_VERSION}.")
     packages, installed = _mapping(data, "packages"), Installed.of(data)
     # Keyed by the stored name, so that ids that are equal after cleaning do not collide.
-    cves = {storable(cve_id): entry for cve_id, entry in _mapping(data, "scannedCves").items()}
+    cves = {storable(cve_id): entry for cve_id, entry in _entries(encoded).items()}
     reported_by = str(data.get("reportedVersion") or "")
     vuls = catalogue.version(reported_by) or catalogue.CLASSIC_VERSION
     kernel = _mapping(data, "runningKernel")
@@ -190,16 +199,15 @@ def parse(document: bytes) -> ScanResult:
         raise ResultsError(f"scannedAt is {shown!r}, which is not a time.") from error
     if long := next((cve_id for cve_id in cves if len(cve_id) > LONGEST_ID), None):
         raise ResultsError(f"scannedCves has an id of {len(long):,} characters.")
-    findings = [
-        ParsedFinding.from_document(cve_id, entry, installed, family, vuls)
-        for cve_id, entry in sorted(cves.items())
-    ]
     filters = hiding.Filters.of(data)
-    hidden = {
-        finding.cve_id: setting
-        for finding in findings
-        if (setting := filters.hiding(finding.cve_id, cves[finding.cve_id], finding.rated))
-    }
+    findings, hidden = [], {}
+    for cve_id in sorted(cves):
+        entry = msgspec.json.decode(cves[cve_id])
+        finding = ParsedFinding.from_document(cve_id, entry, installed, family, vuls)
+        if setting := filters.hiding(cve_id, entry, finding.rated):
+            hidden[cve_id] = setting
+        else:
+            findings.append(finding)
     return ScanResult(
         server_name=server_name,
         family=family,
@@ -215,7 +223,7 @@ def parse(document: bytes) -> ScanResult:
         warnings=tuple(
             _one_line(storable(str(line)[:WARNING_LENGTH])) for line in _list(data, "warnings")[:MAX_WARNINGS]
         ),
-        findings=tuple(finding for finding in findings if finding.cve_id not in hidden),
+        findings=tuple(findings),
         hidden=Counter(hidden.values()),
         hidden_ids=frozenset(hidden),
     )
@@ -228,10 +236,11 @@ def why_not_deep(scan_type: str, result: ScanResult) -> tuple[str, ...]:
     return (f"The full scan ran in {result.scan_mode}, because config.toml sets this host to offline.",)
 
 
-def without_config(document: bytes) -> bytes:
-    """Return the document without key files, users and servers, which `config` names.
+def without_config(document: bytes) -> Iterator[bytes | msgspec.Raw]:
+    """Yield the document without key files, users and servers, which `config` names.
 
-    Of `config`, the filters stay that Vuls applies later.
+    It comes in pieces, because a second copy of a large one would take as much memory again. Of `config`, the
+    filters stay that Vuls applies later.
     """
     parts = _parts(document)
     small: dict[str, Any] = {
@@ -240,12 +249,24 @@ def without_config(document: bytes) -> bytes:
     parts.pop("config", None)
     if filters := hiding.kept(small):
         parts["config"] = msgspec.Raw(msgspec.json.encode({"report": filters}))
-    return msgspec.json.encode(parts)
+    yield b"{"
+    for number, (name, part) in enumerate(parts.items()):
+        yield (b"," if number else b"") + msgspec.json.encode(name) + b":"
+        yield part
+    yield b"}"
 
 
 def _parts(document: bytes) -> dict[str, msgspec.Raw]:
     """Return the fields of a document, each as its bytes."""
     return msgspec.json.decode(document, type=dict[str, msgspec.Raw])
+
+
+def _entries(encoded: bytes | msgspec.Raw) -> Mapping[str, msgspec.Raw]:
+    """Return the CVEs by id, each as its bytes."""
+    try:
+        return msgspec.json.decode(encoded, type=dict[str, msgspec.Raw] | None) or {}
+    except msgspec.ValidationError as error:
+        raise ResultsError("scannedCves is not an object.") from error
 
 
 def pack(findings: Sequence[ParsedFinding]) -> bytes:

@@ -121,9 +121,12 @@ def contents_of(contents: Mapping[str, Any], names: Sequence[str]) -> Iterator[t
     """Yield the contents of these sources, each with its source."""
     # Lists since Vuls v0.19, single objects before.
     for name in names:
-        sources = [name] if name != "trivy" else [each for each in contents if each.partition(":")[0] == name]
+        if name == "trivy":
+            sources = [each for each in contents if each.partition(":")[0] == name]
+        else:
+            sources = [name] if name in contents else []
         for source in sources:
-            found = contents.get(source)
+            found = contents[source]
             for content in found if isinstance(found, list) else [found]:
                 if isinstance(content, dict):
                     yield name, content

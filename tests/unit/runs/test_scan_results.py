@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from tests.unit.runs.support import LATER, conclude, job
 from vulsweb.extensions import db
+from vulsweb.findings import storage
 from vulsweb.models import Finding, Run, RunHost, RunStatus, Trigger
 from vulsweb.runs import lifecycle, starting
 
@@ -23,6 +24,18 @@ def open_ids() -> list[str]:
     return list(
         db.session.scalars(select(Finding.cve_id).where(Finding.fixed_at.is_(None)).order_by(Finding.cve_id))
     )
+
+
+def test_more_findings_than_one_statement_stores_are_all_stored(
+    running: Run, document: Callable[..., bytes]
+) -> None:
+    cves = [f"CVE-2026-{number:05}" for number in range(storage.ROWS_AT_ONCE + 1)]
+    found = document(*cves, serverName="host-1")
+
+    conclude(running, job(results=["host-1.json"]), [("host-1", found)], LATER)
+
+    assert open_ids() == cves
+    assert {seen.finding.packages[0].fixed_in for seen in storage.of_run(running.id)} == {"2.6.2"}
 
 
 def test_what_is_hidden_is_counted_and_said(running: Run, document: Callable[..., bytes]) -> None:

@@ -111,7 +111,7 @@ def test_the_stored_document_keeps_the_filters_and_no_other_setting(document: di
     }
     found = json.dumps(document | {"scannedCves": {"A": entry()}, "config": {"report": report}}).encode()
 
-    stored = results.without_config(found)
+    stored = b"".join(results.without_config(found))
 
     assert json.loads(stored)["config"] == {
         "report": {

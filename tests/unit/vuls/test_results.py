@@ -266,6 +266,7 @@ def test_warnings_are_bounded_lines(document: dict[str, Any]) -> None:
         ({"family": 7}, "family is not text"),
         ({"packages": []}, None),
         ({"packages": [1]}, "packages is not an object"),
+        ({"scannedCves": [1]}, "scannedCves is not an object"),
         ({"scannedCves": {"CVE-1": 5}}, "scannedCves.CVE-1 is not an object"),
         ({"scannedCves": {"CVE-1": {"affectedPackages": ["tar"]}}}, "CVE-1.affectedPackages has an entry"),
         ({"scannedCves": {"CVE-1": {"affectedPackages": [{}]}}}, "name is missing"),
@@ -288,6 +289,18 @@ def test_a_malformed_result_is_refused_by_its_first_wrong_field(
         parse(wrong)
 
     assert expected in str(refusal.value)
+
+
+@pytest.mark.parametrize("entry", ["tru", '{"a": }', '{"a": "\\ud800"}', '{"a": 1', "[" * 100_000])
+def test_a_result_with_an_entry_that_is_not_json_is_refused(document: dict[str, Any], entry: str) -> None:
+    text = json.dumps(document | {"scannedCves": {"CVE-1": "HERE"}}).replace('"HERE"', entry)
+
+    with pytest.raises(results.ResultsError, match="The result is not JSON"):
+        results.parse(text.encode())
+
+
+def test_a_result_without_cves_has_no_findings(document: dict[str, Any]) -> None:
+    assert parse(document | {"scannedCves": None}).findings == ()
 
 
 HALF_A_PAIR = b'{"jsonVersion": 4, "serverName": "\\ud800"}'
@@ -328,7 +341,7 @@ def test_hostile_values_are_refused_or_read_but_never_crash(field: str, value: A
 def test_the_stored_document_has_no_key_files(document: dict[str, Any]) -> None:
     document["config"] = {"scan": {"servers": {"web": {"keyPath": "/root/.ssh/id_ed25519"}}}}
 
-    kept = results.without_config(json.dumps(document).encode())
+    kept = b"".join(results.without_config(json.dumps(document).encode()))
 
     assert b"id_ed25519" not in kept
     assert results.parse(kept) == parse(document)
