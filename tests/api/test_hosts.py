@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from tests.api.conftest import CountQueries
 from tests.conftest import NOW
 from vulsweb.extensions import db
-from vulsweb.models import Finding, Host, RunHost, ScheduledTask, Trigger
+from vulsweb.models import Finding, Host, Result, RunHost, ScheduledTask, Trigger
 from vulsweb.runs.starting import start
 from vulsweb.vuls.connections import HostConnection
 from vulsweb.vuls.results import Outcome, Severity
@@ -257,3 +257,31 @@ def test_the_hosts_of_a_run_are_listed_worst_first(
         ("a", "success"),
     ]
     assert items[0]["warnings"] == ["Of d."]
+    assert {item["detected_by"] for item in items} == {None}
+
+
+def test_each_host_of_a_run_has_what_looked_at_its_document(api: FlaskClient, make_task: MakeTask) -> None:
+    run = start(make_task(), trigger=Trigger.API, now=NOW)
+    stamp = {"executor": "main", "profile": "classic", "vuls": "v0.26.0", "databases": []}
+    host_id = run.task.host_id
+    db.session.add_all(
+        [
+            RunHost(run_id=run.id, name="host-1", host_id=host_id, outcome=Outcome.SUCCESS),
+            Result(
+                run_id=run.id,
+                host_id=host_id,
+                scanned_at=NOW,
+                family="debian",
+                release="12",
+                package_count=1,
+                severity_counts={},
+                document=b"",
+                detected_by=stamp,
+            ),
+        ]
+    )
+    db.session.commit()
+
+    (item,) = api.get(f"/api/runs/{run.id}/hosts").get_json()["items"]
+
+    assert item["detected_by"] == stamp

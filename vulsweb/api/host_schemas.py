@@ -175,6 +175,13 @@ class RunHostOut(Schema):
     opened = fields.Integer(required=True)
     fixed = fields.Integer(required=True)
     warnings = fields.List(fields.String(), required=True)
+    detected_by = fields.Dict(
+        required=True,
+        allow_none=True,
+        attribute="result.detected_by",
+        dump_default=None,
+        metadata={"description": "The Vuls and the databases that looked, as stored with its document."},
+    )
 
 
 class RunHostPage(Page):

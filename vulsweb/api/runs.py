@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import url_for
+from sqlalchemy.orm import joinedload
 from werkzeug.exceptions import Conflict, NotFound, UnprocessableEntity
 
 from vulsweb.api.blueprint import Blueprint
@@ -12,7 +13,7 @@ from vulsweb.api.paging import page_of, page_of_list, stream
 from vulsweb.api.schemas import FindingPage, LogOut, LogQuery, PageQuery, RunOut, RunQuery, RunStream
 from vulsweb.extensions import db
 from vulsweb.findings import storage
-from vulsweb.models import Run
+from vulsweb.models import Result, Run, RunHost
 from vulsweb.runs import lifecycle, scan_results
 from vulsweb.runs import logs as run_logs
 
@@ -63,7 +64,9 @@ def found(query: dict[str, Any], run_id: int) -> dict[str, Any]:
 def hosts(query: dict[str, Any], run_id: int) -> dict[str, Any]:
     """List the results of a run per host, worst first."""
     run = _run_or_404(run_id)
-    return page_of(scan_results.host_results(run.id), query["page"], query["per_page"])
+    stamped = joinedload(RunHost.result).load_only(Result.detected_by)
+    listed = scan_results.host_results(run.id).options(stamped)
+    return page_of(listed, query["page"], query["per_page"])
 
 
 @bp.post("/<int:run_id>/cancel")

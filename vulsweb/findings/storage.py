@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from sqlalchemy import delete, func, select, text, update
@@ -70,6 +71,7 @@ def store(
     complete: bool,
     now: datetime,
     again: bool = False,
+    detected_by: Mapping[str, Any] | None = None,
 ) -> Change:
     """Store a result document and update the host's findings.
 
@@ -106,6 +108,7 @@ def store(
                 severity_counts=result.severity_counts,
                 document=_gzipped(results.without_config(document)),
                 found=_gzipped([results.pack(result.findings)]),
+                detected_by=detected_by,
             )
         )
     db.session.flush()
@@ -151,11 +154,6 @@ def of_run(run_id: int) -> list[SeenFinding]:
             findings = results.unpack(gzip.decompress(result.found) if is_gzip else result.found)
         seen += [SeenFinding(result.host, finding, finding.cve_id in new) for finding in findings]
     return sorted(seen, key=lambda s: (s.finding.severity.rank, -(s.finding.score or 0), s.finding.cve_id))
-
-
-def results_of_run(run_id: int) -> Sequence[Result]:
-    """Return the run's results, one per host, without the documents."""
-    return db.session.scalars(select(Result).where(Result.run_id == run_id).order_by(Result.host_id)).all()
 
 
 def open_counts() -> dict[Severity, int]:

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ForeignKey, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from vulsweb.extensions import Base
@@ -27,6 +28,8 @@ class Result(Base):
     document: Mapped[bytes] = mapped_column(deferred=True)
     # The findings in it as JSON (gzip), to show them without the document. None in rows of version 0.2.0.
     found: Mapped[bytes | None] = mapped_column(deferred=True)
+    # The Vuls and the databases that looked for CVEs. None in rows of version 0.2.0, and if no report ran.
+    detected_by: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True), deferred=True)
 
     host: Mapped[Host] = relationship()
 

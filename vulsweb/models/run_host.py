@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy import ForeignKey, Index, String, and_
+from sqlalchemy.orm import Mapped, foreign, mapped_column, relationship
 
 from vulsweb.extensions import Base
 from vulsweb.models.host import Host
+from vulsweb.models.result import Result
 from vulsweb.models.run import Run
 from vulsweb.vuls.results import Outcome
 
@@ -34,6 +35,14 @@ class RunHost(Base):
 
     run: Mapped[Run] = relationship()
     host: Mapped[Host | None] = relationship()
+    # Its document. A repeated detection stores none if nothing changed.
+    result: Mapped[Result | None] = relationship(
+        primaryjoin=lambda: and_(
+            foreign(RunHost.run_id) == Result.run_id, foreign(RunHost.host_id) == Result.host_id
+        ),
+        viewonly=True,
+        lazy="raise",
+    )
 
     __table_args__ = (
         # For a host's runs, newest first.

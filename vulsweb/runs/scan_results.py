@@ -77,22 +77,18 @@ def store_job(
 def add_stamp(run: Run, job: RunJob, reply: Job, reported: Sequence[HostResult]) -> None:
     """Store which Vuls looked for CVEs, and with which databases."""
     if versions := {result.vuls for result in reported if result.vuls}:
-        stamp = {
-            "executor": job.executor,
-            "profile": reply.profile,
-            "vuls": max(versions),
-            "databases": _databases(reply),
-        }
+        stamp = _stamp(job, reply, max(versions))
         before: Mapping[str, Any] = run.result_data or {}
         run.result_data = {**before, "detected_by": [*before.get("detected_by", []), stamp]}
 
 
-def _databases(reply: Job) -> list[dict[str, Any]]:
-    """Return the databases that a report could read."""
-    return [
+def _stamp(job: RunJob, reply: Job, vuls: str) -> dict[str, Any]:
+    """Return the Vuls and the databases that looked for CVEs."""
+    databases = [
         {"name": name} | {key: facts.get(key) for key in ("rows", "fetched_at", "made_at", "digest")}
         for name, facts in sorted(reply.databases.items())
     ]
+    return {"executor": job.executor, "profile": reply.profile, "vuls": vuls, "databases": databases}
 
 
 def store_documents(
@@ -143,7 +139,7 @@ def store_document(
     message = f"{name}: {problem}" if problem else None
     if outcome is Outcome.FAILED:
         return HostResult(name, outcome, message, host.id)
-    host_id = host.id
+    host_id, vuls = host.id, result.reported_by[:VERSION_LENGTH]
     try:
         # What PostgreSQL cannot hold harms this host alone.
         with db.session.begin_nested():
@@ -155,6 +151,7 @@ def store_document(
                 complete=outcome is Outcome.SUCCESS,
                 again=again,
                 now=now,
+                detected_by=_stamp(job, reply, vuls) if vuls else None,
             )
     except DataError as error:
         reason = str(error.orig).splitlines()[0]
@@ -174,7 +171,7 @@ def store_document(
             *result.warnings,
         ),
         len(result.hidden_ids),
-        result.reported_by[:VERSION_LENGTH],
+        vuls,
     )
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from tests.unit.runs.support import LATER, conclude, job
 from vulsweb.extensions import db
 from vulsweb.findings import storage
-from vulsweb.models import Finding, Run, RunHost, RunStatus, Trigger
+from vulsweb.models import Finding, Result, Run, RunHost, RunStatus, Trigger
 from vulsweb.runs import lifecycle, starting
 
 
@@ -65,14 +65,14 @@ def test_a_run_says_which_vuls_looked_into_which_databases(
     conclude(running, reply, [("host-1", document(reportedVersion="v0.26.0"))], LATER)
 
     assert running.result_data is not None
-    assert running.result_data["detected_by"] == [
-        {
-            "executor": "main",
-            "profile": "classic",
-            "vuls": "v0.26.0",
-            "databases": [{"name": "gost_debian", **facts}],
-        }
-    ]
+    stamp = {
+        "executor": "main",
+        "profile": "classic",
+        "vuls": "v0.26.0",
+        "databases": [{"name": "gost_debian", **facts}],
+    }
+    assert running.result_data["detected_by"] == [stamp]
+    assert db.session.scalars(select(Result.detected_by)).all() == [stamp]
 
 
 def test_a_finding_that_is_hidden_later_is_neither_open_nor_fixed(
