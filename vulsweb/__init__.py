@@ -6,10 +6,11 @@ import gc
 gc.disable()
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from celery import Task
 from celery.signals import heartbeat_sent
@@ -58,6 +59,8 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     app.url_map.converters["int"] = RowId
     if proxies := app.config.get("PROXIES", 0):
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=0)  # type: ignore[method-assign]
+    if root := app.config.get("ROOT_PATH"):
+        app.wsgi_app = below(app.wsgi_app, root)  # type: ignore[assignment, method-assign]
     init_extensions(app)
     init_celery(app)
     app.before_request(lambda: database_waits.choose_limit(request.path))
@@ -68,6 +71,22 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     app.register_error_handler(HTTPException, answer_error)
     app.register_error_handler(OperationalError, answer_database_error)
     return app
+
+
+def below(app: WSGIApplication, root: str) -> WSGIApplication:
+    """Return the application mounted at a path of the site.
+
+    A reverse proxy may pass the path on or strip it. Links have it either way.
+    """
+
+    def mounted(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        environ["SCRIPT_NAME"] = root
+        path = environ.get("PATH_INFO", "")
+        if path == root or path.startswith(f"{root}/"):
+            environ["PATH_INFO"] = path.removeprefix(root) or "/"
+        return app(environ, start_response)
+
+    return mounted
 
 
 def init_extensions(app: Flask) -> None:

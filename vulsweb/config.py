@@ -131,6 +131,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> dict[str, obje
         "TRUSTED_HOSTS": trusted_hosts(environ),
         # Of X-Forwarded-For, anybody can write the entries before those of our own proxies.
         "PROXIES": whole_number(environ, "VULSWEB_PROXIES", default=0, least=0),
+        "ROOT_PATH": root_path(environ),
         "RATELIMIT_STORAGE_URI": redis_url,
         "ALIVE_FILE": Path(environ["VULSWEB_ALIVE_FILE"]) if environ.get("VULSWEB_ALIVE_FILE") else None,
         "PUBLIC_URL": web_address(environ, "VULSWEB_URL").rstrip("/"),
@@ -145,6 +146,14 @@ def trusted_hosts(environ: Mapping[str, str]) -> list[str] | None:
     """
     names = environ.get("VULSWEB_TRUSTED_HOSTS", "").split()
     return [*names, "localhost", "127.0.0.1", "::1"] if names else None
+
+
+def root_path(environ: Mapping[str, str]) -> str:
+    """Return the path of the site; empty for all of it."""
+    value = environ.get("VULSWEB_ROOT_PATH", "").rstrip("/")
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", value):
+        raise ConfigError(f"VULSWEB_ROOT_PATH is {value!r}; write a path such as /vuls.")
+    return value
 
 
 def admin_password(environ: Mapping[str, str]) -> str:

@@ -63,6 +63,7 @@ def register(app: Flask) -> None:
         API_SPEC_OPTIONS={
             "info": {"description": openapi.DESCRIPTION},
             "security": [{"token": []}, {"session": []}],
+            "servers": [{"url": app.config.get("ROOT_PATH") or "/"}],
         },
     )
     api = ProblemApi(app, spec_kwargs={"extra_plugins": [openapi.SharedParts()]})

@@ -38,6 +38,7 @@ def read(environ: Mapping[str, str]) -> Settings:
     cache, host = environ.get("XDG_CACHE_HOME") or "~/.cache", environ.get("VULSWEB_HOST") or "127.0.0.1"
     # Where messages to people lead, unless a proxy stands before it.
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    address += environ.get("VULSWEB_ROOT_PATH", "").rstrip("/")
     data_dir = _absolute(environ.get("VULSWEB_DATA_DIR") or "data")
     tools_dir = _absolute(environ.get("VULSWEB_TOOLS_DIR") or f"{cache}/vulsweb/tools")
     return Settings(

@@ -71,7 +71,8 @@ def _run(found: Settings, folder: DataFolder) -> None:
         password = _prepare(apps, supervisor)
         supervisor.start(apps.executor(), apps.web(), apps.worker(), apps.beat())
         host = f"[{found.host}]" if ":" in found.host else found.host
-        say(f"Vuls Web is ready: http://{host}:{found.port}")
+        root = found.shared.get("VULSWEB_ROOT_PATH", "").rstrip("/")
+        say(f"Vuls Web is ready: http://{host}:{found.port}{root}")
         say("  name      admin")
         say(f"  password  {password}")
         if line := tools.advice(found):

@@ -40,7 +40,7 @@ def ask_to_sign_in() -> ResponseReturnValue:
         # Redirect the whole window: HTMX would swap the sign-in page into the fragment's place.
         current = _path_in(request.headers.get("HX-Current-URL", ""))
         return Response(status=401, headers={"HX-Redirect": url_for("auth.sign_in", next=current or None)})
-    requested = request.full_path.removesuffix("?") if request.method == "GET" else None
+    requested = request.script_root + request.full_path.removesuffix("?") if request.method == "GET" else None
     return redirect(url_for("auth.sign_in", next=requested), code=303)
 
 
