@@ -74,7 +74,8 @@ class LocalEngine:
                 raise
             finally:
                 _signal_group(process, signal.SIGKILL)
-            output.drain()
+                # What a cancelled tool said last is in the log too.
+                output.drain()
             return Outcome(process.wait(), output.tail)
 
     def is_started(self, job_id: str, command: Command, check: Callable[[], None]) -> bool:  # noqa: ARG002
