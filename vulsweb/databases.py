@@ -204,9 +204,8 @@ class Summary:
     by_age: tuple[tuple[Database, str], ...]  # with the name of the executor, oldest first
     old: int
     still: int  # databases whose updates bring nothing new
-    blind: tuple[
-        tuple[str, int], ...
-    ]  # versions of Vuls and the number of systems on which each finds nothing
+    # Each version of Vuls with the number of systems on which it finds nothing.
+    blind: tuple[tuple[str, int], ...]
 
 
 def summary(executors: Sequence[Executor], now: datetime) -> Summary:

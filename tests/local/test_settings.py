@@ -89,8 +89,10 @@ def test_the_profile_is_that_of_the_databases_or_else_of_the_tools(
         file.touch()
     environ = {"VULSWEB_TOOLS_DIR": str(tmp_path / "tools"), "VULSWEB_DATA_DIR": str(tmp_path / "data")}
 
-    found = [settings.read(environ | more) for more in ({}, {"EXECUTOR_PROFILE": ""})]
+    elsewhere = {"VULSWEB_DATA_DIR": "", "EXECUTOR_DATABASES_DIR": f"{tmp_path}/data/executor/databases"}
+
+    found = [settings.read(environ | more) for more in ({}, {"EXECUTOR_PROFILE": ""}, elsewhere)]
     chosen = settings.read({**environ, "EXECUTOR_PROFILE": "other"})
 
-    assert [each.executor["EXECUTOR_PROFILE"] for each in found] == [profile, profile]
+    assert [each.executor["EXECUTOR_PROFILE"] for each in found] == [profile] * 3
     assert chosen.executor["EXECUTOR_PROFILE"] == "other"

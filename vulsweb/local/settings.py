@@ -55,7 +55,7 @@ def read(environ: Mapping[str, str]) -> Settings:
             for name, value in environ.items()
             if name not in WITHHELD and not name.startswith(FOR_THE_EXECUTOR)
         },
-        executor={"EXECUTOR_PROFILE": _profile(data_dir, tools_dir)}
+        executor={"EXECUTOR_PROFILE": _profile(environ, data_dir, tools_dir)}
         | {
             name: value
             for name, value in environ.items()
@@ -64,9 +64,9 @@ def read(environ: Mapping[str, str]) -> Settings:
     )
 
 
-def _profile(data_dir: Path, tools_dir: Path) -> str:
+def _profile(environ: Mapping[str, str], data_dir: Path, tools_dir: Path) -> str:
     # An installation keeps the profile of its databases, whatever tools are built later.
-    databases = data_dir / "executor" / "databases"
+    databases = Path(environ.get("EXECUTOR_DATABASES_DIR") or data_dir / "executor" / "databases")
     if (databases / "vuls2.db").exists():
         return Profile.CURRENT
     has_classic = any(databases.glob("*.sqlite3"))
