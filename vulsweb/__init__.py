@@ -60,7 +60,7 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     if proxies := app.config.get("PROXIES", 0):
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=0)  # type: ignore[method-assign]
     if root := app.config.get("ROOT_PATH"):
-        app.wsgi_app = below(app.wsgi_app, root)  # type: ignore[assignment, method-assign]
+        app.wsgi_app = BelowPath(app.wsgi_app, root)  # type: ignore[method-assign]
     init_extensions(app)
     init_celery(app)
     app.before_request(lambda: database_waits.choose_limit(request.path))
@@ -73,20 +73,23 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     return app
 
 
-def below(app: WSGIApplication, root: str) -> WSGIApplication:
-    """Return the application mounted at a path of the site.
+class BelowPath:
+    """The application, mounted at a path of the site.
 
     A reverse proxy may pass the path on or strip it. Links have it either way.
     """
 
-    def mounted(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        environ["SCRIPT_NAME"] = root
-        path = environ.get("PATH_INFO", "")
-        if path == root or path.startswith(f"{root}/"):
-            environ["PATH_INFO"] = path.removeprefix(root) or "/"
-        return app(environ, start_response)
+    def __init__(self, app: WSGIApplication, root: str) -> None:
+        self.app = app
+        self.root = root
 
-    return mounted
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request as for the path below the root."""
+        environ["SCRIPT_NAME"] = self.root
+        path = environ.get("PATH_INFO", "")
+        if path == self.root or path.startswith(f"{self.root}/"):
+            environ["PATH_INFO"] = path.removeprefix(self.root) or "/"
+        return self.app(environ, start_response)
 
 
 def init_extensions(app: Flask) -> None:

@@ -17,7 +17,7 @@ from executor.recipes.progress import FetchProgress
 def update(context: JobContext) -> None:
     """Fetch each of the job's databases.
 
-    One that fails does not stop the others, and one whose feed has ended is left out.
+    One that fails does not stop the others, and one whose feed has ended is skipped.
     """
     job, databases, tools = context.job, context.databases, context.engine.tools()
     for name in [step.name for step in job.steps]:

@@ -23,6 +23,11 @@ def test_a_bad_port_is_one_sentence(word: str) -> None:
     assert str(caught.value) == f"VULSWEB_PORT is {word!r}; write a number from 1 to 65535."
 
 
+def test_a_bad_path_of_the_site_is_one_sentence() -> None:
+    with pytest.raises(StackError, match="write a path such as /vuls"):
+        settings.read({"VULSWEB_ROOT_PATH": "vuls"})
+
+
 def test_other_programs_get_neither_secrets_nor_the_executors_proxy() -> None:
     environ = {
         "EXECUTOR_HTTPS_PROXY": "http://127.0.0.1:1",
@@ -56,6 +61,7 @@ def test_urls_of_external_servers_may_be_in_files(tmp_path: Path) -> None:
     [
         ({}, "http://127.0.0.1:8000"),
         ({"VULSWEB_HOST": "::1", "VULSWEB_PORT": "9000"}, "http://[::1]:9000"),
+        ({"VULSWEB_ROOT_PATH": "/vuls/"}, "http://127.0.0.1:8000/vuls"),
         ({"VULSWEB_URL": "https://vuls.example.org"}, "https://vuls.example.org"),
     ],
 )

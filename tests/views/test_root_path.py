@@ -7,7 +7,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.views.conftest import MakeRun, cve, store
-from vulsweb import below, config
+from vulsweb import BelowPath, config
 from vulsweb.models import RunStatus
 
 ROOT = "/vuls"
@@ -17,7 +17,7 @@ LINK = re.compile(r'\b(?:href|src|action|formaction|hx-(?:get|post|put|delete))=
 
 @pytest.fixture(autouse=True)
 def mounted(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "wsgi_app", below(app.wsgi_app, ROOT))
+    monkeypatch.setattr(app, "wsgi_app", BelowPath(app.wsgi_app, ROOT))
 
 
 def links(page: str) -> set[str]:

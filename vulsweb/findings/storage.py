@@ -87,16 +87,8 @@ def store(
             Finding.host_id == host.id, Finding.fixed_at.is_(None), Finding.cve_id.in_(result.hidden_ids)
         )
     )
-    closed: Sequence[int] = []
-    if complete:
-        present = [finding.cve_id for finding in result.findings]
-        closed = db.session.scalars(
-            update(Finding)
-            .where(Finding.host_id == host.id, Finding.fixed_at.is_(None), Finding.cve_id.not_in(present))
-            .values(fixed_at=now)
-            .returning(Finding.id)
-        ).all()
-    if opened_counts or closed or not again:
+    fixed = _fix_absent(host.id, result.findings, now) if complete else 0
+    if opened_counts or fixed or not again:
         db.session.add(
             Result(
                 run_id=run_id,
@@ -112,7 +104,19 @@ def store(
             )
         )
     db.session.flush()
-    return Change(opened_counts, fixed=len(closed))
+    return Change(opened_counts, fixed)
+
+
+def _fix_absent(host_id: int, found: Sequence[ParsedFinding], now: datetime) -> int:
+    """Mark the host's other open findings as fixed; return how many."""
+    present = [finding.cve_id for finding in found]
+    fixed = db.session.scalars(
+        update(Finding)
+        .where(Finding.host_id == host_id, Finding.fixed_at.is_(None), Finding.cve_id.not_in(present))
+        .values(fixed_at=now)
+        .returning(Finding.id)
+    )
+    return len(fixed.all())
 
 
 def _upsert(run_id: int, host_id: int, found: Sequence[ParsedFinding], now: datetime) -> dict[str, int]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vulsweb.config import ConfigError, optional, with_driver
+from vulsweb.config import ConfigError, optional, root_path, with_driver
 from vulsweb.local.errors import StackError
 from vulsweb.vuls.catalogue import Profile
 
@@ -21,6 +21,7 @@ class Settings:
 
     host: str
     port: int
+    address: str  # where a browser on this machine finds it
     data_dir: Path
     tools_dir: Path
     admin_password: str | None
@@ -36,19 +37,23 @@ def read(environ: Mapping[str, str]) -> Settings:
     if not (port.isascii() and port.isdecimal() and 1 <= int(port) <= 65535):
         raise StackError(f"VULSWEB_PORT is {port!r}; write a number from 1 to 65535.")
     cache, host = environ.get("XDG_CACHE_HOME") or "~/.cache", environ.get("VULSWEB_HOST") or "127.0.0.1"
-    # Where messages to people lead, unless a proxy stands before it.
-    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    address += environ.get("VULSWEB_ROOT_PATH", "").rstrip("/")
+    try:
+        root = root_path(environ)
+    except ConfigError as error:
+        raise StackError(str(error)) from error
+    address = f"http://[{host}]:{port}{root}" if ":" in host else f"http://{host}:{port}{root}"
     data_dir = _absolute(environ.get("VULSWEB_DATA_DIR") or "data")
     tools_dir = _absolute(environ.get("VULSWEB_TOOLS_DIR") or f"{cache}/vulsweb/tools")
     return Settings(
         host=host,
         port=int(port),
+        address=address,
         data_dir=data_dir,
         tools_dir=tools_dir,
         admin_password=_optional(environ, "VULSWEB_ADMIN_PASSWORD") or None,
         database_url=with_driver(_optional(environ, "DATABASE_URL")) or None,
         redis_url=_optional(environ, "REDIS_URL") or None,
+        # Where messages to people lead, unless a proxy stands before it.
         shared={"VULSWEB_URL": address}
         | {
             name: value

@@ -70,9 +70,7 @@ def _run(found: Settings, folder: DataFolder) -> None:
         cleanup.callback(stack_file.unlink, missing_ok=True)
         password = _prepare(apps, supervisor)
         supervisor.start(apps.executor(), apps.web(), apps.worker(), apps.beat())
-        host = f"[{found.host}]" if ":" in found.host else found.host
-        root = found.shared.get("VULSWEB_ROOT_PATH", "").rstrip("/")
-        say(f"Vuls Web is ready: http://{host}:{found.port}{root}")
+        say(f"Vuls Web is ready: {found.address}")
         say("  name      admin")
         say(f"  password  {password}")
         if line := tools.advice(found):

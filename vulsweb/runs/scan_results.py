@@ -18,7 +18,7 @@ from vulsweb.models import Host, JobStatus, Run, RunHost, RunJob, RunStatus
 from vulsweb.runs import jobs as run_jobs
 from vulsweb.runs import lifecycle
 from vulsweb.vuls import hiding, results
-from vulsweb.vuls.results import Outcome, Severity
+from vulsweb.vuls.results import Outcome, ScanResult, Severity
 
 # How many messages a run's reason quotes; its page shows all of them.
 QUOTED_MESSAGES = 3
@@ -165,13 +165,17 @@ def store_document(
         result.package_count,
         change.opened_counts,
         change.fixed,
-        (
-            *results.why_not_deep(job.request.get("scan_type", ""), result),
-            *([hiding.sentence(result.hidden)] if result.hidden else []),
-            *result.warnings,
-        ),
+        _warnings(job, result),
         len(result.hidden_ids),
         vuls,
+    )
+
+
+def _warnings(job: RunJob, result: ScanResult) -> tuple[str, ...]:
+    return (
+        *results.why_not_deep(job.request.get("scan_type", ""), result),
+        *([hiding.sentence(result.hidden)] if result.hidden else []),
+        *result.warnings,
     )
 
 

@@ -32,15 +32,15 @@ def store_job(run: Run, job: RunJob, reply: Job) -> None:
 def end(run: Run, now: datetime) -> None:
     """End the run of a database update, judged by its steps."""
     steps: Sequence[Mapping[str, Any]] = (run.result_data or {}).get("databases", [])
-    # The executor says of those that it left out why their feed has ended.
+    # The executor says of those that it skipped why their feed has ended.
     ended = [step for step in steps if step["status"] == "skipped" and step["message"]]
     failed = [step for step in steps if step["status"] != "completed" and step not in ended]
     reasons = run_jobs.failure_reasons(run)
     if ended == steps:
         failed, ended = ended, []
     if steps and not failed and not reasons:
-        left_out = f"Left out: {', '.join(_names(ended))}. Upstream has ended the feed." if ended else None
-        lifecycle.end(run, RunStatus.SUCCESS, left_out, now)
+        skipped = f"Skipped: {', '.join(_names(ended))}. Upstream has ended the feed." if ended else None
+        lifecycle.end(run, RunStatus.SUCCESS, skipped, now)
         return
     if len(failed) > 1:
         reasons.append(f"Failed: {', '.join(_names(failed))}. See the steps for details.")

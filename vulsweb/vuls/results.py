@@ -188,15 +188,8 @@ def _parse(document: bytes) -> ScanResult:
     reported_by = str(data.get("reportedVersion") or "")
     vuls = catalogue.version(reported_by) or catalogue.CLASSIC_VERSION
     kernel = _mapping(data, "runningKernel")
-    server_name, family, release, scanned_at = (
-        _text(data, field) for field in ("serverName", "family", "release", "scannedAt")
-    )
-    try:
-        moment = datetime.fromisoformat(scanned_at)
-        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError) as error:
-        shown = _one_line(scanned_at)[:SHOWN_RELEASE]
-        raise ResultsError(f"scannedAt is {shown!r}, which is not a time.") from error
+    server_name, family, release = (_text(data, field) for field in ("serverName", "family", "release"))
+    scanned_at = _scan_time(data)
     if long := next((cve_id for cve_id in cves if len(cve_id) > LONGEST_ID), None):
         raise ResultsError(f"scannedCves has an id of {len(long):,} characters.")
     filters = hiding.Filters.of(data)
@@ -212,7 +205,7 @@ def _parse(document: bytes) -> ScanResult:
         server_name=server_name,
         family=family,
         release=release,
-        scanned_at=moment,
+        scanned_at=scanned_at,
         kernel=_one_line(str(kernel.get("release") or "")[: 2 * SHOWN_RELEASE])[:SHOWN_RELEASE],
         restart_required=kernel.get("rebootRequired") is True,
         scan_mode=_one_line(str(data.get("scanMode") or ""))[:SHOWN_RELEASE],
@@ -348,6 +341,16 @@ def _text(data: Mapping[str, Any], field: str) -> str:
     if not isinstance(value, str):
         raise ResultsError(f"{field} is {'missing' if value is None else 'not text'}.")
     return storable(value)
+
+
+def _scan_time(data: Mapping[str, Any]) -> datetime:
+    value = _text(data, "scannedAt")
+    try:
+        moment = datetime.fromisoformat(value)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        shown = _one_line(value)[:SHOWN_RELEASE]
+        raise ResultsError(f"scannedAt is {shown!r}, which is not a time.") from error
 
 
 def _mapping(data: Mapping[str, Any], field: str) -> Mapping[str, Any]:

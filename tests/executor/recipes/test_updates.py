@@ -31,7 +31,7 @@ def test_all_databases_are_fetched_even_if_some_fail(call: Caller, fakes: FakeTo
     }
 
 
-def test_a_feed_that_has_ended_is_left_out_and_named(call: Caller, fakes: FakeTools) -> None:
+def test_a_feed_that_has_ended_is_skipped_with_the_reason(call: Caller, fakes: FakeTools) -> None:
     fakes.fetcher("go-cve-dictionary", 'fill("nvds", 5)')
     fakes.fetcher("gost", 'fill(sys.argv[2] + "_cves", 5)')
     fakes.write("versions.json", '{"go-cve-dictionary": "v0.11.0", "gost": "v0.4.4"}')

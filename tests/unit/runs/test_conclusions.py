@@ -125,7 +125,7 @@ def step(name: str, status: str = "completed", message: str | None = None) -> di
         (
             [step("nvd", "skipped", "It has ended."), step("debian")],
             RunStatus.SUCCESS,
-            "Left out: nvd. Upstream has ended the feed.",
+            "Skipped: nvd. Upstream has ended the feed.",
         ),
         (
             [step("nvd", "skipped", "It has ended."), step("debian"), step("redhat", "failed", "No route.")],
