@@ -306,7 +306,7 @@ def test_without_one_of_the_other_tools_it_names_that_tool(
 @pytest.mark.parametrize(
     ("system", "database", "effort"),
     [
-        ("debian", "gost_debian", "GOST Debian. Some 70 MB, in a minute or two."),
+        ("debian", "gost_debian", "GOST Debian. Some 150 MB, in a few minutes."),
         ("ubuntu", "gost_ubuntu", "GOST Ubuntu. Several hundred MB"),
         ("plan9", "all", "All Databases."),
     ],

@@ -160,7 +160,7 @@ CATALOGUE = (
         _DEBIANS,
         detects=True,
         removed_in=(0, 39, 0),
-        effort="Some 70 MB, in a minute or two.",
+        effort="Some 150 MB, in a few minutes.",
     ),
     Entry(
         DatabaseType.GOST_REDHAT,
