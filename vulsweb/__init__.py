@@ -16,6 +16,7 @@ from celery import Task
 from celery.signals import heartbeat_sent
 from flask import Flask, Request, current_app, g, request, session
 from flask.typing import ResponseReturnValue
+from flask_login import current_user
 from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException, SecurityError, ServiceUnavailable
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -24,8 +25,9 @@ from werkzeug.routing import IntegerConverter
 from vulsweb import api, cli, config, views, worker
 from vulsweb.accounts import permissions, sessions, tokens
 from vulsweb.api import problems
+from vulsweb.audit import actors
 from vulsweb.extensions import celery, csrf, db, limiter, login, migrate
-from vulsweb.models import User
+from vulsweb.models import AuditWay, User
 from vulsweb.system import database_waits
 from vulsweb.views import errors
 
@@ -65,6 +67,7 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
     init_celery(app)
     app.before_request(lambda: database_waits.choose_limit(request.path))
     app.before_request(permissions.check)
+    app.before_request(note_actor)
     views.register(app)
     api.register(app)
     cli.register(app)
@@ -146,8 +149,21 @@ def load_user_of_token(incoming: Request) -> User | None:
         log.warning("token refused, from %s", address)
         return None
     tokens.note_used(found, address, now)
-    g.scope = found.scope
+    g.scope, g.token_name = found.scope, found.name
     return found.user
+
+
+def note_actor() -> None:
+    """Note for the audit trail who makes the changes of this request."""
+    if request.blueprint is None or request.method in permissions.READ_METHODS:
+        return
+    way = AuditWay.API if problems.belongs_to_api(request.path) else AuditWay.PAGE
+    address = (request.remote_addr or "")[:45]
+    if current_user.is_authenticated:
+        token = g.get("token_name", "")
+        actors.act_as(actors.Actor(way, current_user.name, current_user.id, token, address))
+    else:
+        actors.act_as(actors.Actor(way, address=address))
 
 
 def answer_error(error: HTTPException) -> ResponseReturnValue:

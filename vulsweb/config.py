@@ -122,6 +122,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> dict[str, obje
         "SEED_LOCALHOST": flag(environ, "VULSWEB_SEED_LOCALHOST", default=False),
         "RUN_TIMEOUT": timedelta(hours=whole_number(environ, "VULSWEB_RUN_TIMEOUT_HOURS", default=6)),
         "KEEP_RUNS": timedelta(days=whole_number(environ, "VULSWEB_KEEP_RUNS_DAYS", default=30)),
+        "KEEP_AUDIT": timedelta(days=whole_number(environ, "VULSWEB_KEEP_AUDIT_DAYS", default=400)),
         "STILL_AFTER": timedelta(days=whole_number(environ, "VULSWEB_CONTENT_DAYS", default=7)),
         "SESSION_COOKIE_SECURE": flag(environ, "VULSWEB_HTTPS", default=False),
         "PERMANENT_SESSION_LIFETIME": timedelta(

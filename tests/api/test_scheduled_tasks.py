@@ -305,6 +305,7 @@ def test_the_openapi_document_describes_every_call(api: FlaskClient) -> None:
         "/api/hosts/{host_id}",
         "/api/hosts/sync-from-vuls-config",
         "/api/runs/{run_id}/hosts",
+        "/api/audit",
         "/api/databases",
         "/api/findings",
         "/api/hosts/{host_id}/connection-test",

@@ -48,6 +48,7 @@ def _measure(url: str, size: Size, cves: int) -> None:
             "EXECUTORS": executors_at(f"http://{nowhere}"),
             "RUN_TIMEOUT": timedelta(hours=6),
             "KEEP_RUNS": timedelta(days=30),
+            "KEEP_AUDIT": timedelta(days=400),
             "STILL_AFTER": timedelta(days=7),
         }
     )

@@ -21,6 +21,7 @@ RANKS = {
             "vuls",
         },
         {"config", "messages", "models"},
+        {"audit"},
         {"notifications"},
         {"accounts", "changes", "findings", "idempotency"},
         {"hosts", "system"},

@@ -8,7 +8,16 @@ from vulsweb.models import Role, Scope
 
 READ_METHODS = ("GET", "HEAD", "OPTIONS")
 # Only admins may see or change what gives access to machines or to Vuls Web itself.
-ADMIN_BLUEPRINTS = {"users", "notifications", "ssh_config", "keys", "api_ssh_config", "api_keys"}
+ADMIN_BLUEPRINTS = {
+    "api_audit",
+    "api_keys",
+    "api_ssh_config",
+    "audit",
+    "keys",
+    "notifications",
+    "ssh_config",
+    "users",
+}
 # What users do with their own account.
 ACCOUNT_BLUEPRINTS = {"auth", "account", "account_second_factor"}
 CHOOSE_FIRST = "First choose a password of your own."

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import joinedload
 
+from vulsweb.audit import trail
 from vulsweb.extensions import db
-from vulsweb.models import User, UserSession
+from vulsweb.models import AuditAction, AuditKind, User, UserSession
 
 # Not with each request: a page makes several.
 SEEN_EVERY = timedelta(minutes=1)
@@ -76,19 +77,30 @@ def last_seen() -> Mapping[int, tuple[int, datetime]]:
 
 def end(key: str) -> None:
     """End the session with this key."""
-    db.session.execute(delete(UserSession).where(UserSession.key_hash == key_hash(key)))
+    ended = delete(UserSession).where(UserSession.key_hash == key_hash(key)).returning(UserSession.user_id)
+    if user_id := db.session.scalars(ended).first():
+        _note_signed_out(db.session.get_one(User, user_id), 1)
 
 
 def end_one(user: User, session_id: int) -> bool:
     """End one of a user's sessions; return whether there was one."""
     chosen = delete(UserSession).where(UserSession.id == session_id, UserSession.user_id == user.id)
-    return db.session.execute(chosen.returning(UserSession.id)).first() is not None
+    count = len(db.session.execute(chosen.returning(UserSession.id)).all())
+    _note_signed_out(user, count)
+    return count > 0
 
 
 def end_all(user: User, but: str = "") -> int:
     """End a user's sessions, except `but`; return how many."""
     chosen = delete(UserSession).where(UserSession.user_id == user.id, UserSession.key_hash != key_hash(but))
-    return len(db.session.execute(chosen.returning(UserSession.id)).all())
+    count = len(db.session.execute(chosen.returning(UserSession.id)).all())
+    _note_signed_out(user, count)
+    return count
+
+
+def _note_signed_out(user: User, count: int) -> None:
+    if count:
+        trail.note(AuditAction.SIGNED_OUT, AuditKind.USER, user.id, user.name, before={"sessions": count})
 
 
 def key_hash(key: str) -> str:

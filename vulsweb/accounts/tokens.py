@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import joinedload
 
 from vulsweb.accounts.credentials import NAME_LENGTH, AccessError
@@ -83,8 +83,11 @@ def revoke(token_id: int, user: User | None = None) -> str | None:
 
 def revoke_all(user: User) -> int:
     """Delete a user's tokens; return how many."""
-    chosen = delete(ApiToken).where(ApiToken.user_id == user.id)
-    return len(db.session.execute(chosen.returning(ApiToken.id)).all())
+    revoked = of_user(user)
+    for token in revoked:
+        db.session.delete(token)
+    db.session.flush()
+    return len(revoked)
 
 
 def _hash(token: str) -> str:

@@ -9,8 +9,9 @@ from sqlalchemy.dialects.postgresql import insert
 from vulsweb import cron
 from vulsweb.accounts import credentials, second_factor, sessions, tokens
 from vulsweb.accounts.credentials import AccessError
+from vulsweb.audit import trail
 from vulsweb.extensions import db
-from vulsweb.models import EventKind, KnownAddress, Role, User
+from vulsweb.models import AuditAction, AuditKind, EventKind, KnownAddress, Role, User
 from vulsweb.models.user import NOBODY
 from vulsweb.notifications import events
 from vulsweb.notifications.events import Happening
@@ -91,11 +92,22 @@ def change_role(user: User, role: Role, changed_by: str, now: datetime) -> None:
     sessions.end_all(user)
 
 
+def record_refusal(name: str, reason: str) -> None:
+    """Record that nobody was signed in.
+
+    Of a name that no user has nothing is kept: it may be a password in the wrong field.
+    """
+    user = named(name)
+    about = (user.id, user.name) if user else ("", "")
+    trail.note(AuditAction.SIGN_IN_REFUSED, AuditKind.USER, *about, after={"reason": reason})
+
+
 def record_sign_in(user: User, address: str, now: datetime) -> None:
     """Record where a user signed in from; tell of a new address.
 
     The first address of a user is no news.
     """
+    trail.note(AuditAction.SIGNED_IN, AuditKind.USER, user.id, user.name)
     known = set(db.session.scalars(select(KnownAddress.address).where(KnownAddress.user_id == user.id)))
     statement = insert(KnownAddress).values(user_id=user.id, address=address, first_at=now, last_at=now)
     db.session.execute(

@@ -10,6 +10,7 @@ from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Unauthorized
 
 from vulsweb.api import (
+    audit,
     blueprint,
     databases,
     docs_page,
@@ -34,6 +35,7 @@ BLUEPRINTS = (
     ssh_config.bp,
     keys.bp,
     databases.bp,
+    audit.bp,
     system.bp,
 )
 

@@ -26,7 +26,7 @@ from vulsweb.api.ssh_schemas import (
     OfferOut,
 )
 from vulsweb.extensions import db
-from vulsweb.models import HostKeyOffer, KnownHost
+from vulsweb.models import AuditAction, HostKeyOffer, KnownHost
 from vulsweb.ssh import keys, known_hosts, versions
 from vulsweb.ssh.folder import SshFolder
 from vulsweb.ssh.host_keys import HostRefused
@@ -76,7 +76,9 @@ def delete(query: dict[str, Any], name: str) -> Response | None:
         return problem(
             409, "Conflict", f"Hosts use this key: {', '.join(using[:20])}. Send force=true to delete it."
         )
+    keys.note(AuditAction.DELETED, key)
     keys.delete(_folder(), key)
+    db.session.commit()
     log.info("key %s: deleted by %s", key.name, current_user.name)
     return None
 
@@ -168,6 +170,8 @@ def conflict(error: Exception) -> Response:
 
 
 def _added(key: SshKey) -> SshKey:
+    keys.note(AuditAction.ADDED, key)
+    db.session.commit()
     log.info("key %s %s: added by %s", key.name, key.public.fingerprint, current_user.name)
     return key
 

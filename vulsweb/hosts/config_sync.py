@@ -3,15 +3,16 @@
 import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import select, text
 
+from vulsweb.audit import trail
 from vulsweb.extensions import db
 from vulsweb.hosts import pauses
-from vulsweb.models import Host
+from vulsweb.models import AuditAction, AuditKind, Host
 from vulsweb.vuls import servers
 from vulsweb.vuls.config_toml import ConfigTomlError
 from vulsweb.vuls.servers import ParsedServers, Server
@@ -159,13 +160,16 @@ def sync(config: str, now: datetime, *, confirmed: bool = False) -> SyncOutcome:
         db.session.execute(text(_SET_PROBLEMS), {"rows": rows})
     pauses.update_pauses(now)
     db.session.expire_all()
-    return SyncOutcome(
+    outcome = SyncOutcome(
         created=[server.name for server in created],
         updated=[name for name in names if name in updated],
         retired=sorted(retired),
         unchanged=[name for name in names if name in known and name not in updated],
         errors=list(problems.values()),
     )
+    done = {name: hosts for name, hosts in asdict(outcome).items() if hosts and name != "unchanged"}
+    trail.note(AuditAction.SYNCED, AuditKind.HOSTS, "", outcome.summary, after=done)
+    return outcome
 
 
 def _reject_retiring_most(reading: ParsedServers) -> None:

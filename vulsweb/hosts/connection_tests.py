@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select
 
+from vulsweb.audit import trail
 from vulsweb.executors import client as executor_client
 from vulsweb.executors.client import Job
 from vulsweb.extensions import db
-from vulsweb.models import ConnectionTest, Host, RunStatus
+from vulsweb.models import AuditAction, AuditKind, ConnectionTest, Host, RunStatus
 from vulsweb.models.run import ACTIVE
 from vulsweb.vuls.configtest import Explanation, explain
 
@@ -32,6 +33,7 @@ def start(host: Host, now: datetime) -> ConnectionTest:
     test = ConnectionTest(host=host, status=RunStatus.QUEUED, created_at=now, job_id=job_id, tests=[])
     db.session.add(test)
     db.session.flush()
+    trail.note(AuditAction.TESTED, AuditKind.HOST, host.id, host.name)
     return test
 
 

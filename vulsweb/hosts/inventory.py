@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, exists, false, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, case, exists, false, func, or_, select
 from sqlalchemy.orm import joinedload
 
 from vulsweb.extensions import db
@@ -265,21 +265,14 @@ def tag_many(host_ids: Collection[int], new_tag: str, *, on: bool) -> int:
         tag = host_tags.normalize(new_tag)
     except ValueError as error:
         raise InvalidHost({"tag": str(error)}) from error
-    has_tag = Host.tags.contains([tag])
-    has_room = func.cardinality(Host.tags) < MOST_TAGS
-    new_tags = func.array_append(Host.tags, tag) if on else func.array_remove(Host.tags, tag)
     # Hosts are locked in the order of their ids everywhere, which prevents deadlocks.
-    locked = select(Host.id).where(Host.id.in_(host_ids)).order_by(Host.id).with_for_update(key_share=True)
-    found = db.session.scalars(locked).all()
-    changed_ids = db.session.scalars(
-        update(Host)
-        .where(Host.id.in_(found), ~has_tag & has_room if on else has_tag)
-        .values(tags=new_tags)
-        .returning(Host.id)
-        .execution_options(synchronize_session=False)
-    ).all()
-    db.session.expire_all()
-    return len(changed_ids)
+    locked = select(Host).where(Host.id.in_(host_ids)).order_by(Host.id).with_for_update(key_share=True)
+    found = db.session.scalars(locked.execution_options(populate_existing=True)).all()
+    changing = [host for host in found if (tag in host.tags) != on and (len(host.tags) < MOST_TAGS or not on)]
+    for host in changing:
+        host.tags = [*host.tags, tag] if on else [each for each in host.tags if each != tag]
+    db.session.flush()
+    return len(changing)
 
 
 def ids_named(name: str) -> Sequence[int]:

@@ -1,5 +1,6 @@
 """The database tables, one file for each noun."""
 
+from vulsweb.models.audit import AuditAction, AuditEntry, AuditKind, AuditWay
 from vulsweb.models.connection_test import ConnectionTest
 from vulsweb.models.finding import Finding
 from vulsweb.models.heartbeat import Heartbeat
@@ -27,6 +28,10 @@ from vulsweb.models.user import ApiToken, Role, Scope, SignInFailures, User, Use
 __all__ = [
     "Absence",
     "ApiToken",
+    "AuditAction",
+    "AuditEntry",
+    "AuditKind",
+    "AuditWay",
     "Channel",
     "ConnectionTest",
     "Delivery",

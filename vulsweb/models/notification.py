@@ -98,7 +98,7 @@ class Channel(Base):
     last_sent_at: Mapped[datetime | None]
 
     rules: Mapped[list["Rule"]] = relationship(
-        order_by="Rule.id", cascade="all, delete-orphan", passive_deletes=True
+        order_by="Rule.id", cascade="all, delete-orphan", passive_deletes=True, back_populates="channel"
     )
 
 
@@ -117,8 +117,10 @@ class Rule(Base):
     severity: Mapped[Severity | None]  # of new findings: this one and worse
     repeat_hours: Mapped[int | None]  # None: what goes on is told once
 
-    task: Mapped[ScheduledTask | None] = relationship()
-    host: Mapped[Host | None] = relationship()
+    channel: Mapped[Channel] = relationship(back_populates="rules")
+    # The audit trail needs the values before a change too.
+    task: Mapped[ScheduledTask | None] = relationship(active_history=True)
+    host: Mapped[Host | None] = relationship(active_history=True)
 
     @property
     def narrowing(self) -> list[str]:

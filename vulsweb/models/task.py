@@ -141,7 +141,7 @@ class ScheduledTask(Base):
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 
-    host: Mapped[Host | None] = relationship()
+    host: Mapped[Host | None] = relationship(active_history=True)  # for the audit trail
     last_run: Mapped["Run | None"] = relationship(foreign_keys=[last_run_id], post_update=True)
 
     __table_args__ = (

@@ -7,8 +7,19 @@ from typing import Any
 from sqlalchemy import func, select
 
 from vulsweb import cron
+from vulsweb.audit import trail
 from vulsweb.extensions import db
-from vulsweb.models import Channel, Delivery, EventKind, Host, Rhythm, Rule, ScheduledTask
+from vulsweb.models import (
+    AuditAction,
+    AuditKind,
+    Channel,
+    Delivery,
+    EventKind,
+    Host,
+    Rhythm,
+    Rule,
+    ScheduledTask,
+)
 from vulsweb.models.notification import ABOUT_TASKS, CHOSEN_BY_RULES
 from vulsweb.models.text import plain_text
 from vulsweb.notifications import addresses, events
@@ -134,6 +145,7 @@ def send_test(channel: Channel, sender: str, now: datetime) -> None:
         f"/notifications/{channel.id}",
     )
     channel.next_try_at = None
+    trail.note(AuditAction.TESTED, AuditKind.CHANNEL, channel.id, channel.name)
     events.add(test, [channel.id], now)
 
 

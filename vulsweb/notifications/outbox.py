@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import ColumnElement, Update, delete, or_, select, update
 from sqlalchemy.orm import joinedload
 
+from vulsweb.audit import trail
 from vulsweb.extensions import db
-from vulsweb.models import Channel, Delivery, Event, EventKind
+from vulsweb.models import AuditAction, AuditKind, Channel, Delivery, Event, EventKind
 
 # Between two attempts at a channel that fails: one minute, then twice as long each time.
 FIRST_PAUSE = timedelta(minutes=1)
@@ -102,6 +103,7 @@ def send_again(channel: Channel, now: datetime) -> None:
     given_up = (Delivery.channel_id == channel.id, Delivery.given_up_at.is_not(None))
     db.session.execute(update(Delivery).where(*given_up).values(given_up_at=None, created_at=now))
     channel.next_try_at = None
+    trail.note(AuditAction.SENT_AGAIN, AuditKind.CHANNEL, channel.id, channel.name)
 
 
 def is_quiet(channel: Channel, now: datetime) -> bool:

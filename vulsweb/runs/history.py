@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import joinedload, selectinload
@@ -19,6 +20,7 @@ SLACK = timedelta(hours=1)
 _MAX_ID = 2**31 - 1
 # The usual duration of a task is that of this many runs.
 USUAL_RUNS = 20
+SUMMARY_RUNS = 100
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,17 @@ def active_run(task_id: int) -> Run | None:
         # A waiting run is always the newer one.
         select(Run).where(Run.task_id == task_id, Run.status.in_(ACTIVE)).order_by(Run.id)
     ).first()
+
+
+def summary(task_id: int) -> dict[str, Any]:
+    """Return how many runs a task has, and the latest."""
+    count = db.session.scalar(select(func.count()).where(Run.task_id == task_id)) or 0
+    latest = select(Run.id, Run.status, Run.created_at).where(Run.task_id == task_id)
+    rows = db.session.execute(latest.order_by(Run.id.desc()).limit(SUMMARY_RUNS))
+    return {
+        "runs": count,
+        "latest_runs": [f"{row.id} {row.status.value} {row.created_at:%Y-%m-%d %H:%M}" for row in rows],
+    }
 
 
 def get(run_id: int) -> Run | None:

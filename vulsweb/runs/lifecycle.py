@@ -8,8 +8,9 @@ from sqlalchemy import ColumnElement, and_, case, delete, func, inspect, or_, se
 from sqlalchemy.orm import aliased
 from sqlalchemy.orm.exc import ObjectDeletedError
 
+from vulsweb.audit import trail
 from vulsweb.extensions import db
-from vulsweb.models import JobStatus, Run, RunJob, RunStatus, ScheduledTask
+from vulsweb.models import AuditAction, AuditKind, JobStatus, Run, RunJob, RunStatus, ScheduledTask
 from vulsweb.models.run import ACTIVE, IN_PROGRESS
 from vulsweb.models.run_job import WITH_EXECUTOR
 from vulsweb.runs import notices, targets
@@ -140,6 +141,7 @@ def cancel(run: Run, now: datetime) -> bool:
         run.cancel_requested_at = run.cancel_requested_at or now
     else:
         return False
+    trail.note(AuditAction.CANCELLED, AuditKind.RUN, run.id, run.task.name)
     return True
 
 

@@ -11,8 +11,20 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import joinedload
 
 from vulsweb import cron
+from vulsweb.audit import trail
 from vulsweb.extensions import db
-from vulsweb.models import Heartbeat, Overlap, Run, RunStatus, ScheduledTask, TaskType, Trigger, User
+from vulsweb.models import (
+    AuditAction,
+    AuditKind,
+    Heartbeat,
+    Overlap,
+    Run,
+    RunStatus,
+    ScheduledTask,
+    TaskType,
+    Trigger,
+    User,
+)
 from vulsweb.models.heartbeat import TICK
 from vulsweb.runs import missed, notices, overlap
 from vulsweb.runs.overlap import ActiveRuns, Plan
@@ -123,6 +135,9 @@ def _queue(new: Sequence[tuple[Run, Plan]], now: datetime) -> None:
         run.reason = plan.reason
         db.session.add(run)
     db.session.flush()
+    for run, _ in new:
+        if run.trigger in (Trigger.PERSON, Trigger.API):
+            trail.note(AuditAction.STARTED, AuditKind.RUN, run.id, run.task.name, after={"task": run.task_id})
     for run, plan in new:
         # A waiting run becomes the task's last run when it is claimed.
         if not plan.waits:

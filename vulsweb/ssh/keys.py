@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.hazmat.primitives.serialization.ssh import SSHPrivateKeyTypes
 
+from vulsweb.audit import trail
+from vulsweb.models import AuditAction, AuditKind
 from vulsweb.ssh import folder as ssh_folder
 from vulsweb.ssh import public_keys
 from vulsweb.ssh.folder import NewFile, SshFolder
@@ -101,6 +103,20 @@ def delete(folder: SshFolder, key: SshKey) -> None:
     """Delete a key, private part first."""
     path = folder.keys / key.name
     ssh_folder.remove(path, _public_path(path))
+
+
+def note(action: AuditAction, key: SshKey) -> None:
+    """Note for the audit trail what was done with a key."""
+    facts = {"type": key.public.type, "fingerprint": key.public.fingerprint}
+    is_new = action is AuditAction.ADDED
+    trail.note(
+        action,
+        AuditKind.SSH_KEY,
+        key.name,
+        key.name,
+        before=None if is_new else facts,
+        after=facts if is_new else None,
+    )
 
 
 def is_name(name: str) -> bool:

@@ -12,8 +12,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, select, text, update
 from sqlalchemy.orm import joinedload
 
+from vulsweb.audit import trail
 from vulsweb.extensions import db
-from vulsweb.models import HostKeyOffer, KeySource, KnownHost, User
+from vulsweb.models import AuditAction, AuditKind, HostKeyOffer, KeySource, KnownHost, User
 from vulsweb.ssh import folder as ssh_folder
 from vulsweb.ssh import host_keys
 from vulsweb.ssh.folder import NewFile, SshFolder
@@ -193,6 +194,8 @@ def _add_offer(
     )
     db.session.add(offer)
     db.session.flush()
+    place = host_keys.known_hosts_name(hostname, port)
+    trail.note(AuditAction.STARTED, AuditKind.KNOWN_HOST, offer.id, place, after={"source": source})
     return offer
 
 
@@ -211,6 +214,8 @@ def _keys(offer: HostKeyOffer) -> list[PublicKey]:
 
 def _remove(rows: Sequence[KnownHost], now: datetime, removed_by: User) -> None:
     ids = [row.id for row in rows]
+    for row in rows:
+        trail.note_deleted(row)
     # By one UPDATE now: SQLAlchemy would insert first, and the unique index allows one key of a type.
     db.session.execute(
         update(KnownHost)

@@ -10,12 +10,13 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from vulsweb import cron
+from vulsweb.audit import trail
 from vulsweb.extensions import db
 from vulsweb.hosts import tags
 from vulsweb.models import Absence, Host, OldDatabases, Overlap, Run, ScheduledTask, TaskType
 from vulsweb.models.run import ACTIVE
 from vulsweb.models.text import plain_text
-from vulsweb.runs import jobs
+from vulsweb.runs import history, jobs
 from vulsweb.vuls.catalogue import DatabaseType
 from vulsweb.vuls.results import ScanType
 
@@ -73,11 +74,14 @@ def delete_many(task_ids: Collection[int]) -> tuple[int, list[tuple[str, str]]]:
     Return how many tasks there were, and the executor and id of each job still in progress.
     """
     # Starting a run takes the same lock, so no run starts between this query and the deletion.
-    locked = select(ScheduledTask.id).where(ScheduledTask.id.in_(task_ids)).order_by(ScheduledTask.id)
-    found = db.session.scalars(locked.with_for_update(key_share=True)).all()
+    locked = select(ScheduledTask).where(ScheduledTask.id.in_(task_ids)).order_by(ScheduledTask.id)
+    tasks = db.session.scalars(locked.with_for_update(key_share=True)).all()
+    found = [task.id for task in tasks]
     # Then the runs, of which a worker may hold one. It can finish: see `ScheduledTask`.
     active = select(Run.id).where(Run.task_id.in_(found), Run.status.in_(ACTIVE)).order_by(Run.id)
     open_jobs = jobs.open_jobs(db.session.scalars(active.with_for_update()).all())
+    for task in tasks:
+        trail.note_deleted(task, **history.summary(task.id))
     db.session.execute(delete_from(ScheduledTask).where(ScheduledTask.id.in_(found)))
     return len(found), open_jobs
 

@@ -4,6 +4,7 @@ from flask import Flask, Response, current_app, request
 
 from vulsweb.views import (
     account,
+    audit,
     auth,
     connection_tests,
     databases,
@@ -39,6 +40,7 @@ BLUEPRINTS = (
     ssh_config.bp,
     keys.bp,
     notifications.bp,
+    audit.bp,
     system.bp,
     monitoring.bp,
 )

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import math
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_user, logout_user
 
 from vulsweb.accounts import attempts, sessions, users
+from vulsweb.audit import actors
 from vulsweb.extensions import db, limiter, login
 from vulsweb.models import User
 
@@ -64,6 +66,8 @@ def enter() -> ResponseReturnValue:
     user = users.authenticate(plain, request.form.get("password", ""))
     if user is None:
         log.warning("sign-in refused: %.100s, from %s", name, request.remote_addr)
+        users.record_refusal(plain, "password")
+        db.session.commit()
         return render_template("auth/sign_in.html", name=name, wrong=True), 422
     attempts.forget(plain)
     db.session.commit()
@@ -76,12 +80,15 @@ def enter() -> ResponseReturnValue:
 
 def _ask_to_wait(name: str, wait: timedelta) -> ResponseReturnValue:
     log.warning("sign-in has to wait: %.100s, from %s", name, request.remote_addr)
+    users.record_refusal(name.strip().replace("\x00", ""), "too many wrong passwords")
+    db.session.commit()
     page = render_template("auth/sign_in.html", name=name, wrong=False, wait=wait)
     return page, 429, {"Retry-After": str(math.ceil(wait.total_seconds()))}
 
 
 def let_in(user: User) -> ResponseReturnValue:
     """Begin a session, and lead to the requested page."""
+    actors.act_as(replace(actors.current(), name=user.name, user_id=user.id))
     users.record_sign_in(user, (request.remote_addr or "")[:45], datetime.now(UTC))
     begin_session(user)
     db.session.commit()

@@ -5,12 +5,12 @@ import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from werkzeug.datastructures import MultiDict
 
-from vulsweb.findings import lists as finding_lists
 from vulsweb.models import Absence, OldDatabases, Overlap, RunStatus, ScheduledTask, TaskType, Trigger
 from vulsweb.models.run import ACTIVE
 from vulsweb.runs import history
@@ -106,7 +106,7 @@ def new_task(args: Mapping[str, str], zone: str) -> dict[str, Any]:
 
 LARGEST_ID = 2**31 - 1
 _KEY = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
-_Choice = TypeVar("_Choice", TaskType, task_queries.LastResult, Trigger, RunStatus, finding_lists.Sort)
+_Choice = TypeVar("_Choice", bound=StrEnum)
 
 
 def new_request_key() -> str:

@@ -11,7 +11,7 @@ from flask_login import current_user, login_required
 
 from vulsweb import messages
 from vulsweb.extensions import db
-from vulsweb.models import HostKeyOffer, KnownHost
+from vulsweb.models import AuditAction, HostKeyOffer, KnownHost
 from vulsweb.ssh import keys as ssh_keys
 from vulsweb.ssh import known_hosts, versions
 from vulsweb.ssh.folder import SshFolder
@@ -78,7 +78,9 @@ def confirm_delete(name: str) -> str:
 def delete(name: str) -> ResponseReturnValue:
     """Delete a key."""
     key = _key_or_404(name)
+    ssh_keys.note(AuditAction.DELETED, key)
     ssh_keys.delete(folder(), key)
+    db.session.commit()
     log.info("key %s: deleted by %s", key.name, current_user.name)
     flash(f"Key {key.name} deleted.", "success")
     return redirect(url_for("keys.index"), code=303)
@@ -179,6 +181,8 @@ def folder() -> SshFolder:
 
 
 def _key_added(key: SshKey) -> ResponseReturnValue:
+    ssh_keys.note(AuditAction.ADDED, key)
+    db.session.commit()
     log.info("key %s %s: added by %s", key.name, key.public.fingerprint, current_user.name)
     flash(f'Key "{key.name}" saved. Add its public key to your hosts.', "success")
     return redirect(url_for("keys.index"), code=303)

@@ -7,7 +7,7 @@ from flask import Blueprint, current_app, flash, redirect, render_template, requ
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
-from vulsweb.accounts import second_factor, sessions
+from vulsweb.accounts import second_factor, sessions, users
 from vulsweb.accounts.credentials import AccessError
 from vulsweb.extensions import db, limiter
 from vulsweb.models import User
@@ -90,6 +90,8 @@ def enter() -> ResponseReturnValue:
     if not accepted:
         db.session.rollback()
         auth.log.warning("code refused: %s, from %s", user.name, request.remote_addr)
+        users.record_refusal(user.name, "code")
+        db.session.commit()
         return render_template("auth/code.html", problem="Wrong code. Each code works once."), 422
     return auth.let_in(user)
 

@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 
 from vulsweb import idempotency, messages
 from vulsweb.accounts import attempts
+from vulsweb.audit import chain
 from vulsweb.executors import settings as executor_settings
 from vulsweb.executors.client import ExecutorClients, ExecutorError, ExecutorUnavailable
 from vulsweb.executors.settings import MAIN, Executor, for_tags
@@ -202,6 +203,7 @@ def prune() -> int:
     before = now - current_app.config["KEEP_RUNS"]
     connection_tests.prune(before)
     outbox.prune(before)
+    chain.prune(now - current_app.config["KEEP_AUDIT"])
     count = 0
     while deleted := lifecycle.prune(before, RUNS_PER_BATCH):
         db.session.commit()

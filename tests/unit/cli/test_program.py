@@ -63,7 +63,7 @@ def test_help_lists_all_commands_without_a_running_stack(tmp_path: Path) -> None
 
     listed = [line.split()[0] for line in done.stdout.partition("Commands:\n")[2].splitlines()]
     assert (done.returncode, done.stderr) == (0, "")
-    names = "backup db doctor hosts images prepare restore run token tools user"
+    names = "audit backup db doctor hosts images prepare restore run token tools user"
     assert listed == names.split()
     assert "--app" not in done.stdout
 

@@ -1,0 +1,1 @@
+"""The audit trail: an entry for each change."""
