@@ -17,8 +17,9 @@ class StackCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Create the application before any prompt for a password."""
-        if not current_app and not set(ctx.help_option_names) & set(args):
-            ctx.with_resource(ctx.ensure_object(ScriptInfo).load_app().app_context())
+        if not set(ctx.help_option_names) & set(args):
+            if not current_app:
+                ctx.with_resource(ctx.ensure_object(ScriptInfo).load_app().app_context())
             actors.act_as(actors.Actor(AuditWay.COMMAND, _account()))
         return super().parse_args(ctx, args)
 

@@ -168,7 +168,8 @@ def sync(config: str, now: datetime, *, confirmed: bool = False) -> SyncOutcome:
         errors=list(problems.values()),
     )
     done = {name: hosts for name, hosts in asdict(outcome).items() if hosts and name != "unchanged"}
-    trail.note(AuditAction.SYNCED, AuditKind.HOSTS, "", outcome.summary, after=done)
+    if done:
+        trail.note(AuditAction.SYNCED, AuditKind.HOSTS, "", outcome.summary, after=done)
     return outcome
 
 

@@ -43,7 +43,9 @@ class AuditAction(enum.StrEnum):
     @property
     def label(self) -> str:
         """Return the label for pages."""
-        return self.value.replace("_", " ").capitalize()
+        labels = {"sent_again": "Sent again", "signed_in": "Signed in", "signed_out": "Signed out"}
+        labels["sign_in_refused"] = "Sign-in refused"
+        return labels.get(self.value, self.value.capitalize())
 
 
 class AuditKind(enum.StrEnum):
