@@ -27,7 +27,7 @@ COPY migrations /app/migrations
 COPY wsgi.py /app/
 # A volume gets the owner of the folder that it is first mounted on.
 RUN python3 -m compileall -q /app \
-    && install -d -m 0700 -o $UID -g $UID /data/config /data/ssh
+    && install -d -m 0700 -o $UID -g $UID /data/config /data/ssh /app/logs /app/logs/executor
 WORKDIR /app
 USER $UID:$UID
 EXPOSE 8000

@@ -73,11 +73,13 @@ def create_app(overrides: Mapping[str, str] | None = None) -> Flask:
 
     Raise ConfigError if a setting is missing or wrong: without a key the executor does not start.
     """
+    variables = config.environment(overrides)
     if overrides is None:
-        log_lines.configure()
+        keys = [key.decode() for key in config.api_keys(variables)]
+        log_lines.configure(config.settings(variables), keys, is_server=True)
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
-    executor = app.extensions["executor"] = Executor(config.environment(overrides))
+    executor = app.extensions["executor"] = Executor(variables)
     app.register_blueprint(bp)
     executor.dispatcher.recover()
     return app

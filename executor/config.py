@@ -141,6 +141,8 @@ class Settings:
     home: Path
     search_path: str
     docker: DockerSettings | None
+    log_file: Path | None  # beside stdout
+    log_format: str
 
     @property
     def disks(self) -> tuple[Path, ...]:
@@ -171,6 +173,8 @@ class Settings:
             "EXECUTOR_KILL_GRACE_SECONDS": self.kill_grace_seconds,
             "EXECUTOR_HTTPS_PROXY": self.https_proxy,
             "EXECUTOR_CA_BUNDLE": self.ca_bundle,
+            "EXECUTOR_LOG_FILE": self.log_file,
+            "VULSWEB_LOG_FORMAT": self.log_format,
             "HOME": self.home,
             "PATH": self.search_path,
             # The runner uses the same code as this process, whatever its working directory.
@@ -211,6 +215,8 @@ def settings(variables: Mapping[str, str]) -> Settings:
         home=Path(variables.get("HOME") or Path.home()).absolute(),
         search_path=variables.get("PATH") or os.defpath,
         docker=DockerSettings.read(variables, chosen) if engine == "docker" else None,
+        log_file=_optional_path(variables, "EXECUTOR_LOG_FILE"),
+        log_format=variables.get("VULSWEB_LOG_FORMAT") or "text",
     )
 
 

@@ -134,11 +134,12 @@ def main() -> None:
 
     SLOT is an inherited locked descriptor.
     """
-    log_lines.configure()
+    settings = config.settings(config.environment())
+    log_lines.configure(settings, is_server=False)
     lane, slot = sys.argv[1], int(sys.argv[2])
     # Tools must not inherit it: a tool that stays alive would keep the slot taken.
     os.set_inheritable(slot, False)  # noqa: FBT003 (it takes no keyword)
-    runner = Runner(config.settings(config.environment()), lane)
+    runner = Runner(settings, lane)
     signal.signal(signal.SIGTERM, runner.stop)
     runner.run(slot)
 

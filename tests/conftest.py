@@ -178,6 +178,7 @@ def application(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
             "RUN_TIMEOUT": timedelta(hours=6),
             "KEEP_RUNS": timedelta(days=30),
             "KEEP_AUDIT": timedelta(days=400),
+            "LOG_DIR": None,
             "STILL_AFTER": timedelta(days=7),
             "SESSION_IDLE": timedelta(hours=2),
             "PROXIES": 0,

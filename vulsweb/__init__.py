@@ -6,15 +6,17 @@ import gc
 gc.disable()
 
 import logging
+import secrets
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from celery import Task
 from celery.signals import heartbeat_sent
-from flask import Flask, Request, current_app, g, request, session
+from flask import Flask, Request, Response, current_app, g, request, session
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from sqlalchemy.exc import OperationalError
@@ -28,7 +30,7 @@ from vulsweb.api import problems
 from vulsweb.audit import actors
 from vulsweb.extensions import celery, csrf, db, limiter, login, migrate
 from vulsweb.models import AuditWay, User
-from vulsweb.system import database_waits
+from vulsweb.system import database_waits, log_lines
 from vulsweb.views import errors
 
 # And no later search has to look at it, neither while the process runs nor when it ends.
@@ -65,6 +67,10 @@ def create_app(overrides: Mapping[str, Any] | None = None) -> Flask:
         app.wsgi_app = BelowPath(app.wsgi_app, root)  # type: ignore[method-assign]
     init_extensions(app)
     init_celery(app)
+    log_lines.hide(secrets_of(app.config))
+    app.before_request(begin_context)
+    app.teardown_request(end_context)
+    app.after_request(send_request_id)
     app.before_request(lambda: database_waits.choose_limit(request.path))
     app.before_request(permissions.check)
     app.before_request(note_actor)
@@ -153,9 +159,36 @@ def load_user_of_token(incoming: Request) -> User | None:
     return found.user
 
 
+def secrets_of(settings: Mapping[str, Any]) -> list[str]:
+    """Return the values that no log may have."""
+    urls = (settings["SQLALCHEMY_DATABASE_URI"], settings["REDIS_URL"])
+    passwords = [urlsplit(url).password or "" for url in urls]
+    return [settings["SECRET_KEY"], *passwords, *(each.api_key for each in settings["EXECUTORS"])]
+
+
+def begin_context() -> None:
+    """Give the request an id, for its log lines and its answer."""
+    log_lines.CONTEXT.set({"request": secrets.token_hex(6)})
+
+
+def end_context(_: BaseException | None) -> None:
+    """Forget the request: this thread may do something else."""
+    log_lines.CONTEXT.set(None)
+
+
+def send_request_id(response: Response) -> Response:
+    """Add the id of the request to its answer."""
+    response.headers["X-Request-ID"] = (log_lines.CONTEXT.get() or {}).get("request", "")
+    return response
+
+
 def note_actor() -> None:
-    """Note for the audit trail who makes the changes of this request."""
-    if request.blueprint is None or request.method in permissions.READ_METHODS:
+    """Note who makes the request, for logs and the audit trail."""
+    if request.blueprint is None:
+        return
+    if current_user.is_authenticated:
+        log_lines.CONTEXT.set({**(log_lines.CONTEXT.get() or {}), "user": current_user.name})
+    if request.method in permissions.READ_METHODS:
         return
     way = AuditWay.API if problems.belongs_to_api(request.path) else AuditWay.PAGE
     address = (request.remote_addr or "")[:45]

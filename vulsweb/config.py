@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -105,6 +106,28 @@ def executors(environ: Mapping[str, str]) -> tuple[Executor, ...]:
         raise ConfigError(f"VULSWEB_EXECUTORS_FILE: {error}") from error
 
 
+@dataclass(frozen=True)
+class LogSettings:
+    """How a process writes its log."""
+
+    process: str = "vulsweb"
+    as_json: bool = False
+    file: Path | None = None  # beside stderr
+
+
+def log_settings(environ: Mapping[str, str]) -> LogSettings:
+    """Return how this process writes its log."""
+    log_format = environ.get("VULSWEB_LOG_FORMAT") or "text"
+    if log_format not in ("text", "json"):
+        raise ConfigError(f"VULSWEB_LOG_FORMAT is {log_format!r}; use text or json.")
+    file = environ.get("VULSWEB_LOG_FILE")
+    return LogSettings(
+        process=environ.get("VULSWEB_PROCESS") or "vulsweb",
+        as_json=log_format == "json",
+        file=Path(file) if file else None,
+    )
+
+
 def from_environment(environ: Mapping[str, str] | None = None) -> dict[str, object]:
     """Return the Flask settings."""
     environ = with_running_stack(environment()) if environ is None else environ
@@ -135,6 +158,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> dict[str, obje
         "ROOT_PATH": root_path(environ),
         "RATELIMIT_STORAGE_URI": redis_url,
         "ALIVE_FILE": Path(environ["VULSWEB_ALIVE_FILE"]) if environ.get("VULSWEB_ALIVE_FILE") else None,
+        "LOG_DIR": Path(environ["VULSWEB_LOG_DIR"]) if environ.get("VULSWEB_LOG_DIR") else None,
         "PUBLIC_URL": web_address(environ, "VULSWEB_URL").rstrip("/"),
         "PING_URL": web_address(environ, "VULSWEB_PING_URL"),
     }

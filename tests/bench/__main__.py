@@ -49,6 +49,7 @@ def _measure(url: str, size: Size, cves: int) -> None:
             "RUN_TIMEOUT": timedelta(hours=6),
             "KEEP_RUNS": timedelta(days=30),
             "KEEP_AUDIT": timedelta(days=400),
+            "LOG_DIR": None,
             "STILL_AFTER": timedelta(days=7),
         }
     )

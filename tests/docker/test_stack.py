@@ -67,6 +67,17 @@ def test_a_database_is_fetched_and_a_host_scanned_in_containers(
     assert (said["opened"], said["fixed"], said["host_counts"]["success"]) == (0, 0, 1)
 
 
+def test_each_process_has_its_log_in_the_folder_that_the_page_reads(stack: ComposeStack) -> None:
+    logs = {name: stack.inside("web", f"cat /app/logs/{name}.log") for name in ("web", "worker")}
+    of_executor = stack.inside("web", "cat /app/logs/executor/executor.log")
+    written = stack.inside("web", "touch /app/logs/executor/other.log || echo refused")
+
+    assert "signed in: admin" in logs["web"]
+    assert "run 1: started" in logs["worker"]
+    assert ": completed after" in of_executor
+    assert written.strip() == "refused"
+
+
 def test_the_worker_can_ask_a_host_for_its_key(stack: ComposeStack) -> None:
     assert stack.compose("exec", "-T", "worker", "sh", "-c", "command -v ssh-keyscan").strip()
 

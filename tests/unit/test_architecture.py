@@ -35,7 +35,7 @@ RANKS = {
         {"errors", "locks"},
         {"databases"},
         {"config", "requests"},
-        {"engines"},
+        {"engines", "log_lines"},
         {"jobs"},
         {"audit", "keys", "recipes"},
         {"application", "docker_proxy", "runner", "transfer"},

@@ -15,6 +15,7 @@ ADMIN_BLUEPRINTS = {
     "audit",
     "keys",
     "notifications",
+    "process_logs",
     "ssh_config",
     "users",
 }

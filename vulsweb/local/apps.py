@@ -48,6 +48,7 @@ class Apps:
             "EXECUTOR_API_KEY_FILE": str(self.folder.secret_file("executor_api_key")),
             "EXECUTOR_URL": f"http://127.0.0.1:{self.executor_socket.getsockname()[1]}",
             "VULSWEB_VULS_CONFIG": str(self._vuls_config()),
+            "VULSWEB_LOG_DIR": str(self.folder.logs),
         }
 
     def executor(self) -> Child:
@@ -78,7 +79,7 @@ class Apps:
                 *_gunicorn("wsgi:app", self.web_socket, workers=2, threads=4),
                 *("--worker-class", "vulsweb.api.gunicorn_worker.Worker"),
             ],
-            environ=self.environ(),
+            environ={**self.environ(), "VULSWEB_PROCESS": "web"},
             folder=HOME,
             ready=lambda: _answers(self.web_socket, "/healthz"),
             listener=self.web_socket,
@@ -102,7 +103,7 @@ class Apps:
         return Child(
             name="worker",
             command=_celery("worker", *options),
-            environ=self.environ(),
+            environ={**self.environ(), "VULSWEB_PROCESS": "worker"},
             folder=HOME,
             ready=answers,
         )
@@ -113,7 +114,7 @@ class Apps:
         return Child(
             name="beat",
             command=_celery("beat", "--schedule", str(schedule)),
-            environ=self.environ(),
+            environ={**self.environ(), "VULSWEB_PROCESS": "beat"},
             folder=HOME,
         )
 

@@ -16,6 +16,7 @@ from vulsweb.views import (
     monitoring,
     notifications,
     overview,
+    process_logs,
     runs,
     second_factor,
     ssh_config,
@@ -42,6 +43,7 @@ BLUEPRINTS = (
     notifications.bp,
     audit.bp,
     system.bp,
+    process_logs.bp,
     monitoring.bp,
 )
 
