@@ -234,6 +234,23 @@ def test_the_preview_says_what_a_cron_line_means(
     assert "<b>" not in answer.text or "Next" in answer.text
 
 
+def test_the_preview_warns_of_a_time_at_which_many_tasks_start_and_proposes_another(
+    signed_in: FlaskClient, make_task: MakeTask
+) -> None:
+    tasks = [make_task(task_type="db_update", database_type="nvd") for _ in range(6)]
+    query = {"cron_expression": "0 2 * * *", "timezone": "UTC"}
+
+    new = flat(signed_in.get("/tasks/cron-preview", query_string=query).text)
+    moved = signed_in.get("/tasks/cron-preview", query_string=query | {"cron_expression": "10 2 * * *"}).text
+    form = flat(signed_in.get(f"/tasks/{tasks[0].id}/edit").text)
+
+    assert "6 other tasks start in the ten minutes from" in new
+    assert 'value="10 2 * * *">At 02:10 every day</button>' in new
+    assert "other tasks start" not in moved
+    assert "5 other tasks start" in form
+    assert f'hx-get="/tasks/cron-preview?task={tasks[0].id}"' in form
+
+
 def test_neither_form_offers_a_zone_that_each_machine_reads_differently(signed_in: FlaskClient) -> None:
     for path in ("/tasks/new", "/account/"):
         offered = re.findall(r'<option value="([^"]+)"></option>', signed_in.get(path).text)

@@ -15,6 +15,7 @@ from vulsweb.hosts import inventory
 from vulsweb.hosts import tags as host_tags
 from vulsweb.models import Absence, OldDatabases, Overlap, ScheduledTask, TaskType, Trigger
 from vulsweb.runs import history, starting
+from vulsweb.tasks import crowding
 from vulsweb.tasks import editing as task_editing
 from vulsweb.tasks import queries as task_queries
 from vulsweb.views import filters, forms, live, paging
@@ -70,7 +71,8 @@ def cron_preview() -> str:
 
     If it is invalid, return what is wrong with it.
     """
-    return render_template("tasks/_cron_preview.html", preview=_preview(request.args))
+    task_id = forms.number(request.args, "task") or None
+    return render_template("tasks/_cron_preview.html", preview=_preview(request.args, task_id))
 
 
 @bp.post("/bulk")
@@ -231,11 +233,11 @@ def _form(task: ScheduledTask | None, values: dict[str, Any], errors: dict[str, 
         examples=forms.EXAMPLES,
         zones=cron.ZONES,
         name_length=task_editing.NAME_LENGTH,
-        preview=_preview(values),
+        preview=_preview(values, task.id if task else None),
     )
 
 
-def _preview(values: Any) -> dict[str, Any]:
+def _preview(values: Any, task_id: int | None) -> dict[str, Any]:
     zone = values.get("timezone", "").strip() or "UTC"
     if zone not in cron.ZONES:
         return {"error": f"{zone!r} is not a time zone."}
@@ -243,8 +245,14 @@ def _preview(values: Any) -> dict[str, Any]:
         line = cron.check(values.get("cron_expression", ""))
     except cron.CronError as error:
         return {"error": str(error)}
-    slots = cron.upcoming(line, zone, datetime.now(UTC), PREVIEW_SLOTS)
-    return {"line": line, "zone": zone, "slots": [slot.astimezone(ZoneInfo(zone)) for slot in slots]}
+    now = datetime.now(UTC)
+    slots = cron.upcoming(line, zone, now, PREVIEW_SLOTS)
+    return {
+        "line": line,
+        "zone": zone,
+        "slots": [slot.astimezone(ZoneInfo(zone)) for slot in slots],
+        "crowd": crowding.find(line, zone, now, task_id),
+    }
 
 
 def _list_context() -> dict[str, Any]:
