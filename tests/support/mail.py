@@ -82,6 +82,7 @@ class Webhook(ThreadingHTTPServer):
         self.arrived: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.opened: list[str] = []
+        self.posted: list[tuple[str, str]] = []  # path and body
 
     @property
     def url(self) -> str:
@@ -99,9 +100,11 @@ class _Taker(BaseHTTPRequestHandler):
         self.end_headers()
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         if self.server.status == 200:
-            self.server.arrived.append(body)
+            self.server.posted.append((self.path, body))
+            if self.headers.get("Content-Type") == "application/json":
+                self.server.arrived.append(json.loads(body))
             self.server.headers.append(dict(self.headers))
         self.send_response(self.server.status)
         self.end_headers()

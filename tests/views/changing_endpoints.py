@@ -110,6 +110,10 @@ PAGES: dict[str, tuple[Callable[[Cast], TestResponse], str]] = {
     ),
     "tasks.change": (lambda c: c.post(f"/tasks/{c.task().id}", **TASK_FORM), "changed task weekly"),
     "tasks.delete": (lambda c: c.post(f"/tasks/{c.task().id}/delete"), "deleted task task 1"),
+    "task_pings.save": (
+        lambda c: c.post(f"/tasks/{c.task().id}/ping", url="https://hc.example.org/secret-word"),
+        "changed task task 1",
+    ),
     "tasks.run": (lambda c: c.post(f"/tasks/{c.task().id}/run"), "started run task 1"),
     "runs.cancel": (lambda c: c.post(f"/runs/{c.run_id()}/cancel"), "cancelled run task 1"),
     "hosts.sync": (

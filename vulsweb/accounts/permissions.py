@@ -17,6 +17,7 @@ ADMIN_BLUEPRINTS = {
     "notifications",
     "process_logs",
     "ssh_config",
+    "task_pings",
     "users",
 }
 # What users do with their own account.

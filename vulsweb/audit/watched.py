@@ -63,6 +63,7 @@ TABLES: Mapping[type[Base], Watched] = {
             "database_hours",
             "old_databases",
         ),
+        secrets={"ping_url": "ping_address"},
     ),
     # A sync adds and retires hosts, with one entry for all; scans add containers.
     Host: Watched(AuditKind.HOST, ("tags", "notes"), only_changes=True),

@@ -13,8 +13,10 @@ from vulsweb.models.notification import (
     Event,
     EventKind,
     KnownAddress,
+    PingKind,
     Rhythm,
     Rule,
+    TaskPing,
     Trouble,
 )
 from vulsweb.models.result import Result
@@ -50,6 +52,7 @@ __all__ = [
     "LogChunk",
     "OldDatabases",
     "Overlap",
+    "PingKind",
     "Result",
     "Rhythm",
     "Role",
@@ -62,6 +65,7 @@ __all__ = [
     "Scope",
     "SignInFailures",
     "SshConfigVersion",
+    "TaskPing",
     "TaskType",
     "Trigger",
     "Trouble",

@@ -198,3 +198,33 @@ class KnownAddress(Base):
     address: Mapped[str] = mapped_column(String(45), primary_key=True)
     first_at: Mapped[datetime]
     last_at: Mapped[datetime]
+
+
+class PingKind(enum.StrEnum):
+    """What an outside service is told of a run."""
+
+    START = "start"
+    SUCCESS = "success"
+    FAIL = "fail"  # it failed, timed out, was cancelled or is not complete
+
+    @property
+    def path(self) -> str:
+        """Return what the address gets at its end."""
+        return "" if self is PingKind.SUCCESS else f"/{self.value}"
+
+
+class TaskPing(Base):
+    """A ping of a task that its service has not taken yet."""
+
+    __tablename__ = "task_pings"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    task_id: Mapped[int] = mapped_column(ForeignKey("scheduled_tasks.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[PingKind]
+    text: Mapped[str]
+    created_at: Mapped[datetime]
+    tries: Mapped[int] = mapped_column(default=0)
+    next_try_at: Mapped[datetime]
+    problem: Mapped[str | None]  # of the last try
+
+    task: Mapped[ScheduledTask] = relationship()

@@ -129,6 +129,7 @@ class ScheduledTask(Base):
     old_databases: Mapped[OldDatabases] = mapped_column(
         default=OldDatabases.UPDATE, server_default=OldDatabases.UPDATE.value
     )
+    ping_url: Mapped[str | None]  # encrypted: see notifications.task_pings
     next_run_at: Mapped[datetime | None]  # None while the task is inactive or paused
     # Set while its host is retired, or its schedule cannot be read. `active` is the user's choice and does
     # not change.

@@ -10,9 +10,10 @@ from sqlalchemy.orm.exc import ObjectDeletedError
 
 from vulsweb.audit import trail
 from vulsweb.extensions import db
-from vulsweb.models import AuditAction, AuditKind, JobStatus, Run, RunJob, RunStatus, ScheduledTask
+from vulsweb.models import AuditAction, AuditKind, JobStatus, PingKind, Run, RunJob, RunStatus, ScheduledTask
 from vulsweb.models.run import ACTIVE, IN_PROGRESS
 from vulsweb.models.run_job import WITH_EXECUTOR
+from vulsweb.notifications import task_pings
 from vulsweb.runs import notices, targets
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,10 @@ def claim(run_id: int, now: datetime) -> Run | None:
         return None
     log.info("run %d: started, task %d %s", run_id, task.id, task.name)
     task.last_run_id = run_id
-    return db.session.get(Run, run_id, populate_existing=True)
+    run = db.session.get_one(Run, run_id, populate_existing=True)
+    if run.started_at == now:  # and not another worker's claim before
+        task_pings.record(task, PingKind.START, f"Run {run_id} of {task.name} starts.", now)
+    return run
 
 
 def ready_to_start(task_ids: Collection[int]) -> Sequence[int]:
@@ -124,6 +128,10 @@ def end(run: Run, status: RunStatus, reason: str | None, now: datetime) -> None:
     if failed and not run.is_detection:
         targets.mark_hosts_failed(run, now)
     notices.run_ended(run, now)
+    if run.started_at is not None and status is not RunStatus.SKIPPED:
+        kind = PingKind.SUCCESS if status is RunStatus.SUCCESS else PingKind.FAIL
+        text = f"Run {run.id} of {run.task.name}: {status.label}. {run.reason or ''}"
+        task_pings.record(run.task, kind, text, now)
 
 
 def cancel(run: Run, now: datetime) -> bool:

@@ -21,6 +21,7 @@ from vulsweb.views import (
     second_factor,
     ssh_config,
     system,
+    task_pings,
     tasks,
     users,
 )
@@ -31,6 +32,7 @@ BLUEPRINTS = (
     users.bp,
     overview.bp,
     tasks.bp,
+    task_pings.bp,
     runs.bp,
     second_factor.bp,
     hosts.bp,

@@ -55,6 +55,11 @@ BEAT: dict[str, dict[str, Any]] = {
         "kwargs": {"by_beat": True},
         "schedule": NOTIFY_SECONDS,
     },
+    "ping_tasks": {
+        "task": "vulsweb.ping_tasks",
+        "kwargs": {"by_beat": True},
+        "schedule": NOTIFY_SECONDS,
+    },
     "watch": {"task": "vulsweb.watch", "kwargs": {"by_beat": True}, "schedule": SWEEP_SECONDS},
     "sweep": {"task": "vulsweb.sweep", "kwargs": {"by_beat": True}, "schedule": SWEEP_SECONDS},
     # At night, after most scans have started and before people are at work.
@@ -179,6 +184,17 @@ def notify() -> None:
     db.session.commit()
     if outgoing.send_next(current_app.config, now):
         messages.send_notify()
+
+
+@shared_task(
+    name="vulsweb.ping_tasks",
+    soft_time_limit=4 * outgoing.PING_SECONDS,
+    time_limit=4 * outgoing.PING_SECONDS + KILL_AFTER,
+)
+@drop_repeats(NOTIFY_SECONDS / REPEATS)
+def ping_tasks() -> None:
+    """Report the runs of tasks to their outside services."""
+    outgoing.ping_tasks(current_app.config["SECRET_KEY"], datetime.now(UTC))
 
 
 @shared_task(name="vulsweb.watch")

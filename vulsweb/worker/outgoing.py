@@ -1,6 +1,7 @@
 """What goes out to people: messages, digests and failures of the system."""
 
 import logging
+import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,7 +11,7 @@ from sqlalchemy import func, select
 from vulsweb import digests
 from vulsweb.extensions import db
 from vulsweb.models import EventKind, Trouble
-from vulsweb.notifications import addresses, events, outbox, sending, texts
+from vulsweb.notifications import addresses, events, outbox, sending, task_pings, texts
 from vulsweb.notifications.events import Happening
 from vulsweb.system import health
 from vulsweb.system.checks import Check, State
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 
 # A restart is no trouble.
 TOLD_AFTER = timedelta(seconds=90)
+# What a worker spends on pings in one turn; the last one may take as long again.
+PING_SECONDS = 8
 _KINDS = {State.FAILED: EventKind.PART_FAILED, State.WARNING: EventKind.PART_WARNING}
 
 
@@ -55,6 +58,29 @@ def _send(message: outbox.Message, config: Mapping[str, Any]) -> str | None:
         return str(error)
     db.session.rollback()  # no transaction is open while the other side answers
     return sending.send(url, message.id, text)
+
+
+def ping_tasks(secret_key: str, now: datetime) -> int:
+    """Report runs to the outside services of their tasks; return how many.
+
+    One worker at a time does so. A ping may arrive twice, if the worker dies in between.
+    """
+    begun, held, sent = time.monotonic(), set(), 0
+    with db.engine.connect() as connection:
+        if not connection.scalar(select(func.pg_try_advisory_xact_lock(func.hashtext("task pings")))):
+            return 0
+        facts = [
+            (ping.id, ping.task_id, ping.task.ping_url, ping.kind, ping.text) for ping in task_pings.due(now)
+        ]
+        db.session.commit()  # no transaction is open while the other side answers
+        for ping_id, task_id, address, kind, text in facts:
+            if task_id not in held and time.monotonic() - begun <= PING_SECONDS:
+                problem = task_pings.send(address, kind, text, secret_key)
+                task_pings.record_try(ping_id, problem, now)
+                db.session.commit()
+                sent += problem is None
+                held |= {task_id} if problem else set()
+    return sent
 
 
 def write_digests(now: datetime) -> None:
