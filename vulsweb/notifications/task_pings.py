@@ -50,7 +50,7 @@ def host(task: ScheduledTask, secret_key: str) -> str:
 
 
 def record(task: ScheduledTask, kind: PingKind, text: str, now: datetime) -> None:
-    """Add a ping of a task that has an address, to be sent after the commit."""
+    """Add a ping, to be sent after the commit."""
     if task.ping_url is not None:
         ping = TaskPing(task_id=task.id, kind=kind, text=text[:TEXT_LENGTH])
         ping.created_at = ping.next_try_at = now

@@ -261,6 +261,7 @@ def databases_check(health: Health) -> Check:
         for database in health.present
         if database.still
     ]
+    ended = [database.name for database in health.present if database.name in health.ended]
     if locked:
         message = f"Locked by another program: {', '.join(locked)}. Scans that need it fail until it is free."
         advice: tuple[str, ...] = (
@@ -277,6 +278,9 @@ def databases_check(health: Health) -> Check:
             "Verify sufficient disk space for database storage.",
             "Review the error messages in the task history.",
         )
+    elif ended:
+        message = f"The feed has ended: {', '.join(name.label for name in ended)}. The content gets older."
+        advice = tuple(health.ended[name] for name in ended)
     elif still:
         message = f"Updates succeed but bring nothing new: {', '.join(still)}."
         advice = (

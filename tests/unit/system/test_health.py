@@ -19,6 +19,7 @@ from vulsweb.runs import starting
 from vulsweb.system import executor_checks, health, service_checks
 from vulsweb.system.checks import Check, State
 from vulsweb.system.executor_checks import (
+    Database,
     Health,
     disk_check,
     docker_checks,
@@ -27,6 +28,7 @@ from vulsweb.system.executor_checks import (
     tools_check,
 )
 from vulsweb.system.health import System
+from vulsweb.vuls.catalogue import DatabaseType
 
 
 @pytest.fixture(scope="module")
@@ -250,6 +252,17 @@ def test_without_a_database_it_says_to_fetch_one(app: Flask, installation: Insta
 
     assert check.state is State.WARNING
     assert check.advice == ("Run a Database Update from the Scheduler.",)
+
+
+def test_a_fetched_database_whose_feed_has_ended_is_a_warning_with_what_to_do() -> None:
+    nvd, debian = (Database(name, rows=1) for name in (DatabaseType.NVD, DatabaseType.GOST_DEBIAN))
+    ended = {"nvd": "Run make tools.", "gost_redhat": "Never fetched."}
+
+    check = executor_checks.databases_check(Health("local", (), (nvd, debian), ended=ended))
+
+    assert check.state is State.WARNING
+    assert check.message == "The feed has ended: NVD Database. The content gets older."
+    assert check.advice == ("Run make tools.",)
 
 
 def test_a_database_older_than_a_month_is_old(app: Flask, installation: Installation) -> None:
