@@ -163,7 +163,8 @@ def secrets_of(settings: Mapping[str, Any]) -> list[str]:
     """Return the values that no log may have."""
     urls = (settings["SQLALCHEMY_DATABASE_URI"], settings["REDIS_URL"])
     passwords = [urlsplit(url).password or "" for url in urls]
-    return [settings["SECRET_KEY"], *passwords, *(each.api_key for each in settings["EXECUTORS"])]
+    openid = [settings["OPENID"].client_secret] if settings["OPENID"] else []
+    return [settings["SECRET_KEY"], *passwords, *openid, *(each.api_key for each in settings["EXECUTORS"])]
 
 
 def begin_context() -> None:

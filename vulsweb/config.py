@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from vulsweb.executors.settings import MAIN, Executor, ExecutorsError, read
 
@@ -106,6 +107,62 @@ def executors(environ: Mapping[str, str]) -> tuple[Executor, ...]:
         raise ConfigError(f"VULSWEB_EXECUTORS_FILE: {error}") from error
 
 
+def second_factor(environ: Mapping[str, str]) -> str:
+    """Return of whom a second factor is demanded."""
+    value = environ.get("VULSWEB_SECOND_FACTOR") or "optional"
+    if value not in ("optional", "admins", "all"):
+        raise ConfigError(f"VULSWEB_SECOND_FACTOR is {value!r}; use optional, admins or all.")
+    return value
+
+
+@dataclass(frozen=True)
+class OpenIdSettings:
+    """The provider of OpenID Connect, and what its groups may do."""
+
+    issuer: str
+    client_id: str
+    client_secret: str
+    label: str
+    scope: str
+    groups_claim: str
+    groups: Mapping[str, frozenset[str]]  # by role; "*" is everybody
+
+
+def openid(environ: Mapping[str, str]) -> OpenIdSettings | None:
+    """Return the provider of OpenID Connect; None without one."""
+    issuer = web_address(environ, "VULSWEB_OPENID_ISSUER")
+    if not issuer:
+        return None
+    host = urlsplit(issuer).hostname
+    if not issuer.startswith("https://") and host not in ("127.0.0.1", "::1", "localhost"):
+        raise ConfigError("VULSWEB_OPENID_ISSUER begins with https://, as its answers decide who comes in.")
+    groups = {
+        role: frozenset(environ.get(f"VULSWEB_OPENID_{role.upper()}_GROUPS", "").split())
+        for role in ("viewer", "operator", "admin")
+    }
+    if not any(groups.values()):
+        raise ConfigError("VULSWEB_OPENID_ISSUER is set, but no VULSWEB_OPENID_ADMIN_GROUPS or other groups.")
+    return OpenIdSettings(
+        issuer=issuer,
+        client_id=required(environ, "VULSWEB_OPENID_CLIENT_ID"),
+        client_secret=required(environ, "VULSWEB_OPENID_CLIENT_SECRET"),
+        label=environ.get("VULSWEB_OPENID_LABEL") or "Single sign-on",
+        scope=environ.get("VULSWEB_OPENID_SCOPE") or "openid profile email",
+        groups_claim=environ.get("VULSWEB_OPENID_GROUPS_CLAIM") or "groups",
+        groups=groups,
+    )
+
+
+def local_sign_in(environ: Mapping[str, str]) -> bool:
+    """Return whether passwords let anybody in."""
+    is_on = flag(environ, "VULSWEB_LOCAL_SIGN_IN", default=True)
+    if not is_on and openid(environ) is None:
+        raise ConfigError(
+            "VULSWEB_LOCAL_SIGN_IN is no, but without VULSWEB_OPENID_ISSUER nobody could sign in."
+        )
+    return is_on
+
+
 @dataclass(frozen=True)
 class LogSettings:
     """How a process writes its log."""
@@ -160,6 +217,9 @@ def from_environment(environ: Mapping[str, str] | None = None) -> dict[str, obje
         "ALIVE_FILE": Path(environ["VULSWEB_ALIVE_FILE"]) if environ.get("VULSWEB_ALIVE_FILE") else None,
         "LOG_DIR": Path(environ["VULSWEB_LOG_DIR"]) if environ.get("VULSWEB_LOG_DIR") else None,
         "PUBLIC_URL": web_address(environ, "VULSWEB_URL").rstrip("/"),
+        "SECOND_FACTOR": second_factor(environ),
+        "OPENID": openid(environ),
+        "LOCAL_SIGN_IN": local_sign_in(environ),
         "PING_URL": web_address(environ, "VULSWEB_PING_URL"),
     }
 

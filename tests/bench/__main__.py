@@ -50,6 +50,9 @@ def _measure(url: str, size: Size, cves: int) -> None:
             "KEEP_RUNS": timedelta(days=30),
             "KEEP_AUDIT": timedelta(days=400),
             "LOG_DIR": None,
+            "OPENID": None,
+            "SECOND_FACTOR": "optional",
+            "LOCAL_SIGN_IN": True,
             "STILL_AFTER": timedelta(days=7),
         }
     )

@@ -175,3 +175,50 @@ def test_with_another_secret_key_a_sentence_says_what_to_do(app: Flask, admin: U
 def test_the_secret_is_stored_encrypted(admin: User, secret: str) -> None:
     assert admin.totp_secret is not None
     assert secret not in admin.totp_secret
+
+
+@pytest.mark.parametrize(
+    ("demanded", "role", "is_led"),
+    [
+        ("optional", Role.ADMIN, False),
+        ("admins", Role.ADMIN, True),
+        ("admins", Role.OPERATOR, False),
+        ("all", Role.VIEWER, True),
+    ],
+)
+def test_it_can_be_demanded_before_anything_else(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, demanded: str, role: Role, is_led: bool
+) -> None:
+    monkeypatch.setitem(app.config, "SECOND_FACTOR", demanded)
+    user = users.create_user("otto", "lantern otter quartz meadow", role, NOW)
+    db.session.commit()
+    client = sign_in(app.test_client(), user)
+
+    answers = [client.get("/runs/"), client.get("/api/runs"), client.get("/account/second-factor")]
+
+    assert [answer.status_code for answer in answers] == ([303, 403, 200] if is_led else [200, 200, 200])
+    if is_led:
+        assert answers[0].headers["Location"] == "/account/second-factor"
+        assert "First set up a second factor" in answers[2].text
+
+
+def test_who_has_set_up_what_is_demanded_goes_on_and_cannot_switch_it_off(
+    app: Flask, admin: User, secret: str, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(app.config, "SECOND_FACTOR", "all")
+    client = sign_in(app.test_client(), admin)
+
+    page = client.post("/account/second-factor/off", data={"confirm": PASSWORD}, follow_redirects=True).text
+
+    assert "A second factor is demanded here, so it stays on." in page
+    assert client.get("/runs/").status_code == 200
+
+
+def test_a_token_works_although_its_user_has_no_second_factor(
+    app: Flask, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(app.config, "SECOND_FACTOR", "all")
+
+    answer = app.test_client().get("/api/runs", headers={"Authorization": f"Bearer {token}"})
+
+    assert answer.status_code == 200

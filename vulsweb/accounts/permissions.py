@@ -1,10 +1,10 @@
 """The role that each request needs, for pages and API alike."""
 
-from flask import abort, flash, g, redirect, request, url_for
+from flask import abort, current_app, flash, g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
-from vulsweb.models import Role, Scope
+from vulsweb.models import Role, Scope, User
 
 READ_METHODS = ("GET", "HEAD", "OPTIONS")
 # Only admins may see or change what gives access to machines or to Vuls Web itself.
@@ -23,6 +23,7 @@ ADMIN_BLUEPRINTS = {
 # What users do with their own account.
 ACCOUNT_BLUEPRINTS = {"auth", "account", "account_second_factor"}
 CHOOSE_FIRST = "First choose a password of your own."
+SECOND_FACTOR_FIRST = "First set up a second factor, which is demanded here."
 # What a token may read whose scope is this alone.
 READABLE = {Scope.METRICS: {"monitoring"}, Scope.RESULTS: {"api_runs", "api_findings"}}
 
@@ -36,6 +37,16 @@ def required_role(blueprint: str | None, method: str) -> Role:
     return Role.OPERATOR
 
 
+def needs_second_factor(user: User) -> bool:
+    """Return whether a second factor is demanded of the user.
+
+    With single sign-on it is the provider's.
+    """
+    demanded_of = current_app.config["SECOND_FACTOR"]
+    is_demanded = demanded_of == "all" or (demanded_of == "admins" and user.role.administers)
+    return is_demanded and user.subject is None
+
+
 def scope_suffices(scope: Scope, role: Role, blueprint: str | None) -> bool:
     """Return whether a scope covers what needs this role."""
     if scope in READABLE:
@@ -46,7 +57,8 @@ def scope_suffices(scope: Scope, role: Role, blueprint: str | None) -> bool:
 def check() -> ResponseReturnValue | None:
     """Answer 403 if the user's role is not sufficient.
 
-    Whoever has a password that somebody else chose is led to the page where it is changed.
+    Whoever has a password that somebody else chose is led to the page where it is changed, and whoever lacks
+    the second factor that is demanded to where it is set up.
 
     Requests without a user pass: pages and API calls ask for a sign-in themselves. Static files and the
     health endpoint belong to no blueprint; they are public and must not query the database for the user.
@@ -58,6 +70,13 @@ def check() -> ResponseReturnValue | None:
             abort(403, CHOOSE_FIRST)
         flash(CHOOSE_FIRST, "warning")
         return redirect(url_for("account.index"), code=303)
+    lacks_second_factor = current_user.totp_secret is None and needs_second_factor(current_user)
+    # A token needs none: it is no password.
+    if lacks_second_factor and "scope" not in g and request.blueprint not in ACCOUNT_BLUEPRINTS:
+        if request.path.startswith("/api/"):
+            abort(403, SECOND_FACTOR_FIRST)
+        flash(SECOND_FACTOR_FIRST, "warning")
+        return redirect(url_for("account_second_factor.setup"), code=303)
     role = required_role(request.blueprint, request.method)
     if (role.administers and not current_user.role.administers) or (
         role.operates and not current_user.role.operates

@@ -65,6 +65,8 @@ def change_password(user: User, password: str, *, first: bool = False) -> None:
 
     Raise AccessError if it is weak. A `first` password has to be changed by the user before anything else.
     """
+    if user.subject is not None:
+        raise AccessError("This user signs in by single sign-on and has no password here.")
     credentials.check_password(password, user.name)
     if user.must_change_password and not first and User.check_password(user, password):
         raise AccessError("This is the password that you were given. Choose another one.")
@@ -80,8 +82,13 @@ def change_role(user: User, role: Role, changed_by: str, now: datetime) -> None:
     """
     if not role.administers:
         _require_another_admin(user)
-    if role is user.role:
-        return
+    if role is not user.role:
+        set_role(user, role, changed_by, now)
+        sessions.end_all(user)
+
+
+def set_role(user: User, role: Role, changed_by: str, now: datetime) -> None:
+    """Set the role, and tell of it."""
     text = f"{changed_by} changed it from {user.role.label.lower()} to {role.label.lower()}."
     title = f"{user.name} is now {role.label.lower()}"
     events.record(
@@ -89,7 +96,6 @@ def change_role(user: User, role: Role, changed_by: str, now: datetime) -> None:
         now,
     )
     user.role = role
-    sessions.end_all(user)
 
 
 def record_refusal(name: str, reason: str) -> None:

@@ -81,7 +81,7 @@ TABLES: Mapping[type[Base], Watched] = {
     ),
     User: Watched(
         AuditKind.USER,
-        ("name", "role", "timezone", "must_change_password"),
+        ("name", "role", "timezone", "must_change_password", "subject"),
         secrets={
             "password_hash": "password",
             "totp_secret": "second_factor",

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from vulsweb.extensions import Base
 
 HASHER = PasswordHasher()
+SUBJECT_LENGTH = 500
 
 
 # Checked for unknown names, so that the response time does not reveal which names exist. It is the hash of a
@@ -59,11 +60,14 @@ class User(UserMixin, Base):
     totp_secret: Mapped[str | None]
     totp_step: Mapped[int | None]
     recovery_hashes: Mapped[list[str]] = mapped_column(default=list)
+    # The issuer and id at the provider of OpenID Connect that signs them in; None: a password does.
+    subject: Mapped[str | None] = mapped_column(String(SUBJECT_LENGTH))
     # The row of a deleted user stays, because what they did names them.
     deleted_at: Mapped[datetime | None]
 
     __table_args__ = (
         Index("uq_users_name", "name", unique=True, postgresql_where=text("deleted_at IS NULL")),
+        Index("uq_users_subject", "subject", unique=True, postgresql_where=text("deleted_at IS NULL")),
     )
 
     @property

@@ -1,6 +1,6 @@
 """`/account/`: the user's own time zone, password, sessions and API tokens."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
@@ -12,6 +12,9 @@ from vulsweb.accounts.credentials import AccessError
 from vulsweb.extensions import db, limiter
 from vulsweb.models import Scope, User
 from vulsweb.views.auth import begin_session
+
+# A single sign-on this recent confirms who somebody is.
+FRESH = timedelta(minutes=10)
 
 bp = Blueprint("account", __name__, url_prefix="/account")
 
@@ -60,8 +63,8 @@ def change_password() -> ResponseReturnValue:
 def create_token() -> ResponseReturnValue:
     """Create a token and show it once, for who knows the password."""
     user = db.session.get_one(User, current_user.id)
-    if not User.check_password(user, request.form.get("confirm", "")):
-        return _page(confirm="Wrong password."), 422
+    if problem := _confirmation_problem(user):
+        return _page(confirm=problem), 422
     try:
         scope, days = Scope(request.form.get("scope", Scope.READ.value)), int(request.form.get("days", "90"))
     except ValueError:
@@ -104,6 +107,16 @@ def end_other_sessions() -> ResponseReturnValue:
     db.session.commit()
     flash(f"{count} other browser{'' if count == 1 else 's'} signed out.", "success")
     return redirect(url_for("account.index"), code=303)
+
+
+def _confirmation_problem(user: User) -> str:
+    """Return why it is not sure that the user sits there."""
+    if user.subject is None:
+        is_right = User.check_password(user, request.form.get("confirm", ""))
+        return "" if is_right else "Wrong password."
+    now = datetime.now(UTC)
+    is_fresh = sessions.find(session["key"], FRESH, FRESH, now) is not None
+    return "" if is_fresh else "Sign out and in again, and then create the token within ten minutes."
 
 
 def _page(new_token: str | None = None, **errors: str) -> str:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from flask import (
     Blueprint,
     Response,
+    abort,
     current_app,
     flash,
     redirect,
@@ -58,6 +59,8 @@ def sign_in() -> ResponseReturnValue:
 @limiter.limit("10 per minute")
 def enter() -> ResponseReturnValue:
     """Sign in with a name and a password."""
+    if not current_app.config["LOCAL_SIGN_IN"]:
+        abort(403, "Signing in with a password is switched off here.")
     name = request.form.get("name", "")
     plain = name.strip().replace("\x00", "")
     if wait := attempts.begin(plain, request.remote_addr or "", datetime.now(UTC)):
@@ -75,7 +78,7 @@ def enter() -> ResponseReturnValue:
         session.clear()
         session["entering"] = {"id": user.id, "stamp": _stamp(user), "at": time.time()}
         return redirect(url_for("account_second_factor.ask", next=request.args.get("next")), code=303)
-    return let_in(user)
+    return let_in(user, request.args.get("next"))
 
 
 def _ask_to_wait(name: str, wait: timedelta) -> ResponseReturnValue:
@@ -86,14 +89,14 @@ def _ask_to_wait(name: str, wait: timedelta) -> ResponseReturnValue:
     return page, 429, {"Retry-After": str(math.ceil(wait.total_seconds()))}
 
 
-def let_in(user: User) -> ResponseReturnValue:
+def let_in(user: User, next_path: str | None) -> ResponseReturnValue:
     """Begin a session, and lead to the requested page."""
     actors.act_as(replace(actors.current(), name=user.name, user_id=user.id))
     users.record_sign_in(user, (request.remote_addr or "")[:45], datetime.now(UTC))
     begin_session(user)
     db.session.commit()
     log.info("signed in: %s, from %s", user.name, request.remote_addr)
-    return redirect(local_path(request.args.get("next")), code=303)
+    return redirect(local_path(next_path), code=303)
 
 
 def entering_id() -> int | None:

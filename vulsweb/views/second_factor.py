@@ -7,7 +7,7 @@ from flask import Blueprint, current_app, flash, redirect, render_template, requ
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 
-from vulsweb.accounts import second_factor, sessions, users
+from vulsweb.accounts import permissions, second_factor, sessions, users
 from vulsweb.accounts.credentials import AccessError
 from vulsweb.extensions import db, limiter
 from vulsweb.models import User
@@ -57,6 +57,9 @@ def switch_off() -> ResponseReturnValue:
     if not User.check_password(user, request.form.get("confirm", "")):
         flash("Wrong password. The second factor is still on.", "warning")
         return redirect(url_for("account.index"), code=303)
+    if permissions.needs_second_factor(user):
+        flash("A second factor is demanded here, so it stays on.", "warning")
+        return redirect(url_for("account.index"), code=303)
     second_factor.switch_off(user)
     auth.begin_session(user)
     db.session.commit()
@@ -93,7 +96,7 @@ def enter() -> ResponseReturnValue:
         users.record_refusal(user.name, "code")
         db.session.commit()
         return render_template("auth/code.html", problem="Wrong code. Each code works once."), 422
-    return auth.let_in(user)
+    return auth.let_in(user, request.args.get("next"))
 
 
 def _setup_page(**errors: str) -> str:
