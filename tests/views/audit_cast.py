@@ -12,6 +12,7 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from tests.conftest import NOW, PASSWORD
+from tests.support.authenticator import SoftKey
 from vulsweb.accounts import second_factor, sessions, tokens, users
 from vulsweb.extensions import db
 from vulsweb.models import (
@@ -19,6 +20,7 @@ from vulsweb.models import (
     Host,
     HostKeyOffer,
     KnownHost,
+    Passkey,
     Role,
     Rule,
     ScheduledTask,
@@ -153,6 +155,26 @@ def switch_on(cast: Cast) -> TestResponse:
 def switch_off(cast: Cast) -> TestResponse:
     cast.with_codes(cast.admin)
     return cast.post("/account/second-factor/off", confirm=PASSWORD)
+
+
+def add_key(cast: Cast, key: SoftKey | None = None) -> TestResponse:
+    cast.with_codes(cast.admin)
+    options = cast.post("/account/passkeys/begin").get_json()
+    answer = (key or SoftKey()).create(options)
+    return cast.post("/account/passkeys", name="laptop", confirm=PASSWORD, answer=answer)
+
+
+def remove_key(cast: Cast) -> TestResponse:
+    add_key(cast)
+    return cast.post(f"/account/passkeys/{db.session.scalars(select(Passkey.id)).one()}/remove")
+
+
+def enter_with_key(cast: Cast) -> TestResponse:
+    key, client = SoftKey(), cast.app.test_client()
+    add_key(cast, key)
+    client.post("/sign-in", data={"name": "admin", "password": PASSWORD})
+    answer = key.get(client.post("/sign-in/passkey/begin").get_json())
+    return client.post("/sign-in/passkey", data={"answer": answer})
 
 
 def make_key(cast: Cast) -> str:

@@ -11,16 +11,25 @@ from tests.views.audit_cast import (
     PUBLIC,
     SECRET_URL,
     Cast,
+    add_key,
     enter_code,
+    enter_with_key,
     make_key,
     private_key,
+    remove_key,
     rule,
     switch_off,
     switch_on,
 )
 
 # They show something, and change nothing.
-CHANGES_NOTHING = {"ssh_config.check", "ssh_config.preview", "ssh_config.fix"}
+CHANGES_NOTHING = {
+    "account_passkeys.begin_adding",
+    "account_passkeys.begin_signing_in",
+    "ssh_config.check",
+    "ssh_config.fix",
+    "ssh_config.preview",
+}
 
 TASK_FORM = {
     "name": "weekly",
@@ -82,6 +91,9 @@ PAGES: dict[str, tuple[Callable[[Cast], TestResponse], str]] = {
     "account_second_factor.switch_on": (switch_on, "changed user admin"),
     "account_second_factor.switch_off": (switch_off, "changed user admin"),
     "account_second_factor.enter": (enter_code, "signed_in user admin"),
+    "account_passkeys.add": (add_key, "added passkey laptop"),
+    "account_passkeys.remove": (remove_key, "deleted passkey laptop"),
+    "account_passkeys.enter": (enter_with_key, "signed_in user admin"),
     "users.create": (
         lambda c: c.post("/people/", name="otto", password=NEW_PASSWORD, role="operator"),
         "added user otto",

@@ -21,7 +21,7 @@ ADMIN_BLUEPRINTS = {
     "users",
 }
 # What users do with their own account.
-ACCOUNT_BLUEPRINTS = {"auth", "account", "account_second_factor"}
+ACCOUNT_BLUEPRINTS = {"auth", "account", "account_second_factor", "account_passkeys"}
 CHOOSE_FIRST = "First choose a password of your own."
 SECOND_FACTOR_FIRST = "First set up a second factor, which is demanded here."
 # What a token may read whose scope is this alone.

@@ -8,7 +8,7 @@ from datetime import datetime
 import pyotp
 
 from vulsweb import encryption
-from vulsweb.accounts import sessions
+from vulsweb.accounts import passkeys, sessions
 from vulsweb.accounts.credentials import AccessError
 from vulsweb.extensions import db
 from vulsweb.models import User
@@ -48,6 +48,7 @@ def switch_on(user: User, secret: str, code: str, secret_key: str, now: datetime
 def switch_off(user: User) -> None:
     """Demand no codes any more, and end all sessions."""
     user.totp_secret, user.totp_step, user.recovery_hashes = None, None, []
+    passkeys.remove_all(user)
     sessions.end_all(user)
 
 

@@ -16,6 +16,7 @@ from vulsweb.models import (
     Channel,
     Host,
     KnownHost,
+    Passkey,
     Rule,
     ScheduledTask,
     SshConfigVersion,
@@ -89,6 +90,7 @@ TABLES: Mapping[type[Base], Watched] = {
         },
         ended="deleted_at",
     ),
+    Passkey: Watched(AuditKind.PASSKEY, ("site",)),
     ApiToken: Watched(AuditKind.TOKEN, ("user", "scope", "expires_at")),
     Channel: Watched(
         AuditKind.CHANNEL,

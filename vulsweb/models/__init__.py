@@ -25,7 +25,7 @@ from vulsweb.models.run_host import RunHost
 from vulsweb.models.run_job import JobStatus, RunJob
 from vulsweb.models.ssh_config import HostSync, SshConfigVersion
 from vulsweb.models.task import Absence, OldDatabases, Overlap, ScheduledTask, TaskType
-from vulsweb.models.user import ApiToken, Role, Scope, SignInFailures, User, UserSession
+from vulsweb.models.user import ApiToken, Passkey, Role, Scope, SignInFailures, User, UserSession
 
 __all__ = [
     "Absence",
@@ -52,6 +52,7 @@ __all__ = [
     "LogChunk",
     "OldDatabases",
     "Overlap",
+    "Passkey",
     "PingKind",
     "Result",
     "Rhythm",

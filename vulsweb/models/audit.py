@@ -59,6 +59,7 @@ class AuditKind(enum.StrEnum):
     SSH_KEY = "ssh_key"
     KNOWN_HOST = "known_host"
     USER = "user"
+    PASSKEY = "passkey"
     TOKEN = "token"  # noqa: S105 - the kind of thing, not a token
     CHANNEL = "channel"
     RULE = "rule"

@@ -23,7 +23,7 @@ from flask import (
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_user, logout_user
 
-from vulsweb.accounts import attempts, sessions, users
+from vulsweb.accounts import attempts, passkeys, sessions, users
 from vulsweb.audit import actors
 from vulsweb.extensions import db, limiter, login
 from vulsweb.models import User
@@ -114,6 +114,12 @@ def entering_user() -> User | None:
     if user is None or user.totp_secret is None or _stamp(user) != found["stamp"]:
         return None
     return user
+
+
+def code_page(user: User, problem: str) -> str:
+    """Return the page that asks for a code or a key."""
+    keys = [key for key in passkeys.of_user(user) if key.site == request.host.partition(":")[0]]
+    return render_template("auth/code.html", problem=problem, has_keys=bool(keys))
 
 
 def _stamp(user: User) -> str:

@@ -70,9 +70,8 @@ def switch_off() -> ResponseReturnValue:
 @bp.get("/sign-in/code")
 def ask() -> ResponseReturnValue:
     """Ask for a code, after the right password."""
-    if auth.entering_user() is None:
-        return redirect(url_for("auth.sign_in"), code=303)
-    return render_template("auth/code.html", problem="")
+    user = auth.entering_user()
+    return redirect(url_for("auth.sign_in"), code=303) if user is None else auth.code_page(user, "")
 
 
 @bp.post("/sign-in/code")
@@ -89,13 +88,13 @@ def enter() -> ResponseReturnValue:
             user, request.form.get("code", ""), current_app.config["SECRET_KEY"], datetime.now(UTC)
         )
     except AccessError as error:
-        return render_template("auth/code.html", problem=str(error)), 422
+        return auth.code_page(user, str(error)), 422
     if not accepted:
         db.session.rollback()
         auth.log.warning("code refused: %s, from %s", user.name, request.remote_addr)
         users.record_refusal(user.name, "code")
         db.session.commit()
-        return render_template("auth/code.html", problem="Wrong code. Each code works once."), 422
+        return auth.code_page(user, "Wrong code. Each code works once."), 422
     return auth.let_in(user, request.args.get("next"))
 
 
