@@ -62,7 +62,7 @@ def of_user(user: User) -> Sequence[Passkey]:
 
 
 def begin_adding(user: User, site: Site) -> tuple[str, bytes]:
-    """Return the options for the browser as JSON, and the challenge in them."""
+    """Return the browser's options as JSON, and their challenge."""
     options = webauthn.generate_registration_options(
         rp_id=site.name,
         rp_name="Vuls Web",
@@ -113,7 +113,7 @@ def add(user: User, name: str, answer: str, challenge: bytes, site: Site, now: d
 
 
 def begin_signing_in(user: User, site: Site) -> tuple[str, bytes]:
-    """Return the options for the browser as JSON, and the challenge in them."""
+    """Return the browser's options as JSON, and their challenge."""
     options = webauthn.generate_authentication_options(
         rp_id=site.name,
         allow_credentials=_descriptors(user),
