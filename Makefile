@@ -12,7 +12,7 @@ tied := exec setpriv --pdeathsig TERM
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test e2e bench faults up down upgrade backup restore rotate images-export images-import
-.PHONY: zone-up lint format tools lock
+.PHONY: zone-up lint format tools lock sbom
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +83,11 @@ tools: ## Build the scanner's tools with Go, once
 
 compile := .venv/bin/pip-compile --quiet --no-header --strip-extras --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --allow-unsafe
+sbom: .venv/installed-dev ## Write what the images hold to sbom/, as CycloneDX
+	@mkdir -p sbom
+	@.venv/bin/cyclonedx-py requirements requirements.lock --output-file sbom/vulsweb.cdx.json
+	@.venv/bin/cyclonedx-py requirements executor/requirements.lock --output-file sbom/executor.cdx.json
+
 lock: .venv/installed-dev ## Update the locked versions of all packages, within setup.cfg
 	$(compile) --upgrade --extra local --extra test --extra dev -o requirements-dev.lock setup.cfg
 	$(compile) --upgrade --extra local -c requirements-dev.lock -o requirements.lock setup.cfg
