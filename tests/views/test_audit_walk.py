@@ -12,6 +12,7 @@ from tests.conftest import NOW, PASSWORD, handle_messages
 from tests.support.sessions import sign_in
 from tests.views.audit_cast import NEW_PASSWORD, Cast
 from tests.views.changing_endpoints import CALLS, CHANGES_NOTHING, PAGES
+from vulsweb.accounts import users
 from vulsweb.extensions import db
 from vulsweb.models import AuditEntry, AuditWay, Host, ScheduledTask, Trigger, User
 from vulsweb.runs import starting
@@ -88,6 +89,20 @@ def test_a_refused_sign_in_is_noted_without_what_was_typed(
         {"reason": reason},
     )
     assert (entry.actor, entry.address, entry.way.value) == ("", "127.0.0.1", "page")
+
+
+def test_a_flood_of_refused_sign_ins_does_not_fill_the_database(
+    client: FlaskClient, admin: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(users, "MOST_REFUSALS", 3)
+    for _ in range(6):
+        client.post("/sign-in", data={"name": "admin", "password": "wrong"})
+
+    refused = (
+        select(AuditEntry.after).where(AuditEntry.action == "sign_in_refused").order_by(AuditEntry.number)
+    )
+    reasons = [after["reason"] for after in db.session.scalars(refused)]
+    assert reasons == ["password", "password", "password; more in this hour are in the log alone"]
 
 
 def test_a_deleted_task_leaves_its_settings_and_its_runs(cast: Cast) -> None:

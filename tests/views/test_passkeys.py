@@ -16,6 +16,7 @@ from vulsweb.accounts import passkeys, second_factor, users
 from vulsweb.accounts.passkeys import Site
 from vulsweb.extensions import db
 from vulsweb.models import AuditEntry, Passkey, Role, User
+from vulsweb.views import auth
 
 FORM = {"name": "admin", "password": PASSWORD}
 
@@ -270,6 +271,15 @@ def test_without_codes_of_an_app_there_are_no_keys(signed_in: FlaskClient, admin
 )
 def test_keys_are_offered_where_browsers_take_them(origin: str, takes_keys: bool) -> None:
     assert Site(origin).takes_keys is takes_keys
+
+
+def test_behind_a_proxy_with_tls_the_browser_knows_the_site_by_https(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(app.config, "SESSION_COOKIE_SECURE", True)
+
+    with app.test_request_context("/", base_url="http://vuls.example.org:8443"):
+        assert auth.origin() == "https://vuls.example.org:8443"
 
 
 def test_the_page_of_another_name_offers_no_key_that_cannot_work(app: Flask, signed_in: FlaskClient) -> None:

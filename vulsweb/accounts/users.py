@@ -1,7 +1,7 @@
 """Users: creating, checking and deleting them."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Select, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
@@ -11,11 +11,12 @@ from vulsweb.accounts import credentials, second_factor, sessions, tokens
 from vulsweb.accounts.credentials import AccessError
 from vulsweb.audit import trail
 from vulsweb.extensions import db
-from vulsweb.models import AuditAction, AuditKind, EventKind, KnownAddress, Role, User
+from vulsweb.models import AuditAction, AuditEntry, AuditKind, EventKind, KnownAddress, Role, User
 from vulsweb.models.user import NOBODY
 from vulsweb.notifications import events
 from vulsweb.notifications.events import Happening
 
+MOST_REFUSALS = 1000
 USERS_EXIST = "The database already has users; their passwords do not change."
 
 
@@ -101,8 +102,16 @@ def set_role(user: User, role: Role, changed_by: str, now: datetime) -> None:
 def record_refusal(name: str, reason: str) -> None:
     """Record that nobody was signed in.
 
-    Of a name that no user has nothing is kept: it may be a password in the wrong field.
+    Of a name that no user has nothing is kept: it may be a password in the wrong field. Of very many in an
+    hour only the first are kept, so that nobody can fill the database; the log has all.
     """
+    refused = AuditEntry.action == AuditAction.SIGN_IN_REFUSED
+    last_hour = select(func.count()).where(refused, AuditEntry.at > datetime.now(UTC) - timedelta(hours=1))
+    count = db.session.scalar(last_hour) or 0
+    if count >= MOST_REFUSALS:
+        return
+    if count == MOST_REFUSALS - 1:
+        reason = f"{reason}; more in this hour are in the log alone"
     user = named(name)
     about = (user.id, user.name) if user else ("", "")
     trail.note(AuditAction.SIGN_IN_REFUSED, AuditKind.USER, *about, after={"reason": reason})

@@ -116,9 +116,17 @@ def entering_user() -> User | None:
     return user
 
 
+def origin() -> str:
+    """Return scheme, name and port as the browser knows them."""
+    # A proxy speaks HTTP to us, whatever the browser speaks to it.
+    scheme = "https" if current_app.config.get("SESSION_COOKIE_SECURE") else request.scheme
+    return f"{scheme}://{request.host}"
+
+
 def code_page(user: User, problem: str) -> str:
     """Return the page that asks for a code or a key."""
-    keys = [key for key in passkeys.of_user(user) if key.site == request.host.partition(":")[0]]
+    name = passkeys.Site(origin()).name
+    keys = [key for key in passkeys.of_user(user) if key.site == name]
     return render_template("auth/code.html", problem=problem, has_keys=bool(keys))
 
 

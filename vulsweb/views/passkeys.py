@@ -97,7 +97,7 @@ def site() -> Site:
 
     A page elsewhere cannot ask for this one's keys: the browser binds them to the name.
     """
-    return Site(request.host_url.rstrip("/"))
+    return Site(auth.origin())
 
 
 def _options(options: str, challenge: bytes) -> Response:

@@ -112,7 +112,7 @@ def _return_address() -> str:
     path = url_for("auth_openid.finish")
     # The public address has the path of the site in it already.
     root = current_app.config.get("ROOT_PATH", "")
-    return f"{public}{path.removeprefix(root)}" if public else url_for("auth_openid.finish", _external=True)
+    return f"{public}{path.removeprefix(root)}" if public else f"{auth.origin()}{path}"
 
 
 def _refused(settings: OpenIdSettings, sentence: str, reason: str) -> ResponseReturnValue:

@@ -14,8 +14,16 @@ ROOT = Path(__file__).parents[3]
 @pytest.mark.parametrize("lock", ["requirements.lock", "executor/requirements.lock"])
 def test_a_bill_names_each_package_of_the_lock_with_version_and_hashes(lock: str, tmp_path: Path) -> None:
     file = tmp_path / "sbom.json"
-    command = [sys.executable, "-m", "cyclonedx_py", "requirements", ROOT / lock, "--output-file", file]
-    subprocess.run(command, check=True, capture_output=True)
+    command = [
+        sys.executable,
+        "-m",
+        "cyclonedx_py",
+        "requirements",
+        str(ROOT / lock),
+        "--output-file",
+        str(file),
+    ]
+    subprocess.run([*command, "--output-file", str(file)], check=True, capture_output=True)
 
     bill = json.loads(file.read_text())
     locked = set(re.findall(r"^([a-z0-9._-]+)==([^ ]+)", (ROOT / lock).read_text(), re.MULTILINE))
