@@ -32,6 +32,9 @@ def app(place: Path, tmp_path: Path) -> Iterator[Flask]:
                 "VULS_CONFIG": tmp_path / "config.toml",
                 "SSH_FOLDER": tmp_path / "ssh",
                 "WTF_CSRF_ENABLED": False,
+                "OPENID": None,
+                "SECOND_FACTOR": "optional",
+                "LOCAL_SIGN_IN": True,
             }
         )
         with made.app_context():
