@@ -146,7 +146,7 @@ def openid(environ: Mapping[str, str]) -> OpenIdSettings | None:
         issuer=issuer,
         client_id=required(environ, "VULSWEB_OPENID_CLIENT_ID"),
         client_secret=required(environ, "VULSWEB_OPENID_CLIENT_SECRET"),
-        label=environ.get("VULSWEB_OPENID_LABEL") or "Single sign-on",
+        label=environ.get("VULSWEB_OPENID_LABEL") or "your organization",
         scope=environ.get("VULSWEB_OPENID_SCOPE") or "openid profile email",
         groups_claim=environ.get("VULSWEB_OPENID_GROUPS_CLAIM") or "groups",
         groups=groups,

@@ -52,7 +52,7 @@ def started(stack: Stack, provider: str) -> Iterator[Stack]:
         "VULSWEB_OPENID_ISSUER": provider,
         "VULSWEB_OPENID_CLIENT_ID": "vulsweb",
         "VULSWEB_OPENID_CLIENT_SECRET": "a secret of the tests",
-        "VULSWEB_OPENID_LABEL": "Sign in with Example ID",
+        "VULSWEB_OPENID_LABEL": "Example ID",
         "VULSWEB_OPENID_ADMIN_GROUPS": "security",
         "VULSWEB_LOCAL_SIGN_IN": "no",
     }

@@ -291,7 +291,7 @@ def test_such_a_user_has_no_password_and_confirms_by_a_recent_sign_in(
     db.session.commit()
     late = client.post("/account/tokens", data={"name": "second", "scope": "read", "days": "30"})
 
-    assert "You sign in by Example ID" in page
+    assert "You sign in with Example ID" in page
     assert "Current password" not in page
     assert (made.status_code, late.status_code) == (200, 422)
     assert "Sign out and in again" in late.text
@@ -328,7 +328,11 @@ def test_the_settings_are_read() -> None:
         "operator": set(),
         "admin": {"security", "root"},
     }
-    assert (read.label, read.groups_claim, read.scope) == ("Single sign-on", "groups", "openid profile email")
+    assert (read.label, read.groups_claim, read.scope) == (
+        "your organization",
+        "groups",
+        "openid profile email",
+    )
     assert openid({}) is None
     assert local_sign_in({})
 
