@@ -15,7 +15,7 @@
       method: "POST",
       headers: { "X-CSRFToken": form.elements.csrf_token.value },
     });
-    if (!answer.ok) throw new Error("That took too long. Load the page again.");
+    if (!answer.ok || answer.redirected) throw new Error("That took too long. Load the page again.");
     const options = await answer.json();
     if (form.dataset.key === "create") {
       const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(options);

@@ -68,9 +68,11 @@ def remove(key_id: int) -> ResponseReturnValue:
 
 @bp.post("/sign-in/passkey/begin")
 @limiter.limit("20 per minute")
-def begin_signing_in() -> Response:
+def begin_signing_in() -> ResponseReturnValue:
     """Return what the browser asks one of the user's keys."""
-    user = auth.entering_user() or abort(403)
+    user = auth.entering_user()
+    if user is None:
+        return redirect(url_for("auth.sign_in"), code=303)
     options, challenge = passkeys.begin_signing_in(user, site())
     return _options(options, challenge)
 
