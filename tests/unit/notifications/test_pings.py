@@ -76,5 +76,5 @@ def test_the_worker_pings_each_minute_and_logs_an_outage_once(
         worker.watch()
         worker.watch()
 
-    assert hook.opened == [f"/{SECRET}"]
-    assert [record.message for record in caplog.records] == ["ping: 127.0.0.1 answered 500."]
+    said = [record.message for record in caplog.records]
+    assert (hook.opened, said) == ([f"/{SECRET}"], ["ping: 127.0.0.1 answered 500."])
