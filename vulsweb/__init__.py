@@ -20,7 +20,7 @@ from flask import Flask, Request, Response, current_app, g, request, session
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from sqlalchemy.exc import OperationalError
-from werkzeug.exceptions import HTTPException, SecurityError, ServiceUnavailable
+from werkzeug.exceptions import BadHost, HTTPException, SecurityError, ServiceUnavailable
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter
 
@@ -202,7 +202,9 @@ def note_actor() -> None:
 
 def answer_error(error: HTTPException) -> ResponseReturnValue:
     """Answer an HTTP error: a problem document under /api/, a page elsewhere."""
-    if isinstance(error, SecurityError):  # for which no page can be made: no route has been looked for
+    if isinstance(
+        error, SecurityError | BadHost
+    ):  # for which no page can be made: no route has been looked for
         return UNKNOWN_NAME, 400, {"Content-Type": "text/plain; charset=utf-8"}
     return problems.of_exception(error) if problems.belongs_to_api(request.path) else errors.page(error)
 

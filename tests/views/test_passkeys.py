@@ -282,6 +282,18 @@ def test_behind_a_proxy_with_tls_the_browser_knows_the_site_by_https(
         assert auth.origin() == "https://vuls.example.org:8443"
 
 
+@pytest.mark.parametrize("host", ["[", "[::1", "a[b", "", "x" * 300])
+def test_odd_names_of_the_site_break_nothing(app: Flask, signed_in: FlaskClient, host: str) -> None:
+    assert Site(f"https://{host}").takes_keys in (True, False)
+
+    pages = [signed_in.get("/account/passkeys", headers={"Host": host}).status_code]
+    client = app.test_client()
+    client.post("/sign-in", data=FORM)
+    pages.append(client.get("/sign-in/code", headers={"Host": host}).status_code)
+
+    assert max(pages) < 500
+
+
 def test_the_page_of_another_name_offers_no_key_that_cannot_work(app: Flask, signed_in: FlaskClient) -> None:
     add(signed_in, SoftKey())
     client = app.test_client()

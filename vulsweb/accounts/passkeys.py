@@ -40,8 +40,11 @@ class Site:
 
     @property
     def name(self) -> str:
-        """Return the name that keys are bound to."""
-        return urlsplit(self.origin).hostname or ""
+        """Return the name that keys are bound to, or nothing."""
+        try:
+            return urlsplit(self.origin).hostname or ""
+        except ValueError:  # no browser asks for such a name: "["
+            return ""
 
     @property
     def takes_keys(self) -> bool:
