@@ -202,9 +202,8 @@ def note_actor() -> None:
 
 def answer_error(error: HTTPException) -> ResponseReturnValue:
     """Answer an HTTP error: a problem document under /api/, a page elsewhere."""
-    if isinstance(
-        error, SecurityError | BadHost
-    ):  # for which no page can be made: no route has been looked for
+    # No page can be made for these: no route has been looked for.
+    if isinstance(error, SecurityError | BadHost):
         return UNKNOWN_NAME, 400, {"Content-Type": "text/plain; charset=utf-8"}
     return problems.of_exception(error) if problems.belongs_to_api(request.path) else errors.page(error)
 
