@@ -49,6 +49,7 @@ def server(place: Place) -> Iterator[Server]:
     made = Server(place.variables)
     yield made
     made.signal(signal.SIGKILL)
+    made.reserved.close()
     for runner in runners(place.data):
         os.kill(runner, signal.SIGKILL)
 

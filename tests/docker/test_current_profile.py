@@ -68,6 +68,7 @@ def server(place: Place, registry: Mirror) -> Iterator[Server]:
     started.start()
     yield started
     kill_all(started, place)
+    started.reserved.close()
 
 
 @pytest.fixture(scope="module")

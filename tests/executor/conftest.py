@@ -105,8 +105,11 @@ class Server:
 
     def __init__(self, variables: dict[str, str]) -> None:
         self.variables = variables
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        # Kept bound, so that nobody else gets the port; gunicorn may bind it too, as none of them listens.
+        self.reserved = socket.socket()
+        self.reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.reserved.bind(("127.0.0.1", 0))
+        self.port = self.reserved.getsockname()[1]
         self.process: subprocess.Popen[bytes] | None = None
         self.call = Caller(self._send)
 
@@ -153,6 +156,7 @@ def server(variables: dict[str, str]) -> Iterator[Server]:
         made.start()
     _end_every_job(made.call, Path(variables["EXECUTOR_DATA_DIR"]))
     made.signal(15)
+    made.reserved.close()
 
 
 def _end_every_job(call: Caller, data: Path) -> None:

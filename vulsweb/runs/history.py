@@ -92,7 +92,7 @@ def _first_id(moment: datetime) -> int:
 
     With it a period becomes a range of the primary key.
     """
-    first = select(Run.id).where(Run.created_at >= moment).order_by(Run.created_at).limit(1)
+    first = select(Run.id).where(Run.created_at >= moment).order_by(Run.created_at, Run.id).limit(1)
     return db.session.scalar(first) or _MAX_ID
 
 

@@ -1,12 +1,13 @@
-"""The usual duration of a task."""
+"""The usual duration of a task, and the runs of a period."""
 
 from datetime import timedelta
 
 from sqlalchemy import func, select
 
+from tests.conftest import NOW
 from tests.unit.runs.support import OLD, MakeRun, MakeTask
 from vulsweb.extensions import db
-from vulsweb.models import Run, RunStatus
+from vulsweb.models import Run, RunStatus, Trigger
 from vulsweb.runs import history
 
 
@@ -41,3 +42,20 @@ def test_a_task_without_successful_runs_has_no_usual_duration(make_task: MakeTas
 
     assert history.usual_duration(task.id) is None
     assert db.session.scalar(select(func.count()).select_from(Run)) == 1
+
+
+def test_runs_of_one_moment_are_all_in_the_period_that_begins_with_it(make_task: MakeTask) -> None:
+    task = make_task(task_type="db_update", database_type="nvd")
+    made = [
+        Run(task=task, status=status, trigger=Trigger.SCHEDULE, created_at=NOW, request={})
+        for status in (RunStatus.RUNNING, RunStatus.SUCCESS, RunStatus.SUCCESS)
+    ]
+    db.session.add_all(made)
+    db.session.commit()
+    # PostgreSQL moves a row that changes behind the others.
+    made[0].status = RunStatus.FAILED
+    db.session.commit()
+
+    found = history.page(history.Filter(task_id=task.id, since=NOW), limit=10)
+
+    assert {run.id for run in found.runs} == {run.id for run in made}
