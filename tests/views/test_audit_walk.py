@@ -56,8 +56,8 @@ def test_every_change_leaves_an_entry_that_says_who_made_it(cast: Cast, endpoint
     assert answer.status_code < 400, answer.text
     ways = (AuditWay.PAGE,) if endpoint in PAGES else (AuditWay.API,)
     entries = db.session.scalars(select(AuditEntry).where(AuditEntry.way.in_(ways))).all()
-    told = [f"{entry.action} {entry.kind} {entry.object_name}" for entry in entries]
-    assert expected in told
+    found = [f"{entry.action} {entry.kind} {entry.object_name}" for entry in entries]
+    assert expected in found
     assert {(entry.actor, entry.address) for entry in entries} == {("admin", "127.0.0.1")}
     assert {entry.token for entry in entries} == {"" if endpoint in PAGES else "tests"}
     whole = json.dumps([[entry.before, entry.after, entry.object_name] for entry in entries])
@@ -144,8 +144,10 @@ def test_only_the_session_of_the_request_is_somebody_elses(cast: Cast, app: Flas
     other.post("/account/timezone", data={"timezone": "Europe/London"})
     cast.post("/account/timezone", timezone="Europe/Paris")
 
-    told = select(AuditEntry.actor, AuditEntry.after).where(AuditEntry.kind == "user")
-    changes = db.session.execute(told.where(AuditEntry.action == "changed").order_by(AuditEntry.number)).all()
+    found = select(AuditEntry.actor, AuditEntry.after).where(AuditEntry.kind == "user")
+    changes = db.session.execute(
+        found.where(AuditEntry.action == "changed").order_by(AuditEntry.number)
+    ).all()
     assert [tuple(change) for change in changes] == [
         ("otto", {"timezone": "Europe/London"}),
         ("admin", {"timezone": "Europe/Paris"}),

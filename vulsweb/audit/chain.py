@@ -58,7 +58,8 @@ def seal(connection: Connection) -> None:
     # Those of other transactions cannot be seen before they are sealed.
     new = select(_TABLE.c.id, *_COLUMNS).where(_TABLE.c.hash.is_(None)).order_by(_TABLE.c.id)
     sealed = []
-    for number, row in enumerate(connection.execute(new).mappings(), number + 1):  # noqa: B020 - it continues
+    for row in connection.execute(new).mappings():
+        number += 1
         place = {"number": number, "previous": before}
         before = entry_hash(content(row) | place)
         sealed.append({"row_id": row["id"], "hash": before, **place})

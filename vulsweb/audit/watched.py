@@ -149,7 +149,7 @@ def change(row: Any) -> Change | None:
             continue
         old, new = (values[0] if values else None for values in (history.deleted, history.added))
         if column in watched.secrets:
-            old, new = _secret(old), "changed" if old and new and _is_text(new) else _secret(new)
+            old, new = _secret(old), "changed" if old and isinstance(new, str) else _secret(new)
         before[name], after[name] = plain(old), plain(new)
     if watched.ended and any(attributes[watched.ended].history.added):
         return _change(AuditAction.DELETED, row, _without_empty(fields_of(row) | before), {})
@@ -199,13 +199,11 @@ def _columns(watched: Watched) -> list[tuple[str, str]]:
     return [*((column, column) for column in watched.fields), *watched.secrets.items()]
 
 
-def _secret(value: object) -> str:
+def _secret(value: str | list[str] | None) -> str:
     """Return whether there is a secret, or how many."""
-    return ("set" if value else "not set") if _is_text(value) else f"{len(value or [])} left"  # type: ignore[arg-type]
-
-
-def _is_text(value: object) -> bool:
-    return value is None or isinstance(value, str)
+    if isinstance(value, list):
+        return f"{len(value)} left"
+    return "set" if value else "not set"
 
 
 def _without_empty(fields: Mapping[str, Any]) -> dict[str, Any]:

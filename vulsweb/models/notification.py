@@ -201,7 +201,7 @@ class KnownAddress(Base):
 
 
 class PingKind(enum.StrEnum):
-    """What an outside service is told of a run."""
+    """What is reported of a run."""
 
     START = "start"
     SUCCESS = "success"

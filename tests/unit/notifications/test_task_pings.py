@@ -91,13 +91,13 @@ def test_a_service_that_is_down_gets_it_later_and_in_order(task: ScheduledTask, 
     db.session.commit()
 
     down = send(hook)
-    told = [(ping.kind, ping.tries, ping.problem) for ping in task_pings.waiting(task)]
+    waiting = [(ping.kind, ping.tries, ping.problem) for ping in task_pings.waiting(task)]
     hook.status = 200
     too_early = send(hook, seconds=10)
     back = send(hook, seconds=31)
 
     assert (down, too_early) == ([], [])
-    assert told == [(PingKind.START, 1, "127.0.0.1 answered 503."), (PingKind.SUCCESS, 0, None)]
+    assert waiting == [(PingKind.START, 1, "127.0.0.1 answered 503."), (PingKind.SUCCESS, 0, None)]
     assert [path for path, _ in back] == ["/ping/secret-word/start", "/ping/secret-word"]
 
 
